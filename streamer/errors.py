@@ -1,0 +1,102 @@
+"""Every error that streamer raises on purpose, in one tree.
+
+    StreamerError
+    ├── ConfigurationError (ValueError)      a setting that cannot work
+    ├── MissingDependency (ImportError)      an optional package or system library is not installed
+    ├── AudioError                           something is wrong with the audio given
+    │   ├── AudioNotFound (FileNotFoundError)
+    │   ├── AudioUnreadable                  not audio, damaged, or no permission
+    │   ├── AudioEmpty
+    │   ├── AudioTooShort
+    │   ├── AudioNotFinite                   NaN or infinite samples
+    │   └── SegmentOutOfRange (ValueError)
+    └── CheckpointError                      a model that cannot be loaded
+        ├── CheckpointUnreadable             not a checkpoint, damaged, too large, or not safe to read
+        ├── CheckpointMismatch               a missing, left-over, misshapen or non-finite tensor
+        ├── WrongArchitecture                a model, but not a speaker embedding model of ours
+        └── HubError                         the model could not be fetched
+            ├── GatedModel
+            ├── ModelNotFound
+            ├── RevisionNotFound
+            └── HubUnreachable
+
+Each message names the value, the limit and the way out.
+"""
+
+from __future__ import annotations
+
+
+class StreamerError(Exception):
+    """The root of the tree: `except StreamerError` catches what a user can act on."""
+
+
+class ConfigurationError(StreamerError, ValueError):
+    """A setting is out of range or two settings contradict each other."""
+
+
+class MissingDependency(StreamerError, ImportError):
+    """An optional package or a system library is needed for this and is not installed."""
+
+
+class AudioError(StreamerError):
+    """Something is wrong with the audio."""
+
+
+class AudioNotFound(AudioError, FileNotFoundError):
+    """There is no such file."""
+
+
+class AudioUnreadable(AudioError):
+    """The file is not audio, is damaged, or may not be read."""
+
+
+class AudioEmpty(AudioError):
+    """The audio has no samples."""
+
+
+class AudioTooShort(AudioError):
+    """The audio is shorter than the network needs for one embedding."""
+
+
+class AudioNotFinite(AudioError):
+    """The audio holds NaN or infinite samples."""
+
+
+class SegmentOutOfRange(AudioError, ValueError):
+    """A segment is empty or lies outside of the file."""
+
+
+class CheckpointError(StreamerError):
+    """A model cannot be loaded."""
+
+
+class CheckpointUnreadable(CheckpointError):
+    """Not a checkpoint, damaged, larger than allowed, or not safe to read."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """The tensors are not those of the network: missing, left over, of another shape or type, or not finite."""
+
+
+class WrongArchitecture(CheckpointError):
+    """The checkpoint holds another kind of model."""
+
+
+class HubError(CheckpointError):
+    """The model could not be fetched from the Hugging Face hub."""
+
+
+class GatedModel(HubError):
+    """The model's conditions must be accepted, or the token is missing or has no access."""
+
+
+class ModelNotFound(HubError):
+    """There is no such model repository, or no such file in it."""
+
+
+class RevisionNotFound(HubError):
+    """The repository has no such revision."""
+
+
+class HubUnreachable(HubError):
+    """The network or the hub did not answer, and the model is not in the cache."""

@@ -1,0 +1,85 @@
+"""The hyper-parameters of the network, as they are recorded in a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from streamer.errors import WrongArchitecture
+from streamer.models.grid import FrameGrid
+
+Front = Literal["rectified", "log"]
+Norm = Literal["instance", "batch"]
+
+#: Output channels, kernel size (frames) and dilation (frames) of the five TDNN layers (Snyder et al., 2018).
+TDNN_LAYERS: tuple[tuple[int, int, int], ...] = ((512, 5, 1), (512, 3, 2), (512, 3, 3), (512, 1, 1), (1500, 1, 1))
+SINC_FILTERS = 80
+SINC_TAPS = 251
+SINC_STRIDE = 10
+SINCNET_CHANNELS = 60
+SINCNET_TAPS = 5
+POOL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What distinguishes one SincNet x-vector from another; `Architecture()` is pyannote/embedding's.
+
+    front: "rectified" takes the absolute value of each sinc filter's output, as SincNet does; "log" takes the log power
+        of each quadrature pair (cos and sin filter of one band), and the next convolution's kernels sum to zero, so that
+        a gain (an additive constant in the log domain) cancels exactly, with no statistic of the window.
+    norm: "instance" normalises by the statistics of the whole window (pyannote); "batch" by fixed statistics, so that
+        each frame depends on the samples of its receptive field alone and can be cached.
+    dimension: length of the embedding.
+    attention: the frames are weighted in the pooling by a learned scalar each.
+    speech_head: the network also gives a speech logit for each frame.
+    """
+
+    front: Front = "rectified"
+    norm: Norm = "instance"
+    dimension: int = 512
+    attention: bool = False
+    speech_head: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("front", get_args(Front)), ("norm", get_args(Norm))):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise WrongArchitecture(f"{name}={value!r} is not known; use one of {', '.join(allowed)}.")
+        if not 1 <= self.dimension <= 65536:
+            raise WrongArchitecture(f"dimension={self.dimension} is out of range; use 1 to 65536.")
+
+    @property
+    def frame_local(self) -> bool:
+        """Whether a frame depends on its receptive field alone, which makes caching it exact."""
+        return self.norm == "batch"
+
+    @property
+    def grid(self) -> FrameGrid:
+        """The grid of the frames that are pooled."""
+        return FRAME_GRID
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Architecture:
+        """Read what `to_dict` wrote. Raises WrongArchitecture on a field this version does not know."""
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise WrongArchitecture(
+                f"unknown architecture field(s) {sorted(unknown)}: a newer version wrote this model."
+            )
+        return cls(**values)
+
+
+def _frame_grid() -> FrameGrid:
+    grid = FrameGrid().conv(SINC_TAPS, SINC_STRIDE).conv(POOL, POOL)
+    for _ in range(2):
+        grid = grid.conv(SINCNET_TAPS).conv(POOL, POOL)
+    for _, kernel, dilation in TDNN_LAYERS:
+        grid = grid.conv(kernel, dilation=dilation)
+    return grid
+
+
+FRAME_GRID = _frame_grid()

@@ -1,0 +1,50 @@
+"""From tensors to a network, with every mismatch named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from streamer.errors import CheckpointMismatch
+from streamer.models.architecture import Architecture
+from streamer.models.xvector import XVectorSincNet
+
+#: How many names a message lists before it only counts.
+LISTED = 5
+
+
+def build_network(architecture: Architecture, tensors: Mapping[str, Tensor], name: str) -> XVectorSincNet:
+    """A network with exactly these tensors, as float32; `name` is the checkpoint's, for the messages.
+
+    Raises CheckpointMismatch on a tensor that is missing, left over, of another shape or kind, or not finite.
+    """
+    with torch.device("meta"):
+        expected = XVectorSincNet(architecture).state_dict()
+    problems = [
+        (expected.keys() - tensors.keys(), "missing"),
+        (tensors.keys() - expected.keys(), "left over"),
+    ]
+    for names, problem in problems:
+        if names:
+            raise CheckpointMismatch(f"{name!r} does not fit {architecture}: {problem} {_listed(names)}.")
+    for key, tensor in tensors.items():
+        wanted = expected[key]
+        if tensor.shape != wanted.shape:
+            raise CheckpointMismatch(
+                f"{name!r}: {key} has shape {tuple(tensor.shape)}, this network needs {tuple(wanted.shape)}."
+            )
+        if tensor.is_floating_point() != wanted.is_floating_point() or tensor.is_complex():
+            raise CheckpointMismatch(f"{name!r}: {key} is {tensor.dtype}, this network needs {wanted.dtype}.")
+        if not torch.isfinite(tensor).all():
+            raise CheckpointMismatch(f"{name!r}: {key} holds NaN or infinite values; the checkpoint is damaged.")
+    network = XVectorSincNet(architecture)
+    network.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()})
+    return network
+
+
+def _listed(names: set[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - LISTED} more" if len(ordered) > LISTED else ""
+    return ", ".join(ordered[:LISTED]) + more

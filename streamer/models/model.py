@@ -1,0 +1,146 @@
+"""A speaker embedding model: the network, how it was made, and how its scores are to be read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import IO, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamer.errors import ConfigurationError
+from streamer.models.architecture import Architecture
+from streamer.models.grid import FrameGrid
+from streamer.models.sincnet import SAMPLE_RATE
+from streamer.models.xvector import XVectorSincNet
+
+#: The unbiased standard deviation of the pooling needs two frames.
+MINIMUM_FRAMES = 2
+
+Source = str | os.PathLike[str] | IO[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a checkpoint says of itself beside its weights.
+
+    threshold: cosine similarity from which two embeddings are called the same speaker; None where none was measured.
+    details: provenance and calibration as written by training (plain JSON values).
+    """
+
+    name: str
+    threshold: float | None = None
+    licence: str = "unknown"
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Model:
+    """A network ready for use, on one device, in evaluation mode.
+
+    >>> model = Model.from_pretrained("default")                                      # doctest: +SKIP
+    >>> model(torch.zeros(1, 1, 48_000)).shape                                        # doctest: +SKIP
+    torch.Size([1, 256])
+    """
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, network: XVectorSincNet, card: ModelCard) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.card = card
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: Source = "default",
+        *,
+        token: str | bool | None = None,
+        use_auth_token: str | bool | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        subfolder: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> Model:
+        """Load a model.
+
+        source: "default" (the weights in this package), a safetensors file of ours, a Lightning checkpoint (file,
+            directory or binary file object), or a Hugging Face id such as "pyannote/embedding", for which `token`,
+            `revision`, `cache_dir` and `subfolder` count. `use_auth_token` is the older name of `token`.
+
+        Raises a `streamer.errors.CheckpointError` that says what is wrong and what to do next.
+        """
+        from streamer.models import checkpoint
+
+        if token is not None and use_auth_token is not None:
+            raise ConfigurationError("token= and use_auth_token= are the same setting: give one of them.")
+        model = checkpoint.load(
+            source,
+            token=use_auth_token if token is None else token,
+            revision=revision,
+            cache_dir=cache_dir,
+            subfolder=subfolder,
+        )
+        return model.to(device) if device is not None else model
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.network.architecture
+
+    @property
+    def grid(self) -> FrameGrid:
+        return self.architecture.grid
+
+    @property
+    def dimension(self) -> int:
+        return self.architecture.dimension
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.embedding.weight.device
+
+    @property
+    def minimum_samples(self) -> int:
+        """The shortest audio that has an embedding, in samples at 16 kHz (5,041: 0.315 s)."""
+        return self.grid.num_samples(MINIMUM_FRAMES)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that name these weights: embeddings of different fingerprints are never to be compared."""
+        digest = hashlib.sha256(repr(self.architecture).encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+        return digest.hexdigest()[:16]
+
+    def to(self, device: str | torch.device) -> Model:
+        """Move the weights. `device` is anything torch takes, or "auto": CUDA, MPS or the CPU, whichever is there."""
+        self.network.to(resolve_device(device))
+        return self
+
+    @torch.inference_mode()
+    def __call__(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Embed waveforms (batch, 1, samples) at 16 kHz -> (batch, dimension); see XVectorSincNet.forward."""
+        return cast(Tensor, self.network(waveforms.to(self.device), weights))
+
+    def __repr__(self) -> str:
+        return f"Model({self.card.name!r}, dimension={self.dimension}, fingerprint={self.fingerprint!r})"
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """A torch device from its name. Raises ConfigurationError on an unknown or absent one."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ConfigurationError(f"device={device!r} is not a device; use auto, cpu, cuda, cuda:N or mps.") from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(f"device={device!r}: no CUDA device is available here; use cpu or auto.")
+    if resolved.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigurationError(f"device={device!r}: MPS is not available here; use cpu or auto.")
+    return resolved

@@ -1,0 +1,79 @@
+"""Statistics pooling, at once over all frames or merged block by block.
+
+The weighted mean and unbiased weighted standard deviation ("reliability weights",
+https://en.wikipedia.org/wiki/Weighted_arithmetic_mean) with pyannote.audio's semantics. Blocks are merged by
+Chan, Golub & LeVeque (1983), which keeps float32 exact where a running sum of squares would cancel:
+https://en.wikipedia.org/wiki/Algorithms_for_calculating_variance#Parallel_algorithm
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+#: Keeps the division finite where all weights are zero; the value is pyannote.audio's.
+EPSILON = 1e-8
+
+Array = TypeVar("Array", Tensor, np.ndarray)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments(Generic[Array]):
+    """Weighted first and second moments of runs of frames, float32, as torch tensors or numpy arrays.
+
+    weight, weight2: (..., 1), the sums of the weights and of their squares; with no weighting, the number of frames.
+    mean, m2: (..., channels), the weighted mean and the weighted sum of squared deviations from it.
+    """
+
+    weight: Array
+    weight2: Array
+    mean: Array
+    m2: Array
+
+    @classmethod
+    def of(cls, frames: Array, weights: Array) -> Moments[Array]:
+        """Moments of `frames` (..., frames, channels) under `weights` (..., frames, 1), over the frames."""
+        weight = weights.sum(axis=-2)
+        mean = (frames * weights).sum(axis=-2) / (weight + EPSILON)
+        deviation = frames - mean[..., None, :]
+        return cls(weight, (weights**2).sum(axis=-2), mean, (weights * deviation**2).sum(axis=-2))
+
+    def merged(self, axis: int = 0) -> Moments[Array]:
+        """The moments of the union of disjoint runs that lie along `axis` (not the last)."""
+        weight = self.weight.sum(axis=axis, keepdims=True)
+        mean = (self.mean * self.weight).sum(axis=axis, keepdims=True) / (weight + EPSILON)
+        m2 = (self.m2 + self.weight * (self.mean - mean) ** 2).sum(axis=axis)
+        return Moments(weight.sum(axis=axis), self.weight2.sum(axis=axis), mean.sum(axis=axis), m2)
+
+    def statistics(self) -> tuple[Array, Array]:
+        """Weighted mean and unbiased weighted standard deviation, (..., channels) each; zeros where no frame counts."""
+        # Reliability weights leave no unbiased variance to a single frame: without the floor, 0 / 0 by rounding.
+        freedom = self.weight - self.weight2 / (self.weight + EPSILON) + EPSILON
+        return self.mean, (self.m2 / abs(freedom)) ** 0.5
+
+
+def statistics_pool(frames: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean and unbiased standard deviation over time, concatenated.
+
+    frames: (batch, channels, frames).
+    weights: None, (batch, n) or (batch, speakers, n), brought to the number of frames by nearest interpolation.
+    Returns (batch, 2 * channels), or (batch, speakers, 2 * channels) for weights by speaker.
+    """
+    if weights is None:
+        std, mean = torch.std_mean(frames, dim=-1, correction=1)
+        return torch.cat([mean, std], dim=-1)
+    by_speaker = weights.unsqueeze(1) if weights.dim() == 2 else weights
+    by_speaker = at_frame_rate(by_speaker, frames.shape[-1])
+    moments = Moments.of(frames.transpose(1, 2).unsqueeze(1), by_speaker.unsqueeze(-1))
+    pooled = torch.cat(moments.statistics(), dim=-1)
+    return pooled.squeeze(1) if weights.dim() == 2 else pooled
+
+
+def at_frame_rate(weights: Tensor, num_frames: int) -> Tensor:
+    """Weights (batch, speakers, n) brought to (batch, speakers, num_frames) by nearest interpolation."""
+    return weights if weights.shape[-1] == num_frames else F.interpolate(weights, size=num_frames, mode="nearest")

@@ -1,0 +1,88 @@
+"""The x-vector: SincNet frames, five TDNN layers, statistics pooling, one linear layer.
+
+Snyder et al. (2018), "X-Vectors: Robust DNN Embeddings for Speaker Recognition", over SincNet features as in
+pyannote/embedding. Names of modules and parameters are those of pyannote.audio's XVectorSincNet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from torch import Tensor, nn
+
+from streamer.models.architecture import SINCNET_CHANNELS, TDNN_LAYERS, Architecture
+from streamer.models.pooling import at_frame_rate, statistics_pool
+from streamer.models.sincnet import SincNet
+
+#: The speech head reads the output of this TDNN layer, in the geometry of the next, so that it is one more of its rows.
+SPEECH_LAYER = 1
+#: The attention reads the output of this TDNN layer.
+ATTENTION_LAYER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """What the network says of each frame.
+
+    features (batch, 1500, frames); attention (batch, frames) in (0, 1), or None; speech (batch, frames) logits, or None.
+    """
+
+    features: Tensor
+    attention: Tensor | None = None
+    speech: Tensor | None = None
+
+
+class XVectorSincNet(nn.Module):
+    """Speaker embeddings of raw waveforms: (batch, 1, samples) float32 at 16 kHz -> (batch, dimension)."""
+
+    def __init__(self, architecture: Architecture | None = None) -> None:
+        super().__init__()
+        self.architecture = architecture or Architecture()
+        self.sincnet = SincNet(self.architecture)
+        self.tdnns = nn.ModuleList()
+        channels = SINCNET_CHANNELS
+        for out_channels, kernel, dilation in TDNN_LAYERS:
+            convolution = nn.Conv1d(channels, out_channels, kernel, dilation=dilation)
+            self.tdnns.extend([convolution, nn.LeakyReLU(), nn.BatchNorm1d(out_channels)])
+            channels = out_channels
+        self.embedding = nn.Linear(2 * channels, self.architecture.dimension)
+        if self.architecture.speech_head:
+            _, kernel, dilation = TDNN_LAYERS[SPEECH_LAYER + 1]
+            self.speech = nn.Conv1d(TDNN_LAYERS[SPEECH_LAYER][0], 1, kernel, dilation=dilation)
+        if self.architecture.attention:
+            self.attention = nn.Conv1d(TDNN_LAYERS[ATTENTION_LAYER][0], 1, 1)
+
+    def frames(self, waveforms: Tensor) -> Frames:
+        """All that is known of each frame before pooling."""
+        return self.frames_of(self.sincnet(waveforms))
+
+    def frames_of(self, outputs: Tensor) -> Frames:
+        """The TDNN layers and the heads, on SincNet's output (batch, 60, n) -> n - 14 frames."""
+        speech = attention = None
+        for layer, (convolution, activation, norm) in enumerate(zip(*[iter(self.tdnns)] * 3, strict=True)):
+            outputs = norm(activation(convolution(outputs)))
+            if layer == SPEECH_LAYER and self.architecture.speech_head:
+                speech = self.speech(outputs).squeeze(1)
+            if layer == ATTENTION_LAYER and self.architecture.attention:
+                attention = self.attention(outputs).squeeze(1).sigmoid()
+        return Frames(outputs, attention, speech)
+
+    def pool(self, frames: Frames, weights: Tensor | None = None) -> Tensor:
+        """Embed frames (batch, dimension), or (batch, speakers, dimension) for weights by speaker."""
+        if frames.attention is not None:
+            count = frames.features.shape[-1]
+            if weights is None:
+                weights = frames.attention
+            elif weights.dim() == 2:
+                weights = at_frame_rate(weights.unsqueeze(1), count).squeeze(1) * frames.attention
+            else:
+                weights = at_frame_rate(weights, count) * frames.attention.unsqueeze(1)
+        return cast(Tensor, self.embedding(statistics_pool(frames.features, weights)))
+
+    def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Embed waveforms, with an optional weight for each frame: (batch, n) or (batch, speakers, n).
+
+        Weights that are not at the frame rate are brought to it by nearest interpolation.
+        """
+        return self.pool(self.frames(waveforms), weights)
