@@ -25,9 +25,9 @@ POOL = 3
 class Architecture:
     """What distinguishes one SincNet x-vector from another; `Architecture()` is pyannote/embedding's.
 
-    front: "rectified" takes the absolute value of each sinc filter's output, as SincNet does; "log" takes the log power
-        of each quadrature pair (cos and sin filter of one band), and the next convolution's kernels sum to zero, so that
-        a gain (an additive constant in the log domain) cancels exactly, with no statistic of the window.
+    front: "rectified" takes the absolute value of each sinc filter's output, as SincNet does; "log" takes the log
+        power of each quadrature pair (cos and sin filter of one band), and the next convolution's kernels sum to zero,
+        so that a gain (an additive constant in the log domain) cancels exactly, with no statistic of the window.
     norm: "instance" normalises by the statistics of the whole window (pyannote); "batch" by fixed statistics, so that
         each frame depends on the samples of its receptive field alone and can be cached.
     dimension: length of the embedding.

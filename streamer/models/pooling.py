@@ -38,17 +38,17 @@ class Moments(Generic[Array]):
     @classmethod
     def of(cls, frames: Array, weights: Array) -> Moments[Array]:
         """Moments of `frames` (..., frames, channels) under `weights` (..., frames, 1), over the frames."""
-        weight = weights.sum(axis=-2)
-        mean = (frames * weights).sum(axis=-2) / (weight + EPSILON)
+        weight = weights.sum(-2)
+        mean = (frames * weights).sum(-2) / (weight + EPSILON)
         deviation = frames - mean[..., None, :]
-        return cls(weight, (weights**2).sum(axis=-2), mean, (weights * deviation**2).sum(axis=-2))
+        return cls(weight, (weights**2).sum(-2), mean, (weights * deviation**2).sum(-2))
 
-    def merged(self, axis: int = 0) -> Moments[Array]:
-        """The moments of the union of disjoint runs that lie along `axis` (not the last)."""
-        weight = self.weight.sum(axis=axis, keepdims=True)
-        mean = (self.mean * self.weight).sum(axis=axis, keepdims=True) / (weight + EPSILON)
-        m2 = (self.m2 + self.weight * (self.mean - mean) ** 2).sum(axis=axis)
-        return Moments(weight.sum(axis=axis), self.weight2.sum(axis=axis), mean.sum(axis=axis), m2)
+    def merged(self) -> Moments[Array]:
+        """The moments of the union of disjoint runs, which lie along the last axis but one."""
+        weight = self.weight.sum(-2)
+        mean = (self.mean * self.weight).sum(-2) / (weight + EPSILON)
+        between = self.weight * (self.mean - mean[..., None, :]) ** 2
+        return Moments(weight, self.weight2.sum(-2), mean, (self.m2 + between).sum(-2))
 
     def statistics(self) -> tuple[Array, Array]:
         """Weighted mean and unbiased weighted standard deviation, (..., channels) each; zeros where no frame counts."""

@@ -54,7 +54,7 @@ class SincFilterbank(nn.Module):
         self.register_buffer("window_", hamming.float())
         self.register_buffer("n_", 2 * math.pi * torch.arange(-half, 0.0).view(1, -1) / SAMPLE_RATE)
         self.register_buffer("_filters", self._generate().detach(), persistent=False)
-        self.register_load_state_dict_post_hook(lambda module, _: module.refresh())
+        self.register_load_state_dict_post_hook(lambda module, _: module.refresh())  # type: ignore[no-untyped-call]
 
     @property
     def learning(self) -> bool:

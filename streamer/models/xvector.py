@@ -25,7 +25,8 @@ ATTENTION_LAYER = 3
 class Frames:
     """What the network says of each frame.
 
-    features (batch, 1500, frames); attention (batch, frames) in (0, 1), or None; speech (batch, frames) logits, or None.
+    features: (batch, 1500, frames). attention: (batch, frames) in (0, 1), or None. speech: (batch, frames) logits, or
+    None.
     """
 
     features: Tensor

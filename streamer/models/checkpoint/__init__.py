@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from streamer.errors import ModelNotFound
 from streamer.models.checkpoint import native
 from streamer.models.checkpoint.native import save
 from streamer.models.model import Model, Source

@@ -1,0 +1,54 @@
+"""What travels from a source to the engine: samples, and the holes between them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive samples (n,), float32 mono at 16 kHz, of which the first stands at `start_sample`."""
+
+    start_sample: int
+    samples: Samples
+
+    @property
+    def end_sample(self) -> int:
+        return self.start_sample + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples that were lost or never sent, [start_sample, end_sample). The clock runs on over them.
+
+    reason: why, in a word or two: "overflow", "packet loss", "device lost", "reconnect", ...
+    """
+
+    start_sample: int
+    end_sample: int
+    reason: str
+
+
+AudioEvent = Chunk | Gap
+
+
+class Source(Protocol):
+    """Live or recorded audio as an async context manager to iterate over.
+
+    The events are contiguous: each starts where the one before it ended, the first at sample 0.
+    """
+
+    async def __aenter__(self) -> Source: ...
+
+    async def __aexit__(self, *exception: object) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[AudioEvent]: ...
