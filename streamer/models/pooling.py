@@ -14,12 +14,13 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 #: Keeps the division finite where all weights are zero; the value is pyannote.audio's.
 EPSILON = 1e-8
 
-Array = TypeVar("Array", Tensor, np.ndarray)
+Array = TypeVar("Array", Tensor, NDArray[np.float32])
 
 
 @dataclass(frozen=True, slots=True)

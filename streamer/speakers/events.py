@@ -49,8 +49,8 @@ class SpeechEnd(Event):
 class Speaker(Event):
     """From `sample` on `speaker` speaks, an enrolled one.
 
-    confidence: posterior probability (0 to 1). score: cosine similarity of the best evidence. runner_up, margin: the next
-    best enrolled speaker, if any, and by how much of the score it lost. final: no later correction will come.
+    confidence: posterior probability (0 to 1). score: cosine similarity of the best evidence. runner_up, margin: the
+    next best enrolled speaker, if any, and by how much of the score it lost. final: no later correction will come.
     turn: number of the turn in the stream, shared by its provisional, final and correction events.
     """
 
