@@ -10,15 +10,19 @@
     │   ├── AudioTooShort
     │   ├── AudioNotFinite                   NaN or infinite samples
     │   └── SegmentOutOfRange (ValueError)
-    └── CheckpointError                      a model that cannot be loaded
-        ├── CheckpointUnreadable             not a checkpoint, damaged, too large, or not safe to read
-        ├── CheckpointMismatch               a missing, left-over, misshapen or non-finite tensor
-        ├── WrongArchitecture                a model, but not a speaker embedding model of ours
-        └── HubError                         the model could not be fetched
-            ├── GatedModel
-            ├── ModelNotFound
-            ├── RevisionNotFound
-            └── HubUnreachable
+    ├── CheckpointError                      a model that cannot be loaded
+    │   ├── CheckpointUnreadable             not a checkpoint, damaged, too large, or not safe to read
+    │   ├── CheckpointMismatch               a missing, left-over, misshapen or non-finite tensor
+    │   ├── WrongArchitecture                a model, but not a speaker embedding model of ours
+    │   └── HubError                         the model could not be fetched
+    │       ├── GatedModel
+    │       ├── ModelNotFound
+    │       ├── RevisionNotFound
+    │       └── HubUnreachable
+    ├── ProtocolError                        a message or an address that the protocol streamer.v1 doesn't have
+    ├── ServerRefused                        the server answered with an error; `code` and `change` say more
+    │   └── ServerBusy                       no room now; `retry_after` seconds
+    └── ConnectionLost (ConnectionError)     the server could not be reached, or not again in time to resume
 
 Each message names the value, the limit and the way out.
 """
@@ -100,3 +104,31 @@ class RevisionNotFound(HubError):
 
 class HubUnreachable(HubError):
     """The network or the hub did not answer, and the model is not in the cache."""
+
+
+class ProtocolError(StreamerError):
+    """A message or an address is not as the protocol streamer.v1 has it."""
+
+
+class ServerRefused(StreamerError):
+    """The server answered with an error.
+
+    code: for programs, such as "unauthorized" (the protocol's documentation lists them). change: what to change.
+    """
+
+    def __init__(self, code: str, message: str, change: str) -> None:
+        super().__init__(f"{message} {change}".strip())
+        self.code = code
+        self.change = change
+
+
+class ServerBusy(ServerRefused):
+    """The server has no room for another stream; try again after `retry_after` seconds."""
+
+    def __init__(self, message: str, change: str, retry_after: float) -> None:
+        super().__init__("busy", message, change)
+        self.retry_after = retry_after
+
+
+class ConnectionLost(StreamerError, ConnectionError):
+    """The server could not be reached, or not again in time to go on with the session."""
