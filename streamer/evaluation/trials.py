@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-SAMPLE_RATE = 16_000
-Float32 = npt.NDArray[np.float32]
+from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ another speed counts as another speaker, as is usual for x-vectors.
 
 from __future__ import annotations
 
-import csv
 import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,33 +15,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-SAMPLE_RATE = 16_000
+from streamer.evaluation.manifest import SAMPLE_RATE, Utterance
+
 STORED_DBFS = -26.0  # Corpora differ by 40 dB; a common level keeps the quantisation to int16 out of the picture.
 
 Int16 = npt.NDArray[np.int16]
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """One line of a manifest (columns path, split, corpus, speaker, language; others are ignored)."""
-
-    path: str
-    split: str
-    corpus: str
-    speaker: str
-    language: str
-
-
-def read_manifest(path: Path, split: str | None = None) -> list[Utterance]:
-    """The utterances of a manifest, in its order; `split` keeps one split only."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [
-            Utterance(row["path"], row["split"], row["corpus"], row["speaker"], row.get("language") or "")
-            for row in csv.DictReader(file)
-        ]
-    return [row for row in rows if split is None or row.split == split]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,44 @@
+"""The learning curves of a run as a picture."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+SMOOTHED = 50  # steps
+
+
+def read_csv(path: Path) -> dict[str, npt.NDArray[np.float64]]:
+    """The columns of a log, (rows,) each."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]} if rows else {}
+
+
+def plot_curves(folder: Path) -> None:
+    """Draw `curves.png` from the folder's `log.csv` (losses) and `dev.csv` (EERs), as far as they are there."""
+    if not (folder / "log.csv").exists():
+        return
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    log = read_csv(folder / "log.csv")
+    width = min(SMOOTHED, len(log["step"]))
+    for name in ("distillation", "similarity", "margin", "speech"):
+        if name in log:
+            values = np.convolve(log[name], np.ones(width) / width, "valid")
+            left.plot(log["step"][width - 1 :], values, label=name)
+    left.set(xlabel="step", ylabel="loss", yscale="log")
+    left.legend()
+    if (folder / "dev.csv").exists():
+        found = read_csv(folder / "dev.csv")
+        for name, values in found.items():
+            if name not in ("step", "seconds"):
+                right.plot(found["step"], values, "o-", label=name)
+        right.set(xlabel="step", ylabel="EER, %", yscale="log")
+        right.legend()
+    figure.savefig(folder / "curves.png", dpi=120)

@@ -1,0 +1,156 @@
+"""The training loop: resumable to the step, since a step's randomness comes from its number alone."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamer.models.xvector import XVectorSincNet
+from streamer.training.augmentation import Augmenter
+from streamer.training.network import Average, Student
+from streamer.training.recipe import Recipe
+from streamer.training.sampler import Sampler
+
+Report = dict[str, float]
+
+
+class Trainer:
+    """Trains one student by a recipe.
+
+    The folder of the recipe gets `log.csv`, `state.pt` (to resume from) and what `evaluate` finds in `dev.csv`.
+    """
+
+    def __init__(self, recipe: Recipe, sampler: Sampler, augment: Augmenter, device: str = "cpu") -> None:
+        self.recipe, self.sampler, self.augment = recipe, sampler, augment
+        self.folder = Path(recipe.folder).expanduser()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.device = torch.device(device)
+        torch.manual_seed(recipe.schedule.seed)
+        self.student = Student(XVectorSincNet(recipe.architecture), sampler.corpus.classes).to(self.device)
+        self.average = Average(self.student.network, recipe.schedule.average)
+        vectors = [p for p in self.student.parameters() if p.requires_grad and p.dim() < 2]
+        matrices = [p for p in self.student.parameters() if p.requires_grad and p.dim() >= 2]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": recipe.schedule.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=recipe.schedule.rate,
+            fused=True,
+        )
+        self.step, self.seconds = 0, 0.0
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, from 0 to 1: by steps where the recipe counts them, else by the clock."""
+        schedule = self.recipe.schedule
+        done = self.step / schedule.steps if schedule.steps else self.seconds / (schedule.hours * 3600)
+        return min(1.0, done)
+
+    def rate(self) -> float:
+        """The learning rate by now."""
+        schedule, progress = self.recipe.schedule, self.progress
+        if progress < schedule.warm_up:
+            return schedule.rate * (progress / schedule.warm_up + 0.01)
+        part = (progress - schedule.warm_up) / (1 - schedule.warm_up)
+        return schedule.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * part)) / 2)
+
+    def margin(self) -> float:
+        """The margin softmax' weight by now."""
+        loss = self.recipe.loss
+        return loss.margin * min(1.0, max(0.0, self.progress - loss.margin_from) / loss.margin_ramp)
+
+    def train_step(self) -> Report:
+        """One step; what it depends on beside the weights is its number."""
+        begin, schedule = time.monotonic(), self.recipe.schedule
+        rng = np.random.default_rng([schedule.seed, self.step])
+        seconds = float(rng.choice(schedule.seconds))
+        # Long crops come in smaller batches: a step's cost stays the same.
+        count = round(schedule.batch * min(1.0, 2.0 / seconds))
+        batch = self.sampler.draw(count, seconds, rng)
+        heard, voices = self.augment(batch.waves, rng)
+        heard = torch.cat([heard, self._speechless(schedule.noise_batch, heard.shape[1], rng)])
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        self.student.train()
+        with torch.autocast(self.device.type, torch.bfloat16):
+            parts = self.student(heard.to(self.device), batch.to(self.device), voices, self.recipe.loss, self.margin())
+        self.optimiser.zero_grad(set_to_none=True)
+        parts["loss"].backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.student.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.average.update(self.student.network, self.step)
+        self.step += 1
+        self.seconds += time.monotonic() - begin
+        report = {name: float(value.detach()) for name, value in parts.items()}
+        return {"step": self.step, "seconds": self.seconds, "rate": self.rate(), **report, "norm": float(norm)}
+
+    def _speechless(self, count: int, samples: int, rng: np.random.Generator) -> Tensor:
+        """Noise from -80 to -20 dBFS, some of it broken off by digital silence: what the speech head must not fire at."""
+        noise = self.augment.noises(count, samples, rng) * torch.from_numpy(10 ** rng.uniform(-4, 0, (count, 1))).float()
+        noise[: count // 4, int(rng.integers(0, samples)) :] = 0.0
+        return noise
+
+    def run(self, evaluate: Callable[[XVectorSincNet], Report]) -> None:
+        """Train to the end of the schedule, from where the folder's state stands."""
+        from rich.progress import Progress
+
+        schedule = self.recipe.schedule
+        with Progress() as bar:
+            task = bar.add_task(self.recipe.name, total=1.0)
+            while self.progress < 1.0:
+                report = self.train_step()
+                append_csv(self.folder / "log.csv", report)
+                bar.update(task, completed=self.progress, description=f"step {self.step} loss {report['loss']:.3f}")
+                last = self.progress >= 1.0
+                if last or self.step % schedule.save_every == 0:
+                    self.save()
+                if last or self.step % schedule.evaluate_every == 0:
+                    begin = time.monotonic()
+                    found = evaluate(self.average.network)
+                    self.seconds += time.monotonic() - begin
+                    append_csv(self.folder / "dev.csv", {"step": self.step, "seconds": self.seconds, **found})
+
+    def save(self) -> None:
+        """Write all that a resumed run needs, so that an interrupted write leaves the former state."""
+        state = {
+            "student": self.student.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        part = self.folder / "state.part"
+        torch.save(state, part)
+        os.replace(part, self.folder / "state.pt")
+
+    def resume(self) -> bool:
+        """Take up the folder's state, if there is one."""
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return False
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        self.student.load_state_dict(state["student"])
+        self.average.network.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        return True
+
+
+def append_csv(path: Path, row: Report) -> None:
+    """Add a row, and the header where the file is new."""
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow({key: f"{value:.6g}" for key, value in row.items()})

@@ -1,0 +1,40 @@
+"""What the network learns from: the teacher's embeddings, the speakers' labels, the speech detector's labels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def distillation(embeddings: Tensor, targets: Tensor) -> Tensor:
+    """1 - cosine to the teacher's embedding, mean over the batch. Both (batch, dimension), of norm 1."""
+    return (1 - (embeddings * targets).sum(1)).mean()
+
+
+def similarity(embeddings: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error of the cosines between all pairs in the batch (relational distillation, Park et al., 2019)."""
+    apart = ~torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
+    return (embeddings @ embeddings.T - targets @ targets.T)[apart].square().mean()
+
+
+class MarginSoftmax(nn.Module):
+    """Additive angular margin softmax (Deng et al., 2019): embeddings of norm 1 (batch, dimension) -> loss.
+
+    Args:
+        scale: factor on the cosines before the softmax.
+        margin: added to the angle to the own class, radians.
+    """
+
+    def __init__(self, dimension: int, classes: int, scale: float = 30.0, margin: float = 0.2) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(F.normalize(torch.randn(classes, dimension), dim=1))
+        self.scale, self.margin = scale, margin
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        cosine = embeddings @ F.normalize(self.weight, dim=1).T
+        own = cosine.gather(1, labels[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
+        # Beyond pi - margin the cosine would rise again; there a straight line goes on falling.
+        limit = torch.cos(torch.tensor(torch.pi - self.margin))
+        moved = torch.where(own > limit, torch.cos(torch.acos(own) + self.margin), own - self.margin * 0.2)
+        return F.cross_entropy(self.scale * cosine.scatter(1, labels[:, None], moved), labels)

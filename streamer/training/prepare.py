@@ -1,0 +1,28 @@
+"""Everything that is computed once before a run: decoded audio, labels, rooms, noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamer.evaluation.manifest import read_audio, read_manifest
+from streamer.training import speech, teacher
+from streamer.training.augmentation import Augmenter, noise_bank, simulate_rooms
+from streamer.training.data import prepare
+from streamer.training.recipe import Recipe
+from streamer.training.sampler import Sampler
+
+
+def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
+    """What a recipe's run draws from; whatever lies in its cache folder already is not computed again."""
+    cache, manifest = Path(recipe.data.cache).expanduser(), Path(recipe.data.manifest).expanduser()
+    corpus = prepare(manifest.parent, read_manifest(manifest, "train"), recipe.data.speeds, cache)
+    labels = speech.label_corpus(corpus, cache / "speech.npy")
+    targets = teacher.embed_corpus(corpus, cache / "teacher.npy")
+    sampler = Sampler(corpus, targets, labels, recipe.loss.utterance_share, recipe.data.without, recipe.data.held_out_every)
+    noises = [read_audio(manifest.parent / entry.path) for entry in read_manifest(manifest, "noise")]
+    augment = Augmenter(
+        rooms=simulate_rooms(recipe.data.rooms, cache / "rooms.npy"),
+        noise=noise_bank(noises, cache / "noise.npy", recipe.data.noise_minutes),
+        chances=recipe.augmentation,
+    )
+    return sampler, augment

@@ -1,0 +1,100 @@
+"""A training recipe: everything that decides what weights come out, in one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from streamer.errors import ConfigurationError
+from streamer.models.architecture import Architecture
+from streamer.training.augmentation import Chances
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Where the audio is; `manifest` lists it relative to its own folder."""
+
+    manifest: str
+    cache: str
+    speeds: list[float] = field(default_factory=lambda: [1.0, 0.9, 1.1])
+    rooms: int = 300
+    noise_minutes: float = 30.0
+    without: list[str] = field(default_factory=list)
+    held_out_every: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Weights of the losses. `margin` is what its weight rises to, in a straight line over `margin_ramp` of the run."""
+
+    distillation: float = 1.0
+    similarity: float = 5.0
+    margin: float = 0.1
+    margin_from: float = 0.1
+    margin_ramp: float = 0.3
+    speech: float = 0.2
+    utterance_share: float = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast. The rate rises over `warm_up` of the run and falls as a cosine to 1 % of its peak.
+
+    hours: the length of a run, by the clock; steps: if given, its length in steps instead.
+    seconds: lengths of crops, one drawn for each step.
+    """
+
+    hours: float = 2.0
+    steps: int = 0
+    batch: int = 64
+    noise_batch: int = 4
+    seconds: list[float] = field(default_factory=lambda: [1.2, 2.0, 2.0, 2.0, 3.0])
+    rate: float = 2e-3
+    warm_up: float = 0.04
+    weight_decay: float = 0.02
+    average: float = 0.998
+    save_every: int = 100
+    evaluate_every: int = 400
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One training run."""
+
+    name: str
+    folder: str
+    data: Data
+    architecture: Architecture
+    loss: Loss = field(default_factory=Loss)
+    schedule: Schedule = field(default_factory=Schedule)
+    augmentation: Chances = field(default_factory=Chances)
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Read a recipe. Raises ConfigurationError on a key that means nothing here."""
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        parts = {
+            "data": Data,
+            "loss": Loss,
+            "schedule": Schedule,
+            "augmentation": Chances,
+            "architecture": Architecture,
+        }
+        values: dict[str, Any] = {
+            key: _read(parts[key], value, key) if key in parts else value for key, value in content.items()
+        }
+        recipe: Recipe = _read(cls, values, "the recipe")
+        return recipe
+
+
+def _read(kind: Any, values: dict[str, Any], where: str) -> Any:
+    unknown = set(values) - {entry.name for entry in fields(kind)}
+    if unknown:
+        raise ConfigurationError(f"{where} has no setting {sorted(unknown)}; it has {[e.name for e in fields(kind)]}")
+    try:
+        return kind(**{key: tuple(v) if key == "snr_db" else v for key, v in values.items()})
+    except TypeError as error:
+        raise ConfigurationError(f"{where} lacks a setting: {error}") from error

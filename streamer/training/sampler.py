@@ -1,0 +1,125 @@
+"""Which stretch of which utterance a training step hears, and what is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamer.models.architecture import FRAME_GRID
+from streamer.training import speech, teacher
+from streamer.training.data import SAMPLE_RATE, Corpus, Float32, Int64
+
+LEAST_SPEECH = 0.5  # of a partial, for a crop to be taken around it
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Clean crops and their labels.
+
+    Shapes: waves (batch, samples); target (batch, 256) of norm 1; label (batch,) int64; speech (batch, frames).
+    """
+
+    waves: Tensor
+    target: Tensor
+    label: Tensor
+    speech: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(part.to(device) for part in (self.waves, self.target, self.label, self.speech)))
+
+
+def frame_centres(samples: int) -> Int64:
+    """The sample in the middle of each frame's receptive field, for audio of so many samples."""
+    frames = FRAME_GRID.num_frames(samples)
+    return np.arange(frames, dtype=np.int64) * FRAME_GRID.stride + FRAME_GRID.receptive_field // 2
+
+
+class Sampler:
+    """Draws speakers, not utterances: most voices of a crowd-sourced corpus have one clip, some have hundreds.
+
+    A class (a speaker at a speed) is drawn in proportion to the square root of its speech.
+
+    Args:
+        targets: the teacher's embeddings of all partials, see `teacher.embed_corpus`.
+        labels: silero's probabilities, see `speech.label_corpus`.
+        utterance_share: how much of a target is the teacher's mean over the whole utterance, which hears more than
+            the crop; the rest is its mean over the crop.
+        without: corpora to leave out (an extra development set).
+        held_out_every: every so many-th speaker is left out, for calibrating scores; 0 keeps all.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        targets: Float32,
+        labels: Float32,
+        utterance_share: float = 0.0,
+        without: Sequence[str] = (),
+        held_out_every: int = 0,
+    ) -> None:
+        self.corpus, self.labels, self.utterance_share = corpus, labels, utterance_share
+        self.counts = teacher.partial_counts(corpus.samples)
+        self.first = np.cumsum(self.counts) - self.counts
+        self.first_label = np.cumsum(speech.label_counts(corpus.samples)) - speech.label_counts(corpus.samples)
+        # The teacher's embeddings share a large common part, as their entries are never negative; without it,
+        # cosines spread over the whole circle.
+        self.mean = targets.mean(0)
+        self.targets = targets
+        self.row = np.repeat(np.arange(len(corpus)), self.counts)
+        self.index = np.arange(len(self.row)) - self.first[self.row]
+
+        left_out = [corpus.corpora.index(name) for name in without]
+        self.held_out = np.arange(0, len(corpus.speakers), held_out_every) if held_out_every else np.arange(0)
+        begin = self.first_label[self.row] + self.index * teacher.HOP // speech.HOP
+        total = np.concatenate([[0.0], np.cumsum(labels, dtype=np.float64)])
+        end = np.minimum(begin + teacher.PARTIAL // speech.HOP, len(labels))
+        heard = (total[end] - total[begin]) / (teacher.PARTIAL // speech.HOP)
+        kept = ~np.isin(corpus.corpus, left_out) & ~np.isin(corpus.speaker, self.held_out)
+        usable = np.flatnonzero((heard >= LEAST_SPEECH) & kept[self.row])
+        label = corpus.label(self.row[usable])
+        self.anchors = usable[np.argsort(label, kind="stable")]
+        self.class_size = np.bincount(label, minlength=corpus.classes)
+        self.class_start = np.cumsum(self.class_size) - self.class_size
+        self.chance = np.sqrt(self.class_size) / np.sqrt(self.class_size).sum()
+
+    def target(self, row: int, start: int, samples: int) -> Float32:
+        """What the teacher says of a crop: the mean of the partials inside it, and of the whole utterance."""
+        partials = self.targets[self.first[row] : self.first[row] + self.counts[row]]
+        begin = np.arange(len(partials)) * teacher.HOP
+        overlap = np.minimum(begin + teacher.PARTIAL, start + samples) - np.maximum(begin, start)
+        weight = np.maximum(overlap, 1.0) ** 4  # Nearly only the partials that lie inside.
+        crop = _unit(weight @ partials / weight.sum() - self.mean)
+        whole = _unit(partials.mean(0) - self.mean)
+        return _unit((1 - self.utterance_share) * crop + self.utterance_share * whole)
+
+    def draw(self, count: int, seconds: float, rng: np.random.Generator) -> Batch:
+        """A batch of crops of one length; utterances that are shorter are repeated."""
+        samples = round(seconds * SAMPLE_RATE)
+        classes = rng.choice(len(self.chance), count, p=self.chance)
+        anchors = self.anchors[self.class_start[classes] + (rng.random(count) * self.class_size[classes]).astype(int)]
+        rows = self.row[anchors]
+        waves = np.empty((count, samples), np.float32)
+        target = np.empty((count, teacher.DIMENSION), np.float32)
+        labels = np.empty((count, len(frame_centres(samples))), np.float32)
+        for i, (row, anchor) in enumerate(zip(rows, anchors, strict=True)):
+            length = int(self.corpus.samples[row])
+            middle = int(self.index[anchor]) * teacher.HOP + teacher.PARTIAL // 2 + rng.integers(-teacher.HOP, teacher.HOP)
+            start = int(np.clip(middle - samples // 2, 0, max(0, length - samples)))
+            waves[i] = np.resize(self.corpus.wave(row, start, start + samples), samples)
+            target[i] = self.target(row, start, min(samples, length))
+            heard = (start + frame_centres(samples)) % length // speech.HOP
+            labels[i] = self.labels[self.first_label[row] + heard]
+        return Batch(
+            waves=torch.from_numpy(waves / 32768),
+            target=torch.from_numpy(target),
+            label=torch.from_numpy(self.corpus.label(rows)),
+            speech=torch.from_numpy(labels),
+        )
+
+
+def _unit(vector: Float32) -> Float32:
+    return np.asarray(vector / (np.linalg.norm(vector) + 1e-9), np.float32)
