@@ -1,0 +1,118 @@
+"""The `streamer` command: a table of subcommands, each imported when it is called.
+
+To add one: write `streamer/cli/NAME.py` with `app = typer.Typer(...)` in it, and give it a line in `COMMANDS` below.
+An `app` with one command and no callback becomes `streamer NAME` itself (see `embed.py`); one with several becomes a
+group, `streamer NAME SUB ...` (see `model.py`). A subcommand's module may import what it likes: `streamer --help` never
+imports it. Raise a StreamerError for what a user can act on: it becomes one line on stderr and exit code 2. Exit with
+another code by `raise typer.Exit(code)`. What the commands share (options, progress bar) is in `common.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+from typer.exceptions import TyperException
+
+from streamer.errors import ConfigurationError, StreamerError
+
+#: Name of the subcommand -> (its module, its line in `streamer --help`), in the order of the help.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "embed": ("streamer.cli.embed", "Turn audio files into speaker embeddings."),
+    "verify": ("streamer.cli.verify", "Say whether two audio files are of the same speaker."),
+    "model": ("streamer.cli.model", "Look into a model, or convert it to this project's format."),
+}
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `streamer` with `arguments` (default: the process's) and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    debug = "--debug" in options
+    if debug:
+        # Taken out here, so that it may stand before or after the subcommand.
+        arguments.remove("--debug")
+    try:
+        # Typer returns the code of an explicit exit, and None where the command ran to its end.
+        code = build(_subcommand(arguments))(arguments, prog_name="streamer", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # The reader (head, less) has gone: not an error. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except (StreamerError, TyperException, OSError, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"streamer: {_one_line(error)}", file=sys.stderr)
+        return EXIT_ERROR
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(
+            f"streamer: unexpected {type(error).__name__}: {_one_line(error)} (--debug shows the traceback)",
+            file=sys.stderr,
+        )
+        return EXIT_ERROR
+
+
+def build(name: str | None) -> typer.Typer:
+    """The application with the subcommand `name` imported, and every other one present by its line of help alone."""
+    app = typer.Typer(name="streamer", add_completion=False, rich_markup_mode=None)
+    app.callback(invoke_without_command=True)(_root)
+    for command, (module, line) in COMMANDS.items():
+        if command == name:
+            _mount(app, command, import_module(module).app, line)
+        else:
+            app.command(command, help=line)(_unreached)
+    return app
+
+
+def _mount(parent: typer.Typer, name: str, app: typer.Typer, line: str) -> None:
+    single = len(app.registered_commands) == 1 and not app.registered_groups and app.registered_callback is None
+    if not single:
+        parent.add_typer(app, name=name, short_help=line)
+        return
+    callback = app.registered_commands[0].callback
+    if callback is None:
+        raise ConfigurationError(f"the subcommand {name!r} has no function.")
+    parent.command(name, short_help=line)(callback)
+
+
+def _subcommand(arguments: Sequence[str]) -> str | None:
+    """The first word that is not an option: the options before a subcommand take no values."""
+    return next((argument for argument in arguments if not argument.startswith("-")), None)
+
+
+def _root(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Real-time streaming speaker embeddings: live audio in, who is speaking out."""
+    if version:
+        from streamer import __version__
+
+        typer.echo(f"streamer {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def _unreached() -> None:
+    raise AssertionError("a subcommand is imported before it is called")
+
+
+def _one_line(error: BaseException) -> str:
+    message = error.format_message() if isinstance(error, TyperException) else str(error)
+    return " ".join(message.split()) or type(error).__name__
