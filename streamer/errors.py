@@ -10,6 +10,8 @@
     │   ├── AudioTooShort
     │   ├── AudioNotFinite                   NaN or infinite samples
     │   └── SegmentOutOfRange (ValueError)
+    ├── BufferOverflow                       a ring buffer that may not drop samples is full
+    ├── BufferClosed                         a ring buffer was closed, or its reader has left
     ├── CheckpointError                      a model that cannot be loaded
     │   ├── CheckpointUnreadable             not a checkpoint, damaged, too large, or not safe to read
     │   ├── CheckpointMismatch               a missing, left-over, misshapen or non-finite tensor
@@ -68,6 +70,14 @@ class AudioNotFinite(AudioError):
 
 class SegmentOutOfRange(AudioError, ValueError):
     """A segment is empty or lies outside of the file."""
+
+
+class BufferOverflow(StreamerError):
+    """A ring buffer with overflow="error" has no room for what was written."""
+
+
+class BufferClosed(StreamerError):
+    """A ring buffer takes no more samples: its writer closed it, or its reader has left."""
 
 
 class CheckpointError(StreamerError):
