@@ -1,0 +1,72 @@
+"""What a session wants done: plain values that the shell carries out in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this text frame to the client."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Whole samples in the client's format, directly after those before."""
+
+    data: bytes
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """`num_samples` samples per channel, at the client's rate, will never come."""
+
+    num_samples: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Call `flushed(request, sample)` once everything before this is looked at."""
+
+    request: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """No more audio will come: call `drained()` after the last event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enroll:
+    """Start, commit or cancel an enrolment, and report with `enrolment(...)`."""
+
+    action: str
+    name: str
+    channel: int
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """List, name, rename or remove speakers, and report with `speaker_list(...)` or `refuse(...)`."""
+
+    action: str
+    speaker: str
+    to: str
+    channel: int
+    request: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection with this WebSocket code after what was sent before."""
+
+    code: int
+    reason: str
+
+
+Command = Send | Audio | Hole | Flush | Finish | Enroll | Directory | Close

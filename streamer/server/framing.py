@@ -1,0 +1,163 @@
+"""Binary frames to a gapless account of time: which bytes are new, which come again, and how much is missing.
+
+A frame is PCM of any length, or (framing `sequenced`) the 12-byte header, little endian: the frame's sequence number,
+uint32, one more than the frame's before it and wrapping at 2**32, and the position of its first sample, uint64, counted
+per channel at the client's rate from the session's start. Opus packets are counted by their own table of contents
+(RFC 6716, section 3.1), so that no decoder is needed to know the time.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.server.protocol import Refusal, Settings
+
+HEADER = struct.Struct("<IQ")
+BYTES_PER_SAMPLE = {"s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "mulaw": 1, "alaw": 1}
+
+# A client that was away longer than this should start anew: trackers and people have moved on.
+MAX_GAP_S = 3600
+
+_WRAP = 2**32
+# RFC 6716, table 2: the frame length in samples at 48 kHz of each of the 32 configurations.
+_OPUS_FRAME = (480, 960, 1920, 2880) * 3 + (480, 960) * 2 + (120, 240, 480, 960) * 4
+_OPUS_LONGEST = 5760
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Whole samples of every channel (one packet of Opus), which directly follow what came before."""
+
+    data: bytes
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """`num_samples` samples per channel, at the client's rate, that did not arrive."""
+
+    num_samples: int
+    reason: str
+
+
+def opus_duration(packet: bytes) -> int:
+    """Samples at 48 kHz in an Opus packet. Raises ValueError where RFC 6716 allows no such packet."""
+    if not packet:
+        raise ValueError("an Opus packet has at least one byte")
+    code = packet[0] & 3
+    if code == 3 and len(packet) < 2:
+        raise ValueError("an Opus packet of code 3 has at least two bytes")
+    frames = packet[1] & 63 if code == 3 else (1, 2, 2)[code]
+    duration = frames * _OPUS_FRAME[packet[0] >> 3]
+    if not 0 < duration <= _OPUS_LONGEST:
+        raise ValueError(f"an Opus packet lasts up to 120 ms; this one says {duration / 48:g} ms")
+    return duration
+
+
+class Framing:
+    """The clock of one session's audio, at the client's rate. Pure: frames in, payloads and holes out."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.encoding = settings.encoding
+        self.sequenced = settings.framing == "sequenced"
+        self.rate = settings.sample_rate
+        self.width = BYTES_PER_SAMPLE.get(settings.encoding, 0) * settings.channels
+        self.position = 0
+        self.duplicates = 0
+        self._expected: int | None = None
+        self._rest = b""
+
+    def receive(self, frame: bytes) -> list[Payload | Missing]:
+        """What is new in a binary frame.
+
+        Raises:
+            Refusal: bad_audio (no header, part of a sample, no Opus packet) or gap_too_long. Nothing has changed then.
+        """
+        if not self.sequenced:
+            return self._plain(frame)
+        if len(frame) < HEADER.size:
+            raise Refusal(
+                "bad_audio",
+                f"A sequenced binary message has {len(frame)} bytes; its header alone takes {HEADER.size}.",
+                "Put the header in front of every frame, or start with framing plain.",
+            )
+        sequence, position = HEADER.unpack_from(frame)
+        payload = frame[HEADER.size :]
+        num_samples = self._count(payload)
+
+        ahead = 0 if self._expected is None else (sequence - self._expected) % _WRAP
+        # More than half the circle ahead is behind: the frame came before, or comes after its hole was reported.
+        late = ahead >= _WRAP // 2
+        # A packet cannot be cut, so one that begins too early is dropped whole.
+        last = position if self.encoding == "opus" else position + num_samples - 1
+        if late or (payload and last < self.position):
+            self.duplicates += 1
+            return []
+        out = self._hole_before(position, "packet loss" if ahead else "skipped by the client")
+        self._expected = (sequence + 1) % _WRAP
+        if position < self.position:
+            payload = payload[(self.position - position) * self.width :]
+        return out + self._take(payload)
+
+    def rejoin(self, earliest: int | None, away_s: float) -> list[Missing]:
+        """After a lost connection: the hole before what the client can still send, or of the time it was away."""
+        self._rest = b""
+        self._expected = None
+        if earliest is None:
+            earliest = self.position + round(away_s * self.rate)
+        return self._hole_before(earliest, "reconnect")
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"position": self.position, "duplicates": self.duplicates}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.position = int(snapshot["position"])
+        self.duplicates = int(snapshot["duplicates"])
+
+    def _plain(self, frame: bytes) -> list[Payload | Missing]:
+        if self.encoding == "opus":
+            self._count(frame)
+            return self._take(frame)
+        data = self._rest + frame if self._rest else frame
+        whole = len(data) - len(data) % self.width
+        # Any cut is allowed, also within a sample: the rest waits for the next frame.
+        self._rest = bytes(data[whole:])
+        return self._take(data[:whole])
+
+    def _count(self, payload: bytes) -> int:
+        if self.encoding == "opus":
+            try:
+                return opus_duration(payload)
+            except ValueError as error:
+                raise Refusal("bad_audio", f"Not an Opus packet: {error}.", "Send one packet a message.") from None
+        if len(payload) % self.width:
+            raise Refusal(
+                "bad_audio",
+                f"A sequenced frame has {len(payload)} bytes of audio, not a multiple of {self.width} "
+                "(one sample of every channel).",
+                "Send whole samples, or start with framing plain.",
+            )
+        return len(payload) // self.width
+
+    def _hole_before(self, position: int, reason: str) -> list[Any]:
+        missing = position - self.position
+        if missing <= 0:
+            return []
+        if missing > MAX_GAP_S * self.rate:
+            raise Refusal(
+                "gap_too_long",
+                f"Sample {position} is {missing / self.rate:.0f} s after the last one; {MAX_GAP_S} s are the limit.",
+                "Start a new session.",
+                fatal=True,
+            )
+        self.position = position
+        return [Missing(missing, reason)]
+
+    def _take(self, payload: bytes) -> list[Payload | Missing]:
+        if not payload:
+            return []
+        num_samples = opus_duration(payload) if self.encoding == "opus" else len(payload) // self.width
+        self.position += num_samples
+        return [Payload(payload, num_samples)]

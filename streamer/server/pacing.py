@@ -1,0 +1,30 @@
+"""How fast a client may send: a bucket that fills with time and empties with what arrives.
+
+https://en.wikipedia.org/wiki/Leaky_bucket#As_a_meter
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Pacer:
+    """At most `burst` at once and `rate` a second after that; beyond it the caller is told how long to wait.
+
+    The caller waits instead of reading on, so that the transport's own flow control slows the client down and nothing
+    is buffered here. Time is whatever the caller passes, in seconds; it may not run backwards.
+    """
+
+    rate: float
+    burst: float
+    level: float = 0.0
+    updated_at: float | None = None
+
+    def take(self, amount: float, now: float) -> float:
+        """Count `amount`; seconds to wait before more may come."""
+        if self.updated_at is not None:
+            self.level = max(0.0, self.level - (now - self.updated_at) * self.rate)
+        self.updated_at = now
+        self.level += amount
+        return max(0.0, (self.level - self.burst) / self.rate)

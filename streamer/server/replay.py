@@ -1,0 +1,76 @@
+"""The events that a client has not acknowledged, kept within bounds for its return."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.server import protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How much is kept for a client's return: beyond it the oldest events are dropped and counted as lost.
+
+    size: characters of JSON. seconds: how long a session outlives its connection.
+    """
+
+    events: int = 2_000
+    size: int = 1 << 20
+    seconds: float = 30.0
+
+
+class Replay:
+    """Numbers the events of a session from 1 on and keeps those after the last acknowledged one."""
+
+    def __init__(self, keep: Keep) -> None:
+        self.keep = keep
+        self.last = 0
+        self.acknowledged = 0
+        self._forgotten = 0
+        self._size = 0
+        self._events: deque[tuple[int, str]] = deque()
+
+    @property
+    def lost(self) -> int:
+        """Events that nobody acknowledged and that are no longer kept."""
+        return max(0, self._forgotten - self.acknowledged)
+
+    @property
+    def pending(self) -> list[str]:
+        """The events to send again, in their order."""
+        return [text for _, text in self._events]
+
+    def add(self, channel: int, event: Mapping[str, Any]) -> str:
+        """The text frame of a new event."""
+        self.last += 1
+        text = protocol.write({"type": event["type"], "id": self.last, "channel": channel, **event})
+        self._events.append((self.last, text))
+        self._size += len(text)
+        while len(self._events) > self.keep.events or self._size > self.keep.size:
+            self._forgotten, dropped = self._events.popleft()
+            self._size -= len(dropped)
+        return text
+
+    def acknowledge(self, event: int) -> None:
+        """Every event up to this one has arrived."""
+        self.acknowledged = max(self.acknowledged, event)
+        while self._events and self._events[0][0] <= event:
+            self._size -= len(self._events.popleft()[1])
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "last": self.last,
+            "acknowledged": self.acknowledged,
+            "forgotten": self._forgotten,
+            "events": [list(item) for item in self._events],
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        self.last = int(snapshot["last"])
+        self.acknowledged = int(snapshot["acknowledged"])
+        self._forgotten = int(snapshot["forgotten"])
+        self._events = deque((int(number), str(text)) for number, text in snapshot["events"])
+        self._size = sum(len(text) for _, text in self._events)

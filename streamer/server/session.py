@@ -1,0 +1,316 @@
+"""A client's session without I/O: messages in, commands out.
+
+The session outlives its connections: it numbers the events, keeps those that the client has not acknowledged, and goes
+on where it stopped when the client comes back. It knows no socket, no loop, no clock and no model; who drives it passes
+the time in seconds, carries out the commands in their order and reports back what became of them.
+
+    attach(start) ─► Send(ready) ─► receive(...)* ─► end ─► Finish ─► drained() ─► Send(goodbye), Close
+         ▲                │
+         └── detach() ◄───┘   the connection was lost; attach again within `resume_s`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streamer.errors import ProtocolError
+from streamer.server import protocol
+from streamer.server.commands import Audio, Close, Command, Directory, Enroll, Finish, Flush, Hole, Send
+from streamer.server.framing import Framing, Missing, Payload
+from streamer.server.protocol import Refusal, Settings
+from streamer.server.replay import Keep, Replay
+
+# How many mistakes a client may make before it is cut off: enough to debug with, too few to keep a server busy.
+MAX_ERRORS = 10
+
+
+_NEEDS = {"list": "stream", "name": "enroll", "rename": "admin", "remove": "admin"}
+
+
+class Session:
+    """One client's stream, over all of its connections.
+
+    Args:
+        name: public, for logs and `ready`.
+        token: the secret to resume with.
+        settings: what the client asked for and may have.
+        model: `name` and `fingerprint`.
+    """
+
+    def __init__(
+        self, name: str, token: str, settings: Settings, model: Mapping[str, str], keep: Keep | None = None
+    ) -> None:
+        self.name = name
+        self.token = token
+        self.settings = settings
+        self.model = dict(model)
+        self.replay = Replay(keep or Keep())
+        self.framing = Framing(settings)
+        self.attached = False
+        self.ending = False
+        self.done = False
+        self.detached_at: float | None = None
+        self.enrolling: str | None = None
+        self.gaps = 0
+        self.gap_seconds = 0.0
+        self.received = 0
+        self.errors: dict[str, int] = {}
+        self._scopes: frozenset[str] = frozenset()
+
+    # The connection comes and goes.
+
+    def attach(self, start: Mapping[str, Any], scopes: frozenset[str], now: float) -> list[Command]:
+        """A connection has said `start` for this session, for the first time or again."""
+        resumed = self.detached_at is not None
+        away = 0.0 if self.detached_at is None else now - self.detached_at
+        commands: list[Command] = []
+        if resumed:
+            self.replay.acknowledge(min(protocol.whole(start.get("last_event", 0)), self.replay.last))
+            if not self.ending:
+                earliest = start.get("position")
+                missing = self.framing.rejoin(None if earliest is None else protocol.whole(earliest), away)
+                commands += self._holes(missing)
+        self.attached = True
+        self.detached_at = None
+        self._scopes = scopes
+        ready = {
+            "type": "ready",
+            "version": protocol.VERSION,
+            "session": self.name,
+            "resume": self.token,
+            "resume_within": self.replay.keep.seconds,
+            "resumed": resumed,
+            "position": self.framing.position,
+            "last_event": self.replay.last,
+            "lost_events": self.replay.lost,
+            "settings": self.settings.to_dict(),
+            "model": self.model,
+            "scopes": sorted(scopes),
+        }
+        commands.append(_send(ready))
+        commands += [Send(text) for text in self.replay.pending]
+        if self.done:
+            commands += self._goodbye("ended", "All of the audio was looked at.", resume=False, code=1000)
+        return commands
+
+    def detach(self, now: float) -> None:
+        """The connection is gone."""
+        self.attached = False
+        self.detached_at = now
+
+    def expired(self, now: float) -> bool:
+        """Nobody came back in time."""
+        return self.detached_at is not None and now - self.detached_at > self.replay.keep.seconds
+
+    # What the client says.
+
+    def receive(self, frame: str | bytes) -> list[Command]:
+        """A text or binary frame has come. Mistakes are answered, and too many of them end the connection."""
+        request = None
+        try:
+            if isinstance(frame, bytes):
+                return self._audio(frame)
+            message = protocol.read(frame, "client")
+            request = message.get("request")
+            return self._message(message)
+        except Refusal as refusal:
+            return self.refuse(refusal, request)
+        except ProtocolError as error:
+            return self.refuse(Refusal("invalid_message", str(error), "See docs/protocol.md."), request)
+
+    def refuse(self, refusal: Refusal, request: int | None = None) -> list[Command]:
+        """Answer with an error, and close if it is fatal or one too many."""
+        self.errors[refusal.code] = self.errors.get(refusal.code, 0) + 1
+        body = refusal.to_dict(request)
+        if sum(self.errors.values()) >= MAX_ERRORS:
+            body["fatal"] = True
+        if not self.attached:
+            return []
+        commands: list[Command] = [_send(body)]
+        if body["fatal"]:
+            commands.append(Close(1008, refusal.code))
+        return commands
+
+    def _audio(self, frame: bytes) -> list[Command]:
+        if self.ending:
+            raise Refusal("wrong_order", "Audio came after `end`.", "Start a new session for more audio.")
+        out: list[Command] = []
+        for item in self.framing.receive(frame):
+            if isinstance(item, Payload):
+                self.received += item.num_samples
+                out.append(Audio(item.data, item.num_samples))
+            else:
+                out += self._holes([item])
+        return out
+
+    def _message(self, message: Mapping[str, Any]) -> list[Command]:
+        kind = message["type"]
+        request = message.get("request")
+        echo = {} if request is None else {"request": request}
+        if kind == "ping":
+            return [_send({"type": "pong", **echo})]
+        if kind == "ack":
+            event = protocol.whole(message["event"])
+            if event > self.replay.last:
+                raise Refusal(
+                    "invalid_message",
+                    f"Event {event} was acknowledged; the last one sent is {self.replay.last}.",
+                    "Acknowledge the `id` of an event that arrived.",
+                )
+            self.replay.acknowledge(event)
+            return []
+        if kind == "start":
+            raise Refusal("wrong_order", "`start` came a second time.", "One connection is one session.")
+        if kind == "speakers":
+            return [self._directory(message)]
+        if self.ending:
+            raise Refusal("wrong_order", f"`{kind}` came after `end`.", "Wait for `goodbye`.")
+        if kind == "flush":
+            return [Flush(request)]
+        if kind == "end":
+            self.ending = True
+            return [Finish()]
+        return [self._enroll(message)]
+
+    def _enroll(self, message: Mapping[str, Any]) -> Command:
+        self._must("enroll", "enrolling")
+        action = message["action"]
+        if action == "start":
+            if self.enrolling is not None:
+                raise Refusal("conflict", f"{self.enrolling!r} is being enrolled.", "Commit or cancel that first.")
+            if "name" not in message:
+                raise Refusal("invalid_message", "`enroll` has no name.", "Say whom the voice belongs to.")
+            channel = self._channel(message)
+            self.enrolling = message["name"]
+            return Enroll("start", message["name"], channel, force=False)
+        if self.enrolling is None:
+            raise Refusal("wrong_order", f"Nobody is being enrolled, so there is nothing to {action}.", "Start first.")
+        return Enroll(action, self.enrolling, 0, message.get("force", False))
+
+    def _directory(self, message: Mapping[str, Any]) -> Command:
+        action = message["action"]
+        self._must(_NEEDS[action], f"speakers {action}")
+        for field, actions in {"speaker": ("name", "rename", "remove"), "to": ("name", "rename")}.items():
+            if action in actions and field not in message:
+                raise Refusal("invalid_message", f"`speakers` {action} has no `{field}`.", "See docs/protocol.md.")
+        return Directory(
+            action, message.get("speaker", ""), message.get("to", ""), self._channel(message), message.get("request")
+        )
+
+    def _channel(self, message: Mapping[str, Any]) -> int:
+        channel = protocol.whole(message.get("channel", 0))
+        if channel >= self.settings.streams:
+            raise Refusal(
+                "invalid_message",
+                f"There is no channel {channel}; the session hears {self.settings.streams}, counted from 0.",
+                "Start with channel_mode split to hear channels apart.",
+            )
+        return channel
+
+    def _must(self, scope: str, what: str) -> None:
+        if scope not in self._scopes:
+            raise Refusal("forbidden", f"{what} needs the scope {scope}.", "Use a token that has it.")
+
+    def _holes(self, missing: Sequence[Missing]) -> list[Command]:
+        self.gaps += len(missing)
+        self.gap_seconds += sum(hole.num_samples for hole in missing) / self.settings.sample_rate
+        return [Hole(hole.num_samples, hole.reason) for hole in missing]
+
+    # What became of it.
+
+    def emit(self, channel: int, events: Sequence[Mapping[str, Any]]) -> list[Command]:
+        """Number these events, keep them, and send them if anybody is there."""
+        texts = [self.replay.add(channel, event) for event in events]
+        return [Send(text) for text in texts] if self.attached else []
+
+    def stats(self, lag: float, queue: float, skipped: int, level_db: float | None) -> list[Command]:
+        """How the session does: lag and queue in seconds."""
+        message: dict[str, Any] = {
+            "type": "stats",
+            "lag": round(lag, 4),
+            "queue": round(queue, 3),
+            "received": round(self.received * 16_000 / self.settings.sample_rate),
+            "gaps": self.gaps,
+            "gap_samples": round(self.gap_seconds * 16_000),
+            "duplicates": self.framing.duplicates,
+            "skipped": skipped,
+            "events": self.replay.last,
+        }
+        if level_db is not None and level_db > -200:
+            message["level"] = round(level_db, 1)
+        return self._say(message)
+
+    def flushed(self, request: int | None, sample: int) -> list[Command]:
+        return self._say({"type": "flushed", "sample": sample} | ({} if request is None else {"request": request}))
+
+    def enrolment(self, report: Mapping[str, Any]) -> list[Command]:
+        """Pass on how the enrolment does; it is over unless it listens on."""
+        if report["state"] in ("committed", "cancelled"):
+            self.enrolling = None
+        return self._say({"type": "enrolment", **report})
+
+    def speaker_list(self, speakers: Sequence[Mapping[str, Any]], request: int | None) -> list[Command]:
+        echo = {} if request is None else {"request": request}
+        return self._say({"type": "speaker_list", "speakers": list(speakers), **echo})
+
+    def drained(self) -> list[Command]:
+        """The last event has been emitted."""
+        self.done = True
+        if not self.attached:
+            return []
+        return self._goodbye("ended", "All of the audio was looked at.", resume=False, code=1000)
+
+    def dismiss(
+        self, reason: str, message: str, *, resume: bool, code: int, retry_after: float | None = None
+    ) -> list[Command]:
+        """Send the client away."""
+        return self._goodbye(reason, message, resume=resume, code=code, retry_after=retry_after)
+
+    def _goodbye(
+        self, reason: str, message: str, *, resume: bool, code: int, retry_after: float | None = None
+    ) -> list[Command]:
+        if not self.attached:
+            return []
+        body: dict[str, Any] = {"type": "goodbye", "reason": reason, "resume": resume, "message": message}
+        if retry_after is not None:
+            body["retry_after"] = retry_after
+        return [_send(body), Close(code, reason)]
+
+    def _say(self, message: Mapping[str, Any]) -> list[Command]:
+        return [_send(message)] if self.attached else []
+
+    # Across a restart of the server.
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that is needed to go on in another process, as JSON types. The token is in it: store it with care."""
+        return {
+            "name": self.name,
+            "token": self.token,
+            "settings": self.settings.to_dict(),
+            "model": self.model,
+            "framing": self.framing.snapshot(),
+            "ending": self.ending,
+            "done": self.done,
+            "gaps": self.gaps,
+            "gap_seconds": self.gap_seconds,
+            "received": self.received,
+            "replay": self.replay.snapshot(),
+        }
+
+    @classmethod
+    def restore(cls, snapshot: Mapping[str, Any], now: float, keep: Keep | None = None) -> Session:
+        """The session of a snapshot, detached since `now`."""
+        settings = Settings.of(snapshot["settings"])
+        session = cls(snapshot["name"], snapshot["token"], settings, snapshot["model"], keep)
+        session.framing.restore(snapshot["framing"])
+        session.ending, session.done = snapshot["ending"], snapshot["done"]
+        session.gaps, session.gap_seconds = int(snapshot["gaps"]), float(snapshot["gap_seconds"])
+        session.received = int(snapshot["received"])
+        session.replay.restore(snapshot["replay"])
+        session.detach(now)
+        return session
+
+
+def _send(message: Mapping[str, Any]) -> Send:
+    return Send(protocol.write(message))
