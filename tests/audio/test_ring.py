@@ -231,6 +231,26 @@ def test_a_foreign_thread_may_write_at_full_speed_and_no_sample_is_torn() -> Non
     run(scenario())
 
 
+@pytest.mark.parametrize("ahead", [1, 3, 8, 20])
+async def test_samples_overwritten_while_they_are_copied_are_given_up(ahead: int) -> None:
+    """The worst moment of two threads, made to happen: the writer comes around between the copy and its check."""
+
+    class Interrupted(np.ndarray):
+        def __setitem__(self, key: object, value: object) -> None:
+            if ring.end_sample == 8:
+                ring.write_from_thread(numbered(8, ahead))
+            super().__setitem__(key, value)
+
+    ring, heard = RingBuffer(8), Timeline()
+    ring.write_from_thread(numbered(0, 8))
+    out = np.empty(8, np.float32).view(Interrupted)
+    while len(heard.values) < 8 + ahead:
+        event = await ring.read_into(out)
+        assert event is not None
+        heard.append(event)
+    assert heard.values == [MISSING] * ahead + list(range(ahead, 8 + ahead))
+
+
 def test_a_waiting_reader_is_woken_from_a_foreign_thread() -> None:
     async def scenario() -> None:
         ring = RingBuffer(100)
