@@ -120,3 +120,12 @@ class Overload(Event):
 
     type: ClassVar[str] = "overload"
     skipped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renamed(Event):
+    """All that was said so far of `previous`, a guest, was `speaker`: named by somebody, or found to be one voice."""
+
+    type: ClassVar[str] = "renamed"
+    speaker: str
+    previous: str

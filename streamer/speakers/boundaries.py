@@ -1,0 +1,74 @@
+"""Where speech starts and ends, from the speech probabilities of single frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.models.architecture import FRAME_GRID
+
+
+def frame_sample(frame: int) -> int:
+    """Where the stretch of sound that a frame stands for begins: half a stride before its receptive field's centre."""
+    return frame * FRAME_GRID.stride + (FRAME_GRID.receptive_field - FRAME_GRID.stride) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Speech starts (or else ends) at `sample`."""
+
+    sample: int
+    starts: bool
+
+
+class SpeechBoundaries:
+    """Two thresholds and two least durations: speech starts with a run of `min_speech_s` at or above `onset`, which
+    may dip to `offset`, and ends with a run of `min_silence_s` that never comes back up to `onset`.
+
+    Boundaries lie where their run began, so they are told late but not placed late.
+    """
+
+    def __init__(self, onset: float, offset: float, min_speech_s: float, min_silence_s: float) -> None:
+        self.onset, self.offset = onset, offset
+        self._min_speech = max(1, round(min_speech_s * SAMPLE_RATE / FRAME_GRID.stride))
+        self._min_silence = max(1, round(min_silence_s * SAMPLE_RATE / FRAME_GRID.stride))
+        self.speaking = False
+        #: The first frame of the run that would change the state, or None.
+        self._run: int | None = None
+
+    def update(self, first_frame: int, probabilities: NDArray[np.floating]) -> list[Boundary]:
+        """Hear consecutive frames, probabilities (frames,)."""
+        found = []
+        for frame, probability in enumerate(probabilities.tolist(), first_frame):
+            if self.speaking:
+                self._follow(frame, fitting=probability < self.offset, broken=probability >= self.onset)
+                needed = self._min_silence
+            else:
+                self._follow(frame, fitting=probability >= self.onset, broken=probability < self.offset)
+                needed = self._min_speech
+            if self._run is not None and frame + 1 - self._run >= needed:
+                self.speaking = not self.speaking
+                found.append(Boundary(frame_sample(self._run), self.speaking))
+                self._run = None
+        return found
+
+    def _follow(self, frame: int, *, fitting: bool, broken: bool) -> None:
+        if broken:
+            self._run = None
+        elif self._run is None and fitting:
+            self._run = frame
+
+    def interrupt(self) -> bool:
+        """The stream has a hole, or ends: whether that cut speech short. Starts again in silence."""
+        cut, self.speaking, self._run = self.speaking, False, None
+        return cut
+
+    def state(self) -> dict[str, Any]:
+        return {"speaking": self.speaking, "run": self._run}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.speaking, self._run = state["speaking"], state["run"]

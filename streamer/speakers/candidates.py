@@ -1,0 +1,160 @@
+"""Whom a stream is listened to for: the enrolled speakers, its guests, and somebody nobody has heard yet.
+
+States are numbered: the speakers of the roster in its order, then one slot for each guest there may be, and last the
+unknown voice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.speakers.profiles import Roster, Vector, unit
+from streamer.speakers.scoring import Array, Calibration, effective_seconds
+
+GUEST = "guest-"
+
+
+class Guests:
+    """Voices that nobody enrolled, under stable names (guest-1, guest-2, ...) that are never given out twice.
+
+    At most `capacity` at a time: one more pushes out the one not heard for longest.
+    """
+
+    def __init__(self, capacity: int, dimension: int) -> None:
+        self.names: list[str | None] = [None] * capacity
+        self.speech_s = np.zeros(capacity, np.float32)
+        self.heard = np.zeros(capacity, np.int64)
+        self.given = 0
+        self._settled = np.zeros((capacity, dimension), np.float32)
+        self._settled_s = np.zeros(capacity, np.float32)
+        self.centroids = np.zeros((capacity, dimension), np.float32)
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        return np.array([name is not None for name in self.names], bool)
+
+    def add(self, embedding: Vector, speech_s: float, sample: int) -> int:
+        """A new guest's slot."""
+        free = [slot for slot, name in enumerate(self.names) if name is None]
+        slot = free[0] if free else int(np.argmin(self.heard))
+        self.drop(slot)
+        self.given += 1
+        self.names[slot] = f"{GUEST}{self.given}"
+        self.hear(slot, embedding, speech_s, sample)
+        return slot
+
+    def hear(self, slot: int, embedding: Vector, speech_s: float, sample: int) -> None:
+        """The guest's current turn, as a whole so far: replaces what was heard of it before, until `settle`."""
+        total = self._settled[slot] + unit(embedding) * np.float32(speech_s)
+        self.centroids[slot] = unit(total)
+        self.speech_s[slot] = self._settled_s[slot] + speech_s
+        self.heard[slot] = sample
+
+    def settle(self, slot: int) -> None:
+        """The turn is over: what it said of the guest stays."""
+        self._settled[slot] = self.centroids[slot] * self.speech_s[slot]
+        self._settled_s[slot] = self.speech_s[slot]
+
+    def number(self, name: str) -> int:
+        """The number in a guest's name: the lower, the earlier it was first heard."""
+        return int(name.removeprefix(GUEST))
+
+    def merge(self, kept: int | None, lost: int) -> None:
+        """Two guests were one; or, with `kept` None, a guest was somebody enrolled."""
+        if kept is None:
+            return self.drop(lost)
+        self._settled[kept] = self.centroids[kept] * self.speech_s[kept] + self.centroids[lost] * self.speech_s[lost]
+        self._settled_s[kept] = self.speech_s[kept] = self.speech_s[kept] + self.speech_s[lost]
+        self.centroids[kept] = unit(self._settled[kept])
+        self.heard[kept] = max(self.heard[kept], self.heard[lost])
+        self.drop(lost)
+
+    def drop(self, slot: int) -> None:
+        self.names[slot] = None
+        for values in (self.speech_s, self.heard, self._settled, self._settled_s, self.centroids):
+            values[slot] = 0
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "names": self.names,
+            "given": self.given,
+            "speech_s": self.speech_s,
+            "heard": self.heard,
+            "settled": self._settled,
+            "settled_s": self._settled_s,
+            "centroids": self.centroids,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.names, self.given = list(state["names"]), state["given"]
+        self.speech_s, self.heard = state["speech_s"].copy(), state["heard"].copy()
+        self._settled, self._settled_s = state["settled"].copy(), state["settled_s"].copy()
+        self.centroids = state["centroids"].copy()
+
+
+class Candidates:
+    """The states of one stream, their prior, and the evidence an embedding is for each of them."""
+
+    def __init__(self, roster: Roster, guests: Guests, calibration: Calibration, unknown_prior: float) -> None:
+        self.roster, self.guests, self.calibration = roster, guests, calibration
+        self._unknown_prior = unknown_prior
+
+    @property
+    def unknown(self) -> int:
+        """The number of the unknown state, the last."""
+        return len(self.roster) + len(self.guests.names)
+
+    def name(self, state: int) -> str | None:
+        """Who it is; None for the unknown state and for a free guest's slot."""
+        enrolled = len(self.roster)
+        if state < enrolled:
+            return self.roster.names[state]
+        return None if state == self.unknown else self.guests.names[state - enrolled]
+
+    def index(self, name: str) -> int:
+        """The state of a name; the unknown state where nobody has it."""
+        if name in self.roster.names:
+            return self.roster.names.index(name)
+        return len(self.roster) + self.guests.names.index(name) if name in self.guests.names else self.unknown
+
+    def guest_slot(self, name: str) -> int | None:
+        return self.guests.names.index(name) if name in self.guests.names else None
+
+    def log_prior(self) -> NDArray[np.float64]:
+        """(states,): `unknown_prior` for the unknown voice, the rest in equal parts; free slots have none."""
+        there = np.concatenate([np.ones(len(self.roster), bool), self.guests.active])
+        known = int(there.sum())
+        prior = np.full(len(there) + 1, -np.inf)
+        if known:
+            prior[:-1][there] = np.log((1 - self._unknown_prior) / known)
+        prior[-1] = np.log(self._unknown_prior) if known else 0.0
+        return prior
+
+    def evidence(self, embeddings: Array, speech_s: Array) -> tuple[Array, Array]:
+        """Scores and log-likelihood ratios, (embeddings, states) each; both 0 for the unknown state.
+
+        embeddings: (embeddings, dimension). speech_s: (embeddings,) seconds of speech in each.
+        """
+        scores = np.zeros((len(embeddings), self.unknown + 1), np.float32)
+        scores[:, : len(self.roster)] = self.roster.scores(embeddings)
+        scores[:, len(self.roster) : -1] = unit(embeddings) @ self.guests.centroids.T
+        profile_s = np.concatenate([self.roster.speech_s, self.guests.speech_s])
+        llr = np.zeros_like(scores)
+        llr[:, :-1] = self.calibration.llr(scores[:, :-1], effective_seconds(speech_s[:, None], profile_s))
+        return scores, llr
+
+    def same_as_guest(self, slot: int, at_least: float) -> str | None:
+        """Who else this guest is: the one whose log-likelihood ratio reaches `at_least`, if anybody's does."""
+        speech_s = self.guests.speech_s[slot]
+        _, llr = self.evidence(self.guests.centroids[slot][None], speech_s[None])
+        others = llr[0, :-1].astype(np.float64)
+        others[~np.isfinite(self.log_prior()[:-1])] = -np.inf
+        others[len(self.roster) + slot] = -np.inf
+        # The more there are to be mistaken for, the more the one must stand out.
+        there = int(np.isfinite(others).sum())
+        if there == 0 or others.max() < at_least + np.log(there):
+            return None
+        return self.name(int(np.argmax(others)))

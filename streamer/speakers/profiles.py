@@ -1,0 +1,135 @@
+"""Voices we know: an enrolled speaker's exemplars, and many speakers as one matrix to score against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.errors import ConfigurationError
+
+Vector = NDArray[np.float32]
+
+#: Keeps the direction of an all-zero vector finite.
+TINY = 1e-12
+
+
+def unit(vectors: NDArray[np.floating]) -> Vector:
+    """Vectors (..., dimension) at length one, so that a product of two is their cosine."""
+    return np.asarray(vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + TINY), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One piece of enrolled speech: its embedding (dimension,), and how it was come by.
+
+    speech_s: seconds of speech in it. quality: signal-to-noise ratio in dB, as the coach measured it.
+    created: when, as Unix time. source: a word for people, such as a file's name.
+    """
+
+    embedding: Vector
+    speech_s: float
+    quality: float = 0.0
+    created: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An enrolled speaker under one model: `fingerprint` names the weights that made the embeddings."""
+
+    name: str
+    fingerprint: str
+    exemplars: tuple[Exemplar, ...]
+
+    @property
+    def speech_s(self) -> float:
+        return sum(exemplar.speech_s for exemplar in self.exemplars)
+
+    @property
+    def centroid(self) -> Vector:
+        """The mean direction of the exemplars, each counting by its seconds of speech: (dimension,), length one."""
+        return centroid(self.exemplars)
+
+
+def centroid(exemplars: Sequence[Exemplar]) -> Vector:
+    """See `Profile.centroid`."""
+    directions = unit(np.stack([exemplar.embedding for exemplar in exemplars]))
+    seconds = np.array([[max(exemplar.speech_s, 0.1)] for exemplar in exemplars], np.float32)
+    return unit((directions * seconds).sum(0))
+
+
+class Roster:
+    """Candidates to score against, as one matrix.
+
+    names: (speakers). centroids: (speakers, dimension) float32, length one. speech_s: (speakers,) seconds of speech
+    behind each.
+
+    >>> roster = Roster(["ada", "bob"], np.eye(2), [10.0, 10.0])
+    >>> roster.scores(np.array([[3.0, 0.0]])).tolist()
+    [[1.0, 0.0]]
+    """
+
+    def __init__(
+        self, names: Iterable[str], centroids: NDArray[np.floating], speech_s: Sequence[float] | NDArray[np.floating]
+    ) -> None:
+        self.names = tuple(names)
+        self.centroids = np.ascontiguousarray(unit(np.asarray(centroids, np.float32)))
+        self.speech_s = np.asarray(speech_s, np.float32)
+        if len(set(self.names)) != len(self.names):
+            raise ConfigurationError("a roster holds each name once.")
+        if self.centroids.ndim != 2 or not len(self.names) == len(self.centroids) == len(self.speech_s):
+            raise ConfigurationError(
+                f"a roster needs one centroid and one duration a name: {len(self.names)} names, centroids of shape "
+                f"{self.centroids.shape}, {len(self.speech_s)} durations."
+            )
+
+    @classmethod
+    def empty(cls, dimension: int) -> Roster:
+        return cls((), np.zeros((0, dimension), np.float32), ())
+
+    @classmethod
+    def of(cls, profiles: Iterable[Profile], dimension: int) -> Roster:
+        """The profiles, in the order of their names."""
+        ordered = sorted(profiles, key=lambda profile: profile.name)
+        if not ordered:
+            return cls.empty(dimension)
+        return cls(
+            [profile.name for profile in ordered],
+            np.stack([profile.centroid for profile in ordered]),
+            [profile.speech_s for profile in ordered],
+        )
+
+    @property
+    def dimension(self) -> int:
+        return int(self.centroids.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Roster)
+            and self.names == other.names
+            and np.array_equal(self.centroids, other.centroids)
+            and np.array_equal(self.speech_s, other.speech_s)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def scores(self, embeddings: NDArray[np.floating]) -> Vector:
+        """Cosines of embeddings (..., dimension) with every speaker: (..., speakers), in one product."""
+        return np.asarray(unit(embeddings) @ self.centroids.T, np.float32)
+
+    def restricted(self, names: Iterable[str]) -> Roster:
+        """Only these speakers, such as the people invited. Raises ConfigurationError for one who is not enrolled."""
+        wanted = set(names)
+        if missing := sorted(wanted - set(self.names)):
+            raise ConfigurationError(
+                f"not enrolled: {', '.join(missing)}; enrolled are {', '.join(self.names) or 'none'}. Enrol them "
+                "with `streamer speakers enroll`, or leave them out of the roster."
+            )
+        kept = [i for i, name in enumerate(self.names) if name in wanted]
+        return Roster([self.names[i] for i in kept], self.centroids[kept], self.speech_s[kept])

@@ -1,0 +1,151 @@
+"""What a cosine score is worth: log-likelihood ratios of "the same speaker" against "another one".
+
+Scores of same-speaker and of different-speaker pairs are each modelled as a normal distribution whose mean and spread
+depend on how much speech there was (Brümmer & du Preez, 2006, "Application-independent evaluation of speaker
+detection", for the use of calibrated ratios).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.errors import ConfigurationError
+
+Array = NDArray[np.floating]
+
+FIELDS = ("same_mean", "same_std", "different_mean", "different_std")
+
+
+def effective_seconds(speech_s: float | Array, profile_s: Array) -> Array:
+    """How much speech stands behind a comparison, in seconds: half the harmonic mean of both sides.
+
+    The noise of an embedding falls as 1 over its seconds, and both sides' noises add: 1/e = 1/a + 1/b.
+    """
+    a, b = np.maximum(speech_s, 0.05), np.maximum(profile_s, 0.05)
+    return np.asarray(a * b / (a + b))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How scores are distributed, by the effective seconds of speech (see `effective_seconds`).
+
+    seconds, and the means and standard deviations of both kinds of pairs: (points,) each, `seconds` rising; between
+    the points they are interpolated over log seconds, beyond them held.
+    limit: the most a ratio may say either way (nats), since the tails of the model are not to be trusted.
+    """
+
+    seconds: tuple[float, ...]
+    same_mean: tuple[float, ...]
+    same_std: tuple[float, ...]
+    different_mean: tuple[float, ...]
+    different_std: tuple[float, ...]
+    limit: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not all(len(getattr(self, field)) == len(self.seconds) > 0 for field in FIELDS):
+            raise ConfigurationError("a calibration needs as many means and deviations as it has points, at least one.")
+        if min(*self.same_std, *self.different_std, *self.seconds, self.limit) <= 0:
+            raise ConfigurationError("the deviations, seconds and limit of a calibration must be positive.")
+        if any(later <= earlier for earlier, later in zip(self.seconds, self.seconds[1:], strict=False)):
+            raise ConfigurationError(f"the seconds of a calibration must rise: {self.seconds}.")
+
+    @classmethod
+    def of_card(cls, details: Mapping[str, Any]) -> Calibration:
+        """From a model card: `calibration` (as `to_dict` gives it), or else `scores`, between windows of one length.
+
+        A model that says neither gets a guess that is wide enough to be harmless.
+        """
+        if "calibration" in details:
+            return cls.from_dict(details["calibration"])
+        scores = details.get("scores")
+        if not scores:
+            return cls((1.0,), (0.55,), (0.15,), (0.10,), (0.13,))
+        by_seconds = sorted((float(duration) / 2, values) for duration, values in scores.items())
+        return cls._of_columns(
+            [seconds for seconds, _ in by_seconds],
+            {field: [values[field] for _, values in by_seconds] for field in FIELDS},
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        return cls._of_columns(values["seconds"], values, float(values["limit"]))
+
+    @classmethod
+    def _of_columns(cls, seconds: Sequence[float], columns: Mapping[str, Any], limit: float = 10.0) -> Calibration:
+        same_mean, same_std, different_mean, different_std = (tuple(map(float, columns[field])) for field in FIELDS)
+        return cls(tuple(map(float, seconds)), same_mean, same_std, different_mean, different_std, limit)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: list(getattr(self, name)) for name in ("seconds", *FIELDS)} | {"limit": self.limit}
+
+    def llr(self, scores: Array, seconds: Array) -> NDArray[np.float32]:
+        """Log-likelihood ratios (nats) of scores, at so many effective seconds; both of one shape, or broadcast.
+
+        Never falls where the score rises, and stays within +-limit.
+        """
+        at = np.log(seconds)
+        points = np.log(self.seconds)
+        same, same_std, other, other_std = (np.interp(at, points, getattr(self, field)) for field in FIELDS)
+        score = np.clip(scores, *_monotone_range(same, same_std, other, other_std))
+        ratio = ((score - other) / other_std) ** 2 / 2 - ((score - same) / same_std) ** 2 / 2
+        return np.asarray(np.clip(ratio + np.log(other_std / same_std), -self.limit, self.limit), np.float32)
+
+    def threshold(self, seconds: float, odds: float = 0.0) -> float:
+        """The score from which the log-likelihood ratio exceeds `odds` at so many effective seconds."""
+        grid = np.linspace(-1, 1, 2001)
+        above = self.llr(grid, np.full_like(grid, seconds)) >= odds
+        return float(grid[int(np.argmax(above))]) if above.any() else 1.0
+
+
+def _monotone_range(same: Array, same_std: Array, other: Array, other_std: Array) -> tuple[Array, Array]:
+    """The scores between which the quadratic ratio rises: its vertex bounds one side, unless it is a line."""
+    curvature = 1 / other_std**2 - 1 / same_std**2
+    flat = np.abs(curvature) < 1e-6
+    vertex = (other / other_std**2 - same / same_std**2) / np.where(flat, 1.0, curvature)
+    low = np.where(~flat & (curvature > 0), vertex, -np.inf)
+    high = np.where(~flat & (curvature < 0), vertex, np.inf)
+    return low, high
+
+
+def fit(same: Sequence[tuple[float, Array]], different: Sequence[tuple[float, Array]]) -> Calibration:
+    """A calibration from measured scores: (effective seconds, scores) of both kinds, in the same order of seconds."""
+    seconds = tuple(point for point, _ in same)
+    if seconds != tuple(point for point, _ in different):
+        raise ConfigurationError("scores of both kinds must be given for the same seconds.")
+    return Calibration(
+        seconds,
+        tuple(float(np.mean(scores)) for _, scores in same),
+        tuple(max(float(np.std(scores)), 1e-3) for _, scores in same),
+        tuple(float(np.mean(scores)) for _, scores in different),
+        tuple(max(float(np.std(scores)), 1e-3) for _, scores in different),
+    )
+
+
+def log_softmax(values: Array) -> NDArray[np.float64]:
+    """Log probabilities that sum to one over the last axis; -inf stays -inf."""
+    shifted = values - values.max(-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), np.float64)
+
+
+def as_norm(scores: Array, tests: Array, speakers: Array, top: int = 100) -> Array:
+    """Adaptive symmetric score normalisation (Matejka et al., 2017, "Analysis of score normalization").
+
+    scores: (tests, speakers). tests: (tests, cohort) and speakers: (speakers, cohort), the scores of either side
+    with the cohort; the `top` nearest of the cohort count.
+    """
+
+    def standardised(cohort: Array) -> tuple[Array, Array]:
+        count = min(top, cohort.shape[1])
+        nearest = np.partition(cohort, cohort.shape[1] - count, axis=1)[:, -count:]
+        return nearest.mean(1), nearest.std(1) + 1e-6
+
+    test_mean, test_std = standardised(tests)
+    speaker_mean, speaker_std = standardised(speakers)
+    by_test = (scores - test_mean[:, None]) / test_std[:, None]
+    by_speaker = (scores - speaker_mean) / speaker_std
+    return np.asarray((by_test + by_speaker) / 2)

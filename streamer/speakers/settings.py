@@ -1,0 +1,82 @@
+"""What the tracker can be told, and what it is told by default."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from streamer.errors import ConfigurationError
+
+PROBABILITIES = ("speech_onset", "speech_offset", "unknown_prior", "resume", "commit", "relabel", "settle", "switch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerSettings:
+    """The defaults were tuned on simulated conversations of the training speakers (`streamer evaluate stream`).
+
+    speech_onset, speech_offset: speech probability from which speech starts, and under which it ends.
+    min_speech_s, min_silence_s: shorter bursts are no speech, shorter pauses do not end it.
+    silence_db: where no speech detector runs, sound above this level (dB below full scale) counts as speech.
+    evidence_s: seconds of speech in a turn before it is given a name.
+    unknown_prior: how probable it is, before anything was heard, that nobody enrolled speaks.
+    resume: how probable it is that the speaker before a pause goes on after it; fades over `pause_s`.
+    commit: posterior from which a turn is named. relabel: the same for a name that replaces another.
+    settle, settle_s: posterior and seconds of speech from which a name is final.
+    naming_weight: what the turn's log-likelihood ratio counts for (1: as calibrated).
+    short_rate, long_rate: what a second of speech counts for in the filter that looks for a change of speaker, by
+        the short and by the long window. The windows overlap, so each second is heard in several of them.
+    long_s: seconds of the turn's last speech that make up the long window.
+    seed_s: up to so many seconds of speech the filter follows the whole turn's posterior.
+    stay_s: how long people speak on, on average. switch: posterior of another from which the speaker has changed.
+    min_turn_s: a change so early in a turn corrects its name instead.
+    ambiguous_s: seconds of speech after which a turn without a name is reported as ambiguous.
+    guest_speech_s: seconds of speech that make an unknown voice a guest.
+    max_guests, guest_forget_s: how many guests are kept, and for how long after they were last heard.
+    guest_merge: log-likelihood ratio (nats) from which a guest is the same as another or as somebody enrolled.
+    kept_pieces: how many steps back a change of speaker can be placed.
+    """
+
+    speech_onset: float = 0.5
+    speech_offset: float = 0.35
+    min_speech_s: float = 0.2
+    min_silence_s: float = 0.4
+    silence_db: float = -60.0
+    evidence_s: float = 0.4
+    unknown_prior: float = 0.3
+    resume: float = 0.5
+    pause_s: float = 3.0
+    commit: float = 0.65
+    relabel: float = 0.75
+    settle: float = 0.95
+    settle_s: float = 3.0
+    naming_weight: float = 1.0
+    short_rate: float = 0.7
+    long_rate: float = 0.4
+    long_s: float = 3.0
+    seed_s: float = 1.5
+    stay_s: float = 8.0
+    switch: float = 0.8
+    min_turn_s: float = 1.0
+    ambiguous_s: float = 2.5
+    guest_speech_s: float = 1.5
+    max_guests: int = 16
+    guest_forget_s: float = 1800.0
+    guest_merge: float = 4.0
+    kept_pieces: int = 12
+
+    def __post_init__(self) -> None:
+        for name in PROBABILITIES:
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigurationError(f"{name}={getattr(self, name)} is not a probability between 0 and 1.")
+        for name, value in asdict(self).items():
+            if name.endswith(("_s", "_rate", "_weight")) and not value >= 0:
+                raise ConfigurationError(f"{name}={value} must not be negative.")
+        if self.speech_offset > self.speech_onset:
+            raise ConfigurationError(
+                f"speech_offset={self.speech_offset} is above speech_onset={self.speech_onset}; it must not be."
+            )
+        if self.max_guests < 1 or self.kept_pieces < 2:
+            raise ConfigurationError("max_guests must be 1 or more, and kept_pieces 2 or more.")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,118 @@
+"""A tracker's state as bytes, and beliefs carried from one roster to another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.engine.window import Window
+from streamer.errors import StateMismatch
+from streamer.models.pooling import Moments
+from streamer.speakers.candidates import Candidates
+from streamer.speakers.scoring import log_softmax
+from streamer.speakers.snapshot import pack, unpack
+from streamer.speakers.turn import Piece, Turn
+
+if TYPE_CHECKING:
+    from streamer.speakers.tracker import Tracker
+
+VERSION = 1
+TURN = ("number", "start_sample", "log_prior", "label", "confidence", "final", "ambiguous", "older_s")
+WINDOW = ("start_sample", "end_sample", "duration_s", "embedding", "speech_s", "partial")
+MOMENTS = ("weight", "weight2", "mean", "m2")
+
+
+def carried(belief: NDArray[np.float64], names: list[str | None], candidates: Candidates) -> NDArray[np.float64]:
+    """A belief over the states called `names` (None: nobody) as one over the states of `candidates`.
+
+    Those who left give their share back to the prior, those who came get theirs from it.
+    """
+    prior = candidates.log_prior()
+    moved = np.full(len(prior), -np.inf)
+    for name, value in zip(names[:-1], belief[:-1], strict=True):
+        if name is not None and (state := candidates.index(name)) != candidates.unknown:
+            moved[state] = value
+    moved[-1] = belief[-1]
+    return log_softmax(np.logaddexp(moved, prior - 10.0))
+
+
+def snapshot(tracker: Tracker) -> bytes:
+    turn = tracker.turn
+    return pack(
+        {
+            "version": VERSION,
+            "settings": tracker.settings.to_dict(),
+            "dimension": tracker.roster.dimension,
+            "names": [tracker.candidates.name(state) for state in range(tracker.candidates.unknown + 1)],
+            "belief": tracker.belief,
+            "boundaries": tracker.boundaries.state(),
+            "guests": tracker.guests.state(),
+            "turns": tracker.turns,
+            "heard_sample": tracker.heard_sample,
+            "speech_start": tracker.speech_start,
+            "last_end": tracker.last_end,
+            "recent": [_piece(piece) for piece in tracker.recent],
+            "turn": turn
+            and {
+                **{name: getattr(turn, name) for name in TURN},
+                "pieces": [_piece(piece) for piece in turn.pieces],
+                "older": _fields(turn.older, MOMENTS) if isinstance(turn.older, Moments) else turn.older,
+            },
+        }
+    )
+
+
+def restore(tracker: Tracker, data: bytes) -> None:
+    state = unpack(data)
+    if not isinstance(state, dict) or state.get("version") != VERSION:
+        raise StateMismatch(f"this is not a tracker's snapshot of version {VERSION}.")
+    if state["settings"] != tracker.settings.to_dict():
+        differing = [name for name, value in tracker.settings.to_dict().items() if state["settings"].get(name) != value]
+        raise StateMismatch(f"the snapshot was taken with other settings: {', '.join(differing)}.")
+    if state["dimension"] != tracker.roster.dimension:
+        raise StateMismatch(
+            f"the snapshot has embeddings of {state['dimension']} dimensions, this tracker {tracker.roster.dimension}: "
+            "it was taken with another model."
+        )
+    tracker.guests.restore(state["guests"])
+    names = state["names"]
+    tracker.belief = _belief(state["belief"], names, tracker.candidates)
+    tracker.boundaries.restore(state["boundaries"])
+    tracker.turns, tracker.heard_sample = state["turns"], state["heard_sample"]
+    tracker.speech_start, tracker.last_end = state["speech_start"], state["last_end"]
+    tracker.recent.clear()
+    tracker.recent.extend(_unpiece(piece) for piece in state["recent"])
+    tracker.turn = None
+    if (saved := state["turn"]) is not None:
+        older = saved["older"]
+        tracker.turn = Turn(**{name: saved[name] for name in TURN})
+        tracker.turn.log_prior = _belief(saved["log_prior"], names, tracker.candidates)
+        tracker.turn.pieces = [_unpiece(piece) for piece in saved["pieces"]]
+        tracker.turn.older = Moments(**older) if isinstance(older, dict) else older
+
+
+def _belief(belief: NDArray[np.float64], names: list[str | None], candidates: Candidates) -> NDArray[np.float64]:
+    same = names == [candidates.name(state) for state in range(candidates.unknown + 1)]
+    return belief.copy() if same else carried(belief, names, candidates)
+
+
+def _fields(value: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
+
+
+def _piece(piece: Piece) -> dict[str, Any]:
+    return {
+        "start_sample": piece.start_sample,
+        "end_sample": piece.end_sample,
+        "speech_s": piece.speech_s,
+        "block": piece.block and _fields(piece.block, MOMENTS),
+        "windows": [_fields(window, WINDOW) for window in piece.windows],
+    }
+
+
+def _unpiece(values: dict[str, Any]) -> Piece:
+    block = values["block"]
+    windows = tuple(Window(**window) for window in values["windows"])
+    return Piece(**{**values, "block": block and Moments(**block), "windows": windows})

@@ -1,0 +1,342 @@
+"""Who is speaking: the steps of one stream in, decisions out. No I/O, no clock, no randomness.
+
+Frames say when there is speech (see `boundaries`). Within speech, two questions are asked at every step:
+
+- Who speaks this turn? All of the turn is pooled into one embedding, which gets sharper as the turn goes on; the
+  log-likelihood ratios of its scores, with what was believed before the turn, give the posterior of each candidate.
+- Does somebody else speak by now? A hidden Markov filter over the same candidates hears the short window (fast to
+  change) and the long one (slow to err); when it is sure of another, the turn is cut where the change was most likely.
+
+A name is provisional until the turn settles; until then it may be corrected, afterwards only a new turn changes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.audio.chunks import SAMPLE_RATE, Gap
+from streamer.engine.window import Step
+from streamer.models.architecture import FRAME_GRID
+from streamer.speakers import filter as hmm
+from streamer.speakers import naming, state
+from streamer.speakers.boundaries import SpeechBoundaries, frame_sample
+from streamer.speakers.candidates import Candidates, Guests
+from streamer.speakers.events import Event, GapEvent, Overload, Renamed, SpeechEnd, SpeechStart
+from streamer.speakers.profiles import Roster
+from streamer.speakers.scoring import Calibration, log_softmax
+from streamer.speakers.settings import TrackerSettings
+from streamer.speakers.turn import Embed, Piece, Turn
+
+#: After a change of speaker, the one before is this much less probable than the others.
+NOT_AGAIN = 20.0
+
+
+class Tracker:
+    """The tracker of one stream.
+
+    roster: whom to listen for. calibration: what a score is worth, see `Calibration.of_card`.
+    embed: `Model.embed`, to pool a turn from the steps' blocks; not needed in `exact` mode, whose steps have none.
+
+    >>> tracker = Tracker(roster, calibration, model.embed)                           # doctest: +SKIP
+    >>> for step in steps:                                                            # doctest: +SKIP
+    ...     events = tracker.update(step)
+    >>> events = tracker.finish()                                                     # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        calibration: Calibration,
+        embed: Embed | None = None,
+        settings: TrackerSettings | None = None,
+    ) -> None:
+        self.settings = settings or TrackerSettings()
+        self.candidates = Candidates(
+            roster, Guests(self.settings.max_guests, roster.dimension), calibration, self.settings.unknown_prior
+        )
+        self.embed = embed
+        self.turn: Turn | None = None
+        self.turns = 0
+        self.heard_sample = 0
+        self.boundaries = self._new_boundaries()
+        self.speech_start = 0
+        self.last_end: int | None = None
+        self.belief: NDArray[np.float64] = self.candidates.log_prior()
+        self.recent: deque[Piece] = deque(maxlen=self.settings.kept_pieces)
+
+    def _new_boundaries(self) -> SpeechBoundaries:
+        settings = self.settings
+        return SpeechBoundaries(
+            settings.speech_onset, settings.speech_offset, settings.min_speech_s, settings.min_silence_s
+        )
+
+    @property
+    def speaking(self) -> bool:
+        """Whether somebody speaks, whoever it is."""
+        return self.boundaries.speaking
+
+    @property
+    def roster(self) -> Roster:
+        return self.candidates.roster
+
+    @property
+    def guests(self) -> Guests:
+        return self.candidates.guests
+
+    # Hearing
+
+    def update(self, step: Step) -> list[Event]:
+        """Hear one step; what was decided by it, in order."""
+        self.heard_sample = step.end_sample
+        events: list[Event] = []
+        if step.skipped:
+            events.append(
+                Overload(
+                    sample=step.start_sample,
+                    decided_sample=step.end_sample,
+                    skipped=step.skipped,
+                    reason="the engine fell behind",
+                )
+            )
+        speech = self._speech(step)
+        piece = _piece(step, speech)
+        self.recent.append(piece)
+        if self.turn is not None:
+            self.turn.add(piece, self.settings.kept_pieces)
+        for boundary in self.boundaries.update(step.first_frame, speech):
+            if boundary.starts:
+                events.append(SpeechStart(sample=boundary.sample, decided_sample=self.heard_sample))
+                self._begin_speech(boundary.sample)
+            else:
+                events += self._end_speech(boundary.sample, "silence")
+        if self.turn is not None and piece.speech_s > 0:
+            events += self._judge(piece)
+        self._forget_guests()
+        return events
+
+    def gap(self, gap: Gap) -> list[Event]:
+        """Samples are missing: what was said before the hole is over if the hole is longer than a pause."""
+        self.heard_sample = gap.end_sample
+        events: list[Event] = []
+        if gap.end_sample - gap.start_sample >= self.settings.min_silence_s * SAMPLE_RATE:
+            events += self._interrupt(gap.start_sample, "gap")
+        event = GapEvent(
+            sample=gap.start_sample, end_sample=gap.end_sample, decided_sample=gap.end_sample, reason=gap.reason
+        )
+        return [*events, event]
+
+    def finish(self) -> list[Event]:
+        """The stream is over."""
+        return self._interrupt(self.heard_sample, "end of stream")
+
+    def _speech(self, step: Step) -> NDArray[np.float32]:
+        if step.speech is not None:
+            return step.speech
+        frames = max(0, FRAME_GRID.end_frame(step.end_sample) - step.first_frame)
+        return np.full(frames, float(step.level_db > self.settings.silence_db), np.float32)
+
+    def _begin_speech(self, sample: int) -> None:
+        """A turn begins, with whoever spoke last somewhat more probable than others while the pause was short."""
+        pause = math.inf if self.last_end is None else (sample - self.last_end) / SAMPLE_RATE
+        stay = self.settings.resume * math.exp(-pause / self.settings.pause_s)
+        prior = hmm.relaxed(self.belief, self.candidates.log_prior(), stay)
+        self.speech_start = sample
+        self._open(sample, prior, [piece for piece in self.recent if piece.end_sample > sample])
+
+    def _open(self, sample: int, log_prior: NDArray[np.float64], pieces: list[Piece]) -> Turn:
+        self.turns += 1
+        self.turn = Turn(self.turns, sample, log_prior)
+        for piece in pieces:
+            self.turn.add(piece, self.settings.kept_pieces)
+        return self.turn
+
+    def _end_speech(self, sample: int, reason: str) -> list[Event]:
+        events = self._close(sample, reason)
+        start, self.last_end = self.speech_start, sample
+        return [
+            *events,
+            SpeechEnd(sample=sample, start_sample=start, decided_sample=self.heard_sample, reason=reason),
+        ]
+
+    def _interrupt(self, sample: int, reason: str) -> list[Event]:
+        events = self._end_speech(sample, reason) if self.boundaries.interrupt() else []
+        self.recent.clear()
+        return events
+
+    # Deciding
+
+    def _judge(self, piece: Piece) -> list[Event]:
+        """Weigh the evidence: a change of speaker, or else the name of the turn."""
+        turn = self.turn
+        assert turn is not None
+        whole = turn.embedding(self.embed)
+        if whole is None or whole[1] < self.settings.evidence_s:
+            return []
+        long = turn.embedding(self.embed, self.settings.long_s) or whole
+        window = piece.short(turn.start_sample)
+        short = long if window is None else (window.embedding, window.speech_s)
+        scores, llr = self.candidates.evidence(
+            np.stack([whole[0], long[0], short[0]]), np.array([whole[1], long[1], short[1]])
+        )
+        posterior = self._posterior(turn, llr[0])
+        if turn.speech_s <= self.settings.seed_s:
+            self.belief = posterior
+        else:
+            local = self.settings.short_rate * llr[2] + self.settings.long_rate * llr[1]
+            stay = math.exp(-piece.speech_s / self.settings.stay_s)
+            belief = hmm.relaxed(self.belief, self.candidates.log_prior(), stay)
+            self.belief = hmm.updated(belief, piece.speech_s * local)
+            if (new := self._changed_to(turn)) is not None:
+                return self._change(turn, new)
+        verdict = naming.Verdict(posterior, scores[0], *whole, self.heard_sample)
+        return naming.name(turn, verdict, self.candidates, self.settings)
+
+    def _posterior(self, turn: Turn, llr: NDArray[np.floating]) -> NDArray[np.float64]:
+        return log_softmax(turn.log_prior + self.settings.naming_weight * llr)
+
+    def _verdict(self, turn: Turn) -> naming.Verdict | None:
+        """What the turn as a whole says, which becomes the belief; None if it says too little."""
+        whole = turn.embedding(self.embed)
+        if whole is None:
+            return None
+        scores, llr = self.candidates.evidence(whole[0][None], np.array([whole[1]]))
+        self.belief = self._posterior(turn, llr[0])
+        return naming.Verdict(self.belief.copy(), scores[0], *whole, self.heard_sample)
+
+    def _changed_to(self, turn: Turn) -> int | None:
+        """The state of another speaker of whom the filter is sure."""
+        best = int(np.argmax(self.belief))
+        if turn.label is None or self.belief[best] < math.log(self.settings.switch):
+            return None
+        return None if best == self.candidates.index(turn.label) else best
+
+    def _change(self, turn: Turn, new: int) -> list[Event]:
+        """Cut the turn where the other voice most likely began, and judge what follows on its own."""
+        assert turn.label is not None
+        old = self.candidates.index(turn.label)
+        sample = self._change_point(turn, old, new)
+        tail = [piece for piece in turn.pieces if piece.middle >= sample]
+        rest_s = turn.speech_s - sum(piece.speech_s for piece in tail)
+        if rest_s < self.settings.min_turn_s and not turn.final:
+            # What little there is before the change misled the turn: its name is corrected by what follows.
+            turn.pieces, turn.older, turn.older_s = tail, None, 0.0
+            turn.log_prior = self.candidates.log_prior()
+            events = []
+        else:
+            turn.pieces = [piece for piece in turn.pieces if piece.middle < sample]
+            events = self._close(sample, "another voice")
+            prior = self.candidates.log_prior()
+            prior[old] -= math.log(NOT_AGAIN)
+            turn = self._open(sample, log_softmax(prior), tail)
+        verdict = self._verdict(turn)
+        if verdict is None or verdict.speech_s < self.settings.evidence_s:
+            return events
+        return events + naming.name(turn, verdict, self.candidates, self.settings)
+
+    def _change_point(self, turn: Turn, old: int, new: int) -> int:
+        """Where the change is most likely: the short windows before it sound like the old voice, those after like the
+        new one."""
+        windows = [window for piece in turn.pieces if (window := piece.short(turn.start_sample)) is not None]
+        if not windows:
+            return turn.start_sample
+        embeddings = np.stack([window.embedding for window in windows])
+        _, llr = self.candidates.evidence(embeddings, np.array([window.speech_s for window in windows]))
+        before = np.cumsum(llr[:, old] - llr[:, new])
+        first = int(np.argmax(np.concatenate([[0.0], before[:-1]])))
+        # The change lies between the middle of the last window that sounds old and that of the first that sounds new.
+        around = windows[max(first - 1, 0) : first + 1]
+        middle = sum(window.start_sample + window.end_sample for window in around) // (2 * len(around))
+        return max(middle, turn.start_sample)
+
+    def _close(self, sample: int, reason: str) -> list[Event]:
+        """The turn is over: its last word on who it was, and what it taught about a guest."""
+        turn, self.turn = self.turn, None
+        if turn is None:
+            return []
+        events: list[Event] = []
+        verdict = self._verdict(turn)
+        if verdict is not None:
+            events += naming.last_word(turn, verdict, self.candidates)
+        events += naming.end(turn, sample, self.heard_sample, reason)
+        slot = self.candidates.guest_slot(turn.label) if turn.label is not None else None
+        if slot is not None and verdict is not None:
+            self.guests.hear(slot, verdict.embedding, verdict.speech_s, sample)
+            self.guests.settle(slot)
+            events += self._recognise(slot)
+        return events
+
+    # Guests and the roster
+
+    def set_roster(self, roster: Roster) -> list[Event]:
+        """Listen for others from now on; guests that turn out to be among them take their names."""
+        if roster == self.roster:
+            return []
+        names = [self.candidates.name(state) for state in range(self.candidates.unknown + 1)]
+        self.candidates = Candidates(roster, self.guests, self.candidates.calibration, self.settings.unknown_prior)
+        self.belief = state.carried(self.belief, names, self.candidates)
+        if self.turn is not None:
+            self.turn.log_prior = state.carried(self.turn.log_prior, names, self.candidates)
+            if self.turn.label is not None and self.candidates.index(self.turn.label) == self.candidates.unknown:
+                self.turn.label, self.turn.final = None, False
+        events: list[Event] = []
+        for slot, name in enumerate(list(self.guests.names)):
+            if name is not None and self.guests.names[slot] == name:
+                events += self._recognise(slot)
+        return events
+
+    def _recognise(self, slot: int) -> list[Event]:
+        """Whether a guest is somebody we know after all: enrolled, or another guest."""
+        if (same := self.candidates.same_as_guest(slot, self.settings.guest_merge)) is None:
+            return []
+        lost, kept = self.guests.names[slot], same
+        assert lost is not None
+        if self.candidates.guest_slot(same) is not None and self.guests.number(lost) < self.guests.number(same):
+            lost, kept = same, lost
+        for belief in self._beliefs():
+            source, target = self.candidates.index(lost), self.candidates.index(kept)
+            belief[target] = np.logaddexp(belief[target], belief[source])
+            belief[source] = -np.inf
+        self.guests.merge(self.candidates.guest_slot(kept), self.guests.names.index(lost))
+        if self.turn is not None and self.turn.label == lost:
+            self.turn.label = kept
+        return [Renamed(sample=0, decided_sample=self.heard_sample, speaker=kept, previous=lost, reason="one voice")]
+
+    def _beliefs(self) -> list[NDArray[np.float64]]:
+        return [self.belief] + ([self.turn.log_prior] if self.turn is not None else [])
+
+    def _forget_guests(self) -> None:
+        """Guests that were silent for too long are dropped; the one who speaks is not."""
+        oldest = self.heard_sample - self.settings.guest_forget_s * SAMPLE_RATE
+        for slot, name in enumerate(self.guests.names):
+            if name is not None and self.guests.heard[slot] < oldest and (not self.turn or self.turn.label != name):
+                for belief in self._beliefs():
+                    belief[self.candidates.index(name)] = -np.inf
+                self.guests.drop(slot)
+
+    # State
+
+    def snapshot(self) -> bytes:
+        """The state of the stream; see `restore`."""
+        return state.snapshot(self)
+
+    def restore(self, data: bytes) -> None:
+        """Go on where another tracker with these settings was; speakers of this roster keep their place in it.
+
+        Raises StateMismatch for damaged bytes, other settings or another embedding dimension.
+        """
+        state.restore(self, data)
+
+
+def _piece(step: Step, speech: NDArray[np.float32]) -> Piece:
+    """The step as a piece of a turn; its new frames stand for sound that lies their receptive field's half back."""
+    return Piece(
+        start_sample=frame_sample(step.first_frame),
+        end_sample=frame_sample(step.first_frame + len(speech)),
+        speech_s=float(speech.sum()) * FRAME_GRID.stride / SAMPLE_RATE,
+        block=step.block,
+        windows=step.windows,
+    )
