@@ -2,6 +2,7 @@
 
     StreamerError
     ├── ConfigurationError (ValueError)      a setting that cannot work
+    │   └── UnsupportedFormat                a PCM encoding or number of channels that is not known
     ├── MissingDependency (ImportError)      an optional package or system library is not installed
     ├── AudioError                           something is wrong with the audio given
     │   ├── AudioNotFound (FileNotFoundError)
@@ -9,6 +10,7 @@
     │   ├── AudioEmpty
     │   ├── AudioTooShort
     │   ├── AudioNotFinite                   NaN or infinite samples
+    │   ├── MicrophoneUnavailable            no such device, or it cannot be opened
     │   └── SegmentOutOfRange (ValueError)
     ├── BufferOverflow                       a ring buffer that may not drop samples is full
     ├── BufferClosed                         a ring buffer was closed, or its reader has left
@@ -21,6 +23,17 @@
     │       ├── ModelNotFound
     │       ├── RevisionNotFound
     │       └── HubUnreachable
+    ├── StoreError                           the speaker store cannot be used
+    │   ├── StoreUnreadable                  not a store of ours, or damaged
+    │   ├── StoreTooNew                      written by a newer version
+    │   ├── StoreReadOnly
+    │   ├── StoreFull                        no space left on the device
+    │   └── StoreBusy                        another process held it for too long
+    ├── SpeakerNotFound (LookupError)        nobody of that name is enrolled
+    ├── SpeakerExists (ValueError)           the name is taken
+    ├── EnrolmentRefused                     what was said would poison the profile; `findings` say why
+    ├── StateMismatch                        a snapshot that is damaged, or of another model, mode or setting
+    ├── StreamClosed                         the stream, or the engine it belongs to, was closed
     ├── ProtocolError                        a message or an address that the protocol streamer.v1 doesn't have
     ├── ServerRefused                        the server answered with an error; `code` and `change` say more
     │   └── ServerBusy                       no room now; `retry_after` seconds
@@ -38,6 +51,10 @@ class StreamerError(Exception):
 
 class ConfigurationError(StreamerError, ValueError):
     """A setting is out of range or two settings contradict each other."""
+
+
+class UnsupportedFormat(ConfigurationError):
+    """A PCM encoding, or a number of channels, that is not known here."""
 
 
 class MissingDependency(StreamerError, ImportError):
@@ -66,6 +83,10 @@ class AudioTooShort(AudioError):
 
 class AudioNotFinite(AudioError):
     """The audio holds NaN or infinite samples."""
+
+
+class MicrophoneUnavailable(AudioError):
+    """There is no such input device, or it cannot be opened as asked, or it was lost for good."""
 
 
 class SegmentOutOfRange(AudioError, ValueError):
@@ -142,3 +163,51 @@ class ServerBusy(ServerRefused):
 
 class ConnectionLost(StreamerError, ConnectionError):
     """The server could not be reached, or not again in time to go on with the session."""
+
+
+class StoreError(StreamerError):
+    """The speaker store cannot be used."""
+
+
+class StoreUnreadable(StoreError):
+    """The file is not a speaker store, or it is damaged."""
+
+
+class StoreTooNew(StoreError):
+    """A newer version of streamer wrote the store."""
+
+
+class StoreReadOnly(StoreError):
+    """The store, or the folder it should be in, may not be written."""
+
+
+class StoreFull(StoreError):
+    """There is no space left for the store."""
+
+
+class StoreBusy(StoreError):
+    """Another process held the store for longer than we wait."""
+
+
+class SpeakerNotFound(StreamerError, LookupError):
+    """Nobody of that name is enrolled."""
+
+
+class SpeakerExists(StreamerError, ValueError):
+    """Somebody of that name is enrolled already."""
+
+
+class EnrolmentRefused(StreamerError):
+    """The coach advises against this enrolment; `findings` are its reasons."""
+
+    def __init__(self, message: str, findings: tuple[object, ...] = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class StateMismatch(StreamerError):
+    """A snapshot is damaged, or was taken of another model, mode or setting."""
+
+
+class StreamClosed(StreamerError):
+    """The stream, or the engine it belongs to, was closed."""

@@ -146,7 +146,7 @@ def _from_array(value: Any, sample_rate: Any, name: str) -> Audio:
         value = value.detach().cpu()
         # numpy has no bfloat16.
         value = value.float() if value.is_floating_point() else value
-    waveform = _full_scale(np.asarray(value), name)
+    waveform = full_scale(np.asarray(value), name)
     if waveform.ndim == 1:
         waveform = waveform[None]
     if waveform.ndim != 2:
@@ -160,7 +160,8 @@ def _from_array(value: Any, sample_rate: Any, name: str) -> Audio:
     return checked(Audio(waveform, rate, name))
 
 
-def _full_scale(values: np.ndarray[Any, Any], name: str) -> Block:
+def full_scale(values: np.ndarray[Any, Any], name: str) -> Block:
+    """Samples as float32 with full scale at 1. Raises ConfigurationError for a dtype that is not audio."""
     if values.dtype.kind == "f":
         return np.asarray(values, np.float32)
     if values.dtype == np.uint8:
@@ -170,15 +171,16 @@ def _full_scale(values: np.ndarray[Any, Any], name: str) -> Block:
     raise ConfigurationError(f"{name!r} has dtype {values.dtype}; use float32, or PCM as int16, int32 or uint8.")
 
 
-def checked(audio: Audio) -> Audio:
-    """The audio itself. Raises AudioNotFinite at its first NaN or infinite sample."""
+def checked(audio: Audio, offset: int = 0) -> Audio:
+    """The audio itself. Raises AudioNotFinite at its first NaN or infinite sample, counted from `offset`."""
     finite = np.isfinite(audio.waveform)
     if not finite.all():
         sample = int(np.argmin(finite.all(axis=0)))
         channel = int(np.argmin(finite[:, sample]))
         value = audio.waveform[channel, sample]
         raise AudioNotFinite(
-            f"{audio.name!r} has {value} at sample {sample} ({sample / audio.sample_rate:.3f} s, channel {channel}); "
+            f"{audio.name!r} has {value} at sample {offset + sample} "
+            f"({(offset + sample) / audio.sample_rate:.3f} s, channel {channel}); "
             "all samples must be finite."
         )
     return audio

@@ -1,8 +1,11 @@
-"""Sample rates: what is accepted, and how many samples come out."""
+"""Sample rates: which are accepted, how many samples come out, and resampling a stream."""
 
 from __future__ import annotations
 
-from streamer.audio.chunks import SAMPLE_RATE
+import numpy as np
+import soxr
+
+from streamer.audio.chunks import SAMPLE_RATE, Samples
 from streamer.errors import ConfigurationError
 
 LOWEST_RATE = 1_000
@@ -29,3 +32,29 @@ def resampled_length(num_samples: int, rate: int) -> int:
     (16000, 2, 0)
     """
     return (2 * num_samples * SAMPLE_RATE + rate) // (2 * rate)
+
+
+class StreamResampler:
+    """One channel from `rate` to 16 kHz, piece by piece, the same to the bit however it is cut.
+
+    soxr's HQ, linear phase. soxr holds samples back (its filter and its block size: up to 0.1 s) but does not shift
+    them: the k-th sample that comes out stands at k / 16000 s, and after `finish` there are `resampled_length` of them.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.rate = check_rate(rate)
+        self._stream = None if rate == SAMPLE_RATE else soxr.ResampleStream(self.rate, SAMPLE_RATE, 1, dtype="float32")
+
+    def push(self, samples: Samples) -> Samples:
+        """What `samples` (n,) lead to: (m,) float32 at 16 kHz, m may be 0."""
+        return self._resample(samples, last=False)
+
+    def finish(self) -> Samples:
+        """What was held back. Nothing may be pushed afterwards."""
+        return self._resample(np.zeros(0, np.float32), last=True)
+
+    def _resample(self, samples: Samples, last: bool) -> Samples:
+        if self._stream is None:
+            return samples
+        resampled: Samples = self._stream.resample_chunk(np.ascontiguousarray(samples, np.float32), last=last)
+        return resampled
