@@ -10,11 +10,13 @@ from typing import IO, Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.errors import ConfigurationError
 from streamer.models.architecture import Architecture
 from streamer.models.grid import FrameGrid
+from streamer.models.pooling import Moments
 from streamer.models.sincnet import SAMPLE_RATE
 from streamer.models.xvector import XVectorSincNet
 
@@ -124,6 +126,12 @@ class Model:
     def __call__(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
         """Embed waveforms (batch, 1, samples) at 16 kHz -> (batch, dimension); see XVectorSincNet.forward."""
         return cast(Tensor, self.network(waveforms.to(self.device), weights))
+
+    @torch.inference_mode()
+    def embed(self, moments: Moments[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Embeddings (..., dimension) of frames that were pooled elsewhere: moments (..., 1500) of `network.frames`."""
+        pooled = torch.from_numpy(np.concatenate(moments.statistics(), axis=-1)).to(self.device)
+        return self.network.embedding(pooled).cpu().numpy()  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, dimension={self.dimension}, fingerprint={self.fingerprint!r})"

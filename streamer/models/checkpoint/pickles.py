@@ -68,7 +68,8 @@ def read_pickle(data: bytes, name: str) -> Any:
     except CheckpointUnreadable as error:
         raise CheckpointUnreadable(f"{name!r}: {error}") from error
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, UnicodeError) as error:
-        raise CheckpointUnreadable(f"{name!r}: its pickle is damaged ({type(error).__name__}: {str(error)[:200]}).") from error
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise CheckpointUnreadable(f"{name!r}: its pickle is damaged ({reason}).") from error
 
 
 def mapping_of(value: Any) -> Mapping[Any, Any]:
@@ -256,7 +257,6 @@ _PUSHED = frozenset({
     "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
 })
 # fmt: on
-)
 
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "PROTO": lambda machine, _: None,

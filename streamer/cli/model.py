@@ -1,0 +1,104 @@
+"""`streamer model`: look into a model, or convert it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streamer.cli.common import RevisionOption, TokenOption, load_model
+from streamer.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from streamer.models.model import Model
+
+app = typer.Typer()
+
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help='"default", a file, a directory, or a Hugging Face id.')
+]
+
+
+class Precision(StrEnum):
+    float32 = "float32"
+    float16 = "float16"
+
+
+@app.command()
+def info(
+    model: SourceArgument = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    token: TokenOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Show what a model is and how it was made."""
+    facts = describe(load_model(model, token=token, revision=revision))
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        shown = json.dumps(value) if isinstance(value, (dict, list)) else "not recorded" if value is None else value
+        typer.echo(f"{name:<{width}}{shown}")
+
+
+@app.command()
+def convert(
+    source: SourceArgument,
+    output: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],
+    dtype: Annotated[Precision, typer.Option(help="Precision of the large tensors; float16 halves the file.")] = (
+        Precision.float32
+    ),
+    threshold: Annotated[
+        float | None, typer.Option(help="Decision threshold to record (cosine similarity).", min=-1, max=1)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name to record.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", "--license", help="Licence to record.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT.safetensors if it is there.")] = False,
+    token: TokenOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Write a model in this project's format, one safetensors file with all that is needed to use it."""
+    import torch
+
+    from streamer.models import checkpoint
+
+    if output.suffix != ".safetensors":
+        raise ConfigurationError(f"{str(output)!r} must end in .safetensors.")
+    if output.exists() and not force:
+        raise ConfigurationError(f"{str(output)!r} is there already; --force replaces it.")
+    model = load_model(source, token=token, revision=revision)
+    card = model.card
+    model.card = replace(
+        card,
+        name=card.name if name is None else name,
+        threshold=card.threshold if threshold is None else threshold,
+        licence=card.licence if licence is None else licence,
+    )
+    checkpoint.save(output, model, torch.float32 if dtype is Precision.float32 else torch.float16)
+    written = checkpoint.load(output)
+    typer.echo(f"{output}: {written.card.name}, fingerprint {written.fingerprint}, {output.stat().st_size:,} bytes")
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """What `streamer model info` shows, as plain values."""
+    architecture = model.architecture
+    return {
+        "name": model.card.name,
+        "fingerprint": model.fingerprint,
+        "dimension": model.dimension,
+        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+        "sample_rate": model.sample_rate,
+        "minimum_s": model.minimum_samples / model.sample_rate,
+        "frame_step_s": model.grid.stride / model.sample_rate,
+        "receptive_field_s": model.grid.receptive_field / model.sample_rate,
+        "streaming": "each frame is computed once" if architecture.frame_local else "window statistics (exact mode)",
+        "threshold": model.card.threshold,
+        "licence": model.card.licence,
+        "architecture": architecture.to_dict(),
+        "details": model.card.details,
+    }

@@ -1,0 +1,225 @@
+"""Speaker embeddings of whole recordings, with the interface and the results of pyannote.audio 4's `Inference`.
+
+Reference: pyannote.audio 4.0.7, `pyannote/audio/core/inference.py`. What differs is on purpose: a whole file gives
+(1, dimension), as its model card says; device names are taken as strings too; a wrong input raises a typed error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pyannote.core import Segment, SlidingWindow, SlidingWindowFeature
+from torch import Tensor
+
+from streamer.audio.files import Audio, AudioInput, crop, read_audio
+from streamer.errors import AudioTooShort, ConfigurationError
+from streamer.models.model import Model, Source, resolve_device
+
+WindowKind = Literal["sliding", "whole"]
+Embeddings = NDArray[np.float32]
+Hook = Callable[..., Any]
+
+#: Seconds that pyannote/embedding was trained on, used where a checkpoint does not say.
+DEFAULT_DURATION_S = 3.0
+#: Of the duration, where no step is given.
+DEFAULT_STEP_RATIO = 0.1
+BATCH_SIZE = 32
+
+
+class Inference:
+    """A model applied to recordings.
+
+    model: a `Model`, or anything that `Model.from_pretrained` takes.
+    window: "sliding" gives an embedding for each window of `duration` seconds, one each `step` seconds; "whole" gives
+        one for all of the audio.
+    duration: seconds; default: what the model was trained on, 3 where it does not say.
+    step: seconds, up to `duration`; default: a tenth of it.
+    batch_size: windows that go through the network at once; more is faster and takes more memory.
+    device: where the model is moved; default: where it is.
+    skip_aggregation, pre_aggregation_hook, skip_conversion: taken for compatibility. They are about models with an
+        output for each frame; an embedding has one for each window, so there is nothing to aggregate or convert.
+
+    >>> inference = Inference(Model.from_pretrained("default"), window="whole")              # doctest: +SKIP
+    >>> inference("speaker.wav").shape                                                       # doctest: +SKIP
+    (1, 256)
+    """
+
+    def __init__(
+        self,
+        model: Model | Source,
+        window: WindowKind = "sliding",
+        duration: float | None = None,
+        step: float | None = None,
+        pre_aggregation_hook: Callable[[Embeddings], Embeddings] | None = None,
+        skip_aggregation: bool = False,
+        skip_conversion: bool = False,
+        device: str | torch.device | None = None,
+        batch_size: int = BATCH_SIZE,
+        *,
+        token: str | bool | None = None,
+        use_auth_token: str | bool | None = None,
+    ) -> None:
+        if window not in get_args(WindowKind):
+            raise ConfigurationError(f'window={window!r} is not known; use "sliding" or "whole".')
+        if not isinstance(model, Model):
+            model = Model.from_pretrained(model, token=token, use_auth_token=use_auth_token)
+        self.model = model if device is None else model.to(device)
+        self.window: WindowKind = window
+        self.duration = _training_duration(model) if duration is None else duration
+        self.step = DEFAULT_STEP_RATIO * self.duration if step is None else step
+        self.pre_aggregation_hook = pre_aggregation_hook
+        self.skip_aggregation = skip_aggregation
+        self.skip_conversion = skip_conversion
+        self.batch_size = batch_size
+        self._check()
+
+    def _check(self) -> None:
+        for name, value in (("duration", self.duration), ("step", self.step)):
+            if not (math.isfinite(value) and self._samples(value) > 0):
+                raise ConfigurationError(f"{name}={value} s must be a positive number of seconds.")
+        if self.step > self.duration:
+            raise ConfigurationError(
+                f"step={self.step:g} s is longer than duration={self.duration:g} s, which would leave gaps between the "
+                f"windows; decrease step or increase duration."
+            )
+        minimum = self.model.minimum_samples
+        if self.window == "sliding" and self._samples(self.duration) < minimum:
+            raise ConfigurationError(
+                f"duration={self.duration:g} s is too short; this model needs at least "
+                f"{_seconds_up(minimum, self.model.sample_rate)} s ({minimum} samples)."
+            )
+        if not (isinstance(self.batch_size, int) and self.batch_size > 0):
+            raise ConfigurationError(f"batch_size={self.batch_size} must be a whole number, at least 1.")
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def to(self, device: str | torch.device) -> Inference:
+        """Move the model to `device` ("cpu", "cuda", "auto", a torch.device, ...). Raises ConfigurationError."""
+        self.model.to(resolve_device(device))
+        return self
+
+    def __call__(
+        self, file: AudioInput, hook: Hook | None = None, *, sample_rate: int | None = None
+    ) -> Embeddings | SlidingWindowFeature:
+        """Embed a recording.
+
+        file: a path, a binary file object, {"waveform": (channel, time), "sample_rate": int}, {"audio": path}, or an
+            array with `sample_rate`.
+        hook: called with `completed=` and `total=` (numbers of windows) before the first batch and after each.
+
+        Returns (1, dimension) float32 for window="whole", and for "sliding" a SlidingWindowFeature of (windows,
+        dimension), whose last window is filled up with zeros where the audio ends inside of it.
+        Raises AudioError where something is wrong with the audio, MemoryError where the device has too little.
+        """
+        audio = read_audio(file, sample_rate)
+        if self.window == "sliding":
+            return self._slide(audio, 0.0, hook)
+        return self._whole(audio.mono_16k(), audio.name, hook)
+
+    def crop(
+        self,
+        file: AudioInput,
+        chunk: Segment | Iterable[Segment],
+        hook: Hook | None = None,
+        *,
+        sample_rate: int | None = None,
+    ) -> Embeddings | SlidingWindowFeature:
+        """Embed a segment of a recording, or several.
+
+        Several segments are joined end to end for window="whole"; for "sliding", the span that covers them is used.
+        Returns as `__call__` does; the windows' times count from the recording's start.
+        Raises SegmentOutOfRange for a segment that is empty or not inside of the audio, beside what `__call__` does.
+        """
+        audio = read_audio(file, sample_rate)
+        segments = [chunk] if isinstance(chunk, Segment) else list(chunk)
+        if not segments:
+            raise ConfigurationError(f"no segment of {audio.name!r} was given; give at least one.")
+        if self.window == "sliding":
+            start, end = min(segment.start for segment in segments), max(segment.end for segment in segments)
+            return self._slide(crop(audio, start, end), start, hook)
+        parts = [crop(audio, segment.start, segment.end).mono_16k() for segment in segments]
+        return self._whole(np.concatenate(parts), audio.name, hook)
+
+    def _whole(self, samples: Embeddings, name: str, hook: Hook | None) -> Embeddings:
+        self._check_length(len(samples), name)
+        _call(hook, 0, 1)
+        embedding = self._embed(torch.from_numpy(samples)[None, None])
+        _call(hook, 1, 1)
+        return embedding
+
+    def _slide(self, audio: Audio, start: float, hook: Hook | None) -> SlidingWindowFeature:
+        """Embed the windows of the audio, of which the first starts at `start` seconds of the recording."""
+        samples = audio.mono_16k()
+        self._check_length(len(samples), audio.name)
+        windows, tail = cut(torch.from_numpy(samples), self._samples(self.duration), self._samples(self.step))
+        total = len(windows) + len(tail)
+        outputs = []
+        _call(hook, 0, total)
+        for first in range(0, len(windows), self.batch_size):
+            batch = windows[first : first + self.batch_size]
+            outputs.append(self._embed(batch[:, None]))
+            _call(hook, first + len(batch), total)
+        if len(tail):
+            outputs.append(self._embed(tail[:, None]))
+            _call(hook, total, total)
+        times = SlidingWindow(start=start, duration=self.duration, step=self.step)
+        return SlidingWindowFeature(np.concatenate(outputs), times)
+
+    def _embed(self, waveforms: Tensor) -> Embeddings:
+        """(batch, 1, samples) -> (batch, dimension)."""
+        try:
+            return self.model(waveforms).float().cpu().numpy()
+        except RuntimeError as error:
+            # CUDA and MPS say the one, the CPU's allocator the other; only CUDA has a class of its own for it.
+            if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+                raise
+            raise MemoryError(
+                f"{self.device} has too little memory for {len(waveforms)} window(s) at once "
+                f"(batch_size={self.batch_size}); try a smaller batch_size, or a sliding window for long audio."
+            ) from error
+
+    def _check_length(self, count: int, name: str) -> None:
+        minimum, rate = self.model.minimum_samples, self.model.sample_rate
+        if count < minimum:
+            raise AudioTooShort(
+                f"{name!r} has {count / rate:.3f} s of audio; this model needs at least "
+                f"{_seconds_up(minimum, rate)} s ({minimum} samples at {rate} Hz)."
+            )
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * self.model.sample_rate)
+
+
+def cut(samples: Tensor, size: int, step: int) -> tuple[Tensor, Tensor]:
+    """The windows of `samples` (n,), in pyannote.audio's way: complete ones, and one to hold what they leave over.
+
+    Returns (windows, size) and (0 or 1, size), the latter filled up with zeros; its samples begin where the next
+    complete window would.
+    """
+    windows = samples.unfold(0, size, step) if len(samples) >= size else samples.new_empty(0, size)
+    if len(windows) and (len(samples) - size) % step == 0:
+        return windows, samples.new_empty(0, size)
+    rest = samples[len(windows) * step :]
+    return windows, torch.nn.functional.pad(rest, (0, size - len(rest)))[None]
+
+
+def _training_duration(model: Model) -> float:
+    value = model.card.details.get("training_duration_s", DEFAULT_DURATION_S)
+    return float(value)
+
+
+def _call(hook: Hook | None, completed: int, total: int) -> None:
+    if hook is not None:
+        hook(completed=completed, total=total)
+
+
+def _seconds_up(samples: int, rate: int) -> str:
+    """Rounded up, so that what the message asks for is enough."""
+    return f"{math.ceil(samples * 1000 / rate) / 1000:.3f}"

@@ -1,0 +1,59 @@
+"""What all tests share: devices, and small models with seeded weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import seeded
+import torch
+
+from streamer.models.architecture import Architecture
+from streamer.models.model import Model, ModelCard
+from streamer.models.xvector import XVectorSincNet
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """Every device that there is."""
+    return str(request.param)
+
+
+def seeded_model(architecture: Architecture, card: ModelCard) -> Model:
+    """A model with seeded weights: its embeddings mean nothing, and differ from audio to audio."""
+    network = XVectorSincNet(architecture)
+    state = network.state_dict()
+    weights = seeded.seeded_weights({name: tuple(tensor.shape) for name, tensor in state.items()})
+    network.load_state_dict(state | {name: torch.from_numpy(value) for name, value in weights.items()})
+    return Model(network, card)
+
+
+@pytest.fixture(scope="session")
+def pyannote_model() -> Model:
+    """The architecture of pyannote/embedding, with the weights of the golden vectors."""
+    return seeded_model(Architecture(dimension=seeded.DIMENSION), ModelCard("seeded-pyannote"))
+
+
+@pytest.fixture(scope="session")
+def local_model() -> Model:
+    """The architecture of our own weights: each frame depends on its receptive field alone."""
+    architecture = Architecture(front="log", norm="batch", dimension=32, attention=True, speech_head=True)
+    return seeded_model(architecture, ModelCard("seeded-local", threshold=0.5, licence="MIT"))
+
+
+@pytest.fixture(scope="session", params=["window norms", "frame local"])
+def any_model(request: pytest.FixtureRequest, pyannote_model: Model, local_model: Model) -> Model:
+    """Both kinds of model, one after the other."""
+    return pyannote_model if request.param == "window norms" else local_model
+
+
+@pytest.fixture(scope="session")
+def voice() -> np.ndarray:
+    """(1, samples) float32 at 16 kHz: 5 s of something like a voice."""
+    return seeded.seeded_audio(5 * seeded.SAMPLE_RATE)
