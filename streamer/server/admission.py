@@ -1,0 +1,79 @@
+"""Who is let in: so many streams in all and for each address, and so many connections that have not started one.
+
+A slot is taken before any work is done for a stream and given back when its session is over, so a session that waits
+for its client's return still holds it. Nothing here waits: a client without a slot is told to come back later.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from streamer.server.protocol import Refusal
+
+# A refused client should come back when something may have changed, and not all at once with the others.
+RETRY_AFTER_S = 5.0
+
+
+@dataclass(slots=True)
+class Admission:
+    """Counts streams and connections against their limits.
+
+    max_streams: in all. max_streams_per_address: for one client address. max_connections: open sockets of any kind, of
+        which one address may hold a quarter; beyond it a connection is dropped before it costs anything.
+    """
+
+    max_streams: int
+    max_streams_per_address: int
+    max_connections: int
+    draining: bool = False
+    _streams: Counter[str] = field(default_factory=Counter)
+    _connections: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def streams(self) -> int:
+        return self._streams.total()
+
+    @property
+    def connections(self) -> int:
+        return self._connections.total()
+
+    def take(self, address: str, streams: int) -> None:
+        """Take slots for a new session. Raises Refusal("busy")."""
+        if self.draining:
+            raise self._busy("The server is stopping.", "Try again in a moment, or another server.")
+        if self.streams + streams > self.max_streams:
+            raise self._busy(
+                f"{self.streams} of {self.max_streams} streams are taken; this session needs {streams}.",
+                "Try again later, or another server.",
+            )
+        if self._streams[address] + streams > self.max_streams_per_address:
+            raise self._busy(
+                f"Your address has {self._streams[address]} of {self.max_streams_per_address} streams.",
+                "End one of them first, or raise max_streams_per_address.",
+            )
+        self._streams[address] += streams
+
+    def give_back(self, address: str, streams: int) -> None:
+        _take_off(self._streams, address, streams)
+
+    def connect(self, address: str) -> bool:
+        """A socket was opened; whether it may stay. It must be given to `disconnect` only if it may."""
+        per_address = max(self.max_connections // 4, self.max_streams_per_address + 8)
+        if self.connections >= self.max_connections or self._connections[address] >= per_address:
+            return False
+        self._connections[address] += 1
+        return True
+
+    def disconnect(self, address: str) -> None:
+        _take_off(self._connections, address, 1)
+
+    def _busy(self, message: str, change: str) -> Refusal:
+        return Refusal("busy", message, change, fatal=True, retry_after=RETRY_AFTER_S)
+
+
+def _take_off(counter: Counter[str], address: str, amount: int) -> None:
+    counter[address] -= amount
+    # Addresses that have left must not be remembered for ever.
+    if counter[address] <= 0:
+        del counter[address]

@@ -1,0 +1,147 @@
+"""The plain HTTP side of the port: the page, health, metrics, and who may open a WebSocket."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from http import HTTPStatus
+from importlib.resources import files
+
+from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from streamer.server import origins, protocol
+from streamer.server.auth import Access, presented
+from streamer.server.config import ServerConfig
+from streamer.server.metrics import CONTENT_TYPE, Metrics
+
+TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+
+# Everything the page needs comes from this server, and nothing else may load or run.
+POLICY = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@cache
+def assets() -> dict[str, tuple[str, bytes, str]]:
+    """URL path to content type, body (gzip) and ETag of each file of the page."""
+    found = {}
+    for file in files("streamer.server").joinpath("page").iterdir():
+        kind = TYPES.get(file.name.rpartition(".")[2])
+        if kind is None:
+            continue
+        body = gzip.compress(file.read_bytes(), mtime=0)
+        tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        url = "/" if file.name == "index.html" else f"/{file.name}"
+        found[url] = (f"{kind}; charset=utf-8", body, tag)
+    return found
+
+
+class Http:
+    """`process_request` of the server.
+
+    identify: the access that a bearer token gives, or None. ready: whether new streams are taken.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        metrics: Metrics,
+        identify: Callable[[str | None], Access | None],
+        ready: Callable[[], bool],
+    ) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._identify = identify
+        self._ready = ready
+
+    def process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        """An HTTP answer, or None to go on with the WebSocket."""
+        if request.method != "GET":
+            return _text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is served here.\n", Allow="GET")
+        path, _, query = request.path.partition("?")
+        if path == protocol.PATH:
+            return self._stream(request, query)
+        if path == "/healthz":
+            return _text(HTTPStatus.OK, "ok\n")
+        if path == "/readyz":
+            if self._ready():
+                return _text(HTTPStatus.OK, "ready\n")
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "No new streams are taken now.\n")
+        if path == "/metrics":
+            return self._show_metrics(request)
+        if path in assets():
+            return _asset(path, _first(request, "If-None-Match"))
+        return _text(HTTPStatus.NOT_FOUND, f"There is nothing here. Streams go to {protocol.PATH}.\n")
+
+    def _stream(self, request: Request, query: str) -> Response | None:
+        if query:
+            # A token in a URL ends up in the logs of every proxy on the way.
+            return _text(
+                HTTPStatus.BAD_REQUEST,
+                "No query is taken here; send the token as a header, a subprotocol or in `start`.\n",
+            )
+        origin, host = _first(request, "Origin"), _first(request, "Host")
+        if not origins.allowed(origin, host, self._config.origins, loopback=self._config.local):
+            return _text(HTTPStatus.FORBIDDEN, "This page's origin may not connect; see the setting origins.\n")
+        token = presented(_first(request, "Authorization"), offered(request))
+        if token is not None and self._identify(token) is None:
+            return _text(HTTPStatus.UNAUTHORIZED, "This token is not known.\n", **{"WWW-Authenticate": "Bearer"})
+        return None
+
+    def _show_metrics(self, request: Request) -> Response:
+        if not self._config.public_metrics:
+            access = self._identify(presented(_first(request, "Authorization"), ()))
+            if access is None or "admin" not in access.scopes:
+                return _text(
+                    HTTPStatus.UNAUTHORIZED,
+                    "Metrics need a token with the scope admin, or the setting public_metrics.\n",
+                    **{"WWW-Authenticate": "Bearer"},
+                )
+        return _respond(HTTPStatus.OK, self._metrics.text(), CONTENT_TYPE)
+
+
+def offered(request: Request) -> list[str]:
+    """The subprotocols that a client offers."""
+    values = request.headers.get_all("Sec-WebSocket-Protocol")
+    return [part.strip() for value in values for part in value.split(",")]
+
+
+def _asset(path: str, known: str | None) -> Response:
+    kind, body, tag = assets()[path]
+    extra = {
+        "ETag": tag,
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": POLICY,
+        "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+        "Referrer-Policy": "no-referrer",
+    }
+    if known == tag:
+        return _respond(HTTPStatus.NOT_MODIFIED, b"", kind, **extra)
+    return _respond(HTTPStatus.OK, body, kind, **extra, **{"Content-Encoding": "gzip"})
+
+
+def _text(status: HTTPStatus, text: str, **headers: str) -> Response:
+    return _respond(status, text.encode(), "text/plain; charset=utf-8", **headers)
+
+
+def _respond(status: HTTPStatus, body: bytes, kind: str, **headers: str) -> Response:
+    every = {
+        "Content-Type": kind,
+        "Content-Length": str(len(body)),
+        "X-Content-Type-Options": "nosniff",
+        "Connection": "close",
+        **headers,
+    }
+    return Response(status.value, status.phrase, Headers(every), body)
+
+
+def _first(request: Request, name: str) -> str | None:
+    # A header that comes twice is nobody's honest request; taking the first keeps `websockets` from raising.
+    values = request.headers.get_all(name)
+    return values[0] if values else None

@@ -1,0 +1,77 @@
+"""From a session's audio to the engine's streams: decoded, a stream for each channel or one for all, at 16 kHz."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import numpy as np
+
+from streamer.audio.chunks import AudioEvent
+from streamer.audio.condition import Channel, Conditioner
+from streamer.audio.formats import Encoding
+from streamer.errors import MissingDependency
+from streamer.server.opus import OpusDecoder
+from streamer.server.protocol import Refusal, Settings
+
+MAX_OPUS_CHANNELS = 2
+
+
+class Intake:
+    """The input side of one session. Everything it takes comes whole and in order: `Framing` saw to that.
+
+    Each method returns, for each stream, what became of the audio: contiguous chunks and gaps at 16 kHz.
+    Raises Refusal("unsupported") for Opus that can't be decoded here.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._opus: OpusDecoder | None = None
+        encoding: Encoding | None = None
+        if settings.encoding == "opus":
+            self._opus = _opus_decoder(settings.channels)
+        else:
+            encoding = cast(Encoding, settings.encoding)
+        split = settings.channel_mode == "split"
+        channels: Iterable[Channel] = range(settings.channels) if split else ["downmix"]
+        self._conditioners = [
+            Conditioner(settings.sample_rate, channels=settings.channels, channel=channel, encoding=encoding)
+            for channel in channels
+        ]
+        self._float = encoding == "f32le"
+
+    def audio(self, data: bytes, num_samples: int) -> list[list[AudioEvent]]:
+        """Raises Refusal("bad_audio") where the data can't be heard; its time then counts as a gap."""
+        if self._opus is not None:
+            try:
+                block = self._opus.decode(data)
+            except ValueError as error:
+                raise Refusal("bad_audio", f"{str(error)[:200]}.", "The packet counts as a gap.") from None
+            return [conditioner.push(block) for conditioner in self._conditioners]
+        # Found here and not by each conditioner, so that no channel has taken what another refuses.
+        if self._float and not np.isfinite(np.frombuffer(data, "<f4")).all():
+            raise Refusal("bad_audio", "The audio holds NaN or infinite samples.", "The message counts as a gap.")
+        return [conditioner.push(data) for conditioner in self._conditioners]
+
+    def hole(self, num_samples: int, reason: str) -> list[list[AudioEvent]]:
+        """`num_samples` samples of every channel, at the client's rate, are missing."""
+        if self._opus is not None:
+            self._opus.reset()
+        return [conditioner.gap(num_samples, reason) for conditioner in self._conditioners]
+
+    def finish(self) -> list[list[AudioEvent]]:
+        """What the resamplers held back."""
+        return [conditioner.finish() for conditioner in self._conditioners]
+
+
+def _opus_decoder(channels: int) -> OpusDecoder:
+    if channels > MAX_OPUS_CHANNELS:
+        raise Refusal(
+            "unsupported",
+            f"Opus with {channels} channels is not taken; up to {MAX_OPUS_CHANNELS} are.",
+            "Send one stream for each pair, or PCM.",
+            fatal=True,
+        )
+    try:
+        return OpusDecoder(channels)
+    except MissingDependency as error:
+        raise Refusal("unsupported", str(error), "Send s16le.", fatal=True) from None

@@ -1,0 +1,36 @@
+"""Which web pages may connect: a browser says where its page came from, and no page can lie about that.
+
+Without this, any page that a user visits could open a socket to a server on their own machine.
+https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Origin
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address: `localhost`, 127.0.0.0/8, ::1."""
+    try:
+        return ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+def allowed(origin: str | None, host: str | None, others: Sequence[str], *, loopback: bool) -> bool:
+    """Whether a connection with this `Origin` header may go on.
+
+    A program sends no origin and may. A page may if it is listed in `others` ("*" lists all), or if this server served
+    it: its host and port are those of the `Host` header. On a loopback address the name in `Host` must be a loopback
+    one as well, or a page could make its own name point here (DNS rebinding).
+    """
+    if origin is None:
+        return True
+    if "*" in others or origin.rstrip("/").lower() in {other.rstrip("/").lower() for other in others}:
+        return True
+    page = urlsplit(origin)
+    if page.scheme not in ("http", "https") or host is None or page.netloc.lower() != host.lower():
+        return False
+    return not loopback or is_loopback(page.hostname or "")
