@@ -59,6 +59,7 @@ class Step:
     block: pooled moments of the new frames alone (numpy, speech-weighted), to pool a whole turn from; None in `exact`
         mode.
     level_db: root mean square level of the new samples, dB below full scale (-inf for digital silence).
+    partial: the stream or its audio before a gap ended before the step did.
     lag_s: seconds from the arrival of the step's last sample to this result; 0 where nobody measured it.
     skipped: how many steps were left out just before this one, because the worker had fallen behind.
     """
@@ -70,6 +71,7 @@ class Step:
     speech: Vector | None
     block: Moments[Vector] | None
     level_db: float
+    partial: bool = False
     lag_s: float = 0.0
     skipped: int = 0
 

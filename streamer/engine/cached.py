@@ -1,0 +1,290 @@
+"""`cached` mode: each frame of a stream is computed once, then pooled into as many windows as ask for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamer.audio.chunks import Samples
+from streamer.engine.frames import HOP, POSITION_FIELD, POSITION_STRIDE, Carry, FrameBlock, FrameLayers
+from streamer.engine.layers import Affine
+from streamer.engine.settings import WindowSettings
+from streamer.engine.sliding import FRAMES, SPEECH, CellPooling, Record, empty_record, merge_into, moments_of
+from streamer.engine.state import Arrays
+from streamer.engine.stepper import FRAME_CENTRE, NewFrames, reportable, seconds_of_frames
+from streamer.engine.window import Window
+from streamer.models.architecture import FRAME_GRID
+from streamer.models.model import MINIMUM_FRAMES, Model
+from streamer.models.pooling import EPSILON
+from streamer.speech.detector import SpeechState
+
+#: Frames of the SincNet that one pooled frame sees, less one: by so many a pooled frame lags the hop that completes it.
+FRAME_LAG = 14
+#: What a hop sees begins so many samples after it: the positions before are carried over.
+HOP_START = 16 * POSITION_STRIDE
+#: With h hops done, the samples up to h * 270 + HOP_END have been used.
+HOP_END = HOP_START + POSITION_FIELD - POSITION_STRIDE
+#: Hops of zeros before the first sample, which give the layers something to carry. Their frames do not count.
+WARM_UP_HOPS = 2
+
+
+@dataclass(slots=True)
+class CachedStream:
+    """One stream's state.
+
+    position: samples heard or skipped. tail: samples [tail_start, position) that the next hop needs, float32.
+    next_hop: the first SincNet frame not computed yet. valid_from: the first frame since the last restart.
+    carry: (size,) what the layers keep. runs: [first, end) of the frames there are, oldest first.
+    """
+
+    settings: WindowSettings
+    carry: Tensor
+    pooling: CellPooling
+    speech: SpeechState | None
+    position: int = 0
+    tail: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
+    tail_start: int = 0
+    next_hop: int = 0
+    valid_from: int = 0
+    runs: list[list[int]] = field(default_factory=list)
+
+    @classmethod
+    def new(cls, settings: WindowSettings, layers: FrameLayers, speech: SpeechState | None) -> CachedStream:
+        # The last frames that begin in a step end so many steps later.
+        delay = math.ceil(FRAME_GRID.receptive_field / settings.step_samples)
+        carry = torch.zeros(layers.carry_size, device=layers.filters.device)
+        stream = cls(settings, carry, CellPooling(settings.counts, delay, layers.channels), speech)
+        stream.restart(0)
+        return stream
+
+    def restart(self, sample: int) -> None:
+        """Begin anew at `sample`, with nothing carried over from before."""
+        self.position = sample
+        self.valid_from = FRAME_GRID.first_frame(sample)
+        self.next_hop = self.valid_from - WARM_UP_HOPS
+        self.tail_start = self.next_hop * HOP + HOP_START
+        if self.speech:
+            self.speech.skip(sample)
+        # Before the restart come zeros; where the grid begins later than the restart, samples are passed over.
+        self.tail = np.zeros(max(0, sample - self.tail_start), np.float32)
+        self.carry.zero_()
+
+    def hear(self, samples: Samples) -> None:
+        passed_over = min(max(0, self.tail_start - self.position), len(samples))
+        self.tail = np.concatenate([self.tail, samples[passed_over:]])
+        self.position += len(samples)
+
+    @property
+    def ready_hops(self) -> int:
+        return max(0, (self.position - HOP_END) // HOP - self.next_hop)
+
+    @property
+    def next_output(self) -> int:
+        """The frame that the next hop completes; those before `valid_from` are no frames."""
+        return self.next_hop - FRAME_LAG
+
+    @property
+    def next_frame(self) -> int:
+        return max(self.next_output, self.valid_from)
+
+    def cell(self, frame: Any) -> Any:
+        """The cell of a frame, or of an array of them: the step in which it begins."""
+        return frame * HOP // self.settings.step_samples
+
+    def consume(self, hops: int) -> None:
+        self.next_hop += hops
+        self.tail_start += hops * HOP
+        self.tail = self.tail[hops * HOP :].copy()
+
+    def add_run(self, first: int, end: int) -> None:
+        if first < end:
+            if self.runs and self.runs[-1][1] == first:
+                self.runs[-1][1] = end
+            else:
+                self.runs.append([first, end])
+
+    def first_used(self, frame: int) -> int:
+        """The first frame there is at or after `frame`."""
+        return next((max(first, frame) for first, end in self.runs if end > frame), frame)
+
+    @property
+    def last_used(self) -> int:
+        """One past the last frame there is."""
+        return self.runs[-1][1]
+
+    def forget(self, before_frame: int) -> None:
+        while self.runs and self.runs[0][1] <= before_frame:
+            self.runs.pop(0)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def values(self) -> dict[str, Any]:
+        names = ("position", "tail_start", "next_hop", "valid_from", "runs")
+        return {name: getattr(self, name) for name in names} | {"pooling": self.pooling.values()}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        own = {"tail": self.tail, "carry": self.carry.cpu().numpy(), **self.pooling.arrays()}
+        heard = self.speech.arrays() if self.speech else {}
+        return own | {f"speech.{name}": array for name, array in heard.items()}
+
+    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
+        for name in ("position", "tail_start", "next_hop", "valid_from", "runs"):
+            setattr(self, name, values[name])
+        self.tail = arrays["tail"]
+        self.carry.copy_(torch.from_numpy(arrays["carry"]))
+        self.pooling.restore(values["pooling"], arrays)
+        if self.speech:
+            self.speech.restore({name.removeprefix("speech."): array for name, array in arrays.items()})
+
+
+class CachedStepper:
+    """Computes the new frames of many streams at once and pools them."""
+
+    def __init__(self, model: Model, layers: FrameLayers, use_head: bool) -> None:
+        self.model = model
+        self.layers = layers
+        self.use_head = use_head
+        self.device = layers.filters.device
+        self.channels = layers.channels
+
+    def new(self, settings: WindowSettings, speech: SpeechState | None) -> CachedStream:
+        return CachedStream.new(settings, self.layers, speech)
+
+    def advance(self, streams: Sequence[CachedStream]) -> list[NewFrames]:
+        """Compute all frames that the streams' samples complete, and merge them into their cells."""
+        hops = np.array([stream.ready_hops for stream in streams])
+        if hops.max(initial=0) == 0:
+            return [self._nothing(stream) for stream in streams]
+        records, speech = self._compute(streams, hops)
+        return [
+            self._merge(stream, int(count), records[row], speech[row])
+            for row, (stream, count) in enumerate(zip(streams, hops, strict=True))
+        ]
+
+    def _nothing(self, stream: CachedStream) -> NewFrames:
+        return NewFrames(stream.next_frame, np.zeros(0, np.float32), None)
+
+    def _compute(
+        self, streams: Sequence[CachedStream], hops: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Records (streams, pieces, record) and speech probabilities (streams, frames) of the new frames.
+
+        A piece is what a stream's new frames have in one cell; -1 marks what is no frame.
+        """
+        longest = int(hops.max())
+        waves = np.zeros((len(streams), longest * HOP + HOP_END - HOP_START), np.float32)
+        frames = np.empty((len(streams), longest), np.int64)
+        known_speech = np.ones((len(streams), longest), np.float32)
+        pieces = np.empty((len(streams), longest), np.int64)
+        for row, (stream, count) in enumerate(zip(streams, hops, strict=True)):
+            used = count * HOP + HOP_END - HOP_START if count else 0
+            waves[row, :used] = stream.tail[:used]
+            frames[row] = stream.next_output + np.arange(longest)
+            pieces[row] = stream.cell(frames[row]) - stream.cell(stream.next_frame)
+            pieces[row, (frames[row] < stream.valid_from) | (np.arange(longest) >= count)] = -1
+            if stream.speech is not None:
+                known_speech[row] = stream.speech.at(frames[row] * HOP + FRAME_CENTRE)
+        with torch.inference_mode():
+            carry = Carry(torch.stack([stream.carry for stream in streams]), torch.from_numpy(hops).to(self.device))
+            block = self._frames(streams, torch.from_numpy(waves).to(self.device), carry)
+            records, speech = self._pool(block, pieces, known_speech)
+            torch._foreach_copy_([stream.carry for stream in streams], list(carry.next_rows().unbind()))
+        return records.cpu().numpy(), speech.cpu().numpy()
+
+    def _frames(self, streams: Sequence[CachedStream], waves: Tensor, carry: Carry) -> FrameBlock:
+        layers = self.layers
+        return layers.tdnn(layers.front(layers.first(layers.sinc(waves)), carry, layers.norms), carry)
+
+    def _pool(
+        self, block: FrameBlock, pieces: NDArray[np.int64], known_speech: NDArray[np.float32]
+    ) -> tuple[Tensor, Tensor]:
+        speech = torch.from_numpy(known_speech).to(self.device)
+        if self.use_head and block.speech is not None:
+            speech = speech * block.speech.t()
+        weights = speech if block.attention is None else speech * block.attention.t()
+        piece = torch.from_numpy(pieces).to(self.device)
+        members = (
+            piece[:, None, :] == torch.arange(max(1, int(pieces.max()) + 1), device=self.device)[:, None]
+        ).float()
+        return piece_records(block.features, weights, speech, members, piece, self.layers.last_norm), speech
+
+    def _merge(
+        self, stream: CachedStream, hops: int, records: NDArray[np.float32], speech: NDArray[np.float32]
+    ) -> NewFrames:
+        """Take a stream's share of what was computed into its state."""
+        first = stream.next_frame
+        skipped = first - stream.next_output
+        stream.consume(hops)
+        block = empty_record(self.channels)
+        for cell, record in enumerate(records, start=stream.cell(first)):
+            if record[FRAMES] > 0:
+                stream.pooling.merge(cell, record)
+                merge_into(block, record)
+        stream.add_run(first, stream.next_output)
+        return NewFrames(first, speech[skipped:hops], block)
+
+    def windows(self, streams: Sequence[CachedStream]) -> list[list[Window]]:
+        """The windows of each stream that end where it stands, but for those that hold too little."""
+        found: list[tuple[int, Window]] = []
+        records: list[Record] = []
+        for place, stream in enumerate(streams):
+            for window, record in self._pooled(stream):
+                found.append((place, window))
+                records.append(record)
+        result: list[list[Window]] = [[] for _ in streams]
+        if records:
+            embeddings = self.model.embed(moments_of(np.stack(records)))
+            for (place, window), embedding in zip(found, embeddings, strict=True):
+                result[place].append(replace(window, embedding=embedding))
+        return result
+
+    def _pooled(self, stream: CachedStream) -> Iterator[tuple[Window, Record]]:
+        settings, pooling = stream.settings, stream.pooling
+        steps = -(-stream.position // settings.step_samples)
+        pooling.close(steps - pooling.delay)
+        end = FRAME_GRID.end_frame(stream.position)
+        stream.forget(FRAME_GRID.first_frame((steps - settings.counts[-1]) * settings.step_samples))
+        for count, duration_s, record in zip(settings.counts, settings.durations_s, pooling.windows(), strict=True):
+            nominal = FRAME_GRID.first_frame((steps - count) * settings.step_samples)
+            frames = int(record[FRAMES])
+            if frames < MINIMUM_FRAMES:
+                continue
+            partial = stream.position % settings.step_samples != 0 or nominal < 0 or frames < end - nominal
+            speech_s = float(record[SPEECH] / record[FRAMES]) * seconds_of_frames(frames)
+            if reportable(partial, speech_s, duration_s):
+                start_sample = stream.first_used(nominal) * HOP
+                end_sample = (stream.last_used - 1) * HOP + FRAME_GRID.receptive_field
+                yield Window(start_sample, end_sample, duration_s, _UNKNOWN, speech_s, partial), record
+
+
+#: Stands for an embedding until the batch's are computed.
+_UNKNOWN = np.zeros(0, np.float32)
+
+
+def piece_records(
+    features: Tensor, weights: Tensor, speech: Tensor, members: Tensor, piece: Tensor, norm: Affine
+) -> Tensor:
+    """The records (streams, pieces, record) of the pieces of a block of frames.
+
+    features (frames, streams, channels), before `norm`, which is applied to the moments instead of the frames.
+    weights, speech (streams, frames). members (streams, pieces, frames) is 1 where a frame is of a piece, and piece
+    (streams, frames) its number, -1 for none.
+    """
+    shares = members * weights[:, None]
+    weight = shares.sum(2, keepdim=True)
+    by_stream = features.transpose(0, 1)
+    mean = torch.bmm(shares, by_stream) / (weight + EPSILON)
+    stream = torch.arange(features.shape[1], device=features.device)
+    deviation = features - mean[stream, piece.t().clamp(min=0)]
+    m2 = torch.bmm(shares, deviation.square_().transpose(0, 1))
+    header = [weight, shares.square().sum(2, True), members.sum(2, True), (members * speech[:, None]).sum(2, True)]
+    return torch.cat([*header, norm(mean), m2 * norm.scale.square()], dim=2)

@@ -1,0 +1,192 @@
+"""From samples to frames for many streams at once, carrying over what the next samples will need.
+
+The layers advance in hops of 270 samples, so that every layer moves by a whole number of its positions (9, 3, 1 a hop)
+and what it carries over has a constant size. Streams with fewer new hops than the batch's longest are padded; what is
+computed of the padding is never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from streamer.engine.layers import Affine, Convolution, FloatConvolution, Int8Convolution, Norm, Precision
+from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
+from streamer.models.sincnet import POWER_FLOOR, ZeroSumConv1d
+from streamer.models.xvector import ATTENTION_LAYER, SPEECH_LAYER, XVectorSincNet
+
+#: Samples between positions after the sinc convolution and its pooling, and how many such samples one position sees.
+POSITION_STRIDE = SINC_STRIDE * POOL
+POSITION_FIELD = SINC_TAPS + SINC_STRIDE * (POOL - 1)
+#: Positions a hop of 270 samples at the input of the two small convolutions and of the TDNN layers.
+RATES = (POOL * POOL, POOL, 1, 1, 1, 1, 1)
+HOP = POSITION_STRIDE * RATES[0]
+
+
+class Carry:
+    """What the layers keep of the past, as one row a stream, taken apart and put together layer by layer.
+
+    rows (streams, size) float32; hops (streams,) int64, how many of the block's hops are each stream's own.
+    """
+
+    def __init__(self, rows: Tensor, hops: Tensor) -> None:
+        self.rows = rows
+        self.hops = hops
+        self.kept: list[Tensor] = []
+        self.offset = 0
+
+    def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
+        """Put the last `context` positions of the past before a block (time, streams, channels) of `rate` a hop."""
+        if context == 0:
+            return block
+        streams, channels = block.shape[1:]
+        size = context * channels
+        past = self.rows[:, self.offset : self.offset + size].view(streams, context, channels)
+        self.offset += size
+        extended = torch.cat([past.transpose(0, 1), block])
+        last = self.hops[:, None] * rate + torch.arange(context, device=block.device)
+        stream = torch.arange(streams, device=block.device)[:, None]
+        self.kept.append(extended[last, stream].view(streams, size))
+        return extended
+
+    def next_rows(self) -> Tensor:
+        return torch.cat(self.kept, dim=1)
+
+
+class NoCarry:
+    """Whole windows have no past: every layer uses up frames of its own input."""
+
+    def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
+        return block
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBlock:
+    """Frames of a batch: features (frames, streams, 1500) before the last norm; attention and speech (frames, streams)
+    in (0, 1), or None where the network has no such head."""
+
+    features: Tensor
+    attention: Tensor | None
+    speech: Tensor | None
+
+
+class FrameLayers:
+    """The layers of a network up to the pooling, prepared for one device and precision."""
+
+    def __init__(self, network: XVectorSincNet, precision: Precision = "float32") -> None:
+        sincnet, architecture = network.sincnet, network.architecture
+        self.log_front = architecture.front == "log"
+        self.filters = sincnet.filterbank.filters()[:, 0].detach()
+        self.sinc_matrix = _grouped(self.filters)
+        # The front end stays in float32: it is a tenth of the work and sees the widest range of values.
+        self.small = [_convolution(module) for module in list(sincnet.conv1d)[1:]]
+        self.norms = [batch_affine(norm) for norm in sincnet.norm1d] if architecture.frame_local else []
+        self.tdnns: list[Convolution] = []
+        self.speech: Convolution | None = None
+        self.attention: Convolution | None = None
+        before: nn.Module | None = None
+        for layer, start in enumerate(range(0, len(network.tdnns), 3)):
+            self.tdnns.append(_convolution(network.tdnns[start], before, precision))
+            before = network.tdnns[start + 2]
+            if layer == SPEECH_LAYER and architecture.speech_head:
+                self.speech = _convolution(network.speech, before)
+            if layer == ATTENTION_LAYER and architecture.attention:
+                self.attention = _convolution(network.attention, before)
+        assert before is not None
+        self.last_norm = batch_affine(before)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pooled frames."""
+        return len(self.last_norm.scale)
+
+    @property
+    def carry_size(self) -> int:
+        """Length of one stream's row in a Carry."""
+        channels = [self.filters.shape[0] // (2 if self.log_front else 1), 60, 60, 512, 512, 512, 512]
+        layers = [*self.small, *self.tdnns]
+        return sum(layer.context * width for layer, width in zip(layers, channels, strict=True))
+
+    def sinc(self, waves: Tensor) -> Tensor:
+        """The sinc convolution of (streams, samples): (positions, streams, 3, 80), grouped as they will be pooled."""
+        streams, samples = waves.shape
+        positions = (samples - POSITION_FIELD) // POSITION_STRIDE + 1
+        strides = (POSITION_STRIDE * waves.stride(1), waves.stride(0), waves.stride(1))
+        rows = waves.as_strided((positions, streams, POSITION_FIELD), strides, waves.storage_offset())
+        products = rows.reshape(-1, POSITION_FIELD) @ self.sinc_matrix
+        return products.view(positions, streams, POOL, SINC_FILTERS)
+
+    def first(self, filtered: Tensor) -> Tensor:
+        """Rectify and pool the sinc filters' output: (positions, streams, 40 or 80), before any norm."""
+        if not self.log_front:
+            return filtered.abs_().amax(dim=2)
+        positions, streams = filtered.shape[:2]
+        # The three positions and the two halves of a pair are summed at once: their order in a row is (3, 2, 40).
+        power = filtered.square_().view(positions, streams, 2 * POOL, -1).sum(dim=2)
+        return power.div_(POOL).add_(POWER_FLOOR).log_()
+
+    def front(self, block: Tensor, carry: Carry | NoCarry, norms: Sequence[Norm]) -> Tensor:
+        """What follows `first`, up to the TDNN: (9 n, streams, 40 or 80) -> (n, streams, 60)."""
+        if not self.log_front:
+            block = F.leaky_relu_(norms[0](block))
+        for convolution, norm, rate in zip(self.small, norms[1:], RATES, strict=False):
+            block = max_pool(convolution(carry.extend(block, convolution.context, rate)))
+            block = F.leaky_relu_(norm(block))
+        return block
+
+    def tdnn(self, block: Tensor, carry: Carry | NoCarry) -> FrameBlock:
+        """The TDNN layers and the heads."""
+        speech = attention = None
+        for layer, convolution in enumerate(self.tdnns):
+            extended = carry.extend(block, convolution.context, 1)
+            if layer == SPEECH_LAYER + 1 and self.speech is not None:
+                speech = self.speech(extended).squeeze(2).sigmoid_()
+            if layer == ATTENTION_LAYER + 1 and self.attention is not None:
+                attention = self.attention(extended).squeeze(2).sigmoid_()
+            block = F.leaky_relu_(convolution(extended))
+        return FrameBlock(block, attention, speech)
+
+
+def max_pool(block: Tensor) -> Tensor:
+    """(3 n, streams, channels) -> (n, streams, channels); a rest of one or two positions is left out."""
+    count = len(block) // POOL
+    return block[: count * POOL].view(count, POOL, *block.shape[1:]).amax(dim=1)
+
+
+def batch_affine(norm: nn.Module) -> Affine:
+    """A BatchNorm in evaluation mode as scale and shift; an absent norm as the identity."""
+    if not isinstance(norm, nn.BatchNorm1d):
+        return Affine(torch.ones(1), torch.zeros(1))
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+    return Affine(scale, norm.bias.detach() - norm.running_mean * scale)
+
+
+def _convolution(module: nn.Module, before: nn.Module | None = None, precision: Precision = "float32") -> Convolution:
+    """A Conv1d, with the BatchNorm before it folded in."""
+    assert isinstance(module, nn.Conv1d) and module.bias is not None
+    weight = module.kernel() if isinstance(module, ZeroSumConv1d) else module.weight
+    weight, bias, dilation = weight.detach(), module.bias.detach(), module.dilation[0]
+    if before is None:
+        return FloatConvolution(weight, bias, dilation)
+    affine = batch_affine(before)
+    bias = bias + torch.einsum("oit,i->o", weight, affine.shift)
+    weight = weight * affine.scale[:, None]
+    if precision == "int8":
+        assert isinstance(before, nn.BatchNorm1d)
+        assert before.running_mean is not None and before.running_var is not None
+        return Int8Convolution(weight, bias, dilation, before.running_mean, (before.running_var + before.eps).sqrt())
+    return FloatConvolution(weight, bias, dilation, torch.bfloat16 if precision == "bfloat16" else torch.float32)
+
+
+def _grouped(filters: Tensor) -> Tensor:
+    """The matrix (271, 240) that gives three neighbouring positions of all filters from the 271 samples they see."""
+    matrix = filters.new_zeros(POSITION_FIELD, POOL, SINC_FILTERS)
+    for position in range(POOL):
+        start = position * SINC_STRIDE
+        matrix[start : start + SINC_TAPS, position] = filters.t()
+    return matrix.view(POSITION_FIELD, -1).contiguous()

@@ -1,0 +1,286 @@
+"""The synchronous core of the engine: many streams stepped together, without asyncio, threads, or a clock.
+
+>>> engine = IncrementalModel(model)                                               # doctest: +SKIP
+>>> stream = engine.open(durations=[3.0], step=1.0)                                # doctest: +SKIP
+>>> for step in stream.push(samples):                                              # doctest: +SKIP
+...     print(step.end_sample, step.windows)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from streamer.audio.chunks import Samples
+from streamer.engine.cached import CachedStepper
+from streamer.engine.exact import ExactStepper
+from streamer.engine.frames import FrameLayers
+from streamer.engine.layers import Precision
+from streamer.engine.settings import Mode, WindowSettings
+from streamer.engine.state import Snapshot
+from streamer.engine.stepper import Stepper, StepTally, StreamState
+from streamer.engine.trailing import TrailingStepper
+from streamer.engine.window import Step, Window
+from streamer.errors import AudioNotFinite, ConfigurationError, StateMismatch, StreamerError
+from streamer.models.model import Model, resolve_device
+from streamer.speech.detector import SpeechChoice, SpeechDetector
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The next samples of one stream, at most up to the end of its step.
+
+    ends: the step ends here although it is not complete, because the audio does.
+    skip_to: after the samples, the stream goes on at this later sample.
+    """
+
+    stream: IncrementalStream
+    samples: Samples
+    ends: bool = False
+    skip_to: int | None = None
+
+
+class IncrementalModel:
+    """A model prepared for stepping: one copy of the weights for any number of streams.
+
+    mode: "exact" (window statistics, equal to `Inference`) or "cached" (each frame computed once). "auto" is cached for
+        models whose frames depend on their receptive field alone, where both are the same, and exact for all others.
+        "cached" for a model with window norms is an approximation, to be asked for by name: it normalises by the
+        statistics of the trailing audio.
+    precision: "float32"; "bfloat16" where the processor has it in hardware; or "int8" for the TDNN layers, four times
+        as fast on a processor with VNNI. Only float32 is exact.
+    speech: who weighs the frames by their speech; see `SpeechChoice`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        mode: Mode | None = None,
+        *,
+        precision: Precision = "float32",
+        speech: SpeechChoice = "auto",
+        device: str | torch.device | None = None,
+    ) -> None:
+        if device is not None:
+            model.to(resolve_device(device))
+        frame_local = model.architecture.frame_local
+        self.model = model
+        self.mode: Mode = mode or ("cached" if frame_local else "exact")
+        self.precision = precision
+        self.speech = _speech_choice(speech, model)
+        self._detector = _detector(self.speech)
+        layers = FrameLayers(model.network, precision)
+        self._stepper: Stepper
+        if self.mode == "exact":
+            self._stepper = ExactStepper(model, layers)
+        elif frame_local:
+            self._stepper = CachedStepper(model, layers, use_head=self.speech == "head")
+        else:
+            self._stepper = TrailingStepper(model, layers)
+
+    @property
+    def owner(self) -> str:
+        """What a stream's state belongs to."""
+        return f"{self.model.fingerprint}/{self.mode}/{self.speech}"
+
+    def open(self, durations: Sequence[float] = (3.0,), step: float = 1.0) -> IncrementalStream:
+        """A new stream, at sample 0. Raises ConfigurationError on durations and steps that cannot work."""
+        settings = WindowSettings.of(self.model, durations, step, self.mode)
+        speech = self._detector.new_state() if self._detector else None
+        return IncrementalStream(self, self._stepper.new(settings, speech), settings)
+
+    def restore(self, data: bytes) -> IncrementalStream:
+        """The stream that `IncrementalStream.snapshot` wrote. Raises StateMismatch where it is not of this engine."""
+        snapshot = Snapshot.from_bytes(data)
+        if snapshot.owner != self.owner:
+            raise StateMismatch(f"the snapshot belongs to {snapshot.owner!r}, this engine is {self.owner!r}.")
+        speech = self._detector.new_state() if self._detector else None
+        stream = IncrementalStream(self, self._stepper.new(snapshot.settings, speech), snapshot.settings)
+        stream.restore(snapshot)
+        return stream
+
+    def step(self, blocks: Sequence[Block]) -> list[Step | StreamerError | None]:
+        """Step many streams at once, each at most once. A stream that cannot go on gives an error, the others go on.
+
+        Returns, for each block, the step it completes, if it does.
+        """
+        outcomes: list[Step | StreamerError | None] = [None] * len(blocks)
+        sound = []
+        for place, block in enumerate(blocks):
+            error = block.stream.reject(block)
+            if error is not None:
+                outcomes[place] = error
+            else:
+                sound.append((place, block))
+        streams = [block.stream for _, block in sound]
+        samples = [block.samples for _, block in sound]
+        if self._detector:
+            self._detector.hear([stream.state.speech for stream in streams], samples)
+        for stream, block in zip(streams, samples, strict=True):
+            stream.hear(block)
+        for stream, new in zip(streams, self._stepper.advance([stream.state for stream in streams]), strict=True):
+            stream.tally.add(new)
+        complete = [(place, block.stream) for place, block in sound if block.ends or block.stream.at_end]
+        windows = self._stepper.windows([stream.state for _, stream in complete])
+        for (place, stream), found in zip(complete, windows, strict=True):
+            outcomes[place] = stream.take_step(found)
+        for _, block in sound:
+            if block.skip_to is not None:
+                block.stream.restart(block.skip_to)
+        return outcomes
+
+
+class IncrementalStream:
+    """One stream: its clock, what its present step has gathered, and the engine's state of it."""
+
+    def __init__(self, engine: IncrementalModel, state: StreamState, settings: WindowSettings) -> None:
+        self.engine = engine
+        self.state = state
+        self.settings = settings
+        self.tally = StepTally(0, state.next_frame)
+        self.received = 0
+        self._pending: list[Samples] = []
+
+    @property
+    def position(self) -> int:
+        """Samples that have been computed or skipped."""
+        return self.state.position
+
+    @property
+    def boundary(self) -> int:
+        """Where the present step ends, counted from what has been received."""
+        return (self.received // self.settings.step_samples + 1) * self.settings.step_samples
+
+    @property
+    def at_end(self) -> bool:
+        """Whether what has been computed completes a step."""
+        return self.position > self.tally.start_sample and self.position % self.settings.step_samples == 0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the state of this stream holds, in bytes."""
+        return self.state.nbytes + sum(block.nbytes for block in self._pending)
+
+    def cut(self, samples: Samples) -> list[Block]:
+        """Receive samples: the blocks that they complete, to be stepped in this order. The rest waits for more."""
+        blocks, start = [], 0
+        while len(samples) - start >= (missing := self.boundary - self.received):
+            self._pending.append(samples[start : start + missing])
+            start += missing
+            self.received += missing
+            blocks.append(Block(self, self._taken()))
+        if start < len(samples):
+            # A copy: the caller may use its buffer again.
+            self._pending.append(samples[start:].copy())
+            self.received += len(samples) - start
+        return blocks
+
+    def rest(self) -> list[Block]:
+        """The audio ends here: what is left of a step as the last block, if anything is."""
+        whole = self.received % self.settings.step_samples == 0
+        return [] if whole else [Block(self, self._taken(), ends=True)]
+
+    def skip(self, to_sample: int) -> list[Block]:
+        """Samples are lost: go on at `to_sample`. A gap that goes beyond the present step ends it."""
+        block = Block(self, self._taken(), ends=to_sample >= self.boundary, skip_to=to_sample)
+        self.received = to_sample
+        return [block]
+
+    def push(self, samples: Samples) -> list[Step]:
+        """Hear samples (n,), float32 mono at 16 kHz: the steps they complete."""
+        return self._run(self.cut(np.asarray(samples, np.float32)))
+
+    def gap(self, to_sample: int) -> list[Step]:
+        """Go on at `to_sample`: the samples up to there are lost."""
+        return self._run(self.skip(to_sample))
+
+    def finish(self) -> list[Step]:
+        """The audio ends here: the last, incomplete step."""
+        return self._run(self.rest())
+
+    def snapshot(self) -> bytes:
+        """All of the state, to be put back by `IncrementalModel.restore`."""
+        pending = np.concatenate([_NO_SAMPLES, *self._pending])
+        arrays = {**self.state.arrays(), **self.tally.arrays(), "pending": pending}
+        values = {**self.state.values(), **self.tally.values()}
+        return Snapshot(self.engine.owner, self.settings, values, arrays).to_bytes()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        try:
+            self.state.restore(snapshot.values, snapshot.arrays)
+            self.tally = StepTally.restored(snapshot.values, snapshot.arrays)
+            self._pending = [snapshot.arrays["pending"]] if snapshot.arrays["pending"].size else []
+            self.received = self.position + len(snapshot.arrays["pending"])
+        except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+            raise StateMismatch(f"the snapshot does not fit a stream of this engine: {error!r}.") from error
+
+    def reject(self, block: Block) -> StreamerError | None:
+        """Why this block cannot be taken, if it cannot."""
+        end, step = self.position + len(block.samples), self.settings.step_samples
+        if len(block.samples) > step - self.position % step:
+            return ConfigurationError(
+                f"a block of {len(block.samples)} samples at {self.position} goes beyond its step of {step}; "
+                "cut() makes blocks that do not."
+            )
+        if block.skip_to is not None and block.skip_to < end:
+            return ConfigurationError(f"cannot skip back from sample {end} to {block.skip_to}.")
+        if not np.isfinite(block.samples).all():
+            first = int(np.flatnonzero(~np.isfinite(block.samples))[0])
+            return AudioNotFinite(f"sample {self.position + first} of the stream is NaN or infinite; mark it as a gap.")
+        return None
+
+    def hear(self, samples: Samples) -> None:
+        self.tally.hear(samples)
+        self.state.hear(samples)
+
+    def restart(self, sample: int) -> None:
+        self.state.restart(sample)
+        if self.tally.heard == 0:
+            self.tally = StepTally(sample, self.state.next_frame)
+
+    def take_step(self, windows: Sequence[Window]) -> Step | None:
+        """The step that ends here, if anything was heard in it; the next one begins."""
+        partial = self.position % self.settings.step_samples != 0
+        step = (
+            self.tally.step(self.position, self.engine.speech != "off", windows, partial) if self.tally.heard else None
+        )
+        self.tally = StepTally(self.position, self.state.next_frame)
+        return step
+
+    def _run(self, blocks: list[Block]) -> list[Step]:
+        steps = []
+        for block in blocks:
+            (outcome,) = self.engine.step([block])
+            if isinstance(outcome, StreamerError):
+                raise outcome
+            if outcome is not None:
+                steps.append(outcome)
+        return steps
+
+    def _taken(self) -> Samples:
+        samples = self._pending[0] if len(self._pending) == 1 else np.concatenate([_NO_SAMPLES, *self._pending])
+        self._pending.clear()
+        return samples
+
+
+_NO_SAMPLES = np.zeros(0, np.float32)
+
+
+def _speech_choice(speech: SpeechChoice, model: Model) -> SpeechChoice:
+    head = model.architecture.speech_head
+    if speech == "head" and not head:
+        raise ConfigurationError("speech='head': this model has no speech head; use silero, off, or auto.")
+    if speech == "auto":
+        return "head" if head else "silero"
+    return speech
+
+
+def _detector(speech: SpeechChoice) -> SpeechDetector | None:
+    if speech != "silero":
+        return None
+    from streamer.speech.silero import SileroDetector
+
+    return SileroDetector()

@@ -1,0 +1,98 @@
+"""Convolutions prepared for stepping: matrices instead of modules, time-major blocks instead of batches.
+
+A block is (time, streams, channels). Time-major, each tap of a convolution sees all streams as one contiguous matrix, so
+a convolution is one matrix product a tap, or one in all, however many streams there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Precision = Literal["float32", "bfloat16", "int8"]
+
+#: In int8, activations more than this many standard deviations from their mean saturate.
+INT8_RANGE = 8.0
+
+
+#: Normalises a block (time, streams, channels), in its place in the network.
+Norm = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """A norm with fixed statistics: x * scale + shift, (channels,) each, or (streams, channels)."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __call__(self, block: Tensor) -> Tensor:
+        return torch.addcmul(self.shift, block, self.scale)
+
+
+class Convolution(Protocol):
+    """(time + context, streams, in) -> (time, streams, out), float32; `context` frames of the input are used up."""
+
+    context: int
+
+    def __call__(self, block: Tensor) -> Tensor: ...
+
+
+class FloatConvolution:
+    """In float32, or with products in bfloat16. weight (out, in, taps) and bias (out,), float32."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, dtype: torch.dtype = torch.float32) -> None:
+        self.taps = [tap.t().contiguous().to(dtype) for tap in weight.unbind(2)]
+        self.bias = bias
+        self.dilation = dilation
+        self.context = dilation * (len(self.taps) - 1)
+        self.dtype = dtype
+
+    def __call__(self, block: Tensor) -> Tensor:
+        time, streams = len(block) - self.context, block.shape[1]
+        first, *others = shifted(block.to(self.dtype), time, self.dilation, len(self.taps))
+        if self.dtype is torch.float32:
+            output = torch.addmm(self.bias, first, self.taps[0])
+            for rows, tap in zip(others, self.taps[1:], strict=True):
+                output.addmm_(rows, tap)
+        else:
+            # One product sums all taps in its float32 accumulator: a sum in bfloat16 would lose what they gained.
+            output = (torch.cat([first, *others], 1) @ torch.cat(self.taps)).float() + self.bias
+        return output.view(time, streams, -1)
+
+
+class Int8Convolution:
+    """With products in int8 and sums in int32: weights scaled by output channel, activations by input channel.
+
+    The scale of an activation is the standard deviation that the BatchNorm before this layer knows of it, so there is
+    nothing to calibrate and a frame's result does not depend on its neighbours.
+    mean, std: (in,), of the input as it comes. The other arguments are FloatConvolution's.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, mean: Tensor, std: Tensor) -> None:
+        self.scale = 127 / (INT8_RANGE * std)
+        self.shift = -mean * self.scale
+        self.taps = weight.shape[2]
+        self.dilation = dilation
+        self.context = dilation * (self.taps - 1)
+        scaled = weight / self.scale[:, None]
+        self.step = scaled.abs().amax(dim=(1, 2)) / 127
+        matrix = (scaled / self.step[:, None, None]).round().to(torch.int8)
+        self.matrix = matrix.permute(2, 1, 0).reshape(-1, len(matrix)).contiguous()
+        self.bias = bias + torch.einsum("oit,i->o", weight, mean)
+
+    def __call__(self, block: Tensor) -> Tensor:
+        time, streams = len(block) - self.context, block.shape[1]
+        levels = torch.addcmul(self.shift, block, self.scale).round_().clamp_(-127, 127).to(torch.int8)
+        rows = shifted(levels, time, self.dilation, self.taps)
+        sums = torch._int_mm(torch.cat(rows, 1) if len(rows) > 1 else rows[0], self.matrix)
+        return torch.addcmul(self.bias, sums, self.step).view(time, streams, -1)
+
+
+def shifted(block: Tensor, time: int, dilation: int, taps: int) -> list[Tensor]:
+    """What each tap sees of a block: (time * streams, channels), views."""
+    return [block[tap * dilation : tap * dilation + time].reshape(-1, block.shape[2]) for tap in range(taps)]

@@ -1,0 +1,64 @@
+"""What a stream asks of the engine, in samples, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.errors import ConfigurationError
+from streamer.models.architecture import SINC_STRIDE
+from streamer.models.model import Model
+
+Mode = Literal["exact", "cached"]
+
+#: Windows cut on the grid begin up to this much later than asked for.
+MAXIMUM_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """step_samples, and the window lengths in steps, ascending."""
+
+    step_samples: int
+    counts: tuple[int, ...]
+
+    @property
+    def duration_samples(self) -> tuple[int, ...]:
+        return tuple(count * self.step_samples for count in self.counts)
+
+    @property
+    def durations_s(self) -> tuple[float, ...]:
+        return tuple(samples / SAMPLE_RATE for samples in self.duration_samples)
+
+    @classmethod
+    def of(cls, model: Model, durations: Sequence[float], step: float, mode: Mode) -> WindowSettings:
+        """Durations and step in seconds. Raises ConfigurationError where they cannot work with this model and mode."""
+        step_samples = round(step * SAMPLE_RATE)
+        unit = SINC_STRIDE if mode == "exact" else 1
+        if step_samples < SINC_STRIDE or step_samples % unit or not step <= MAXIMUM_SECONDS:
+            raise ConfigurationError(
+                f"step={step} s is {step * SAMPLE_RATE:g} samples; it must be at least {SINC_STRIDE} samples"
+                + (f", a multiple of {unit} of them in exact mode," if unit > 1 else "")
+                + f" and at most {MAXIMUM_SECONDS:g} s."
+            )
+        if not durations:
+            raise ConfigurationError("durations is empty: ask for one window length at least, for example 3.0.")
+        # The grid may take up to one stride of the window's start away.
+        shortest = model.minimum_samples + model.grid.stride - 1
+        counts = []
+        for duration in sorted(set(durations)):
+            samples = duration * SAMPLE_RATE
+            if not shortest <= samples <= MAXIMUM_SECONDS * SAMPLE_RATE:
+                raise ConfigurationError(
+                    f"duration={duration} s is out of range: {shortest / SAMPLE_RATE:.3f} to {MAXIMUM_SECONDS:g} s."
+                )
+            count = round(samples / step_samples)
+            if abs(count * step_samples - samples) > 1:
+                raise ConfigurationError(
+                    f"duration={duration} s is not a multiple of step={step} s; "
+                    f"{count * step_samples / SAMPLE_RATE:g} s would be."
+                )
+            counts.append(count)
+        return cls(step_samples, tuple(counts))

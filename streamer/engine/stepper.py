@@ -1,0 +1,146 @@
+"""What the ways of computing (cached, exact, trailing) have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.audio.chunks import SAMPLE_RATE, Samples
+from streamer.engine.settings import WindowSettings
+from streamer.engine.sliding import Record, merge_into, moments_of
+from streamer.engine.state import Arrays
+from streamer.engine.window import Step, Window
+from streamer.models.architecture import FRAME_GRID
+from streamer.speech.detector import SpeechState
+
+FRAME_CENTRE = FRAME_GRID.receptive_field // 2
+#: A window that is not complete yet is reported once it holds this much speech, or its own length where that is less.
+PARTIAL_SPEECH_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewFrames:
+    """What one stream gained: frames from `first` on, the speech probability of each, and their pooled moments."""
+
+    first: int
+    speech: NDArray[np.float32]
+    block: Record | None
+
+
+class StreamState(Protocol):
+    """The engine's state of one stream, which stands after `position` samples."""
+
+    position: int
+    speech: SpeechState | None
+
+    @property
+    def next_frame(self) -> int:
+        """The first frame, on the stream's grid, that has not been computed."""
+        ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def hear(self, samples: Samples) -> None: ...
+
+    def restart(self, sample: int) -> None:
+        """Go on at a later sample, with nothing carried over; windows that reach back keep what came before."""
+        ...
+
+    def values(self) -> Mapping[str, Any]: ...
+
+    def arrays(self) -> Arrays: ...
+
+    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None: ...
+
+
+class Stepper(Protocol):
+    """One way of computing, for many streams at once. States go in as `new` made them."""
+
+    def new(self, settings: WindowSettings, speech: SpeechState | None) -> Any: ...
+
+    def advance(self, streams: Sequence[Any]) -> list[NewFrames]:
+        """Compute what the samples heard since the last call make possible."""
+        ...
+
+    def windows(self, streams: Sequence[Any]) -> list[list[Window]]:
+        """The windows of each stream that end where it stands."""
+        ...
+
+
+@dataclass(slots=True)
+class StepTally:
+    """What the present step of a stream has gathered: level, frames' speech, moments."""
+
+    start_sample: int
+    first_frame: int
+    heard: int = 0
+    energy: float = 0.0
+    speech: list[NDArray[np.float32]] = field(default_factory=list)
+    block: Record | None = None
+
+    def hear(self, samples: Samples) -> None:
+        self.heard += len(samples)
+        self.energy += float(np.dot(samples, samples))
+
+    def add(self, new: NewFrames) -> None:
+        if new.speech.size and not self.speech:
+            self.first_frame = new.first
+        if new.speech.size:
+            self.speech.append(new.speech)
+        if new.block is not None:
+            if self.block is None:
+                self.block = new.block
+            else:
+                merge_into(self.block, new.block)
+
+    def step(self, end_sample: int, detected: bool, windows: Sequence[Window], partial: bool) -> Step:
+        power = self.energy / self.heard if self.heard else 0.0
+        return Step(
+            start_sample=self.start_sample,
+            end_sample=end_sample,
+            windows=tuple(windows),
+            first_frame=self.first_frame,
+            speech=np.concatenate([_NO_FRAMES, *self.speech]) if detected else None,
+            block=None if self.block is None else moments_of(self.block),
+            level_db=10 * math.log10(power) if power > 0 else -math.inf,
+            partial=partial,
+        )
+
+    def values(self) -> dict[str, Any]:
+        scalars = {"start_sample": self.start_sample, "first_frame": self.first_frame}
+        return {"tally": {**scalars, "heard": self.heard, "energy": self.energy, "pooled": self.block is not None}}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        block = _NO_FRAMES if self.block is None else self.block
+        return {"tally.speech": np.concatenate([_NO_FRAMES, *self.speech]), "tally.block": block}
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any], arrays: Arrays) -> StepTally:
+        tally = values["tally"]
+        return cls(
+            tally["start_sample"],
+            tally["first_frame"],
+            tally["heard"],
+            tally["energy"],
+            [arrays["tally.speech"]] if arrays["tally.speech"].size else [],
+            arrays["tally.block"] if tally["pooled"] else None,
+        )
+
+
+_NO_FRAMES = np.zeros(0, np.float32)
+
+
+def reportable(partial: bool, speech_s: float, duration_s: float) -> bool:
+    """Whether a window is reported: when complete, or when it holds enough speech already."""
+    return not partial or speech_s >= min(PARTIAL_SPEECH_S, duration_s)
+
+
+def seconds_of_frames(frames: float) -> float:
+    """How much audio a run of frames sees."""
+    return FRAME_GRID.num_samples(int(frames)) / SAMPLE_RATE
