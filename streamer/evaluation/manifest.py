@@ -43,6 +43,11 @@ def read_manifest(path: Path, split: str | None = None) -> list[Utterance]:
     return [row for row in rows if split is None or row.split == split]
 
 
+def group_of(utterance: Utterance) -> str:
+    """The set an utterance belongs to in a report: its corpus and what follows its language (`en-child`: child)."""
+    return f"{utterance.corpus} {utterance.language.partition('-')[2]}".strip()
+
+
 def read_audio(path: Path) -> Float32:
     """A file's samples (samples,), 16 kHz mono float32: channels are averaged, other rates resampled."""
     import soundfile

@@ -1,39 +1,65 @@
-"""Scores of pairs of embeddings: cosine, and its adaptive normalisation by a cohort (AS-norm)."""
+"""Scores of trials from the embeddings of their sides: cosine, and its adaptive normalisation by a cohort (AS-norm)."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Float = npt.NDArray[np.floating]
+Int = npt.NDArray[np.integer]
+
+CHUNK = 100_000  # trials scored at once: bounds the memory for lists of millions
+
+
+class Scorer(Protocol):
+    """Embeddings (items, dimension) and the items on either side of each trial (trials,) -> scores (trials,)."""
+
+    def __call__(self, embeddings: Float, left: Int, right: Int) -> Float: ...
 
 
 def unit(embeddings: Float) -> Float:
-    """Embeddings (n, dimension) scaled to norm 1."""
+    """Embeddings (..., dimension) scaled to norm 1."""
     return np.asarray(embeddings / np.maximum(np.linalg.norm(embeddings, axis=-1, keepdims=True), 1e-12))
 
 
-def cosine(left: Float, right: Float) -> Float:
-    """Cosine similarity of every pair, (left, right)."""
-    return np.asarray(unit(left) @ unit(right).T)
+def cosine(embeddings: Float, left: Int, right: Int) -> Float:
+    """Cosine similarity of each trial's sides."""
+    embeddings = unit(embeddings)
+    return pairwise_dot(embeddings, left, right)
 
 
-def as_norm(left: Float, right: Float, cohort: Float, top: int = 200) -> Float:
-    """Adaptive symmetric score normalisation (Matejka et al., 2017) of every pair, (left, right).
+def pairwise_dot(vectors: Float, left: Int, right: Int) -> Float:
+    """Inner products of each trial's sides, a chunk of trials at a time."""
+    starts = range(0, len(left), CHUNK)
+    chunks = [np.einsum("ij,ij->i", vectors[left[i : i + CHUNK]], vectors[right[i : i + CHUNK]]) for i in starts]
+    return np.concatenate(chunks) if chunks else np.zeros(0)
 
-    Each side's score is measured in the mean and the standard deviation of its `top` best cohort scores.
+
+class AdaptiveNorm:
+    """Adaptive symmetric score normalisation (Matejka et al., 2017).
+
+    Each side's score is counted in standard deviations above the mean of that side's `top` best cohort scores.
 
     Args:
         cohort: one embedding for each of many other speakers, (cohort, dimension).
     """
-    scores = cosine(left, right)
-    mean_left, std_left = _statistics(left, cohort, top)
-    mean_right, std_right = _statistics(right, cohort, top)
-    return np.asarray(
-        ((scores - mean_left[:, None]) / std_left[:, None] + (scores - mean_right) / std_right) / 2
-    )
+
+    def __init__(self, cohort: Float, top: int = 200) -> None:
+        self.cohort = unit(cohort)
+        self.top = min(top, len(cohort))
+
+    def __call__(self, embeddings: Float, left: Int, right: Int) -> Float:
+        embeddings = unit(embeddings)
+        best = [np.sort(row @ self.cohort.T)[-self.top :] for row in embeddings]
+        mean = np.array([scores.mean() for scores in best])
+        std = np.array([max(float(scores.std()), 1e-6) for scores in best])
+        scores = pairwise_dot(embeddings, left, right)
+        return np.asarray(((scores - mean[left]) / std[left] + (scores - mean[right]) / std[right]) / 2)
 
 
-def _statistics(embeddings: Float, cohort: Float, top: int) -> tuple[Float, Float]:
-    best = np.sort(cosine(embeddings, cohort), axis=1)[:, -top:]
-    return best.mean(1), np.maximum(best.std(1), 1e-6)
+def speaker_means(embeddings: Float, speaker: Int) -> Float:
+    """One embedding for each speaker that occurs: the mean of its unit embeddings, in the order of the numbers."""
+    embeddings = unit(embeddings)
+    return np.stack([embeddings[speaker == number].mean(0) for number in np.unique(speaker)])

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 
 
-
 @dataclass(frozen=True, slots=True)
 class Trials:
     """Pairs of items (recordings or windows) by number.

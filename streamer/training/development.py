@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from streamer.evaluation.manifest import Float32, Utterance, by_speaker, read_manifest
+from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_manifest
 from streamer.evaluation.metrics import eer
 from streamer.evaluation.scoring import cosine
 from streamer.evaluation.trials import windows
+from streamer.evaluation.verification import Embed, embed_items
 from streamer.models.xvector import XVectorSincNet
-
-Embed = Callable[[Tensor], Tensor]
 
 
 def embedder(network: XVectorSincNet) -> Embed:
@@ -36,8 +30,7 @@ class Development:
         """One set for each corpus and language group of a manifest's split, e.g. `speechocean762 en-child`."""
         groups: dict[str, list[Utterance]] = {}
         for utterance in read_manifest(path, split):
-            group = utterance.language.partition("-")[2]
-            groups.setdefault(f"{utterance.corpus} {group}".strip(), []).append(utterance)
+            groups.setdefault(group_of(utterance), []).append(utterance)
         return cls({name: by_speaker(path.parent, group) for name, group in sorted(groups.items())})
 
     def evaluate(self, embed: Embed, duration_s: float = 3.0) -> dict[str, float]:
@@ -47,7 +40,5 @@ class Development:
     @staticmethod
     def _eer(embed: Embed, speakers: list[list[Float32]], duration_s: float) -> float:
         items, trials = windows(speakers, duration_s)
-        waves = torch.from_numpy(np.stack(items))
-        with torch.inference_mode():
-            embeddings = torch.cat([embed(part) for part in waves.split(32)]).float().numpy()
-        return eer(cosine(embeddings, embeddings)[trials.left, trials.right], trials.same)
+        embeddings = embed_items(items, embed)
+        return eer(cosine(embeddings, trials.left, trials.right), trials.same)

@@ -69,7 +69,7 @@ def score_statistics(network: XVectorSincNet, corpus: Corpus, held_out: Int64, s
         with torch.inference_mode():
             embeddings = torch.cat([network(part) for part in waves.split(64)]).numpy()
         trials = all_pairs(np.array(speaker), np.array(position), apart=1)
-        scores = cosine(embeddings, embeddings)[trials.left, trials.right]
+        scores = cosine(embeddings, trials.left, trials.right)
         same, different = scores[trials.same], scores[~trials.same]
         found[f"{duration_s:.1f}"] = {
             "same_mean": float(same.mean()),

@@ -87,7 +87,8 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         parts["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.student.network.parameters(), 5.0)
-        self.optimiser.step()
+        if torch.isfinite(norm):  # A step that overflowed is left out; the log shows it.
+            self.optimiser.step()
         self.average.update(self.student.network, self.step)
         self.step += 1
         self.seconds += time.monotonic() - begin
@@ -96,7 +97,9 @@ class Trainer:
 
     def _speechless(self, count: int, samples: int, rng: np.random.Generator) -> Tensor:
         """Noise from -80 to -20 dBFS, some of it broken off by digital silence: what the speech head must not fire at."""
-        noise = self.augment.noises(count, samples, rng) * torch.from_numpy(10 ** rng.uniform(-4, 0, (count, 1))).float()
+        noise = (
+            self.augment.noises(count, samples, rng) * torch.from_numpy(10 ** rng.uniform(-4, 0, (count, 1))).float()
+        )
         noise[: count // 4, int(rng.integers(0, samples)) :] = 0.0
         return noise
 

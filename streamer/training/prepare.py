@@ -18,7 +18,15 @@ def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
     corpus = prepare(manifest.parent, read_manifest(manifest, "train"), recipe.data.speeds, cache)
     labels = speech.label_corpus(corpus, cache / "speech.npy")
     targets = teacher.embed_corpus(corpus, cache / "teacher.npy")
-    sampler = Sampler(corpus, targets, labels, recipe.loss.utterance_share, recipe.data.without, recipe.data.held_out_every)
+    sampler = Sampler(
+        corpus,
+        targets,
+        labels,
+        utterance_share=recipe.loss.utterance_share,
+        shrinkage=recipe.loss.shrinkage,
+        without=recipe.data.without,
+        held_out_every=recipe.data.held_out_every,
+    )
     noises = [read_audio(manifest.parent / entry.path) for entry in read_manifest(manifest, "noise")]
     augment = Augmenter(
         rooms=simulate_rooms(recipe.data.rooms, cache / "rooms.npy"),

@@ -36,6 +36,7 @@ class Loss:
     margin_ramp: float = 0.3
     speech: float = 0.2
     utterance_share: float = 0.4
+    shrinkage: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

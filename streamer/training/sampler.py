@@ -48,6 +48,7 @@ class Sampler:
         labels: silero's probabilities, see `speech.label_corpus`.
         utterance_share: how much of a target is the teacher's mean over the whole utterance, which hears more than
             the crop; the rest is its mean over the crop.
+        shrinkage: see `teacher.compensate`.
         without: corpora to leave out (an extra development set).
         held_out_every: every so many-th speaker is left out, for calibrating scores; 0 keeps all.
     """
@@ -58,6 +59,7 @@ class Sampler:
         targets: Float32,
         labels: Float32,
         utterance_share: float = 0.0,
+        shrinkage: float = 1.0,
         without: Sequence[str] = (),
         held_out_every: int = 0,
     ) -> None:
@@ -65,20 +67,18 @@ class Sampler:
         self.counts = teacher.partial_counts(corpus.samples)
         self.first = np.cumsum(self.counts) - self.counts
         self.first_label = np.cumsum(speech.label_counts(corpus.samples)) - speech.label_counts(corpus.samples)
-        # The teacher's embeddings share a large common part, as their entries are never negative; without it,
-        # cosines spread over the whole circle.
-        self.mean = targets.mean(0)
-        self.targets = targets
         self.row = np.repeat(np.arange(len(corpus)), self.counts)
         self.index = np.arange(len(self.row)) - self.first[self.row]
 
         left_out = [corpus.corpora.index(name) for name in without]
         self.held_out = np.arange(0, len(corpus.speakers), held_out_every) if held_out_every else np.arange(0)
+        kept = ~np.isin(corpus.corpus, left_out) & ~np.isin(corpus.speaker, self.held_out)
+        heard_by = np.where(kept & (corpus.speed == 0), corpus.speaker, -1)[self.row]
+        self.targets = teacher.compensate(targets, heard_by, shrinkage)
         begin = self.first_label[self.row] + self.index * teacher.HOP // speech.HOP
         total = np.concatenate([[0.0], np.cumsum(labels, dtype=np.float64)])
         end = np.minimum(begin + teacher.PARTIAL // speech.HOP, len(labels))
         heard = (total[end] - total[begin]) / (teacher.PARTIAL // speech.HOP)
-        kept = ~np.isin(corpus.corpus, left_out) & ~np.isin(corpus.speaker, self.held_out)
         usable = np.flatnonzero((heard >= LEAST_SPEECH) & kept[self.row])
         label = corpus.label(self.row[usable])
         self.anchors = usable[np.argsort(label, kind="stable")]
@@ -92,8 +92,8 @@ class Sampler:
         begin = np.arange(len(partials)) * teacher.HOP
         overlap = np.minimum(begin + teacher.PARTIAL, start + samples) - np.maximum(begin, start)
         weight = np.maximum(overlap, 1.0) ** 4  # Nearly only the partials that lie inside.
-        crop = _unit(weight @ partials / weight.sum() - self.mean)
-        whole = _unit(partials.mean(0) - self.mean)
+        crop = _unit(weight @ partials / weight.sum())
+        whole = _unit(partials.mean(0))
         return _unit((1 - self.utterance_share) * crop + self.utterance_share * whole)
 
     def draw(self, count: int, seconds: float, rng: np.random.Generator) -> Batch:
@@ -107,7 +107,9 @@ class Sampler:
         labels = np.empty((count, len(frame_centres(samples))), np.float32)
         for i, (row, anchor) in enumerate(zip(rows, anchors, strict=True)):
             length = int(self.corpus.samples[row])
-            middle = int(self.index[anchor]) * teacher.HOP + teacher.PARTIAL // 2 + rng.integers(-teacher.HOP, teacher.HOP)
+            middle = (
+                int(self.index[anchor]) * teacher.HOP + teacher.PARTIAL // 2 + rng.integers(-teacher.HOP, teacher.HOP)
+            )
             start = int(np.clip(middle - samples // 2, 0, max(0, length - samples)))
             waves[i] = np.resize(self.corpus.wave(row, start, start + samples), samples)
             target[i] = self.target(row, start, min(samples, length))

@@ -1,0 +1,11 @@
+"""`streamer evaluate`: how good a model is on labelled audio."""
+
+from __future__ import annotations
+
+import typer
+
+from streamer.evaluation.command import verify
+
+app = typer.Typer(help="Measure a model on labelled audio.", no_args_is_help=True)
+app.command()(verify)
+app.callback()(lambda: None)

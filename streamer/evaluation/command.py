@@ -1,0 +1,162 @@
+"""The command `streamer evaluate verify`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from streamer.cli.common import DeviceOption, LateProgress, ModelOption, RevisionOption, TokenOption, load_model
+from streamer.errors import ConfigurationError
+from streamer.evaluation.conditions import disturbed, parse_condition
+from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_audio, read_manifest
+from streamer.evaluation.plda import Plda
+from streamer.evaluation.scoring import AdaptiveNorm, Scorer, cosine, speaker_means
+from streamer.evaluation.trials import Trials, parse_list, windows
+from streamer.evaluation.verification import Embed, Result, embed_items, evaluate
+
+Sets = dict[str, tuple[list[Float32], Trials]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How speakers' audio becomes items: seconds of an item (0: whole utterances), most items of a speaker."""
+
+    duration_s: float
+    limit: int
+
+
+def verify(
+    trials: Annotated[Path | None, typer.Argument(help="A trial list, lines of '1 a.wav b.wav'.")] = None,
+    root: Annotated[Path, typer.Option(help="What the paths of the trial list are relative to.")] = Path(),
+    manifest: Annotated[
+        Path | None, typer.Option(help="Build trials from this CSV (path, speaker, ...) instead.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Use only this split of the manifest.")] = None,
+    duration: Annotated[float, typer.Option(help="Seconds of an item; 0 takes whole files.", min=0)] = 3.0,
+    limit: Annotated[int, typer.Option(help="Most items of a speaker.", min=2)] = 8,
+    window: Annotated[float, typer.Option(help="Average windows of so many seconds; 0 embeds at once.", min=0)] = 0.0,
+    condition: Annotated[str, typer.Option(help="clean, telephone, gain=DB, noise=SNR_DB, reverb=RT60_S.")] = "clean",
+    scoring: Annotated[str, typer.Option(help="cosine, as-norm or plda.")] = "cosine",
+    backend_manifest: Annotated[Path | None, typer.Option(help="Speech of other people, for as-norm and plda.")] = None,
+    backend_split: Annotated[str, typer.Option(help="Split of the backend's manifest.")] = "train",
+    rounds: Annotated[int, typer.Option(help="Resamplings for the intervals; 0 for none.", min=0)] = 200,
+    plots: Annotated[Path | None, typer.Option(help="Folder for det.png and scores.png.")] = None,
+    output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
+    batch: Annotated[int, typer.Option(help="Items embedded at once.", min=1)] = 32,
+    precision: Annotated[Literal["float32", "bfloat16"], typer.Option(help="Of the network's arithmetic.")] = "float32",
+    model: ModelOption = "default",
+    device: DeviceOption = "cpu",
+    token: TokenOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """EER and minDCF of a model, on a trial list or on all pairs of windows of a manifest's speakers.
+
+    From a manifest, each speaker's files in the order of their names are joined and cut into consecutive items of
+    --duration; all pairs are trials, except neighbouring items of one speaker. Each corpus and language group is
+    a set of its own. With a trial list, files are embedded whole unless --window says otherwise.
+    """
+    if (trials is None) == (manifest is None):
+        raise ConfigurationError("give either a trial list or --manifest.")
+    sets = listed(trials, root) if trials is not None else cut_sets(_some(manifest), split, Cutting(duration, limit))
+    embed = embedder(model, device, token, revision, precision)
+    change = parse_condition(condition)
+    scorer = backend(scoring, backend_manifest, backend_split, Cutting(duration or 3.0, limit), embed, batch)
+    results: dict[str, Result] = {}
+    with LateProgress("embedding", sum(len(items) for items, _ in sets.values())) as progress:
+        before = 0
+        for name, (items, pairs) in sets.items():
+            start = before
+            embeddings = embed_items(
+                disturbed(items, change),
+                embed,
+                batch=batch,
+                window_s=window,
+                progress=lambda done, start=start: progress.update(start + done),  # type: ignore[misc]
+            )
+            results[name] = evaluate(embeddings, pairs, scorer, rounds)
+            before += len(items)
+    if plots is not None:
+        from streamer.evaluation.plots import plot_det, plot_scores
+
+        plots.mkdir(parents=True, exist_ok=True)
+        plot_det(results, plots / "det.png")
+        plot_scores(results, plots / "scores.png")
+    if output_format == "json":
+        typer.echo(json.dumps({name: result.summary() for name, result in results.items()}, indent=2))
+    else:
+        typer.echo(table(results))
+
+
+def _some(path: Path | None) -> Path:
+    if path is None:
+        raise ConfigurationError("a manifest is needed.")
+    return path
+
+
+def listed(path: Path, root: Path) -> Sets:
+    """The one set of a trial list."""
+    trials, paths = parse_list(path.read_text(encoding="utf-8"))
+    return {"": ([read_audio(root / name) for name in paths], trials)}
+
+
+def cut_sets(manifest: Path, split: str | None, cutting: Cutting) -> Sets:
+    """One set for each corpus and language group of a manifest."""
+    groups: dict[str, list[Utterance]] = {}
+    for utterance in read_manifest(manifest, split):
+        groups.setdefault(group_of(utterance), []).append(utterance)
+    if not groups:
+        raise ConfigurationError(f"{manifest} has no line of split {split!r}.")
+    return {
+        name: windows(by_speaker(manifest.parent, group), cutting.duration_s, cutting.limit)
+        for name, group in sorted(groups.items())
+    }
+
+
+def embedder(model: str, device: str, token: str | None, revision: str | None, precision: str) -> Embed:
+    """A model of any source as a function of waveforms."""
+    import torch
+
+    loaded = load_model(model, device, token, revision)
+
+    def embed(waves: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(loaded.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            return loaded(waves.unsqueeze(1)).float().cpu()
+
+    return embed
+
+
+def backend(scoring: str, manifest: Path | None, split: str, cutting: Cutting, embed: Embed, batch: int) -> Scorer:
+    """The scorer by its name, fitted to the speech of the backend's manifest where it needs any."""
+    if scoring == "cosine":
+        return cosine
+    if scoring not in ("as-norm", "plda"):
+        raise ConfigurationError(f"scoring {scoring!r} is not known; use cosine, as-norm or plda.")
+    if manifest is None:
+        raise ConfigurationError(f"{scoring} needs the speech of other people: give --backend-manifest.")
+    items, trials = windows(
+        by_speaker(manifest.parent, read_manifest(manifest, split)), cutting.duration_s, cutting.limit
+    )
+    embeddings = embed_items(items, embed, batch=batch)
+    if scoring == "plda":
+        return Plda.fit(embeddings, trials.speaker)
+    return AdaptiveNorm(speaker_means(embeddings, trials.speaker))
+
+
+def table(results: dict[str, Result]) -> str:
+    """The results as a Markdown table."""
+    lines = [
+        "| set | trials | same | EER %, 95 % interval | minDCF 0.01 | minDCF 0.05 | threshold |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        low, high = (result.metrics[key].value for key in ("min_dcf_0.01", "min_dcf_0.05"))
+        rate = result.metrics["eer"].percent()
+        lines.append(
+            f"| {name or 'all'} | {len(result.same):,} | {int(result.same.sum()):,} "
+            f"| {rate} | {low:.3f} | {high:.3f} | {result.threshold:.3f} |"
+        )
+    return "\n".join(lines)

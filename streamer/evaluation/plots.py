@@ -1,0 +1,62 @@
+"""Pictures of a verification experiment: DET curve and histogram of the scores. Needs matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import norm
+
+from streamer.errors import MissingDependency
+from streamer.evaluation.metrics import det_curve
+from streamer.evaluation.verification import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TICKS = np.array([0.001, 0.01, 0.05, 0.1, 0.2, 0.4])
+
+
+def plot_det(results: dict[str, Result], path: Path) -> None:
+    """Detection error trade-off (Martin et al., 1997): both error rates on normal deviate scales, one line a set."""
+    figure = _figure(5, 5)
+    axes = figure.subplots()
+    for name, result in results.items():
+        curve = det_curve(result.scores, result.same)
+        # 0 and 1 lie at infinity on these axes.
+        inside = (
+            (curve.false_accept > 0) & (curve.false_reject > 0) & (curve.false_accept < 1) & (curve.false_reject < 1)
+        )
+        label = f"{name or 'all'}, EER {100 * result.metrics['eer'].value:.2f} %"
+        axes.plot(norm.ppf(curve.false_accept[inside]), norm.ppf(curve.false_reject[inside]), label=label)
+    axes.plot(norm.ppf(TICKS[[0, -1]]), norm.ppf(TICKS[[0, -1]]), color="grey", linewidth=0.5)
+    labels = [f"{100 * tick:g}" for tick in TICKS]
+    axes.set_xticks(norm.ppf(TICKS), labels)
+    axes.set_yticks(norm.ppf(TICKS), labels)
+    limits = norm.ppf(TICKS[[0, -1]])
+    axes.set(xlabel="false accepts, %", ylabel="false rejects, %", xlim=limits, ylim=limits, aspect="equal")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def plot_scores(results: dict[str, Result], path: Path) -> None:
+    """Histograms of same- and different-speaker scores with the threshold of equal error rates, one row a set."""
+    figure = _figure(7, 2.4 * len(results))
+    for axes, (name, result) in zip(figure.subplots(len(results), squeeze=False)[:, 0], results.items(), strict=True):
+        bins = np.linspace(result.scores.min(), result.scores.max(), 80)
+        axes.hist(result.scores[~result.same], bins, density=True, alpha=0.6, label="different speakers")
+        axes.hist(result.scores[result.same], bins, density=True, alpha=0.6, label="same speaker")
+        axes.axvline(result.threshold, color="black", linewidth=1, label=f"threshold {result.threshold:.3f}")
+        axes.set(title=name or "all", xlabel="score", ylabel="density")
+        axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _figure(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependency("plots need matplotlib: pip install 'speaker-streamer[evaluation]'.") from error
+    return Figure(figsize=(width, height), layout="constrained")
