@@ -209,7 +209,7 @@ class ExactStepper:
         rows = torch.stack([wanted.stream.sinc[-positions:][: groups * POOL] for wanted in batch])
         filtered = rows.view(len(batch), groups, POOL, SINC_FILTERS).transpose(0, 1)
         statistics = np.array([wanted.stream.wave_statistics(wanted.start) for wanted in batch], np.float32)
-        mean, variance = torch.from_numpy(statistics).to(self.device).split(1, dim=1)
+        mean, variance = torch.from_numpy(statistics).to(self.device).unsqueeze(2).unbind(1)
         normalised = after_sinc(self.wave_norm.affine(mean, variance), layers.filters, filtered)
         block = layers.tdnn(layers.front(layers.first(normalised), NoCarry(), self.norms), NoCarry())
         frames = layers.last_norm(block.features).transpose(0, 1)

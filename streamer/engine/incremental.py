@@ -119,8 +119,8 @@ class IncrementalModel:
         samples = [block.samples for _, block in sound]
         if self._detector:
             self._detector.hear([stream.state.speech for stream in streams], samples)
-        for stream, block in zip(streams, samples, strict=True):
-            stream.hear(block)
+        for stream, heard in zip(streams, samples, strict=True):
+            stream.hear(heard)
         for stream, new in zip(streams, self._stepper.advance([stream.state for stream in streams]), strict=True):
             stream.tally.add(new)
         complete = [(place, block.stream) for place, block in sound if block.ends or block.stream.at_end]

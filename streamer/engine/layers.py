@@ -1,7 +1,7 @@
 """Convolutions prepared for stepping: matrices instead of modules, time-major blocks instead of batches.
 
-A block is (time, streams, channels). Time-major, each tap of a convolution sees all streams as one contiguous matrix, so
-a convolution is one matrix product a tap, or one in all, however many streams there are.
+A block is (time, streams, channels). Time-major, each tap of a convolution sees all streams as one contiguous matrix,
+so a convolution is one matrix product a tap, or one in all, however many streams there are.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """`cached` mode for models with window norms: an approximation, to be asked for by name.
 
-Each new block of frames is normalised by the statistics of the trailing audio, as long as the longest window, instead of
-those of each window it will be part of. What is carried over keeps the norm it had.
+Each new block of frames is normalised by the statistics of the trailing audio, as long as the longest window, instead
+of those of each window it will be part of. What is carried over keeps the norm it had.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class TrailingStream(CachedStream):
     history (blocks, size): by block, weight, mean and m2 of the input of each norm, one after the other; oldest first.
     """
 
-    history: Tensor = torch.zeros(0)
+    history: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def restart(self, sample: int) -> None:
         CachedStream.restart(self, sample)
@@ -41,7 +42,7 @@ class TrailingStream(CachedStream):
     def arrays(self) -> dict[str, np.ndarray]:
         return CachedStream.arrays(self) | {"history": self.history.cpu().numpy()}
 
-    def restore(self, values: dict[str, object], arrays: Arrays) -> None:
+    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
         CachedStream.restore(self, values, arrays)
         self.history = torch.from_numpy(arrays["history"]).to(self.history.device)
 
@@ -87,7 +88,7 @@ class TrailingStatistics:
     """
 
     def __init__(self, history: Tensor, sizes: list[int], first: Tensor, end: Tensor) -> None:
-        self.history = iter(history[:, 1:].split(sizes, dim=2))
+        self.history = iter(_split(history[:, 1:], sizes))
         self.first = first
         self.end = end
         self.rows: list[Tensor] = []
@@ -104,7 +105,7 @@ class TrailingStatistics:
         self.rows.append(row)
         rows = torch.cat([next(self.history), row[:, None]], dim=1)
         channels = block.shape[2]
-        weight, mean, m2 = rows.split([1, channels, channels], dim=2)
+        weight, mean, m2 = _split(rows, [1, channels, channels])
         total = Moments(weight, weight, mean, m2).merged()
         return total.mean, total.m2 / total.weight.clamp(min=1)
 
@@ -122,3 +123,7 @@ class TrailingNorm:
 
     def __call__(self, block: Tensor) -> Tensor:
         return self.affine(block)(block)
+
+
+def _split(rows: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+    return torch.functional.split(rows, sizes, dim=2)

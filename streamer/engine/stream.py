@@ -1,0 +1,190 @@
+"""One live stream: samples are written at one end, steps and gaps come out at the other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap, Samples, Source
+from streamer.audio.ring import RingBuffer, RingStatistics
+from streamer.engine.incremental import Block, IncrementalStream
+from streamer.engine.window import Step, Window
+from streamer.engine.worker import Worker
+
+#: What happens when the engine, or who reads the steps, falls behind. "every": whoever writes is made to wait, and every
+#: step is computed. "latest": the writer never waits; the stream goes on with the newest window and says what it left
+#: out.
+Policy = Literal["every", "latest"]
+
+#: Steps that wait to be read; the stream stops stepping until there is room again.
+UNREAD_STEPS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatistics:
+    """Of one stream: lag of the last step and the worst so far (seconds from its last sample to its result), steps
+    given and left out, and its buffer's counts (samples)."""
+
+    lag_s: float
+    worst_lag_s: float
+    steps: int
+    skipped: int
+    buffer: RingStatistics
+
+
+class Stream:
+    """Made by `Engine.open` or `Engine.stream`; an async context manager.
+
+    Iterating gives the windows; `steps()` gives all: Steps, and Gaps where audio is missing. One of them, once.
+    """
+
+    def __init__(self, incremental: IncrementalStream, worker: Worker, policy: Policy, capacity_s: float) -> None:
+        settings = incremental.settings
+        longest = settings.duration_samples[-1]
+        capacity = max(round(capacity_s * SAMPLE_RATE), longest + 2 * settings.step_samples)
+        self._incremental = incremental
+        self._worker = worker
+        self._policy = policy
+        self._ring = RingBuffer(capacity, overflow="block" if policy == "every" else "drop_oldest")
+        # A restored stream goes on where it stood; its buffer counts from zero.
+        self._origin = incremental.received
+        self._arrivals: deque[tuple[int, float]] = deque()
+        self._results: asyncio.Queue[Step | Gap | None] = asyncio.Queue(UNREAD_STEPS)
+        self._between_steps = asyncio.Lock()
+        self._failure: Exception | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._skipped = self._unreported = self._steps = 0
+        self._lag_s = self._worst_lag_s = 0.0
+
+    async def __aenter__(self) -> Stream:
+        self._worker.expected += 1
+        self._tasks.append(asyncio.create_task(self._run(), name="streamer-stream"))
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._worker.expected -= 1
+        self._ring.abandon()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def statistics(self) -> StreamStatistics:
+        return StreamStatistics(self._lag_s, self._worst_lag_s, self._steps, self._skipped, self._ring.statistics)
+
+    @property
+    def position(self) -> int:
+        """The next sample to be written."""
+        return self._origin + self._ring.end_sample
+
+    async def write(self, samples: Samples) -> None:
+        """Append samples (n,), float32 mono at 16 kHz; under "every" this waits for room.
+
+        Raises BufferClosed after `end`, or when the stream has failed or was left.
+        """
+        await self._ring.write(samples)
+        self._note_arrival()
+
+    def gap(self, num_samples: int, reason: str) -> None:
+        """Samples were lost: the clock goes on over them."""
+        self._ring.mark_gap(num_samples, reason)
+        self._note_arrival()
+
+    async def end(self) -> None:
+        """No more will come: the last, incomplete step is computed."""
+        self._ring.close()
+
+    async def snapshot(self) -> bytes:
+        """The engine's state between two steps; samples written but not stepped are not in it."""
+        async with self._between_steps:
+            return self._incremental.snapshot()
+
+    def feed(self, source: Source) -> None:
+        """Write all that a source gives, in a task of this stream; its error becomes the stream's."""
+        self._tasks.append(asyncio.create_task(self._pump(source), name="streamer-source"))
+
+    async def steps(self) -> AsyncIterator[Step | Gap]:
+        """Steps and gaps in order, to the end. Raises what the stream or its source failed of."""
+        while (result := await self._results.get()) is not None:
+            yield result
+        if self._failure is not None:
+            raise self._failure
+
+    async def __aiter__(self) -> AsyncIterator[Window]:
+        async for result in self.steps():
+            if isinstance(result, Step):
+                for window in result.windows:
+                    yield window
+
+    def _note_arrival(self) -> None:
+        """Remember when the steps that have become complete did."""
+        step = self._incremental.settings.step_samples
+        complete = self.position // step * step
+        if not self._arrivals or self._arrivals[-1][0] < complete:
+            self._arrivals.append((complete, time.monotonic()))
+
+    async def _pump(self, source: Source) -> None:
+        try:
+            async with source:
+                async for event in source:
+                    if isinstance(event, Gap):
+                        self.gap(event.end_sample - event.start_sample, event.reason)
+                    else:
+                        await self.write(event.samples)
+            self._ring.close()
+        except Exception as error:  # whatever it is, it is the reader's to see
+            self._ring.close(error)
+
+    async def _run(self) -> None:
+        try:
+            while (event := await self._ring.read()) is not None:
+                await self._take(event)
+            await self._step(self._incremental.rest())
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._failure = error
+            self._ring.abandon()
+        await self._results.put(None)
+
+    async def _take(self, event: AudioEvent) -> None:
+        if isinstance(event, Gap):
+            await self._step(self._incremental.skip(self._origin + event.end_sample))
+            start = self._origin + event.start_sample
+            await self._results.put(Gap(start, self._origin + event.end_sample, event.reason))
+        else:
+            await self._catch_up(event)
+
+    async def _catch_up(self, chunk: Chunk) -> None:
+        """Step a chunk. Under "latest", what lies before the newest window is left out when there is too much of it."""
+        samples, settings = chunk.samples, self._incremental.settings
+        start, end = self._origin + chunk.start_sample, self._origin + chunk.end_sample
+        newest = end // settings.step_samples * settings.step_samples - settings.duration_samples[-1]
+        if self._policy == "latest" and newest - start >= settings.step_samples:
+            left_out = newest // settings.step_samples - start // settings.step_samples
+            self._skipped += left_out
+            self._unreported += left_out
+            await self._step(self._incremental.skip(newest))
+            samples = samples[newest - start :]
+        await self._step(self._incremental.cut(samples))
+
+    async def _step(self, blocks: list[Block]) -> None:
+        for block in blocks:
+            async with self._between_steps:
+                step = await self._worker.step(block)
+            if step is not None:
+                self._lag_s = self._lag(step.end_sample)
+                self._worst_lag_s = max(self._worst_lag_s, self._lag_s)
+                self._steps += 1
+                skipped, self._unreported = self._unreported, 0
+                await self._results.put(replace(step, lag_s=self._lag_s, skipped=skipped))
+
+    def _lag(self, end_sample: int) -> float:
+        arrived = time.monotonic()
+        while self._arrivals and self._arrivals[0][0] <= end_sample:
+            arrived = self._arrivals.popleft()[1]
+        return time.monotonic() - arrived

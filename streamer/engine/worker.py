@@ -1,0 +1,151 @@
+"""The one thread that owns the device: it gathers the blocks that are ready and steps them together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from streamer.engine.incremental import Block, IncrementalModel
+from streamer.engine.window import Step
+from streamer.errors import ConfigurationError, StreamClosed, StreamerError
+
+#: What came of a block: the step it completed, nothing, or why its stream cannot go on.
+Outcome = Step | StreamerError | None
+
+_CLOSED = "the engine was closed; open streams inside of `async with Engine(...)`."
+
+
+@dataclass(slots=True)
+class WorkerStatistics:
+    """Counts since the start. busy_s: seconds spent stepping. largest_batch: blocks stepped at once."""
+
+    batches: int = 0
+    blocks: int = 0
+    failures: int = 0
+    busy_s: float = 0.0
+    largest_batch: int = 0
+
+    @property
+    def mean_batch(self) -> float:
+        return self.blocks / self.batches if self.batches else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    block: Block
+    future: asyncio.Future[Outcome]
+    loop: asyncio.AbstractEventLoop
+
+
+@dataclass(slots=True)
+class Worker:
+    """Steps blocks in a thread of its own.
+
+    max_batch: blocks stepped at once at most; more wait for the next batch. max_wait_s: how long an incomplete batch
+    waits for more. No queue of its own can grow: a stream hands in its next block when it has the last one's outcome.
+    """
+
+    model: IncrementalModel
+    max_batch: int = 64
+    max_wait_s: float = 0.002
+    statistics: WorkerStatistics = field(default_factory=WorkerStatistics)
+    expected: int = 0
+    _requests: deque[_Request] = field(default_factory=deque)
+    _ready: threading.Condition = field(default_factory=threading.Condition)
+    _thread: threading.Thread | None = None
+    _closing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_batch < 1 or self.max_wait_s < 0:
+            raise ConfigurationError(
+                f"max_batch={self.max_batch} and max_wait_s={self.max_wait_s}: need at least 1 and 0."
+            )
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="streamer-engine", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the present batch; what still waits gets StreamClosed. Blocks until the thread has ended."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        if self._thread is not None:
+            self._thread.join()
+        _deliver([(request, StreamClosed(_CLOSED)) for request in self._requests])
+        self._requests.clear()
+
+    async def step(self, block: Block) -> Step | None:
+        """Step a block in the next batch. Raises what its stream failed of, or StreamClosed.
+
+        Cancelled, the block is stepped all the same if its batch has begun; its outcome is forgotten.
+        """
+        loop = asyncio.get_running_loop()
+        request = _Request(block, loop.create_future(), loop)
+        with self._ready:
+            if self._closing or self._thread is None:
+                raise StreamClosed(_CLOSED)
+            self._requests.append(request)
+            self._ready.notify()
+        outcome = await request.future
+        if isinstance(outcome, StreamerError):
+            raise outcome
+        return outcome
+
+    def _run(self) -> None:
+        while batch := self._gather():
+            started = time.perf_counter()
+            outcomes = self._outcomes([request.block for request in batch])
+            statistics = self.statistics
+            statistics.busy_s += time.perf_counter() - started
+            statistics.batches += 1
+            statistics.blocks += len(batch)
+            statistics.failures += sum(isinstance(outcome, StreamerError) for outcome in outcomes)
+            statistics.largest_batch = max(statistics.largest_batch, len(batch))
+            _deliver(list(zip(batch, outcomes, strict=True)))
+
+    def _gather(self) -> list[_Request]:
+        """The next batch; empty when the worker is to end."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._requests or self._closing)
+            # There is nothing to wait for when every stream has handed in its block.
+            self._ready.wait_for(
+                lambda: len(self._requests) >= min(self.expected, self.max_batch) or self._closing, self.max_wait_s
+            )
+            if self._closing:
+                return []
+            return [self._requests.popleft() for _ in range(min(len(self._requests), self.max_batch))]
+
+    def _outcomes(self, blocks: Sequence[Block]) -> Sequence[Outcome]:
+        try:
+            return self.model.step(blocks)
+        except (RuntimeError, MemoryError) as error:
+            # The device itself failed (out of memory, lost): the streams' states can no longer be trusted.
+            if isinstance(error, torch.OutOfMemoryError | MemoryError):
+                advice = f"out of memory with {len(blocks)} streams at once; lower max_batch={self.max_batch}"
+            else:
+                advice = "the device failed"
+            return [StreamClosed(f"{advice}: {error}.") for _ in blocks]
+
+
+def _deliver(results: list[tuple[_Request, Outcome]]) -> None:
+    """Hand outcomes to their event loops, with one wake-up a loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Outcome], Outcome]]] = {}
+    for request, outcome in results:
+        by_loop.setdefault(request.loop, []).append((request.future, outcome))
+    for loop, pairs in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, pairs)
+
+
+def _resolve(pairs: list[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
+    for future, outcome in pairs:
+        if not future.done():
+            future.set_result(outcome)
