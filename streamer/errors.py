@@ -34,6 +34,7 @@
     ├── EnrolmentRefused                     what was said would poison the profile; `findings` say why
     ├── StateMismatch                        a snapshot that is damaged, or of another model, mode or setting
     ├── StreamClosed                         the stream, or the engine it belongs to, was closed
+    ├── StreamFailed                         the state of one stream is broken; the others go on
     ├── ProtocolError                        a message or an address that the protocol streamer.v1 doesn't have
     ├── ServerRefused                        the server answered with an error; `code` and `change` say more
     │   └── ServerBusy                       no room now; `retry_after` seconds
@@ -211,3 +212,7 @@ class StateMismatch(StreamerError):
 
 class StreamClosed(StreamerError):
     """The stream, or the engine it belongs to, was closed."""
+
+
+class StreamFailed(StreamerError):
+    """The state of one stream is broken; the others go on."""

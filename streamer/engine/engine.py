@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -69,7 +70,8 @@ class Engine:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        self._worker.close()
+        # The present batch may take a while: the event loop need not stand still for it.
+        await asyncio.to_thread(self._worker.close)
 
     def open(
         self,

@@ -24,7 +24,7 @@ from streamer.engine.state import Snapshot
 from streamer.engine.stepper import Stepper, StepTally, StreamState
 from streamer.engine.trailing import TrailingStepper
 from streamer.engine.window import Step, Window
-from streamer.errors import AudioNotFinite, ConfigurationError, StateMismatch, StreamerError
+from streamer.errors import AudioNotFinite, ConfigurationError, StateMismatch, StreamerError, StreamFailed
 from streamer.models.model import Model, resolve_device
 from streamer.speech.detector import SpeechChoice, SpeechDetector
 
@@ -126,7 +126,8 @@ class IncrementalModel:
         complete = [(place, block.stream) for place, block in sound if block.ends or block.stream.at_end]
         windows = self._stepper.windows([stream.state for _, stream in complete])
         for (place, stream), found in zip(complete, windows, strict=True):
-            outcomes[place] = stream.take_step(found)
+            finite = all(np.isfinite(window.embedding).all() for window in found)
+            outcomes[place] = stream.take_step(found) if finite else StreamFailed(_NOT_FINITE.format(stream.position))
         for _, block in sound:
             if block.skip_to is not None:
                 block.stream.restart(block.skip_to)
@@ -267,6 +268,7 @@ class IncrementalStream:
 
 
 _NO_SAMPLES = np.zeros(0, np.float32)
+_NOT_FINITE = "the window that ends at sample {} has no finite embedding: its stream's state is broken; open a new one."
 
 
 def _speech_choice(speech: SpeechChoice, model: Model) -> SpeechChoice:

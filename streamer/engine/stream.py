@@ -15,9 +15,9 @@ from streamer.engine.incremental import Block, IncrementalStream
 from streamer.engine.window import Step, Window
 from streamer.engine.worker import Worker
 
-#: What happens when the engine, or who reads the steps, falls behind. "every": whoever writes is made to wait, and every
-#: step is computed. "latest": the writer never waits; the stream goes on with the newest window and says what it left
-#: out.
+#: What happens when the engine, or who reads the steps, falls behind. "every": whoever writes is made to wait, and
+#: every step is computed. "latest": the writer never waits; the stream goes on with the newest window and says what it
+#: left out.
 Policy = Literal["every", "latest"]
 
 #: Steps that wait to be read; the stream stops stepping until there is room again.
