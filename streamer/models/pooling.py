@@ -9,7 +9,7 @@ https://en.wikipedia.org/wiki/Algorithms_for_calculating_variance#Parallel_algor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -55,7 +55,8 @@ class Moments(Generic[Array]):
         """Weighted mean and unbiased weighted standard deviation, (..., channels) each; zeros where no frame counts."""
         # Reliability weights leave no unbiased variance to a single frame: without the floor, 0 / 0 by rounding.
         freedom = self.weight - self.weight2 / (self.weight + EPSILON) + EPSILON
-        return self.mean, cast(Array, (self.m2 / abs(freedom)) ** 0.5)
+        # numpy's types take a float32 array to the power of a float for a float64 one, which it is not.
+        return self.mean, (self.m2 / abs(freedom)) ** 0.5  # type: ignore[return-value]
 
 
 def statistics_pool(frames: Tensor, weights: Tensor | None = None) -> Tensor:

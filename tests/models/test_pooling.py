@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def merged(parts: list[Moments]) -> Moments:
 def test_blocks_merge_to_what_all_frames_give_at_once(case: tuple[np.ndarray, np.ndarray, list[int]]) -> None:
     frames, weights, cuts = case
     bounds = [0, *cuts, len(frames)]
-    parts = [Moments.of(frames[a:b], weights[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [Moments.of(frames[a:b], weights[a:b]) for a, b in pairwise(bounds)]
     mean, std = merged(parts).statistics()
     expected_mean = np.average(frames.astype(np.float64), axis=0, weights=weights[:, 0])
     np.testing.assert_allclose(mean, expected_mean, rtol=1e-4, atol=2e-3)

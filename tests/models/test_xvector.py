@@ -16,8 +16,8 @@ from streamer.models.model import MINIMUM_FRAMES
 from streamer.models.xvector import XVectorSincNet
 
 
-@settings(max_examples=10, deadline=None)
-@given(batch=st.integers(1, 3), extra=st.integers(0, 9_000), speakers=st.integers(0, 3), n=st.integers(1, 70))
+@settings(max_examples=6, deadline=None)
+@given(batch=st.integers(1, 2), extra=st.integers(0, 4_000), speakers=st.integers(0, 3), n=st.integers(1, 70))
 def test_each_waveform_gives_one_embedding_a_speaker(
     any_model: Model, batch: int, extra: int, speakers: int, n: int
 ) -> None:
@@ -29,7 +29,7 @@ def test_each_waveform_gives_one_embedding_a_speaker(
 
 
 def test_an_embedding_does_not_depend_on_its_batch(any_model: Model) -> None:
-    waveforms = torch.randn(4, 1, 16_000, generator=torch.Generator().manual_seed(0))
+    waveforms = torch.randn(3, 1, 8_000, generator=torch.Generator().manual_seed(0))
     alone = torch.cat([any_model(waveform[None]) for waveform in waveforms])
     torch.testing.assert_close(any_model(waveforms), alone, rtol=1e-4, atol=1e-4)
 

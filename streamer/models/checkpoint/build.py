@@ -20,8 +20,10 @@ def build_network(architecture: Architecture, tensors: Mapping[str, Tensor], nam
 
     Raises CheckpointMismatch on a tensor that is missing, left over, of another shape or kind, or not finite.
     """
+    # On the meta device, nothing is drawn for weights that are about to be replaced.
     with torch.device("meta"):
-        expected = XVectorSincNet(architecture).state_dict()
+        network = XVectorSincNet(architecture)
+    expected = network.state_dict()
     problems = [
         (expected.keys() - tensors.keys(), "missing"),
         (tensors.keys() - expected.keys(), "left over"),
@@ -39,8 +41,9 @@ def build_network(architecture: Architecture, tensors: Mapping[str, Tensor], nam
             raise CheckpointMismatch(f"{name!r}: {key} is {tensor.dtype}, this network needs {wanted.dtype}.")
         if not torch.isfinite(tensor).all():
             raise CheckpointMismatch(f"{name!r}: {key} holds NaN or infinite values; the checkpoint is damaged.")
-    network = XVectorSincNet(architecture)
-    network.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()})
+    # Cloned, so that no two networks nor the caller share a tensor.
+    values = {key: tensor.detach().to(expected[key].dtype, copy=True) for key, tensor in tensors.items()}
+    network.load_state_dict(values, assign=True)
     return network
 
 

@@ -194,8 +194,10 @@ def _make(cls: Any, arguments: Any) -> Any:
                 return _pairs(arguments[0]) if arguments and isinstance(arguments[0], list) else {}
             case ("builtins" | "__builtin__", "set" | "frozenset") if arguments and isinstance(arguments[0], list):
                 return set(map(_key, arguments[0]))
-            case ("builtins" | "__builtin__", "dict" | "list") if not arguments:
-                return {} if cls.name == "dict" else []
+            case ("builtins" | "__builtin__", "dict" | "list" | "bytes") if not arguments:
+                return {"dict": {}, "list": [], "bytes": b""}[cls.name]
+            case ("_codecs", "encode") if len(arguments) == 2 and isinstance(arguments[0], str):
+                return arguments[0].encode("latin1")  # the bytes of the old protocols
             case ("torch", "Size") if arguments and isinstance(arguments[0], tuple):
                 return arguments[0]
     return Foreign(cls, arguments)
