@@ -1,0 +1,250 @@
+"""The enrolment coach: listens to somebody who enrols, says how far they are, and what would poison the profile.
+
+Pure: samples and the engine's steps in, findings out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from streamer.audio.chunks import Samples
+from streamer.engine.window import Step
+from streamer.speakers.profiles import Exemplar, Profile, Roster, Vector, centroid, unit
+from streamer.speakers.recording import Recording
+from streamer.speakers.scoring import Calibration, effective_seconds
+from streamer.speakers.turn import Embed, Turn
+
+Code = Literal["too_short", "too_quiet", "clipped", "noisy", "two_voices", "inconsistent_with_profile", "same_as_other"]
+
+ADVICE: dict[Code, str] = {
+    "too_short": "speak on for a while",
+    "too_quiet": "come closer to the microphone, or raise its level",
+    "clipped": "lower the microphone's level, or step back from it",
+    "noisy": "find a quieter place, or come closer to the microphone",
+    "two_voices": "let only one person speak",
+    "inconsistent_with_profile": "check that this is the same person; if so, enrol again with --force",
+    "same_as_other": "check the name; if it is the same person, use that name, or merge the two afterwards",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentSettings:
+    """wanted_s: seconds of speech that make a good profile. minimum_s: fewer are refused.
+
+    quiet_db: speech below this level (dB below full scale) is refused. clipped: share of the speech's samples at full
+    scale from which it is refused. snr_db: signal-to-noise ratio below which it is refused.
+    exemplar_s: about so many seconds of speech make one exemplar.
+    piece_s: seconds of speech that are long enough to tell voices apart within an enrolment.
+    sure: log-likelihood ratio (nats) from which two voices are called the same, or, negative, different.
+    """
+
+    wanted_s: float = 10.0
+    minimum_s: float = 4.0
+    quiet_db: float = -60.0
+    clipped: float = 0.005
+    snr_db: float = 3.0
+    exemplar_s: float = 8.0
+    piece_s: float = 2.0
+    sure: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that speaks against this enrolment: a code, the measured value, its limit, and words for people."""
+
+    code: Code
+    value: float
+    limit: float
+    message: str
+
+    @property
+    def advice(self) -> str:
+        return ADVICE[self.code]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an enrolment is. share: of the speech wanted, 0 to 1. level_db: of the last step."""
+
+    speech_s: float
+    share: float
+    level_db: float
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of it: what speaks against it, and the exemplars to keep."""
+
+    findings: tuple[Finding, ...]
+    exemplars: tuple[Exemplar, ...]
+    speech_s: float
+    snr_db: float
+
+    @property
+    def accepted(self) -> bool:
+        return not self.findings
+
+
+@dataclass
+class Coach:
+    """One enrolment.
+
+    embed: `Model.embed`; None in `exact` mode. others: everybody else who is enrolled. profile: what is there already
+    of this speaker, or None.
+    """
+
+    calibration: Calibration
+    embed: Embed | None
+    others: Roster
+    profile: Profile | None = None
+    settings: EnrolmentSettings = field(default_factory=EnrolmentSettings)
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        self._recordings: list[Recording] = []
+        self.begin_recording()
+
+    @property
+    def speech_s(self) -> float:
+        return sum(piece.speech_s for recording in self._recordings for piece in recording.pieces)
+
+    def begin_recording(self) -> None:
+        """What follows was recorded at another time: positions count from 0 again."""
+        self._recordings.append(Recording())
+
+    def hear(self, samples: Samples) -> None:
+        """The samples themselves, in order, in pieces of any size; for level, noise and clipping."""
+        self._recordings[-1].hear(samples)
+
+    def step(self, step: Step) -> Progress:
+        """What the engine made of them."""
+        self._recordings[-1].step(step)
+        speech_s = self.speech_s
+        return Progress(
+            speech_s, min(1.0, speech_s / self.settings.wanted_s), step.level_db, tuple(self._sound_findings())
+        )
+
+    def verdict(self) -> Verdict:
+        """The end of the enrolment: what to keep, and what speaks against keeping it."""
+        findings = self._sound_findings()
+        speech_s = self.speech_s
+        if speech_s < self.settings.minimum_s:
+            message = f"{speech_s:.1f} s of speech; a profile needs at least {self.settings.minimum_s:g} s"
+            findings.insert(0, Finding("too_short", speech_s, self.settings.minimum_s, message))
+        snr_db = self._levels()[1]
+        exemplars = [
+            Exemplar(embedding, seconds, round(snr_db, 1), 0.0, self.source)
+            for embedding, seconds in self._embeddings(self.settings.exemplar_s)
+        ]
+        if exemplars:
+            findings += self._two_voices() + self._against_profiles(exemplars)
+        return Verdict(tuple(findings), tuple(exemplars), speech_s, snr_db)
+
+    # What is wrong with the sound
+
+    def _levels(self) -> tuple[float, float]:
+        """Level of the speech (dB below full scale), and its ratio to the noise between the words (dB)."""
+        energy, speech = (
+            np.concatenate(values) for values in zip(*(r.levels() for r in self._recordings), strict=True)
+        )
+        spoken, silent = energy[speech >= 0.5], energy[speech < 0.2]
+        if not len(spoken):
+            return -120.0, 0.0
+        # With hardly a pause, the quietest tenth stands for the noise between the sounds.
+        noise = float(np.median(silent)) if len(silent) >= 10 else float(np.quantile(energy, 0.1))
+        loud = float(np.mean(spoken))
+        ratio = max(loud - noise, 1e-12) / max(noise, 1e-12)
+        return float(10 * np.log10(max(loud, 1e-12))), float(10 * np.log10(ratio))
+
+    def _sound_findings(self) -> list[Finding]:
+        settings = self.settings
+        if self.speech_s < 1.0:
+            return []
+        found = []
+        level, snr = self._levels()
+        clipped = sum(r.clipped for r in self._recordings) / max(1, sum(r.samples for r in self._recordings))
+        if level < settings.quiet_db:
+            message = f"speech at {level:.0f} dB below full scale; at least {settings.quiet_db:g} is needed"
+            found.append(Finding("too_quiet", level, settings.quiet_db, message))
+        if clipped > settings.clipped:
+            message = f"{clipped:.1%} of the samples are at full scale; at most {settings.clipped:.1%} may be"
+            found.append(Finding("clipped", clipped, settings.clipped, message))
+        if snr < settings.snr_db:
+            message = f"{snr:.0f} dB between speech and noise; at least {settings.snr_db:g} are needed"
+            found.append(Finding("noisy", snr, settings.snr_db, message))
+        return found
+
+    # What is wrong with the voice
+
+    def _embeddings(self, least_s: float) -> list[tuple[Vector, float]]:
+        """Embeddings of consecutive stretches, each with about `least_s` seconds of speech."""
+        pooled = [
+            Turn(0, pieces[0].start_sample, np.zeros(1), pieces).embedding(self.embed)
+            for recording in self._recordings
+            for pieces in recording.stretches(least_s)
+        ]
+        return [found for found in pooled if found is not None]
+
+    def _two_voices(self) -> list[Finding]:
+        """Whether the enrolment falls into two parts that do not sound like one speaker.
+
+        The parts are the best division of its stretches by 2-means on directions, each at least two stretches. They
+        are judged by the mean score of a stretch of one with a stretch of the other: the parts' own centroids would
+        look too far apart, since they were chosen to be.
+        """
+        stretches = self._embeddings(self.settings.piece_s)
+        if len(stretches) < 4:
+            return []
+        directions = unit(np.stack([embedding for embedding, _ in stretches]))
+        seconds = np.array([s for _, s in stretches])
+        scores = directions @ directions.T
+        first, second = np.unravel_index(int(np.argmin(scores)), scores.shape)
+        side = scores[first] >= scores[second]
+        for _ in range(10):
+            if min(side.sum(), (~side).sum()) < 2:
+                return []
+            one, other = (unit((directions[part] * seconds[part, None]).sum(0)) for part in (side, ~side))
+            side = directions @ one >= directions @ other
+        if min(side.sum(), (~side).sum()) < 2:
+            return []
+        score = float(scores[np.ix_(side, ~side)].mean())
+        piece_s = float(np.median(seconds))
+        if self._llr(score, piece_s, piece_s) > -self.settings.sure:
+            return []
+        limit = self.calibration.threshold(_seconds(piece_s, piece_s), -self.settings.sure)
+        parts = sorted([float(seconds[side].sum()), float(seconds[~side].sum())])
+        message = f"{parts[0]:.0f} s and {parts[1]:.0f} s of this sound like two different people"
+        return [Finding("two_voices", score, limit, message)]
+
+    def _against_profiles(self, exemplars: list[Exemplar]) -> list[Finding]:
+        found = []
+        voice, speech_s = centroid(exemplars), sum(exemplar.speech_s for exemplar in exemplars)
+        if self.profile is not None and self.profile.exemplars:
+            score = float(voice @ self.profile.centroid)
+            if self._llr(score, speech_s, self.profile.speech_s) < 0:
+                limit = self.calibration.threshold(_seconds(speech_s, self.profile.speech_s))
+                message = f"this does not sound like {self.profile.name} so far (similarity {score:.2f})"
+                found.append(Finding("inconsistent_with_profile", score, limit, message))
+        if len(self.others):
+            scores = self.others.scores(voice)
+            closest = int(np.argmax(scores))
+            score = float(scores[closest])
+            theirs = float(self.others.speech_s[closest])
+            # With many others, one of them is somewhat close by chance.
+            sure = self.settings.sure + float(np.log(len(self.others)))
+            if self._llr(score, speech_s, theirs) > sure:
+                limit = self.calibration.threshold(_seconds(speech_s, theirs), sure)
+                message = f"this sounds like {self.others.names[closest]}, who is enrolled (similarity {score:.2f})"
+                found.append(Finding("same_as_other", score, limit, message))
+        return found
+
+    def _llr(self, score: float, one_s: float, other_s: float) -> float:
+        return float(self.calibration.llr(np.array([score]), np.array([_seconds(one_s, other_s)]))[0])
+
+
+def _seconds(one_s: float, other_s: float) -> float:
+    return float(effective_seconds(one_s, np.array([other_s]))[0])

@@ -1,0 +1,57 @@
+"""What a database says when it cannot, in our words."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from streamer.errors import (
+    ConfigurationError,
+    MissingDependency,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnreadable,
+)
+
+#: (what the database's message contains, the error it becomes, the way out)
+FAILURES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
+    (("disk is full", "no space left"), StoreFull, "free some space; nothing of this change was written"),
+    (
+        ("readonly", "read-only", "unable to open database file", "permission denied"),
+        StoreReadOnly,
+        "make the file and its folder writable, or choose another store with --store",
+    ),
+    (
+        ("not a database", "malformed", "file is encrypted", "disk image"),
+        StoreUnreadable,
+        "it is left as it is: restore a copy (`streamer speakers import`), or choose another store with --store",
+    ),
+    (("locked", "busy"), StoreBusy, "another process is writing to it; try again"),
+)
+
+
+@contextmanager
+def named(where: str | None) -> Iterator[None]:
+    """Turn what a database or the file system raises within into a StoreError that says where and what next."""
+    try:
+        yield
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise MissingDependency(
+            f"no driver for {where}: {error}; for PostgreSQL: pip install 'speaker-streamer[postgres]'."
+        ) from error
+    except OSError as error:
+        kind: type[StoreError] = StoreFull if error.errno == errno.ENOSPC else StoreReadOnly
+        raise kind(f"cannot make a folder for {where}: {error.strerror}; choose another with --store.") from error
+    except DBAPIError as error:
+        text = str(error.orig).lower()
+        for signs, failure, way_out in FAILURES:
+            if any(sign in text for sign in signs):
+                raise failure(f"{where}: {error.orig}; {way_out}.") from error
+        raise StoreError(f"{where}: {error.orig}.") from error
+    except SQLAlchemyError as error:
+        raise ConfigurationError(f"{where}: {error}.") from error

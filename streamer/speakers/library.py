@@ -1,0 +1,231 @@
+"""`Speakers`: enrol people, and have them ready for listening, in a few calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.errors import ConfigurationError, EnrolmentRefused, SpeakerNotFound
+from streamer.speakers.enrolment import Coach, EnrolmentSettings, Progress, Verdict
+from streamer.speakers.profiles import Profile, Roster
+from streamer.speakers.scoring import Calibration, effective_seconds
+from streamer.speakers.settings import TrackerSettings
+from streamer.speakers.store import SpeakerStore, clean_name
+from streamer.speakers.tracker import Tracker
+
+if TYPE_CHECKING:
+    from streamer.engine.incremental import IncrementalModel
+    from streamer.models.model import Model
+
+Audio = str | os.PathLike[str] | NDArray[np.floating]
+
+#: The windows that enrolment and tracking look at, and how often.
+DURATIONS = (1.0, 3.0)
+STEP_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Two profiles that sound alike: their similarity, and how many times likelier it is that they are one (log)."""
+
+    one: str
+    other: str
+    score: float
+    llr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How well the enrolled can be told apart.
+
+    within: scores of each exemplar against the rest of its profile. between: of each exemplar against the other
+    profiles. threshold: the score that best divides the two, or the model's own where there is too little to say.
+    overlaps: pairs that sound alike, the most alike first.
+    """
+
+    within: NDArray[np.float32]
+    between: NDArray[np.float32]
+    threshold: float
+    measured: bool
+    overlaps: tuple[Overlap, ...]
+
+
+class Speakers:
+    """The people that a model knows.
+
+    model: a Model, or anything `Model.from_pretrained` takes. store: a SpeakerStore, a file, a SQLAlchemy URL, or None
+    for `speakers.db` in the user's data directory.
+
+    >>> speakers = Speakers()                                                         # doctest: +SKIP
+    >>> speakers.enroll("Ada", "ada.wav")                                             # doctest: +SKIP
+    >>> tracker = speakers.tracker()                                                  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: Model | str | os.PathLike[str] = "default",
+        store: SpeakerStore | str | os.PathLike[str] | None = None,
+        settings: EnrolmentSettings | None = None,
+    ) -> None:
+        from streamer.models.model import Model
+
+        self.model = model if isinstance(model, Model) else Model.from_pretrained(model)
+        self.store = store if isinstance(store, SpeakerStore) else SpeakerStore(_location(store))
+        self.settings = settings or EnrolmentSettings()
+        self.calibration = Calibration.of_card(self.model.card.details)
+        self._engine: IncrementalModel | None = None
+
+    def close(self) -> None:
+        self.store.close()
+
+    def __enter__(self) -> Speakers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def engine(self) -> IncrementalModel:
+        """The stepping engine that enrolment uses, made when first needed."""
+        from streamer.engine.incremental import IncrementalModel
+
+        if self._engine is None:
+            self._engine = IncrementalModel(self.model)
+        return self._engine
+
+    # Enrolling
+
+    def coach(self, name: str, source: str = "") -> Coach:
+        """A coach for somebody who enrols under this name, or adds to the profile of this name."""
+        name = clean_name(name)
+        profiles = self.profiles()
+        mine = next((profile for profile in profiles if profile.name == name), None)
+        others = Roster.of((profile for profile in profiles if profile.name != name), self.model.dimension)
+        return Coach(self.calibration, self.model.embed, others, mine, self.settings, source)
+
+    def enroll(
+        self,
+        name: str,
+        *audio: Audio,
+        force: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Verdict:
+        """Enrol a speaker from files or from samples (n,) at 16 kHz, or refine the profile that is there.
+
+        All the audio is judged as one enrolment. Raises EnrolmentRefused where it would poison the profile, unless
+        forced, and an AudioError for audio that cannot be read.
+        """
+        if not audio:
+            raise ConfigurationError("enrolment needs audio: at least one file, or an array of samples.")
+        coach = self.coach(name, ", ".join(Path(item).name for item in audio if isinstance(item, str | os.PathLike)))
+        for item in audio:
+            self._listen(coach, _samples(item), progress)
+        return self.commit(name, coach, force=force)
+
+    def commit(self, name: str, coach: Coach, *, force: bool = False) -> Verdict:
+        """Keep what a coach has heard. Raises EnrolmentRefused as `enroll` does."""
+        verdict = coach.verdict()
+        short = not verdict.exemplars
+        if short or (verdict.findings and not force):
+            said = "; ".join(f"{finding.code}: {finding.message} ({finding.advice})" for finding in verdict.findings)
+            raise EnrolmentRefused(
+                f"{name} was not enrolled. {said or 'too_short: no speech was heard'}."
+                + ("" if short else " --force enrols anyway."),
+                verdict.findings,
+            )
+        self.store.add(name, self.model.fingerprint, verdict.exemplars)
+        return verdict
+
+    def _listen(self, coach: Coach, samples: NDArray[np.float32], progress: Callable[[Progress], None] | None) -> None:
+        coach.begin_recording()
+        coach.hear(samples)
+        stream = self.engine.open(DURATIONS, STEP_S)
+        for start in range(0, len(samples), SAMPLE_RATE):
+            for step in stream.push(samples[start : start + SAMPLE_RATE]):
+                heard = coach.step(step)
+                if progress is not None:
+                    progress(heard)
+        for step in stream.finish():
+            coach.step(step)
+
+    # Knowing
+
+    def profiles(self) -> list[Profile]:
+        """Everybody enrolled under this model, by name."""
+        return self.store.profiles(self.model.fingerprint)
+
+    def profile(self, name: str) -> Profile:
+        """Raises SpeakerNotFound where nobody of this name is enrolled under this model."""
+        found = {profile.name: profile for profile in self.profiles()}
+        if (name := clean_name(name)) not in found:
+            elsewhere = " under this model, only under another" if name in self.store.names() else ""
+            raise SpeakerNotFound(
+                f"nobody called {name!r} is enrolled{elsewhere}; enrolled are: {', '.join(found) or 'nobody'}."
+            )
+        return found[name]
+
+    def roster(self, names: Iterable[str] | None = None) -> Roster:
+        """Whom to listen for: everybody, or those named. Raises ConfigurationError for one who is not enrolled."""
+        roster = Roster.of(self.profiles(), self.model.dimension)
+        return roster if names is None else roster.restricted(clean_name(name) for name in names)
+
+    def tracker(self, names: Sequence[str] | None = None, settings: TrackerSettings | None = None) -> Tracker:
+        """A tracker that listens for everybody enrolled, or for those named."""
+        return Tracker(self.roster(names), self.calibration, self.model.embed, settings)
+
+    def check(self) -> Check:
+        """How well those enrolled can be told apart, by their own exemplars."""
+        profiles = self.profiles()
+        within, between = [], []
+        for profile in profiles:
+            for number, exemplar in enumerate(profile.exemplars):
+                others = Roster.of((other for other in profiles if other is not profile), self.model.dimension)
+                between += others.scores(exemplar.embedding).tolist()
+                rest = profile.exemplars[:number] + profile.exemplars[number + 1 :]
+                if rest:
+                    alone = Roster.of([Profile(profile.name, profile.fingerprint, rest)], self.model.dimension)
+                    within += alone.scores(exemplar.embedding).tolist()
+        measured = len(within) >= 2 and len(between) >= 2
+        threshold = _divide(np.array(within), np.array(between)) if measured else self.calibration.threshold(1.5)
+        return Check(
+            np.array(within, np.float32), np.array(between, np.float32), threshold, measured, self._overlaps(profiles)
+        )
+
+    def _overlaps(self, profiles: list[Profile]) -> tuple[Overlap, ...]:
+        roster = Roster.of(profiles, self.model.dimension)
+        if len(roster) < 2:
+            return ()
+        scores = roster.scores(roster.centroids)
+        llr = self.calibration.llr(scores, effective_seconds(roster.speech_s[:, None], roster.speech_s))
+        pairs = [
+            Overlap(roster.names[i], roster.names[j], float(scores[i, j]), float(llr[i, j]))
+            for i, j in zip(*np.triu_indices(len(roster), 1), strict=True)
+            if llr[i, j] > 0
+        ]
+        return tuple(sorted(pairs, key=lambda pair: -pair.llr))
+
+
+def _divide(within: NDArray[np.floating], between: NDArray[np.floating]) -> float:
+    """The score with the fewest errors, both kinds counting alike; midway where several serve as well."""
+    grid = np.unique(np.concatenate([within, between]))
+    cuts = np.concatenate([[grid[0]], (grid[1:] + grid[:-1]) / 2, [grid[-1]]])
+    errors = (within[:, None] < cuts).mean(0) + (between[:, None] >= cuts).mean(0)
+    best = np.flatnonzero(errors <= errors.min() + 1e-9)
+    return float((cuts[best[0]] + cuts[best[-1]]) / 2)
+
+
+def _samples(audio: Audio) -> NDArray[np.float32]:
+    from streamer.audio.files import read_audio
+
+    return read_audio(audio, SAMPLE_RATE if isinstance(audio, np.ndarray) else None).mono_16k()
+
+
+def _location(store: str | os.PathLike[str] | None) -> str | Path | None:
+    return store if store is None or isinstance(store, str) else Path(store)

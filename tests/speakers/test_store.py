@@ -1,0 +1,305 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from sqlalchemy import event
+
+from streamer.errors import (
+    ConfigurationError,
+    MissingDependency,
+    SpeakerExists,
+    SpeakerNotFound,
+    StoreBusy,
+    StoreFull,
+    StoreReadOnly,
+    StoreTooNew,
+    StoreUnreadable,
+)
+from streamer.speakers.profiles import Exemplar
+from streamer.speakers.store import SpeakerStore, default_path
+
+MODEL = "0123456789abcdef"
+
+
+def exemplar(seed=0, speech_s=8.0):
+    return Exemplar(np.random.default_rng(seed).standard_normal(16).astype(np.float32), speech_s, 20.0, 1e9, "a.wav")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "people" / "speakers.db"
+
+
+@pytest.fixture
+def store(path):
+    with SpeakerStore(path) as store:
+        yield store
+
+
+def test_what_is_enrolled_comes_back_to_the_bit(store):
+    store.add("Ada", MODEL, [exemplar(1), exemplar(2)])
+    (profile,) = store.profiles(MODEL)
+    assert (profile.name, profile.fingerprint, profile.speech_s) == ("Ada", MODEL, 16.0)
+    for kept, given in zip(profile.exemplars, [exemplar(1), exemplar(2)], strict=True):
+        assert np.array_equal(kept.embedding, given.embedding)
+        assert (kept.speech_s, kept.quality, kept.created, kept.source) == (8.0, 20.0, 1e9, "a.wav")
+
+
+def test_adding_refines_a_profile_and_the_same_again_changes_nothing(store):
+    store.add("Ada", MODEL, [exemplar(1)])
+    store.add("Ada", MODEL, [exemplar(1), exemplar(2)])
+    assert len(store.profiles(MODEL)[0].exemplars) == 2
+
+
+def test_vectors_of_another_model_are_never_given_out_together(store):
+    store.add("Ada", MODEL, [exemplar(1)])
+    store.add("Ada", "f" * 16, [exemplar(2)])
+    assert [len(profile.exemplars) for profile in store.profiles(MODEL)] == [1]
+    assert store.profiles("e" * 16) == []
+    assert store.fingerprints() == {"Ada": [MODEL, "f" * 16]}
+
+
+def test_a_speaker_is_renamed_merged_and_removed(store):
+    store.add("Ada", MODEL, [exemplar(1)])
+    store.add("Bob", MODEL, [exemplar(2)])
+    store.rename("Ada", "Ada Lovelace")
+    with pytest.raises(SpeakerExists, match="'Bob' is enrolled already"):
+        store.rename("Ada Lovelace", "Bob")
+    store.merge("Bob", into="Ada Lovelace")
+    assert [(p.name, len(p.exemplars)) for p in store.profiles()] == [("Ada Lovelace", 2)]
+    store.remove("Ada Lovelace")
+    assert store.names() == []
+    with pytest.raises(SpeakerNotFound, match="nobody called 'Bob' is enrolled; enrolled are: nobody"):
+        store.remove("Bob")
+
+
+def test_what_is_removed_is_gone_from_the_file(store, path):
+    vector = exemplar(7)
+    store.add("Zebediah Quill", MODEL, [vector])
+    raw = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    assert b"Zebediah Quill" in raw
+    store.remove("Zebediah Quill")
+    raw = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    assert b"Zebediah" not in raw
+    assert vector.embedding.tobytes()[:16] not in raw
+
+
+def test_another_process_sees_a_change_at_the_next_look(store, path):
+    with SpeakerStore(path) as other:
+        before = other.changes()
+        store.add("Ada", MODEL, [exemplar(1)])
+        assert other.changes() > before
+        assert other.names() == ["Ada"]
+        assert other.changes() == store.changes()
+
+
+def test_looking_for_changes_costs_little(store):
+    start = time.perf_counter()
+    for _ in range(100):
+        store.changes()
+    assert time.perf_counter() - start < 1.0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "   ", "guest-3", "unknown", "a\x00b", "x" * 101],
+    ids=["empty", "blank", "guest", "unknown", "nul", "long"],
+)
+def test_a_name_that_cannot_be_one_is_refused(store, name):
+    with pytest.raises(ConfigurationError):
+        store.add(name, MODEL, [exemplar()])
+
+
+def test_one_name_has_one_spelling(store):
+    store.add("Zoe\u0308  Smith ", MODEL, [exemplar(1)])
+    store.add("Zo\u00eb Smith", MODEL, [exemplar(2)])
+    assert store.names() == ["Zo\u00eb Smith"]
+
+
+def test_a_vector_that_is_not_finite_is_refused(store):
+    with pytest.raises(ConfigurationError, match="finite"):
+        store.add("Ada", MODEL, [Exemplar(np.array([np.nan], np.float32), 1.0)])
+    assert store.names() == []
+
+
+def test_a_guest_can_be_named_and_is_then_no_guest_any_more(store):
+    store.remember_guest("monday", "guest-1", MODEL, exemplar(1))
+    store.remember_guest("monday", "guest-1", MODEL, exemplar(2))
+    store.remember_guest("tuesday", "guest-1", MODEL, exemplar(3))
+    store.name_guest("guest-1", "Ada")
+    assert np.array_equal(store.profiles(MODEL)[0].exemplars[0].embedding, exemplar(3).embedding)
+    assert [(stream, label) for stream, label, _, _ in store.guests()] == [("monday", "guest-1")]
+    with pytest.raises(SpeakerNotFound, match="no 'guest-7' to name; guests of the last day: guest-1"):
+        store.name_guest("guest-7", "Bob")
+
+
+def test_guests_do_not_count_as_a_change_of_the_enrolled(store):
+    before = store.changes()
+    store.remember_guest("monday", "guest-1", MODEL, exemplar(1))
+    assert store.changes() == before
+    store.forget_guests()
+    assert store.guests() == []
+
+
+def test_a_guest_nobody_named_within_a_day_is_deleted(store, monkeypatch):
+    store.remember_guest("monday", "guest-1", MODEL, exemplar(1))
+    tomorrow = time.time() + 90_000
+    monkeypatch.setattr("streamer.speakers.store.time.time", lambda: tomorrow)
+    assert store.guests() == []
+    store.remember_guest("tuesday", "guest-1", MODEL, exemplar(2))
+    with sqlite3.connect(store.where) as raw:
+        assert raw.execute("select count(*) from streamer_guests").fetchone() == (1,)
+    raw.close()
+
+
+# What can be wrong with a store
+
+
+def test_a_store_of_a_newer_version_is_left_alone(store, path):
+    with sqlite3.connect(path) as raw:
+        raw.execute("update streamer_meta set value = 99 where key = 'schema_version'")
+    raw.close()
+    with pytest.raises(StoreTooNew, match=r"schema 99, this version of streamer knows up to 1; upgrade"):
+        SpeakerStore(path)
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("buy milk\n" * 200)
+    with pytest.raises(StoreUnreadable, match=r"notes\.txt.*it is left as it is"):
+        SpeakerStore(path)
+    assert path.read_text() == "buy milk\n" * 200
+
+
+def test_a_damaged_store_says_so(store, path):
+    store.add("Ada", MODEL, [exemplar(i) for i in range(200)])
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)
+    path.write_bytes(data)
+    with pytest.raises(StoreUnreadable), SpeakerStore(path) as damaged:
+        damaged.profiles(MODEL)
+
+
+def test_somebody_elses_database_is_left_alone(tmp_path):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as raw:
+        raw.execute("create table invoices (id)")
+    raw.close()
+    with pytest.raises(StoreUnreadable, match=r"not a speaker store \(it has invoices\)"):
+        SpeakerStore(path)
+
+
+def test_a_folder_that_cannot_be_made_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreReadOnly, match="cannot make a folder"):
+        SpeakerStore(tmp_path / "file" / "speakers.db")
+
+
+def test_a_store_that_may_not_be_written_can_still_be_read(store, path):
+    store.add("Ada", MODEL, [exemplar(1)])
+    readonly = SpeakerStore(path)
+    _on_connect(readonly, "PRAGMA query_only=ON")
+    with pytest.raises(StoreReadOnly, match="make the file and its folder writable"):
+        readonly.add("Bob", MODEL, [exemplar(2)])
+    assert readonly.names() == ["Ada"]
+    readonly.close()
+
+
+def test_a_full_disk_loses_nothing(store, path):
+    store.add("Ada", MODEL, [exemplar(1)])
+    full = SpeakerStore(path)
+    _on_connect(full, "PRAGMA max_page_count=1")
+    with pytest.raises(StoreFull, match="free some space; nothing of this change was written"):
+        full.add("Bob", MODEL, [exemplar(i) for i in range(500)])
+    full.close()
+    assert store.names() == ["Ada"]
+    store.add("Bob", MODEL, [exemplar(2)])
+
+
+def test_a_store_held_by_another_for_too_long_says_so(store, path):
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("begin immediate")
+    impatient = SpeakerStore.__new__(SpeakerStore)
+    with pytest.raises(StoreBusy, match="another process is writing"):
+        impatient.__init__(path, busy_s=0.05)
+    holder.execute("rollback")
+    holder.close()
+
+
+def test_a_database_without_its_driver_says_what_to_install():
+    with pytest.raises((MissingDependency, ConfigurationError)):
+        SpeakerStore("nosuchdatabase://localhost/speakers")
+
+
+def _on_connect(store, pragma):
+    store._engine.dispose()
+    event.listen(store._engine, "connect", lambda connection, record: connection.execute(pragma))
+
+
+def test_the_default_store_lies_in_the_users_data_directory(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    if sys.platform == "linux":
+        assert default_path() == tmp_path / "streamer" / "speakers.db"
+
+
+# Several processes
+
+ENROL = """
+    import sys, numpy as np
+    from streamer.speakers.profiles import Exemplar
+    from streamer.speakers.store import SpeakerStore
+    path, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    store = SpeakerStore(path)
+    print("ready", flush=True)
+    for i in range(first, first + count):
+        vectors = np.random.default_rng(i).standard_normal((3, 16)).astype(np.float32)
+        store.add(f"speaker {i % 10}", "0123456789abcdef", [Exemplar(v, float(i), created=1.0) for v in vectors])
+        print(i, flush=True)
+"""
+
+
+def enrolling(path, first, count):
+    command = [sys.executable, "-c", textwrap.dedent(ENROL), str(path), str(first), str(count)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_enrolling_at_once_lose_nothing(store, path):
+    processes = [enrolling(path, 0, 40), enrolling(path, 1000, 40)]
+    for process in processes:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    kept = sum(len(profile.exemplars) for profile in store.profiles(MODEL))
+    assert kept == 2 * 40 * 3
+    assert store.changes() == 80
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_killed_in_the_middle_of_an_enrolment_the_store_holds_all_of_it_or_none(path):
+    SpeakerStore(path).close()
+    rng = np.random.default_rng(5)
+    # The suite kills three times; STREAMER_KILLS=100 does it a hundred times.
+    for kill in range(int(os.environ.get("STREAMER_KILLS", "3"))):
+        process = enrolling(path, 1000 * kill, 10_000)
+        wanted = int(rng.integers(1, 20))
+        done = []
+        for line in process.stdout:
+            done.append(line)
+            if len(done) == wanted + 1:
+                break
+        # The next one is being written now.
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        with SpeakerStore(path) as store:
+            by_enrolment = {}
+            for profile in store.profiles(MODEL):
+                for kept in profile.exemplars:
+                    by_enrolment[kept.speech_s] = by_enrolment.get(kept.speech_s, 0) + 1
+            assert set(by_enrolment.values()) == {3}
+            assert all(float(1000 * kill + i) in by_enrolment for i in range(wanted))
