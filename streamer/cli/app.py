@@ -24,6 +24,7 @@ from streamer.errors import ConfigurationError, StreamerError
 COMMANDS: dict[str, tuple[str, str]] = {
     "embed": ("streamer.cli.embed", "Turn audio files into speaker embeddings."),
     "verify": ("streamer.cli.verify", "Say whether two audio files are of the same speaker."),
+    "evaluate": ("streamer.cli.evaluate", "Measure a model on labelled audio."),
     "model": ("streamer.cli.model", "Look into a model, or convert it to this project's format."),
 }
 

@@ -32,9 +32,7 @@ class Cutting:
 def verify(
     trials: Annotated[Path | None, typer.Argument(help="A trial list, lines of '1 a.wav b.wav'.")] = None,
     root: Annotated[Path, typer.Option(help="What the paths of the trial list are relative to.")] = Path(),
-    manifest: Annotated[
-        Path | None, typer.Option(help="Build trials from this CSV (path, speaker, ...) instead.")
-    ] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Build trials from this CSV (path, speaker) instead.")] = None,
     split: Annotated[str | None, typer.Option(help="Use only this split of the manifest.")] = None,
     duration: Annotated[float, typer.Option(help="Seconds of an item; 0 takes whole files.", min=0)] = 3.0,
     limit: Annotated[int, typer.Option(help="Most items of a speaker.", min=2)] = 8,
@@ -137,9 +135,8 @@ def backend(scoring: str, manifest: Path | None, split: str, cutting: Cutting, e
         raise ConfigurationError(f"scoring {scoring!r} is not known; use cosine, as-norm or plda.")
     if manifest is None:
         raise ConfigurationError(f"{scoring} needs the speech of other people: give --backend-manifest.")
-    items, trials = windows(
-        by_speaker(manifest.parent, read_manifest(manifest, split)), cutting.duration_s, cutting.limit
-    )
+    speakers = by_speaker(manifest.parent, read_manifest(manifest, split))
+    items, trials = windows(speakers, cutting.duration_s, cutting.limit)
     embeddings = embed_items(items, embed, batch=batch)
     if scoring == "plda":
         return Plda.fit(embeddings, trials.speaker)

@@ -98,7 +98,8 @@ def bootstrap(
     """A confidence interval of a metric by resampling speakers, not trials: trials of one speaker are not independent.
 
     A trial counts as often as its two speakers were drawn, multiplied; one between a speaker and itself as often as
-    that speaker was drawn (Bolle, Ratha & Pankanti, 2004, the subsets bootstrap).
+    that speaker was drawn (Bolle, Ratha & Pankanti, 2004, the subsets bootstrap). Draws that hold trials of one kind
+    only are left out; where there are no others, nothing is known: (0, 1).
 
     Args:
         speakers: the speaker's number of either side of each trial, (trials,) each, counted from 0.
@@ -112,6 +113,8 @@ def bootstrap(
         weights = np.where(left == right, drawn[left], drawn[left] * drawn[right])
         if (weights * same).sum() > 0 and (weights * ~same).sum() > 0:
             values.append(metric(scores, same, weights))
+    if not values:
+        return 0.0, 1.0
     tail = (1 - level) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

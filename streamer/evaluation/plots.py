@@ -25,9 +25,8 @@ def plot_det(results: dict[str, Result], path: Path) -> None:
     for name, result in results.items():
         curve = det_curve(result.scores, result.same)
         # 0 and 1 lie at infinity on these axes.
-        inside = (
-            (curve.false_accept > 0) & (curve.false_reject > 0) & (curve.false_accept < 1) & (curve.false_reject < 1)
-        )
+        rates = np.stack([curve.false_accept, curve.false_reject])
+        inside = ((rates > 0) & (rates < 1)).all(0)
         label = f"{name or 'all'}, EER {100 * result.metrics['eer'].value:.2f} %"
         axes.plot(norm.ppf(curve.false_accept[inside]), norm.ppf(curve.false_reject[inside]), label=label)
     axes.plot(norm.ppf(TICKS[[0, -1]]), norm.ppf(TICKS[[0, -1]]), color="grey", linewidth=0.5)

@@ -81,7 +81,8 @@ def windows(speakers: list[list[Float32]], duration_s: float, limit: int = 8) ->
         limit: most items of a speaker.
     """
     items: list[Float32] = []
-    speaker, position = [], []
+    speaker: list[int] = []
+    position: list[int] = []
     for number, utterances in enumerate(speakers):
         pieces = cut(np.concatenate(utterances), duration_s, limit) if duration_s else utterances[:limit]
         items += pieces

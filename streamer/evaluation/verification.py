@@ -92,9 +92,8 @@ def embed_items(
                     found = embed(waves).float().numpy()
         except RuntimeError as error:
             if length < SAMPLE_RATE // 3:
-                raise AudioTooShort(
-                    f"an item has {length / SAMPLE_RATE:.2f} s of audio, too short to embed."
-                ) from error
+                seconds = length / SAMPLE_RATE
+                raise AudioTooShort(f"an item has {seconds:.2f} s of audio, too short to embed.") from error
             raise
         if result is None:
             result = np.zeros((len(items), found.shape[1]), np.float32)

@@ -66,8 +66,9 @@ def score_statistics(network: XVectorSincNet, corpus: Corpus, held_out: Int64, s
                 speaker.append(number)
                 position.append(place)
         waves = torch.from_numpy(np.stack(chosen).astype(np.float32) / 32768).unsqueeze(1)
+        batches = [waves[i : i + 64] for i in range(0, len(waves), 64)]
         with torch.inference_mode():
-            embeddings = torch.cat([network(part) for part in waves.split(64)]).numpy()
+            embeddings = torch.cat([network(part) for part in batches]).numpy()
         trials = all_pairs(np.array(speaker), np.array(position), apart=1)
         scores = cosine(embeddings, trials.left, trials.right)
         same, different = scores[trials.same], scores[~trials.same]

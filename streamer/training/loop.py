@@ -96,7 +96,7 @@ class Trainer:
         return {"step": self.step, "seconds": self.seconds, "rate": self.rate(), **report, "norm": float(norm)}
 
     def _speechless(self, count: int, samples: int, rng: np.random.Generator) -> Tensor:
-        """Noise from -80 to -20 dBFS, some of it broken off by digital silence: what the speech head must not fire at."""
+        """Noise at any level, some of it broken off by digital silence: what the speech head must not fire at."""
         noise = (
             self.augment.noises(count, samples, rng) * torch.from_numpy(10 ** rng.uniform(-4, 0, (count, 1))).float()
         )

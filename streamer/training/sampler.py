@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamer.evaluation.manifest import SAMPLE_RATE
 from streamer.models.architecture import FRAME_GRID
 from streamer.training import speech, teacher
-from streamer.training.data import SAMPLE_RATE, Corpus, Float32, Int64
+from streamer.training.data import Corpus, Float32, Int64
 
 LEAST_SPEECH = 0.5  # of a partial, for a crop to be taken around it
 

@@ -24,7 +24,7 @@ def silero(waves: torch.Tensor) -> torch.Tensor:
     model = load_silero_vad()
     waves = torch.nn.functional.pad(waves, (0, -waves.shape[1] % HOP))
     with torch.inference_mode():
-        return torch.cat([model(block, 16_000) for block in waves.split(HOP, dim=1)], dim=1)
+        return torch.cat([model(block, 16_000) for block in waves.view(len(waves), -1, HOP).unbind(1)], dim=1)
 
 
 def label_corpus(corpus: Corpus, path: Path, batch: int = 256) -> Float32:

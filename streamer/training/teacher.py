@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamer.training.data import SAMPLE_RATE, Corpus, Float32, Int64
+from streamer.evaluation.manifest import SAMPLE_RATE
+from streamer.training.data import Corpus, Float32, Int64
 
 PARTIAL = 25_600  # samples: 1.6 s
 HOP = 12_800  # samples between the partials of a corpus
@@ -70,7 +71,7 @@ class Teacher(nn.Module):
         missing = (starts[-1] + 160) * 160 - waves.shape[1]
         mels = self.mels(nn.functional.pad(waves, (0, max(0, missing))))
         batch = torch.stack([mels[:, start : start + 160] for start in starts], dim=1)
-        partials = self.partials(batch.flatten(0, 1)).unflatten(0, batch.shape[:2])
+        partials = self.partials(batch.flatten(0, 1)).view(*batch.shape[:2], DIMENSION)
         return nn.functional.normalize(partials.mean(1), dim=1)
 
 
