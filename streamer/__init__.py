@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyannote.core import Segment, SlidingWindow, SlidingWindowFeature
 
+    from streamer.audio.files import read_audio
+    from streamer.audio.ring import RingBuffer
+    from streamer.audio.sources import FileSource, IteratorSource, MicrophoneSource, PipeSource
     from streamer.engine.engine import Engine
     from streamer.engine.incremental import IncrementalModel
     from streamer.engine.window import Step, Window
@@ -21,27 +24,39 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Engine": "streamer.engine.engine",
+    "FileSource": "streamer.audio.sources",
     "IncrementalModel": "streamer.engine.incremental",
     "Inference": "streamer.inference",
+    "IteratorSource": "streamer.audio.sources",
+    "MicrophoneSource": "streamer.audio.sources",
     "Model": "streamer.models.model",
+    "PipeSource": "streamer.audio.sources",
+    "RingBuffer": "streamer.audio.ring",
     "Segment": "pyannote.core",
     "SlidingWindow": "pyannote.core",
     "SlidingWindowFeature": "pyannote.core",
     "Step": "streamer.engine.window",
     "Window": "streamer.engine.window",
+    "read_audio": "streamer.audio.files",
 }
 
 __all__ = [
     "Engine",
+    "FileSource",
     "IncrementalModel",
     "Inference",
+    "IteratorSource",
+    "MicrophoneSource",
     "Model",
+    "PipeSource",
+    "RingBuffer",
     "Segment",
     "SlidingWindow",
     "SlidingWindowFeature",
     "Step",
     "Window",
     "__version__",
+    "read_audio",
 ]
 
 

@@ -1,0 +1,21 @@
+"""Where audio comes from: files, microphones, pipes, iterators. Each is a `streamer.audio.chunks.Source`."""
+
+from streamer.audio.sources.base import BaseSource, InputFormat, Missing
+from streamer.audio.sources.file import FileSource
+from streamer.audio.sources.iterator import IteratorSource
+from streamer.audio.sources.microphone import InputDevice, MicrophoneSource, list_devices
+from streamer.audio.sources.pipe import PipeSource
+from streamer.audio.sources.split import split_channels
+
+__all__ = [
+    "BaseSource",
+    "FileSource",
+    "InputDevice",
+    "InputFormat",
+    "IteratorSource",
+    "MicrophoneSource",
+    "Missing",
+    "PipeSource",
+    "list_devices",
+    "split_channels",
+]

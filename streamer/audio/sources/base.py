@@ -1,0 +1,137 @@
+"""What all sources share: blocks of an input in, contiguous events out, and nothing lost when a task is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from streamer.audio.chunks import AudioEvent
+from streamer.audio.condition import AnyBlock, Channel, Conditioner
+from streamer.audio.formats import Encoding
+from streamer.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class InputFormat:
+    """What an input delivers. encoding: of bytes; None where it delivers arrays. name: what messages call it."""
+
+    rate: int
+    channels: int
+    encoding: Encoding | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """`num_frames` frames of the input, at its own rate, were lost or never sent."""
+
+    num_frames: int
+    reason: str
+
+
+Item = AnyBlock | Missing
+
+
+class BaseSource(ABC):
+    """A `Source` (see `streamer.audio.chunks`) over the blocks of one input.
+
+    A task that is cancelled while it waits for the next event loses nothing: what was under way is what the next
+    `anext` waits for. An error ends the iteration after it was raised once.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._conditioner: Conditioner | None = None
+        self._ready: deque[AudioEvent] = deque()
+        self._under_way: asyncio.Future[Item | None] | None = None
+        self._ended = False
+
+    @abstractmethod
+    async def open_input(self) -> InputFormat:
+        """Open the input and say what it delivers."""
+
+    @abstractmethod
+    async def next_item(self) -> Item | None:
+        """The next block or hole; None at the end."""
+
+    @abstractmethod
+    async def close_input(self) -> None:
+        """Let go of the input. Nothing is under way any more."""
+
+    async def __aenter__(self) -> Self:
+        if self._conditioner is not None:
+            raise ConfigurationError("this source is open already; make one source for each use.")
+        self._ready.clear()
+        self._ended = False
+        given = await self.open_input()
+        try:
+            self._conditioner = Conditioner(
+                given.rate, channels=given.channels, channel=self._channel, encoding=given.encoding, name=given.name
+            )
+        except BaseException:
+            await self.close_input()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._conditioner = None
+        under_way, self._under_way = self._under_way, None
+        try:
+            if under_way is not None:
+                under_way.cancel()
+                await asyncio.wait([under_way])
+                if not under_way.cancelled():
+                    under_way.exception()  # nobody will ask for it any more
+        finally:
+            await self.close_input()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AudioEvent:
+        while not self._ready:
+            if self._conditioner is None:
+                raise ConfigurationError("this source is not open: iterate over it inside of `async with source:`.")
+            if self._ended:
+                raise StopAsyncIteration
+            await self._fetch(self._conditioner)
+        await self.pace(self._ready[0])
+        return self._ready.popleft()
+
+    async def pace(self, event: AudioEvent) -> None:
+        """Wait until it is time for `event`; sources that are not paced do not."""
+        return
+
+    async def _fetch(self, conditioner: Conditioner) -> None:
+        if self._under_way is None:
+            self._under_way = asyncio.ensure_future(self.next_item())
+        try:
+            item = await asyncio.shield(self._under_way)
+            self._under_way = None
+            self._ready.extend(_events(conditioner, item))
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._under_way, self._ended = None, True
+            raise
+        self._ended = item is None
+
+
+def _events(conditioner: Conditioner, item: Item | None) -> list[AudioEvent]:
+    if item is None:
+        return conditioner.finish()
+    if isinstance(item, Missing):
+        return conditioner.gap(item.num_frames, item.reason)
+    return conditioner.push(item)
+
+
+async def settled(future: asyncio.Future[Any] | None) -> None:
+    """Wait until `future` is done, whatever comes of it."""
+    if future is not None:
+        await asyncio.wait([future])
+        with suppress(asyncio.CancelledError):
+            future.exception()

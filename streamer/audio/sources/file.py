@@ -1,0 +1,100 @@
+"""A recording as a source: as fast as it is read, or in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent
+from streamer.audio.condition import Channel
+from streamer.audio.decode import Block, Decoder, PathOrFile, open_decoder
+from streamer.audio.sources.base import BaseSource, InputFormat, Item, settled
+from streamer.errors import AudioEmpty, ConfigurationError
+
+#: How much is read at a time: little enough for a steady pace, or enough for speed.
+PACED_BLOCK_S = 0.1
+UNPACED_BLOCK_S = 1.0
+
+
+class FileSource(BaseSource):
+    """An audio file, read block by block in a thread, never whole.
+
+    file: a path or a binary file object; the formats of `streamer.read_audio`.
+    realtime: hand each event out when its last sample would have been heard, counted from the first request.
+    speed: the same, this many times as fast. Without either, the file comes as fast as it is read.
+    channel: "downmix" (the mean) or the index of one; `split_channels` makes one source of each.
+    clock, sleep: the time that paces it, in seconds.
+
+    Opening raises what `read_audio` raises; damage further on is raised where it is reached.
+    """
+
+    def __init__(
+        self,
+        file: PathOrFile,
+        *,
+        realtime: bool = False,
+        speed: float | None = None,
+        channel: Channel = "downmix",
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(channel)
+        if realtime and speed is not None:
+            raise ConfigurationError(f"realtime=True and speed={speed} contradict each other: realtime is speed=1.")
+        if speed is not None and not (math.isfinite(speed) and speed > 0):
+            raise ConfigurationError(f"speed={speed} must be a positive number; 1 is real time.")
+        self.file = file
+        self.speed = 1.0 if realtime else speed
+        self._clock, self._sleep = clock, sleep
+        self._decoder: Decoder | None = None
+        self._reading: asyncio.Future[Block] | None = None
+        self._began: float | None = None
+        self._empty = True
+
+    def with_channel(self, channel: int) -> FileSource:
+        """A source of the same file and pace, of one channel."""
+        return FileSource(self.file, speed=self.speed, channel=channel, clock=self._clock, sleep=self._sleep)
+
+    async def open_input(self) -> InputFormat:
+        opening = asyncio.ensure_future(asyncio.to_thread(open_decoder, self.file))
+        try:
+            decoder = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the thread cannot be stopped: close what it opens
+            await settled(opening)
+            if not opening.cancelled() and opening.exception() is None:
+                opening.result().close()
+            raise
+        self._decoder, self._began, self._empty = decoder, None, True
+        return InputFormat(decoder.sample_rate, decoder.channels, None, decoder.name)
+
+    async def next_item(self) -> Item | None:
+        decoder = self._decoder
+        if decoder is None:
+            return None
+        frames = round(decoder.sample_rate * (UNPACED_BLOCK_S if self.speed is None else PACED_BLOCK_S))
+        self._reading = asyncio.ensure_future(asyncio.to_thread(decoder.read, frames))
+        block = await asyncio.shield(self._reading)
+        if block.shape[1]:
+            self._empty = False
+            return block
+        if self._empty:
+            raise AudioEmpty(f"{decoder.name!r} has no samples (0.00 s of audio).")
+        return None
+
+    async def close_input(self) -> None:
+        # A decoder must not be closed under the thread that reads from it.
+        await settled(self._reading)
+        decoder, self._decoder, self._reading = self._decoder, None, None
+        if decoder is not None:
+            decoder.close()
+
+    async def pace(self, event: AudioEvent) -> None:
+        if self.speed is None:
+            return
+        if self._began is None:
+            self._began = self._clock()
+        due = self._began + event.end_sample / SAMPLE_RATE / self.speed
+        while (wait := due - self._clock()) > 0:
+            await self._sleep(wait)
