@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import huggingface_hub.constants
 import pytest
@@ -101,6 +103,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """huggingface_hub asks five times again, with pauses in between that double."""
+    clock = SimpleNamespace(**{name: getattr(time, name) for name in ("time", "monotonic", "perf_counter")})
+    clock.sleep = lambda seconds: None
+    monkeypatch.setattr("huggingface_hub.utils._http.time", clock)
 
 
 def use_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:

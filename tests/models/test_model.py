@@ -1,0 +1,67 @@
+"""A model's identity, device and limits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from streamer import Model
+from streamer.errors import CheckpointUnreadable, ConfigurationError
+from streamer.models.checkpoint import DEFAULT_WEIGHTS
+from streamer.models.model import ModelCard, resolve_device
+
+
+def test_the_fingerprint_is_that_of_the_weights_alone(local_model: Model, pyannote_model: Model) -> None:
+    other = Model(local_model.network, ModelCard("other name", threshold=0.9))
+    assert other.fingerprint == local_model.fingerprint
+    assert local_model.fingerprint != pyannote_model.fingerprint
+    assert len(local_model.fingerprint) == 16
+
+
+def test_one_changed_weight_is_another_fingerprint(local_model: Model) -> None:
+    from streamer.models.checkpoint.build import build_network
+
+    state = {name: tensor.clone() for name, tensor in local_model.network.state_dict().items()}
+    state["embedding.bias"][3] += 1e-6
+    changed = Model(build_network(local_model.architecture, state, "changed"), local_model.card)
+    assert changed.fingerprint != local_model.fingerprint
+
+
+def test_the_minimum_is_the_least_that_embeds(any_model: Model) -> None:
+    shortest = any_model.minimum_samples
+    assert shortest == 5_041
+    assert torch.isfinite(any_model(torch.randn(1, 1, shortest))).all()
+    assert any_model.network.frames(torch.randn(1, 1, shortest - 1)).features.shape[-1] == 1
+
+
+def test_a_model_moves_to_a_device_and_back(local_model: Model, device: str) -> None:
+    assert local_model.to(device).device.type == device
+    assert local_model.to("cpu").device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", 1.5])
+def test_an_unknown_device_is_refused(name: object) -> None:
+    with pytest.raises(ConfigurationError, match="use auto, cpu, cuda"):
+        resolve_device(name)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_an_absent_device_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no CUDA device is available here; use cpu or auto"):
+        resolve_device("cuda")
+
+
+def test_auto_is_a_device_that_is_there() -> None:
+    torch.zeros(1, device=resolve_device("auto"))
+
+
+def test_the_default_model_is_in_the_package() -> None:
+    if not DEFAULT_WEIGHTS.exists():
+        with pytest.raises(CheckpointUnreadable, match=r"default\.safetensors"):
+            Model.from_pretrained("default")
+        pytest.skip("the package has no default weights yet")
+    model = Model.from_pretrained()
+    assert model.architecture.frame_local
+    assert model.card.threshold is not None
+    assert model.card.licence != "unknown"
+    assert "default" in repr(model) or model.card.name in repr(model)

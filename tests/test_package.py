@@ -1,0 +1,32 @@
+"""What the package promises before anything is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+import streamer
+
+HEAVY = ("torch", "scipy", "numba", "sqlalchemy", "av", "matplotlib", "huggingface_hub", "pyannote.core")
+
+
+@pytest.mark.parametrize("module", ["streamer", "streamer.cli", "streamer.errors"])
+def test_importing_is_cheap(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert output.strip() == "[]"
+
+
+def test_every_name_that_is_offered_is_there() -> None:
+    for name in streamer.__all__:
+        assert getattr(streamer, name) is not None
+    assert set(dir(streamer)) == set(streamer.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = streamer.nothing
+
+
+def test_the_version_is_the_distributions() -> None:
+    assert streamer.__version__ == version("speaker-streamer")
