@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "embed": ("streamer.cli.embed", "Turn audio files into speaker embeddings."),
     "verify": ("streamer.cli.verify", "Say whether two audio files are of the same speaker."),
     "evaluate": ("streamer.cli.evaluate", "Measure a model on labelled audio."),
+    "serve": ("streamer.cli.serve", "Serve speaker events to WebSocket clients, and a web page."),
+    "stream": ("streamer.cli.stream", "Send a file or the microphone to a server, and print who speaks."),
     "model": ("streamer.cli.model", "Look into a model, or convert it to this project's format."),
 }
 

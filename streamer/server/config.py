@@ -35,7 +35,7 @@ class ServerConfig:
     port: int = _setting(8765, "Port to listen on; 0 picks a free one.", 0, 65535)
     model: str = _setting("default", "Model: default, a file, or a Hugging Face id.")
     device: str = _setting("auto", "auto, cpu, cuda or mps.")
-    dtype: str = _setting("float32", "float32 or bfloat16.")
+    precision: str = _setting("float32", "float32, or bfloat16 or int8 where the processor has them.")
     speakers: str = _setting("", "Speaker store: a file or an SQLAlchemy URL; empty for the user's own.")
     token_file: str = _setting("", "File of hashed tokens, see --new-token; read again on SIGHUP.")
     cert: str = _setting("", "TLS certificate chain (PEM); read again on SIGHUP.")
@@ -51,7 +51,9 @@ class ServerConfig:
     max_messages_per_s: float = _setting(50.0, "JSON messages a second that a client may send.", 1.0, 1e6)
     hello_timeout_s: float = _setting(10.0, "Time to finish the handshake, and again to send start.", 0.1, 3600)
     idle_timeout_s: float = _setting(60.0, "Time without audio after which a session ends.", 1.0, 86400)
-    ping_interval_s: float = _setting(15.0, "Between two keep-alive pings, which must be answered as fast.", 0.5, 3600)
+    ping_interval_s: float = _setting(
+        15.0, "Between two keep-alive pings; two unanswered ones mean a lost connection.", 0.5, 3600
+    )
     send_timeout_s: float = _setting(10.0, "How long one message may wait for a client that does not read.", 0.1, 3600)
     send_queue_bytes: int = _setting(1 << 20, "What may wait for a client that does not read.", 1 << 12, 1 << 28)
     resume_s: float = _setting(30.0, "How long a session waits for its client to come back.", 0.0, 3600)
@@ -73,8 +75,8 @@ class ServerConfig:
             )
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise ConfigurationError(f"log_level: {self.log_level!r} is none; debug, info, warning, error are.")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ConfigurationError(f"dtype: {self.dtype!r} is none; float32 and bfloat16 are.")
+        if self.precision not in ("float32", "bfloat16", "int8"):
+            raise ConfigurationError(f"precision: {self.precision!r} is none; float32, bfloat16, int8 are.")
 
     @property
     def local(self) -> bool:

@@ -53,9 +53,9 @@ class Link:
             self._close = (code, reason)
             self._wake.set()
 
-    async def finished(self) -> None:
-        """Wait until the connection is closed, by whichever side."""
-        await asyncio.wait([self._task])
+    async def finished(self, timeout_s: float | None = None) -> None:
+        """Wait until the connection is closed by this side, or for so long."""
+        await asyncio.wait([self._task], timeout=timeout_s)
 
     async def abandon(self) -> None:
         """Drop the connection now, sent or not."""

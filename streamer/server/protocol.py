@@ -119,7 +119,7 @@ class Settings:
     channels: int = 1
     channel_mode: str = "downmix"
     framing: str = "plain"
-    step: float = 1.0
+    step: float = 0.5
     duration: float = 3.0
     policy: str = "every"
     roster: tuple[str, ...] | None = None
@@ -139,7 +139,7 @@ class Settings:
             channels=whole(start.get("channels", 1)),
             channel_mode=start.get("channel_mode", "downmix"),
             framing=start.get("framing", "plain"),
-            step=float(start.get("step", 1.0)),
+            step=float(start.get("step", 0.5)),
             duration=float(start.get("duration", 3.0)),
             policy=start.get("policy", "every"),
             roster=None if roster is None else tuple(roster),

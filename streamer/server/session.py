@@ -69,7 +69,10 @@ class Session:
             self.replay.acknowledge(min(protocol.whole(start.get("last_event", 0)), self.replay.last))
             if not self.ending:
                 earliest = start.get("position")
-                missing = self.framing.rejoin(None if earliest is None else protocol.whole(earliest), away)
+                try:
+                    missing = self.framing.rejoin(None if earliest is None else protocol.whole(earliest), away)
+                except Refusal as refusal:
+                    return [_send(refusal.to_dict()), Close(1008, refusal.code)]
                 commands += self._holes(missing)
         self.attached = True
         self.detached_at = None

@@ -1,0 +1,106 @@
+"""`streamer serve`: many rooms, one engine, one port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamer.errors import ConfigurationError
+from streamer.server.config import ServerConfig, load
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings; see --print-config.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; any but a loopback one needs --token-file.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (8765).")] = None,
+    model: Annotated[str | None, typer.Option(help="Model: default, a file, or a Hugging Face id.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or int8.")] = None,
+    speakers: Annotated[str | None, typer.Option(help="Speaker store: a file or an SQLAlchemy URL.")] = None,
+    token_file: Annotated[str | None, typer.Option(help="File of hashed bearer tokens; see --new-token.")] = None,
+    cert: Annotated[str | None, typer.Option(help="TLS certificate chain (PEM).")] = None,
+    key: Annotated[str | None, typer.Option(help="TLS private key (PEM).")] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="A web page's origin that may connect; may be repeated.")
+    ] = None,
+    max_streams: Annotated[int | None, typer.Option(help="Streams at once (default: measured).")] = None,
+    max_streams_per_address: Annotated[
+        int | None, typer.Option(help="Streams at once of one client address (16).")
+    ] = None,
+    state_dir: Annotated[str | None, typer.Option(help="Keep running sessions here over a restart.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the settings as TOML and exit.")] = False,
+    new_token: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make a token and its line for the token file.")
+    ] = None,
+    scopes: Annotated[
+        str, typer.Option(help="With --new-token: of stream, enroll, admin, separated by commas.")
+    ] = "stream",
+) -> None:
+    """Serve speaker events to WebSocket clients, and a web page, on one port.
+
+    Every setting can also stand in the TOML file, or in the environment as STREAMER_SERVER_NAME; --print-config shows
+    them all. SIGTERM ends it with a goodbye to every client, SIGHUP reads tokens and certificate again.
+    """
+    if new_token is not None:
+        return _make_token(new_token, scopes)
+    flags: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "model": model,
+        "device": device,
+        "precision": precision,
+        "speakers": speakers,
+        "token_file": token_file,
+        "cert": cert,
+        "key": key,
+        "origins": origin or None,
+        "max_streams": max_streams,
+        "max_streams_per_address": max_streams_per_address,
+        "state_dir": state_dir,
+        "log_level": log_level,
+    }
+    settings = load(config, os.environ, flags)
+    if print_config:
+        return typer.echo(settings.to_toml(), nl=False)
+    asyncio.run(_run(settings))
+
+
+def _make_token(name: str, scopes: str) -> None:
+    from streamer.server.auth import new_token
+
+    token, line = new_token(name, [scope.strip() for scope in scopes.split(",") if scope.strip()])
+    typer.echo("# Give this to the client; it is shown only now:", err=True)
+    typer.echo(token)
+    typer.echo("# Append this to the token file:", err=True)
+    typer.echo(line, err=True)
+
+
+async def _run(config: ServerConfig) -> None:
+    from streamer.engine.engine import Engine
+    from streamer.server import log
+    from streamer.server.app import Server
+    from streamer.speakers.store import SpeakerStore
+
+    log.configure(config.log_level, sys.stderr)
+    engine = Engine(config.model, device=config.device, precision=config.precision)  # type: ignore[arg-type]
+    with SpeakerStore(config.speakers or None) as store:
+        async with engine:
+            try:
+                async with Server(config, engine, store) as server:
+                    typer.echo(f"Listening on {server.url}")
+                    await server.run()
+            except OSError as error:
+                raise ConfigurationError(
+                    f"port {config.port} on {config.host} can't be listened on ({error}); choose another with --port."
+                ) from error

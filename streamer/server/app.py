@@ -1,0 +1,296 @@
+"""The server: one port, one engine, any number of rooms.
+
+>>> async with Server(config, engine, store) as server:                            # doctest: +SKIP
+...     await server.run()                                                          # until SIGTERM or `stop`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import ssl
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.server import Server as SocketServer
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, NegotiationError
+from websockets.typing import Subprotocol
+
+from streamer.engine.engine import Engine
+from streamer.errors import ConfigurationError, ProtocolError
+from streamer.server import log, protocol
+from streamer.server.admission import RETRY_AFTER_S, Admission
+from streamer.server.auth import EVERYBODY, Access, Tokens, presented
+from streamer.server.capacity import measure
+from streamer.server.config import ServerConfig
+from streamer.server.http import Http, offered
+from streamer.server.metrics import Metrics
+from streamer.server.people import People
+from streamer.server.protocol import Refusal
+from streamer.server.rooms import Rooms
+from streamer.server.wire import Wire
+from streamer.speakers.store import SpeakerStore
+
+# Between two looks at every session: short beside a stats interval, long beside the work of it.
+TICK_S = 0.25
+# How often the speaker store is asked whether another process changed it.
+STORE_S = 1.0
+
+
+class Server:
+    """Serves streams of an engine that runs already.
+
+    Raises ConfigurationError for a token file or a certificate that can't be used, OSError for a port that is taken.
+    """
+
+    def __init__(self, config: ServerConfig, engine: Engine, store: SpeakerStore) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self.admission = Admission(config.max_streams, config.max_streams_per_address, config.max_connections)
+        self._engine = engine
+        self._store = store
+        self._tokens = Tokens.load(Path(config.token_file)) if config.token_file else None
+        self._tls = _tls(config)
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._http = Http(config, self.metrics, self.identify, lambda: not self.admission.draining)
+        self._sockets: SocketServer
+        self._rooms: Rooms
+
+    @property
+    def port(self) -> int:
+        return int(next(iter(self._sockets.sockets)).getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where to point a browser."""
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}/"
+
+    @property
+    def rooms(self) -> Rooms:
+        return self._rooms
+
+    # Beginning and end
+
+    async def __aenter__(self) -> Server:
+        model = self._engine.model
+        people = await asyncio.to_thread(People, self._store, model.fingerprint, model.dimension)
+        if not self.config.max_streams:
+            self.admission.max_streams = await measure(self._engine)
+        clock = asyncio.get_running_loop().time
+        self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock)
+        self._watch()
+        self._sockets = await self._listen()
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._follow_store(people))]
+        log.say(
+            "listening",
+            url=self.url,
+            model=model.card.name,
+            fingerprint=model.fingerprint,
+            max_streams=self.admission.max_streams,
+            tokens=None if self._tokens is None else len(self._tokens),
+            tls=self._tls is not None,
+        )
+        if not self.config.local and self._tls is None:
+            log.say("not encrypted", level=logging.WARNING, advice="set cert and key, or put a TLS proxy in front")
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.admission.draining = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        await self._rooms.shut()
+        self._sockets.close(code=1012)
+        await self._sockets.wait_closed()
+
+    def stop(self) -> None:
+        """Let `run` end: no new streams, a goodbye with a hint to resume for those that run."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`, SIGTERM or SIGINT, then drain. SIGHUP reads tokens and certificate again."""
+        loop = asyncio.get_running_loop()
+        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.reload}
+        for number, handler in handlers.items():
+            with contextlib.suppress(NotImplementedError, ValueError):  # not on Windows, not outside the main thread
+                loop.add_signal_handler(number, handler)
+        try:
+            await self._stopping.wait()
+        finally:
+            for number in handlers:
+                with contextlib.suppress(NotImplementedError, ValueError):
+                    loop.remove_signal_handler(number)
+        await self.drain()
+
+    async def drain(self) -> None:
+        """Take no new streams, send the running ones away, keep what can be resumed."""
+        self.admission.draining = True
+        log.say("draining", sessions=len(self._rooms))
+        message = f"The server stops; connect again in {RETRY_AFTER_S:g} s."
+        await self._rooms.close(message, RETRY_AFTER_S, self.config.grace_s)
+
+    def reload(self) -> None:
+        """Read the token file and the certificate again; keep the old ones if the new are no good."""
+        try:
+            if self.config.token_file:
+                self._tokens = Tokens.load(Path(self.config.token_file))
+            if self._tls is not None:
+                # New connections use it at once: a context is asked at each handshake.
+                _load_certificate(self._tls, self.config)
+        except ConfigurationError as error:
+            log.say("reload failed", level=logging.ERROR, problem=str(error))
+        else:
+            log.say("reloaded", tokens=None if self._tokens is None else len(self._tokens))
+
+    # Who may
+
+    def identify(self, token: str | None) -> Access | None:
+        """What a token may do; without a token file everybody may do everything."""
+        return EVERYBODY if self._tokens is None else self._tokens.find(token)
+
+    # A connection
+
+    async def handle(self, connection: ServerConnection) -> None:
+        """From `start` to the end of the connection. Never raises but for a mistake of ours."""
+        assert isinstance(connection, Wire)
+        try:
+            async with asyncio.timeout(self.config.hello_timeout_s):
+                first = await connection.recv()
+            start = _start(first)
+            access = self._access(connection, start)
+            if "resume" in start:
+                room = await self._rooms.resume(start["resume"], access)
+            else:
+                room = self._rooms.begin(start, access, connection.address)
+            await room.serve(connection, start, access.scopes)
+        except ConnectionClosed:
+            return
+        except TimeoutError:
+            limit = self.config.hello_timeout_s
+            message = f"No `start` came within {limit:g} s."
+            await self._turn_away(connection, Refusal("timeout", message, "Send it at once.", fatal=True))
+        except Refusal as refusal:
+            await self._turn_away(connection, refusal)
+        except Exception:
+            log.say("connection failed", level=logging.ERROR, exc_info=True)
+            mistake = Refusal("internal", "The server made a mistake.", "Try again.", fatal=True)
+            await self._turn_away(connection, mistake)
+
+    def _access(self, connection: Wire, start: Mapping[str, Any]) -> Access:
+        assert connection.request is not None
+        headers = connection.request.headers.get_all("Authorization")
+        token = presented(headers[0] if headers else None, offered(connection.request)) or start.get("token")
+        access = self.identify(token)
+        if access is None:
+            change = "Send a token that is" if token else "Send one as a header, a subprotocol or in `start`"
+            raise Refusal("unauthorized", "A known bearer token is needed.", f"{change}.", fatal=True)
+        if "stream" not in access.scopes:
+            raise Refusal("forbidden", "This token has not the scope stream.", "Use one that has it.", fatal=True)
+        return access
+
+    async def _turn_away(self, connection: ServerConnection, refusal: Refusal) -> None:
+        self.metrics.errors.labels(refusal.code).inc()
+        code = {"busy": 1013, "internal": 1011}.get(refusal.code, 1008)
+        with contextlib.suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(self.config.send_timeout_s):
+                await connection.send(protocol.write({**refusal.to_dict(), "fatal": True}))
+                await connection.close(code, refusal.code)
+
+    # Within
+
+    async def _listen(self) -> SocketServer:
+        config = self.config
+        wire = type("CountedWire", (Wire,), {"admission": self.admission, "refused": self.metrics.refused.inc})
+        return await serve(
+            self.handle,
+            config.host,
+            config.port,
+            process_request=self._http.process_request,
+            select_subprotocol=_select_subprotocol,
+            # PCM does not shrink, and a server that never inflates has no bombs to fear.
+            compression=None,
+            server_header=None,
+            open_timeout=config.hello_timeout_s,
+            ping_interval=config.ping_interval_s,
+            # A paced client's pongs wait behind its audio, so the room decides who is gone: see Room.tick.
+            ping_timeout=None,
+            close_timeout=2.0,
+            max_size=config.max_message_bytes,
+            logger=log.wire_logger,
+            create_connection=wire,
+            ssl=self._tls,
+            backlog=1024,
+        )
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                await self._rooms.tick()
+            except Exception:
+                log.say("tick failed", level=logging.ERROR, exc_info=True)
+
+    async def _follow_store(self, people: People) -> None:
+        while True:
+            await asyncio.sleep(STORE_S)
+            try:
+                if await people.refresh():
+                    self._rooms.listen_again()
+            except Refusal as refusal:
+                log.say("speaker store", level=logging.ERROR, problem=refusal.message)
+
+    def _watch(self) -> None:
+        def now() -> dict[str, float]:
+            statistics = self._engine.statistics
+            return {
+                "streams": self.admission.streams,
+                "connections": self.admission.connections,
+                "detached": self._rooms.detached,
+                "batch_size": statistics.mean_batch,
+                "device_s": statistics.busy_s,
+            }
+
+        self.metrics.capacity.set(self.admission.max_streams)
+        self.metrics.watch(now)
+
+
+def _start(first: str | bytes) -> dict[str, Any]:
+    if isinstance(first, bytes):
+        raise Refusal("wrong_order", "Audio came before `start`.", "Send `start` first.", fatal=True)
+    try:
+        start = protocol.read(first, "client")
+    except ProtocolError as error:
+        raise Refusal("invalid_message", str(error), "See docs/protocol.md.", fatal=True) from None
+    if start["type"] != "start":
+        raise Refusal("wrong_order", f"`{start['type']}` came before `start`.", "Send `start` first.", fatal=True)
+    return start
+
+
+def _select_subprotocol(connection: ServerConnection, names: Sequence[Subprotocol]) -> Subprotocol | None:
+    if not names:
+        return None
+    if protocol.SUBPROTOCOL in names:
+        return Subprotocol(protocol.SUBPROTOCOL)
+    raise NegotiationError(f"the subprotocol here is {protocol.SUBPROTOCOL}")
+
+
+def _tls(config: ServerConfig) -> ssl.SSLContext | None:
+    if not config.cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_certificate(context, config)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, config: ServerConfig) -> None:
+    try:
+        context.load_cert_chain(config.cert, config.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"cert, key: {config.cert}, {config.key} can't be used ({error}).") from error

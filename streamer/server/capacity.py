@@ -1,0 +1,42 @@
+"""How many streams this machine can serve: measured when the server starts, on the engine it will serve with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import numpy as np
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.engine.engine import Engine
+from streamer.engine.stream import Stream
+
+# So many streams together show what batching gains; more would only take longer to measure.
+STREAMS = 16
+STEPS = 6
+# Peaks, the trackers and the network need the rest.
+SHARE = 0.5
+
+
+async def measure(engine: Engine) -> int:
+    """Streams that may run at once: half of those that the engine can keep up with, at least one. Takes a second."""
+    generator = np.random.default_rng(0)
+    second = generator.normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(engine.open((1.0, 3.0), 0.5)) for _ in range(STREAMS)]
+        # The first seconds pay for buffers and threads that are there from then on.
+        await asyncio.gather(*(_run(stream, second) for stream in streams))
+        started = time.monotonic()
+        await asyncio.gather(*(_run(stream, np.tile(second, STEPS // 2)) for stream in streams))
+        took = time.monotonic() - started
+    return max(1, int(SHARE * STREAMS * (STEPS // 2) / took))
+
+
+async def _run(stream: Stream, samples: np.ndarray) -> None:
+    """Write samples and wait for their last whole step."""
+    await stream.write(samples)
+    end = stream.position // (SAMPLE_RATE // 2) * (SAMPLE_RATE // 2)
+    async for item in stream.steps():
+        if item.end_sample >= end:
+            return

@@ -1,0 +1,133 @@
+"""One engine stream of a session: audio events in, the tracker's events out."""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap
+from streamer.engine.stream import Stream
+from streamer.engine.window import Step, Window
+from streamer.server.enrolling import Enrolling
+from streamer.server.protocol import Settings
+from streamer.speakers.profiles import Roster
+from streamer.speakers.tracker import Tracker
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a channel is, in samples at 16 kHz, and what it last measured."""
+
+    written: int = 0
+    heard: int = 0
+    lag_s: float = 0.0
+    level_db: float | None = None
+    skipped: int = 0
+    windows: int = 0
+
+
+class Channel:
+    """A stream, its tracker, and those who wait for a position of it.
+
+    Args:
+        emit: takes the events of a step, as JSON objects without `id` and `channel`.
+
+    enrolling: the enrolment that listens to this channel, if any; `coached` takes what it says.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        stream: Stream,
+        tracker: Tracker,
+        settings: Settings,
+        emit: Callable[[int, Sequence[dict[str, Any]]], None],
+        coached: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self.index = index
+        self.stream = stream
+        self.tracker = tracker
+        self.progress = Progress()
+        self._settings = settings
+        self._step_samples = round(settings.step * SAMPLE_RATE)
+        self._emit = emit
+        self._coached = coached
+        self.enrolling: Enrolling | None = None
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+
+    async def hear(self, events: Sequence[AudioEvent]) -> None:
+        """Give audio to the engine; waits while it has enough to do."""
+        for event in events:
+            # Counted here, since the session's input side begins again at 0 when a server takes it over.
+            start = self.progress.written
+            end = self.progress.written = start + event.end_sample - event.start_sample
+            if isinstance(event, Chunk):
+                if self.enrolling is not None:
+                    self.enrolling.hear(Chunk(start, event.samples))
+                await self.stream.write(event.samples)
+            else:
+                if self.enrolling is not None:
+                    self.enrolling.hear(Gap(start, end, event.reason))
+                self.stream.gap(end - start, event.reason)
+
+    def when_looked_at(self, call: Callable[[], None]) -> None:
+        """Call once every whole step of what was written so far is looked at."""
+        position = self.progress.written // self._step_samples * self._step_samples
+        self._waiting.append((position, call))
+        self._release()
+
+    async def run(self) -> None:
+        """Follow the stream to its end. Raises what the engine raises for a stream that failed."""
+        async for item in self.stream.steps():
+            progress = self.progress
+            progress.heard = item.end_sample
+            if isinstance(item, Gap):
+                found = self.tracker.gap(item)
+                events = [event.to_dict() for event in found]
+            else:
+                progress.lag_s, progress.level_db = item.lag_s, item.level_db
+                progress.skipped += item.skipped
+                progress.windows += len(item.windows)
+                found = self.tracker.update(item)
+                events = [*self._windows(item), *(event.to_dict() for event in found)]
+                if self.enrolling is not None and (report := self.enrolling.step(item)) is not None:
+                    self._coached(report)
+            self._emit(self.index, events)
+            self._release()
+        self._emit(self.index, [event.to_dict() for event in self.tracker.finish()])
+        while self._waiting:
+            self._waiting.popleft()[1]()
+
+    def listen_for(self, roster: Roster) -> None:
+        """The enrolled speakers have changed."""
+        self._emit(self.index, [event.to_dict() for event in self.tracker.set_roster(roster)])
+
+    def _release(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.progress.heard:
+            self._waiting.popleft()[1]()
+
+    def _windows(self, step: Step) -> list[dict[str, Any]]:
+        if not self._settings.windows:
+            return []
+        return [_window_event(window, step, embedding=self._settings.embeddings) for window in step.windows]
+
+
+def _window_event(window: Window, step: Step, *, embedding: bool) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "type": "window",
+        "time": window.end_sample / SAMPLE_RATE,
+        "sample": window.end_sample,
+        "decided_sample": step.end_sample,
+        "reason": "",
+        "start_sample": window.start_sample,
+        "end_sample": window.end_sample,
+        "duration": window.duration_s,
+        "speech": round(window.speech_s, 3),
+        "partial": window.partial,
+    }
+    if embedding:
+        event["embedding"] = base64.b64encode(window.embedding.astype("<f4").tobytes()).decode("ascii")
+    return event

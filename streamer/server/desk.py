@@ -1,0 +1,83 @@
+"""The desk: what a session asks about people, enrolling one, naming a guest, looking at or changing the list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamer.server.channel import Channel
+from streamer.server.commands import Directory, Enroll
+from streamer.server.enrolling import Enrolling
+from streamer.server.people import People
+from streamer.server.protocol import Refusal
+from streamer.speakers.profiles import Exemplar
+from streamer.speakers.scoring import Calibration
+from streamer.speakers.turn import Embed
+
+
+class Desk:
+    """Answers for one server; every method raises Refusal where it can't do what was asked.
+
+    changed: called after a change of the people, so that every running stream listens for them.
+    """
+
+    def __init__(
+        self, people: People, calibration: Calibration, embed: Embed | None, changed: Callable[[], None]
+    ) -> None:
+        self._people = people
+        self._calibration = calibration
+        self._embed = embed
+        self._changed = changed
+
+    async def enroll(self, command: Enroll, channels: Sequence[Channel]) -> dict[str, Any]:
+        """The body of the `enrolment` message that answers."""
+        if command.action == "start":
+            channel = channels[command.channel]
+            channel.enrolling = Enrolling(
+                command.name,
+                channel.index,
+                channel.progress.written,
+                self._people,
+                self._calibration,
+                self._embed,
+            )
+            return channel.enrolling.listening()
+        channel, enrolling = _listening(channels)
+        if command.action == "cancel":
+            channel.enrolling = None
+            return enrolling.cancelled()
+        report = await enrolling.commit(force=command.force)
+        if report["state"] == "committed":
+            channel.enrolling = None
+            self._changed()
+        return report
+
+    async def directory(self, command: Directory, channels: Sequence[Channel]) -> list[dict[str, Any]]:
+        """Everybody, after the change that was asked for."""
+        people = self._people
+        if command.action == "name":
+            await people.add(command.to, [_guest(channels[command.channel], command.speaker)])
+        elif command.action == "rename":
+            await people.rename(command.speaker, command.to)
+        elif command.action == "remove":
+            await people.remove(command.speaker)
+        if command.action != "list":
+            self._changed()
+        return people.listed()
+
+
+def _listening(channels: Sequence[Channel]) -> tuple[Channel, Enrolling]:
+    for channel in channels:
+        if channel.enrolling is not None:
+            return channel, channel.enrolling
+    raise Refusal("wrong_order", "Nobody is being enrolled.", "Start first; a restart of the server cancels it.")
+
+
+def _guest(channel: Channel, name: str) -> Exemplar:
+    """The voice of a guest of this channel, as it is known by now."""
+    guests = channel.tracker.guests
+    if name not in guests.names:
+        known = ", ".join(guest for guest in guests.names if guest is not None) or "none"
+        raise Refusal("unknown_speaker", f"There is no guest {name!r} here; there are: {known}.", "Name one of these.")
+    slot = guests.names.index(name)
+    return Exemplar(guests.centroids[slot].copy(), float(guests.speech_s[slot]), source=name)

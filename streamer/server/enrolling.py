@@ -1,0 +1,96 @@
+"""An enrolment over the wire: the coach listens to one channel of a session, and its findings become messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk
+from streamer.engine.window import Step
+from streamer.models.architecture import FRAME_GRID
+from streamer.server.people import People
+from streamer.speakers.enrolment import Coach, Finding
+from streamer.speakers.profiles import Roster
+from streamer.speakers.scoring import Calibration
+from streamer.speakers.turn import Embed
+
+# Somebody who forgets to commit must not fill the memory: after so much audio an enrolment hears no more.
+MAX_SECONDS = 120.0
+
+
+class Enrolling:
+    """One enrolment of a session. Methods that report return the body of an `enrolment` message.
+
+    position: where on the channel's clock it begins. The coach's own clock starts at 0 there, on the frame grid, so
+        that nobody who spoke before is heard.
+    """
+
+    def __init__(
+        self, name: str, channel: int, position: int, people: People, calibration: Calibration, embed: Embed | None
+    ) -> None:
+        self.name = name
+        self.channel = channel
+        self._people = people
+        self._start_frame = -(-position // FRAME_GRID.stride)
+        self._position = self._start_frame * FRAME_GRID.stride
+        self._end = self._position + round(MAX_SECONDS * SAMPLE_RATE)
+        profiles = people.profiles
+        others = Roster.of([profile for profile in profiles if profile.name != name], people.dimension)
+        mine = next((profile for profile in profiles if profile.name == name), None)
+        self._coach = Coach(calibration, embed, others, mine, source="streamer.v1")
+
+    def hear(self, event: AudioEvent) -> None:
+        """The channel's audio, as it arrives. What is missing is silence to the coach, for its clock runs on."""
+        start, end = max(event.start_sample, self._position), min(event.end_sample, self._end)
+        if start >= end:
+            return
+        if isinstance(event, Chunk):
+            samples = event.samples[start - event.start_sample : end - event.start_sample]
+        else:
+            samples = np.zeros(end - start, np.float32)
+        self._position = end
+        self._coach.hear(samples)
+
+    def step(self, step: Step) -> dict[str, Any] | None:
+        """What the engine made of it; None before the first frame of this enrolment."""
+        start_sample = self._start_frame * FRAME_GRID.stride
+        if step.first_frame < self._start_frame or step.end_sample > self._end:
+            return None
+        shifted = replace(
+            step,
+            start_sample=step.start_sample - start_sample,
+            end_sample=step.end_sample - start_sample,
+            first_frame=step.first_frame - self._start_frame,
+        )
+        return self._report("listening", self._coach.step(shifted).findings)
+
+    def listening(self) -> dict[str, Any]:
+        return self._report("listening", ())
+
+    def cancelled(self) -> dict[str, Any]:
+        return self._report("cancelled", ())
+
+    async def commit(self, *, force: bool) -> dict[str, Any]:
+        """Store the profile, unless the coach advises against it. Raises Refusal where the store can't."""
+        verdict = self._coach.verdict()
+        if not verdict.exemplars or (verdict.findings and not force):
+            return self._report("refused", verdict.findings)
+        await self._people.add(self.name, verdict.exemplars)
+        return self._report("committed", verdict.findings)
+
+    def _report(self, state: str, findings: Sequence[Finding]) -> dict[str, Any]:
+        wanted = self._coach.settings.wanted_s
+        speech_s = self._coach.speech_s
+        return {
+            "state": state,
+            "name": self.name,
+            "progress": round(min(1.0, speech_s / wanted), 3),
+            "speech": round(speech_s, 2),
+            "needed": wanted,
+            "advice": [
+                {"code": finding.code, "message": f"{finding.message}: {finding.advice}."} for finding in findings
+            ],
+        }

@@ -1,0 +1,324 @@
+"""One session at work: the thin shell that carries out what the session decides.
+
+Two kinds of tasks meet here. The connection's own (`serve`) reads frames and gives their audio to the engine, waiting
+where the engine has enough to do: that wait is what slows a fast client down. A task for each channel follows the
+engine's steps and lives as long as the session, whether or not anybody is connected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+
+from streamer.audio.chunks import AudioEvent
+from streamer.errors import BufferClosed, StreamClosed, StreamerError
+from streamer.server import log
+from streamer.server.auth import Access
+from streamer.server.channel import Channel
+from streamer.server.commands import Audio, Close, Command, Directory, Enroll, Finish, Flush, Hole, Send
+from streamer.server.config import ServerConfig
+from streamer.server.desk import Desk
+from streamer.server.intake import Intake
+from streamer.server.link import Link
+from streamer.server.metrics import Metrics
+from streamer.server.pacing import Pacer
+from streamer.server.protocol import Refusal
+from streamer.server.session import Session
+from streamer.server.wire import Wire
+
+
+@dataclass(slots=True)
+class Times:
+    """When what last happened, on the server's clock, in seconds."""
+
+    began: float
+    audio: float
+    stats: float
+
+
+class Room:
+    """A session, its channels, and the connection it has at the moment, if any.
+
+    Args:
+        address, access: of the client that began it; whoever resumes it must be the same by `access.name`.
+        clock: seconds, never running back.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        intake: Intake,
+        address: str,
+        access: Access,
+        config: ServerConfig,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self.session = session
+        self.address = address
+        self.access = access
+        self.channels: list[Channel] = []
+        self.over = False
+        self.reason = "lost"
+        self.times = Times(clock(), clock(), clock())
+        self._intake = intake
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+        self._link: Link | None = None
+        self._connection: Wire | None = None
+        self._reading = False
+        self._alone = asyncio.Event()
+        self._alone.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._counted = session.received
+        self._desk: Desk | None = None
+        self._silence_s = 2 * config.ping_interval_s
+        self._audio_pace = Pacer(config.max_rate, config.burst_s)
+        self._text_pace = Pacer(config.max_messages_per_s, 4 * config.max_messages_per_s)
+
+    def open(self, channels: Sequence[Channel], desk: Desk) -> None:
+        """Begin to follow the engine."""
+        self.channels = list(channels)
+        self._desk = desk
+        task = asyncio.create_task(self._follow(), name=f"session {self.session.name}")
+        self._tasks.add(task)
+
+    @property
+    def attached(self) -> bool:
+        return self._link is not None
+
+    # A connection
+
+    async def serve(self, connection: Wire, start: Mapping[str, Any], scopes: frozenset[str]) -> None:
+        """Serve one connection to its end. It must be the only one: see `replace`."""
+        self._alone.clear()
+        self._connection = connection
+        self._link = link = Link(connection, self._config.send_queue_bytes, self._config.send_timeout_s)
+        self.times.audio = self._clock()
+        try:
+            await self._carry_out(self.session.attach(start, scopes, self._clock()))
+            while True:
+                self._reading = True
+                frame = await connection.recv()
+                self._reading = False
+                await self._carry_out(self.session.receive(frame))
+                await self._pace(frame, link)
+        except ConnectionClosed:
+            pass
+        except (BufferClosed, StreamClosed):
+            # The stream has failed under the writer: `_follow` says why, and closes the link.
+            await link.finished(self._config.send_timeout_s)
+        finally:
+            self._link = self._connection = None
+            self.session.detach(self._clock())
+            received = connection.protocol.close_rcvd
+            if received is not None and received.code == 1000:
+                self._end("ended" if self.session.done else "left")
+            await asyncio.shield(link.abandon())
+            self._alone.set()
+
+    async def replace(self) -> None:
+        """Another connection has the session's token: send the present one away and wait until it is gone."""
+        if self._link is not None:
+            self._do(self.session.dismiss("replaced", "Another connection resumed.", resume=False, code=1008))
+        await self._alone.wait()
+
+    async def _pace(self, frame: str | bytes, link: Link) -> None:
+        """Read on only when the client has not been faster than it may: the transport's flow control does the rest."""
+        now = self._clock()
+        if isinstance(frame, str):
+            pause = self._text_pace.take(1.0, now)
+        else:
+            self.times.audio = now
+            seconds = self._taken_s()
+            self._metrics.audio.inc(seconds)
+            pause = self._audio_pace.take(seconds, now)
+        if pause > 0:
+            await link.finished(timeout_s=pause)
+
+    def _taken_s(self) -> float:
+        taken, self._counted = self.session.received - self._counted, self.session.received
+        return taken / self.session.settings.sample_rate
+
+    # Commands
+
+    async def _carry_out(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            match command:
+                case Audio(data, num_samples):
+                    await self._hear(data, num_samples)
+                case Hole(num_samples, reason):
+                    self._metrics.gap_seconds.inc(num_samples / self.session.settings.sample_rate)
+                    await self._give(self._intake.hole(num_samples, reason))
+                case Finish():
+                    await self._give(self._intake.finish())
+                    for channel in self.channels:
+                        await channel.stream.end()
+                case Flush(request):
+                    self._flush(request)
+                case Enroll() | Directory():
+                    await self._ask(command)
+                case _:
+                    self._do([command])
+
+    def _do(self, commands: Sequence[Command]) -> None:
+        """The commands that need no waiting: what the session answers to reports."""
+        for command in commands:
+            if self._link is None:
+                return
+            if isinstance(command, Send):
+                self._link.put(command.text)
+            elif isinstance(command, Close):
+                # Except for these, whoever was sent away has nothing to come back to.
+                if command.reason not in ("draining", "slow_reader", "replaced"):
+                    self._end(command.reason)
+                self._link.close(command.code, command.reason)
+
+    async def _hear(self, data: bytes, num_samples: int) -> None:
+        try:
+            events = self._intake.audio(data, num_samples)
+        except Refusal as refusal:
+            self._refuse(refusal)
+            events = self._intake.hole(num_samples, "bad audio")
+        await self._give(events)
+
+    async def _give(self, events: Sequence[Sequence[AudioEvent]]) -> None:
+        for channel, of_channel in zip(self.channels, events, strict=True):
+            await channel.hear(of_channel)
+
+    def _flush(self, request: int | None) -> None:
+        """Answer once every channel has looked at what it was given."""
+        left = set(range(len(self.channels)))
+
+        def looked_at(index: int) -> None:
+            left.discard(index)
+            if not left:
+                sample = min(channel.progress.heard for channel in self.channels)
+                self._do(self.session.flushed(request, sample))
+
+        for channel in self.channels:
+            channel.when_looked_at(lambda index=channel.index: looked_at(index))  # type: ignore[misc]
+
+    async def _ask(self, command: Enroll | Directory) -> None:
+        assert self._desk is not None
+        request = command.request if isinstance(command, Directory) else None
+        try:
+            if isinstance(command, Enroll):
+                self._do(self.session.enrolment(await self._desk.enroll(command, self.channels)))
+            else:
+                listed = await self._desk.directory(command, self.channels)
+                self._do(self.session.speaker_list(listed, request))
+        except Refusal as refusal:
+            if isinstance(command, Enroll) and command.action == "start":
+                self.session.enrolling = None
+            self._refuse(refusal, request)
+
+    def _refuse(self, refusal: Refusal, request: int | None = None) -> None:
+        self._do(self.session.refuse(refusal, request))
+
+    # What comes back
+
+    def emit(self, channel: int, events: Sequence[Mapping[str, Any]]) -> None:
+        """A channel has decided something."""
+        if events:
+            self._metrics.events.inc(len(events))
+            self._do(self.session.emit(channel, events))
+
+    def coached(self, report: Mapping[str, Any]) -> None:
+        """The coach has heard more."""
+        self._do(self.session.enrolment(report))
+
+    async def _follow(self) -> None:
+        """Follow all channels to their end."""
+        try:
+            async with AsyncExitStack() as streams:
+                for channel in self.channels:
+                    await streams.enter_async_context(channel.stream)
+                await asyncio.gather(*(channel.run() for channel in self.channels))
+        except StreamerError as error:
+            log.say("stream failed", level=logging.WARNING, session=self.session.name, problem=str(error)[:300])
+            self._fail(str(error))
+        except Exception:
+            log.say("stream failed", level=logging.ERROR, exc_info=True, session=self.session.name)
+            self._fail("The server made a mistake.")
+        else:
+            self._do(self.session.drained())
+
+    def _fail(self, message: str) -> None:
+        self._refuse(Refusal("internal", message, "Start a new session.", fatal=True))
+        self._end("failed")
+
+    # From outside
+
+    def tick(self, now: float) -> None:
+        """Called a few times a second: what is due by now."""
+        interval = self.session.settings.stats_interval
+        if self.attached and interval and now - self.times.stats >= interval:
+            self.times.stats = now
+            self._do(self.session.stats(**self._statistics()))
+        if self.attached and now - self.times.audio > self._config.idle_timeout_s and not self.session.ending:
+            limit = self._config.idle_timeout_s
+            message = f"No audio came for {limit:g} s."
+            self._do(self.session.dismiss("idle", message, resume=False, code=1000))
+        if self._connection is not None and self._reading and now - self._connection.heard_at > self._silence_s:
+            # Half open: not even our pings are answered. (While a fast client is paced, nothing of it is read.)
+            self._connection.transport.abort()
+        if self.session.expired(now):
+            self._end("expired")
+
+    def dismiss(self, reason: str, message: str, *, resume: bool, code: int, retry_after: float | None = None) -> None:
+        """Send the client away, if one is there."""
+        self._do(self.session.dismiss(reason, message, resume=resume, code=code, retry_after=retry_after))
+
+    async def closed(self) -> None:
+        """Wait until nobody is connected."""
+        await self._alone.wait()
+
+    async def shut(self) -> None:
+        """Give up the engine's streams. Nothing may be asked of the room afterwards."""
+        if self._link is not None:
+            await self._link.abandon()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _end(self, reason: str) -> None:
+        if not self.over:
+            self.over, self.reason = True, reason
+
+    def _statistics(self) -> dict[str, Any]:
+        parts = [channel.progress for channel in self.channels]
+        return {
+            "lag": max(part.lag_s for part in parts),
+            "queue": max(part.written - part.heard for part in parts) / 16_000,
+            "skipped": sum(part.skipped for part in parts),
+            "level_db": parts[0].level_db,
+        }
+
+    def summary(self, now: float) -> dict[str, Any]:
+        """What the log says of the session."""
+        session = self.session
+        return {
+            "session": session.name,
+            "address": self.address,
+            "client": self.access.name,
+            "reason": self.reason,
+            "seconds": round(now - self.times.began, 1),
+            "audio_s": round(session.received / session.settings.sample_rate, 1),
+            "rate": session.settings.sample_rate,
+            "encoding": session.settings.encoding,
+            "streams": session.settings.streams,
+            "events": session.replay.last,
+            "gaps": session.gaps,
+            "gap_s": round(session.gap_seconds, 1),
+            "skipped": sum(channel.progress.skipped for channel in self.channels),
+            "errors": session.errors,
+        }

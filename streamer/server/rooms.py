@@ -1,0 +1,159 @@
+"""All sessions of a server: begun, found again, and closed when they are over."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from streamer.engine.engine import Engine
+from streamer.engine.stream import Policy, Stream
+from streamer.errors import ConfigurationError
+from streamer.server import log
+from streamer.server.admission import Admission
+from streamer.server.auth import Access
+from streamer.server.channel import Channel
+from streamer.server.config import ServerConfig
+from streamer.server.desk import Desk
+from streamer.server.intake import Intake
+from streamer.server.metrics import Metrics
+from streamer.server.people import People
+from streamer.server.protocol import Refusal, Settings
+from streamer.server.replay import Keep
+from streamer.server.room import Room
+from streamer.server.session import Session
+from streamer.speakers.scoring import Calibration
+from streamer.speakers.tracker import Tracker
+from streamer.speakers.turn import Embed
+
+# The tracker's short window, beside the long one that the client chooses.
+SHORT_S = 1.0
+
+
+class Rooms:
+    """The sessions, by their resume token.
+
+    A session is here from `begin` until it is over: ended, failed, left, or not resumed in time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        people: People,
+        admission: Admission,
+        config: ServerConfig,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        # In `exact` mode the steps have no moments to pool a turn from.
+        self._embed: Embed | None = engine.model.embed if engine.incremental.mode == "cached" else None
+        self._people = people
+        self._admission = admission
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+        self._calibration = Calibration.of_card(engine.model.card.details)
+        self._desk = Desk(people, self._calibration, self._embed, self.listen_again)
+        self._rooms: dict[str, Room] = {}
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    @property
+    def detached(self) -> int:
+        return sum(not room.attached for room in self._rooms.values())
+
+    def begin(self, start: Mapping[str, Any], access: Access, address: str) -> Room:
+        """A new session. Raises Refusal: busy, unsupported, unknown_speaker, invalid_message."""
+        settings = Settings.of(start)
+        roster = self._people.invited(settings.roster)
+        self._admission.take(address, settings.streams)
+        try:
+            intake = Intake(settings)
+            streams = [self._stream(settings) for _ in range(settings.streams)]
+        except BaseException:
+            self._admission.give_back(address, settings.streams)
+            raise
+        keep = Keep(seconds=self._config.resume_s)
+        model = {"name": self._engine.model.card.name, "fingerprint": self._engine.model.fingerprint}
+        session = Session(secrets.token_hex(4), secrets.token_urlsafe(24), settings, model, keep)
+        room = Room(session, intake, address, access, self._config, self._metrics, self._clock)
+        trackers = [Tracker(roster, self._calibration, self._embed) for _ in streams]
+        self._enter(room, streams, trackers)
+        self._metrics.sessions.inc()
+        return room
+
+    async def resume(self, token: str, access: Access) -> Room:
+        """The session of a resume token, with nobody connected to it. Raises Refusal("unknown_session")."""
+        room = self._rooms.get(token)
+        if room is None or room.over or room.access.name != access.name:
+            raise Refusal(
+                "unknown_session",
+                f"There is no such session, or its {self._config.resume_s:g} s are over.",
+                "Start a new one, without resume.",
+                fatal=True,
+            )
+        await room.replace()
+        self._metrics.resumes.inc()
+        return room
+
+    def _stream(self, settings: Settings) -> Stream:
+        try:
+            return self._engine.open(_durations(settings), settings.step, policy=cast(Policy, settings.policy))
+        except ConfigurationError as error:
+            raise Refusal("invalid_message", str(error), "Choose other settings in `start`.", fatal=True) from None
+
+    def _enter(self, room: Room, streams: Sequence[Stream], trackers: Sequence[Tracker]) -> None:
+        channels = [
+            Channel(index, stream, tracker, room.session.settings, room.emit, room.coached)
+            for index, (stream, tracker) in enumerate(zip(streams, trackers, strict=True))
+        ]
+        room.open(channels, self._desk)
+        self._rooms[room.session.token] = room
+
+    def listen_again(self) -> None:
+        """The enrolled have changed: every stream listens for them as they are now."""
+        for room in self._rooms.values():
+            roster = self._people.roster(room.session.settings.roster)
+            for channel in room.channels:
+                channel.listen_for(roster)
+
+    async def tick(self) -> None:
+        """Called a few times a second: look after every session, and close those that are over."""
+        now = self._clock()
+        for room in list(self._rooms.values()):
+            room.tick(now)
+        over = [room for room in self._rooms.values() if room.over and not room.attached]
+        await asyncio.gather(*(self._leave(room) for room in over))
+
+    async def _leave(self, room: Room) -> None:
+        del self._rooms[room.session.token]
+        await room.shut()
+        self._admission.give_back(room.address, room.session.settings.streams)
+        for code, count in room.session.errors.items():
+            self._metrics.errors.labels(code).inc(count)
+        log.say("session", **room.summary(self._clock()))
+
+    async def close(self, message: str, retry_after: float, grace_s: float) -> list[Room]:
+        """Send everybody away with a hint to resume, wait for them to go, and return the rooms that can be kept."""
+        kept = [room for room in self._rooms.values() if not room.over]
+        for room in self._rooms.values():
+            room.dismiss("draining", message, resume=True, code=1012, retry_after=retry_after)
+        waiting = [asyncio.ensure_future(room.closed()) for room in self._rooms.values()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=grace_s)
+            for future in waiting:
+                future.cancel()
+        return kept
+
+    async def shut(self) -> None:
+        """Close every session."""
+        await asyncio.gather(*(self._leave(room) for room in list(self._rooms.values())))
+
+
+def _durations(settings: Settings) -> tuple[float, ...]:
+    """The window lengths of a session's streams: the one asked for, and a short one that divides into its steps."""
+    short = max(1, round(SHORT_S / settings.step)) * settings.step
+    return (short, settings.duration) if short < settings.duration else (settings.duration,)
