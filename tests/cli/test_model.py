@@ -1,0 +1,55 @@
+"""`streamer model` shows and converts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streamer import Model
+from streamer.cli import main
+from streamer.models import checkpoint
+
+
+def test_info_shows_what_a_model_is(model_file: Path, local_model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "info", str(model_file)]) == 0
+    text = capsys.readouterr().out
+    assert local_model.fingerprint in text
+    assert main(["model", "info", str(model_file), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["fingerprint"] == local_model.fingerprint
+    assert facts["minimum_s"] == pytest.approx(0.315, abs=1e-3)
+    assert facts["threshold"] == 0.5
+    assert facts["architecture"]["norm"] == "batch"
+
+
+def test_converting_keeps_the_weights_and_records_what_is_given(
+    model_file: Path, local_model: Model, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.safetensors"
+    options = ["--threshold", "0.25", "--name", "mine", "--license", "CC0-1.0"]
+    assert main(["model", "convert", str(model_file), str(output), *options]) == 0
+    converted = checkpoint.load(output)
+    assert converted.fingerprint == local_model.fingerprint
+    assert (converted.card.name, converted.card.threshold, converted.card.licence) == ("mine", 0.25, "CC0-1.0")
+
+
+def test_half_precision_is_half_the_file(model_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "half.safetensors"
+    assert main(["model", "convert", str(model_file), str(output), "--dtype", "float16"]) == 0
+    assert output.stat().st_size < 0.55 * model_file.stat().st_size
+
+
+def test_a_file_is_not_replaced_unasked(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "out.safetensors"
+    output.write_bytes(b"precious")
+    assert main(["model", "convert", str(model_file), str(output)]) == 2
+    assert "--force replaces it" in capsys.readouterr().err
+    assert output.read_bytes() == b"precious"
+    assert main(["model", "convert", str(model_file), str(output), "--force"]) == 0
+
+
+def test_another_ending_is_refused(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "convert", str(model_file), str(tmp_path / "out.bin")]) == 2
+    assert "must end in .safetensors" in capsys.readouterr().err
