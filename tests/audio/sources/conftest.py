@@ -57,6 +57,17 @@ class FakeTime:
                 future.set_result(None)
         self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[1].done()]
 
+    async def pass_until(self, event: asyncio.Event) -> float:
+        """Let time pass, from one sleeper's end to the next, until `event` is set; returns how much did."""
+        began, happening = self.now, asyncio.ensure_future(event.wait())
+        while not happening.done():
+            sleeping = asyncio.ensure_future(self.asleep())
+            await asyncio.wait([happening, sleeping], return_when=asyncio.FIRST_COMPLETED)
+            if not happening.done():
+                await self.advance(await sleeping)
+            sleeping.cancel()
+        return self.now - began
+
 
 @pytest.fixture
 def fake_time() -> FakeTime:
