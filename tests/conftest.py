@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 import seeded
 import torch
+from hypothesis import settings
 
 from streamer.models.architecture import Architecture
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
+
+# A deadline for one example measures how busy the machine is, not the code.
+settings.register_profile("streamer", deadline=None)
+settings.load_profile("streamer")
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 

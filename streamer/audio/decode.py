@@ -49,11 +49,11 @@ class Decoder(Protocol):
 def open_decoder(file: PathOrFile) -> Decoder:
     """Open an audio file, given by its path or as a binary file object, which is read from its start.
 
-    A file object that cannot seek is read into memory whole. Raises AudioNotFound, AudioUnreadable (a directory, not
+    A pipe, or a file object that cannot seek, is read into memory whole. Raises AudioNotFound, AudioUnreadable (a directory, not
     audio, no permission, cut short) or MissingDependency (a format that needs PyAV, which is not installed).
     """
     name = file_name(file)
-    source = _checked_path(file, name) if isinstance(file, str | os.PathLike) else _seekable(file, name)
+    source = _from_path(file, name) if isinstance(file, str | os.PathLike) else _seekable(file, name)
     try:
         return _SoundFileDecoder(source, name)
     except soundfile.LibsndfileError as error:
@@ -68,7 +68,7 @@ def file_name(file: object) -> str:
     return name if isinstance(name, str) else "audio stream"
 
 
-def _checked_path(file: str | os.PathLike[str], name: str) -> str:
+def _from_path(file: str | os.PathLike[str], name: str) -> str | IO[bytes]:
     path = Path(file)
     if path.is_dir():
         raise AudioUnreadable(f"{name!r} is a directory; give the path of one audio file.")
@@ -76,6 +76,8 @@ def _checked_path(file: str | os.PathLike[str], name: str) -> str:
         raise AudioNotFound(f"{name!r}: no such file; check the path (working directory: {os.getcwd()}).")
     if not os.access(path, os.R_OK):
         raise AudioUnreadable(f"{name!r}: no permission to read the file.")
+    if path.is_fifo():  # libsndfile must seek
+        return io.BytesIO(path.read_bytes())
     return os.fspath(path)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import av
@@ -85,6 +87,15 @@ def test_a_file_object_that_cannot_seek_is_read(stereo_wav: Path) -> None:
             return False
 
     np.testing.assert_array_equal(read_audio(Pipe(stereo_wav.read_bytes())).waveform, tone(channels=2))
+
+
+def test_a_named_pipe_is_read(stereo_wav: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(stereo_wav.read_bytes()))
+    writer.start()
+    np.testing.assert_array_equal(read_audio(pipe).waveform, tone(channels=2))
+    writer.join()
 
 
 @pytest.mark.parametrize(
