@@ -7,6 +7,7 @@ storages, and `NAME/data/KEY`, their bytes.
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from collections.abc import Mapping
 from typing import IO, Any
@@ -20,6 +21,7 @@ from streamer.models.checkpoint.pickles import MAX_PICKLE_BYTES, Foreign, Global
 #: An x-vector has 17 MB; with the optimiser's state, which a training checkpoint has too, some 60.
 MAX_BYTES = 2**30
 MAX_ENTRIES = 10_000
+MAX_DIRECTORY_BYTES = 4 * 2**20
 
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -44,7 +46,9 @@ class TorchFile:
     def __init__(self, file: IO[bytes], name: str) -> None:
         self.name = name
         try:
-            self._archive = zipfile.ZipFile(file)
+            # A ZipFile reads the archive's directory at once, however long that says it is.
+            self._archive = zipfile.ZipFile(guarded := _Guarded(file, MAX_DIRECTORY_BYTES))
+            guarded.limit = MAX_BYTES
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise CheckpointUnreadable(
                 f"{name!r} is truncated or damaged ({error}); fetch or copy the file again."
@@ -57,7 +61,7 @@ class TorchFile:
         if self._root + "byteorder" in self._entries and self._read(self._root + "byteorder", 16) != b"little":
             raise CheckpointUnreadable(f"{name!r} was written on a big-endian machine, which is not supported.")
         self._storages: dict[str, Tensor] = {}
-        self._bytes = 0
+        self._bytes_read = self._bytes_given = 0
         self.content = read_pickle(self._read(pickles[0], MAX_PICKLE_BYTES), name)
 
     def tensors(self, values: Any) -> dict[str, Tensor]:
@@ -122,14 +126,18 @@ class TorchFile:
             dtype = _DTYPES[storage_type.name]
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise CheckpointUnreadable(f"{self.name!r}: the tensor {key!r} is damaged ({error}).") from error
+        # Many tensors may share one storage, and each is copied out of it.
+        self._bytes_given += math.prod(size) * dtype.itemsize
+        if self._bytes_given > MAX_BYTES:
+            raise CheckpointUnreadable(f"{self.name!r}: its tensors have more than {MAX_BYTES:,} bytes in all.")
         storage = self._storage(str(storage_key), dtype, count)
         return storage.as_strided(size, stride, offset).clone()
 
     def _storage(self, key: str, dtype: torch.dtype, count: int) -> Tensor:
         if key not in self._storages:
             # Entries may overlap in the archive, so what is declared in total says little: count what is read.
-            data = self._read(f"{self._root}data/{key}", MAX_BYTES - self._bytes)
-            self._bytes += len(data)
+            data = self._read(f"{self._root}data/{key}", MAX_BYTES - self._bytes_read)
+            self._bytes_read += len(data)
             self._storages[key] = torch.frombuffer(bytearray(data or b"\0"), dtype=torch.uint8)[: len(data)]
         storage = self._storages[key]
         if storage.numel() != count * dtype.itemsize:
@@ -138,6 +146,29 @@ class TorchFile:
                 f"{count * dtype.itemsize:,}; the file is damaged."
             )
         return storage.view(dtype)
+
+
+class _Guarded:
+    """A binary file that gives no more than `limit` bytes in one reading."""
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        self._file, self.limit = file, limit
+        self._size = file.seek(0, os.SEEK_END)
+
+    def read(self, count: int = -1) -> bytes:
+        wanted = self._size - self._file.tell() if count < 0 else count
+        if wanted > self.limit:
+            raise zipfile.BadZipFile(f"{wanted:,} bytes to read at once, where {self.limit:,} are the limit")
+        return self._file.read(count)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
 
 
 def _tensor_arguments(value: Any) -> tuple[Any, ...] | None:

@@ -238,6 +238,31 @@ def test_an_archive_of_too_many_entries_is_refused() -> None:
         load(file.getvalue())
 
 
+def test_a_directory_of_the_archive_that_is_too_long_is_not_read() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for index in range(torchfile.MAX_DIRECTORY_BYTES // 40_000 + 1):
+            entry = zipfile.ZipInfo(f"archive/data/{index}")
+            entry.comment = bytes(40_000)
+            archive.writestr(entry, b"")
+    with pytest.raises(CheckpointUnreadable, match="where 4,194,304 are the limit"):
+        load(file.getvalue())
+
+
+def test_many_tensors_of_one_storage_are_not_copied_without_limit(
+    write_checkpoint: Writer, pyannote_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def multiply(checkpoint: dict[str, Any]) -> None:
+        shared = torch.zeros(500_000)
+        checkpoint["state_dict"] = {f"loss_func.{index}": shared for index in range(100)}
+
+    data = write_checkpoint(multiply)
+    assert len(data) < 3_000_000
+    monkeypatch.setattr(torchfile, "MAX_BYTES", 20_000_000)
+    with pytest.raises(CheckpointUnreadable, match="more than 20,000,000 bytes in all"):
+        load(data)
+
+
 @pytest.mark.parametrize(
     ("entry", "content", "words"),
     [
