@@ -49,8 +49,9 @@ class Decoder(Protocol):
 def open_decoder(file: PathOrFile) -> Decoder:
     """Open an audio file, given by its path or as a binary file object, which is read from its start.
 
-    A pipe, or a file object that cannot seek, is read into memory whole. Raises AudioNotFound, AudioUnreadable (a directory, not
-    audio, no permission, cut short) or MissingDependency (a format that needs PyAV, which is not installed).
+    A pipe, or a file object that cannot seek, is read into memory whole. Nothing but this file is opened, whatever it
+    refers to. Raises AudioNotFound, AudioUnreadable (a directory, not audio, no permission, cut short) or
+    MissingDependency (a format that needs PyAV, which is not installed).
     """
     name = file_name(file)
     source = _from_path(file, name) if isinstance(file, str | os.PathLike) else _seekable(file, name)
@@ -136,8 +137,6 @@ class _SoundFileDecoder:
 
 
 def _open_with_pyav(source: str | IO[bytes], name: str, cause: Exception) -> Decoder:
-    if not isinstance(source, str):
-        source.seek(0)
     try:
         import av
     except ImportError as error:
@@ -157,13 +156,24 @@ class _PyAVDecoder:
     def __init__(self, av: Any, source: str | IO[bytes], name: str) -> None:
         self.name = name
         self._av = av
-        self._container = av.open(source, metadata_errors="ignore")
+        self._file = open(source, "rb") if isinstance(source, str) else source  # noqa: SIM115
+        self._owned = isinstance(source, str)
+        self._file.seek(0)
+        try:
+            # A playlist may name files and addresses: FFmpeg is given the content, and no way to open anything else.
+            self._container = av.open(self._file, metadata_errors="ignore", options={"protocol_whitelist": "data"})
+            self._start(av)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _start(self, av: Any) -> None:
+        name = self.name
         if not self._container.streams.audio:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             self._container.close()
             raise AudioUnreadable(f"{name!r} has no audio in it (only {kinds}).")
         stream = self._container.streams.audio[0]
-        self._rewind = source if not isinstance(source, str) else None
         self.sample_rate = check_rate(stream.rate, name)
         self.channels = int(stream.layout.nb_channels)
         self._resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
@@ -190,7 +200,13 @@ class _PyAVDecoder:
 
     def close(self) -> None:
         self._container.close()
-        _rewind(self._rewind)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._owned:
+            self._file.close()
+        else:
+            _rewind(self._file)
 
     def _next_frames(self) -> list[Block]:
         """What the next frame of the file decodes to; empty at the end."""

@@ -37,8 +37,9 @@ def resampled_length(num_samples: int, rate: int) -> int:
 class StreamResampler:
     """One channel from `rate` to 16 kHz, piece by piece, the same to the bit however it is cut.
 
-    soxr's HQ, linear phase. soxr holds samples back (its filter and its block size: up to 0.04 s of 48 kHz, 0.12 s of 8 kHz) but does not shift
-    them: the k-th sample that comes out stands at k / 16000 s, and after `finish` there are `resampled_length` of them.
+    soxr's HQ, linear phase. soxr holds samples back (for its filter and its block size: up to 0.04 s of 48 kHz, 0.12 s
+    of 8 kHz) but does not shift them: the k-th sample that comes out stands at k / 16000 s, and after `finish` there
+    are `resampled_length` of them.
     """
 
     def __init__(self, rate: int) -> None:

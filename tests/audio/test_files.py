@@ -216,6 +216,18 @@ def test_a_video_without_sound_says_so(tmp_path: Path) -> None:
         read_audio(path)
 
 
+@pytest.mark.parametrize("as_path", [True, False], ids=["path", "file object"])
+def test_a_playlist_does_not_open_what_it_names(stereo_wav: Path, tmp_path: Path, as_path: bool) -> None:
+    write_pyav(tmp_path / "segment.aac", tone(0.5), RATE, "aac")
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(
+        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"
+        f"#EXTINF:0.5,\nfile://{tmp_path}/segment.aac\n#EXT-X-ENDLIST\n"
+    )
+    with pytest.raises(AudioUnreadable):
+        read_audio(playlist if as_path else io.BytesIO(playlist.read_bytes()))
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
 def test_a_file_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cut.{suffix}"
