@@ -35,7 +35,7 @@ format: $(INSTALLED)  ## Put the code into the style that `make lint` checks
 
 # Exit code 1 means "different speakers", which is an answer and no failure.
 demo: $(INSTALLED)  ## Show it at work on bundled speech
-	$(BIN)/streamer verify demos/audio/first.flac demos/audio/second.flac || test $$? -eq 1
+	$(BIN)/streamer verify streamer/demo/angus.ogg streamer/demo/brian.ogg || test $$? -eq 1
 
 clean:  ## Remove .venv and the caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
