@@ -50,6 +50,11 @@ class BaseSource(ABC):
         self._under_way: asyncio.Future[Item | None] | None = None
         self._ended = False
 
+    @property
+    def num_channels(self) -> int | None:
+        """How many channels the input has, as far as is known before it is opened."""
+        return None
+
     @abstractmethod
     async def open_input(self) -> InputFormat:
         """Open the input and say what it delivers."""

@@ -42,6 +42,10 @@ class IteratorSource(BaseSource):
         else:
             raise ConfigurationError(f"{type(blocks).__name__} is not an iterable of blocks; put one block in a list.")
 
+    @property
+    def num_channels(self) -> int:
+        return self._format.channels
+
     async def open_input(self) -> InputFormat:
         return self._format
 

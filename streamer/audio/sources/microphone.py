@@ -86,6 +86,10 @@ class MicrophoneSource(BaseSource):
         self._next_adc = 0.0
 
     @property
+    def num_channels(self) -> int | None:
+        return self._channels
+
+    @property
     def statistics(self) -> RingStatistics:
         """Of the buffer between the audio thread and the reader, in frames at the device's rate."""
         return self._ring.statistics

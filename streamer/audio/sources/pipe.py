@@ -44,6 +44,10 @@ class PipeSource(BaseSource):
         self._file = file
         self._reader: _Reader | None = None
 
+    @property
+    def num_channels(self) -> int:
+        return self._format.channels
+
     async def open_input(self) -> InputFormat:
         given = self._format
         size = max(1, round(given.rate * BLOCK_S)) * given.channels * BYTES_PER_SAMPLE[given.encoding or "s16le"]

@@ -27,7 +27,7 @@ def split_channels(
 
     source: a path, a FileSource of a path (the file is then read once for each channel), or any other source that has
         not been opened, which the new ones take over.
-    channels: how many the input has; a file says so itself.
+    channels: how many the input has, where it does not say so itself (a microphone whose channels were left open).
     buffer_s: how far, in seconds, the channels of a live input may be apart. A channel that falls further behind loses
         its oldest samples and reports a Gap "overflow".
     """
@@ -38,6 +38,7 @@ def split_channels(
             raise ConfigurationError("a file object cannot be read once for each channel; give its path.")
         with closing(open_decoder(source.file)) as decoder:
             return [source.with_channel(channel) for channel in range(decoder.channels)]
+    channels = source.num_channels if channels is None else channels
     if channels is None or channels < 1:
         raise ConfigurationError(f"channels={channels}: say how many channels the input has, 1 or more.")
     tee = _Tee(source, channels, buffer_s)

@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 from streamer.audio.chunks import AudioEvent, Chunk, Gap
 from streamer.audio.condition import Conditioner
 from streamer.audio.formats import ENCODINGS, decode_pcm, encode_pcm
-from streamer.audio.sources import BaseSource, FileSource, IteratorSource, Missing, PipeSource, split_channels
+from streamer.audio.sources import (
+    BaseSource,
+    FileSource,
+    IteratorSource,
+    MicrophoneSource,
+    Missing,
+    PipeSource,
+    split_channels,
+)
 from streamer.errors import AudioNotFinite, ConfigurationError, UnsupportedFormat
 
 
@@ -201,7 +209,7 @@ async def test_channels_split_from_a_live_source_are_the_channels(
     blocks: list[Any] = [content[start : start + 10_001] for start in range(0, len(content), 10_001)]
     if encoding is None:
         blocks = np.array_split(noise, 7, axis=1)
-    first, second = split_channels(IteratorSource(blocks, rate=44_100, channels=2, encoding=encoding), 2)
+    first, second = split_channels(IteratorSource(blocks, rate=44_100, channels=2, encoding=encoding))
     if together:
         heard = await asyncio.gather(collect(first), collect(second))
     else:
@@ -238,6 +246,6 @@ async def test_splitting_into_another_number_of_channels_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="2 channels, not 3"):
         await split_channels(IteratorSource([], channels=2), 3)[0].__aenter__()
     with pytest.raises(ConfigurationError, match="how many channels"):
-        split_channels(IteratorSource([], channels=2))
+        split_channels(MicrophoneSource())
     with pytest.raises(ConfigurationError, match="give its path"):
         split_channels(FileSource(io.BytesIO()))
