@@ -22,6 +22,9 @@ from streamer.errors import ConfigurationError, StreamerError
 
 #: Name of the subcommand -> (its module, its line in `streamer --help`), in the order of the help.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "live": ("streamer.cli.live", "Show who speaks into the microphone."),
+    "run": ("streamer.cli.run", "Say who speaks in a file."),
+    "speakers": ("streamer.cli.speakers", "Enrol speakers, and look after those who are enrolled."),
     "embed": ("streamer.cli.embed", "Turn audio files into speaker embeddings."),
     "verify": ("streamer.cli.verify", "Say whether two audio files are of the same speaker."),
     "evaluate": ("streamer.cli.evaluate", "Measure a model on labelled audio."),

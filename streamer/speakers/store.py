@@ -244,6 +244,11 @@ class SpeakerStore:
                 raw = connection.connection.dbapi_connection
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
 
+    def require(self, name: str) -> None:
+        """Raises SpeakerNotFound, with those who are, where nobody of this name is enrolled."""
+        with self._read() as connection:
+            self._known(connection, name)
+
     def _known(self, connection: Connection, name: str) -> int:
         speaker = _speaker(connection, clean_name(name))
         if speaker is None:

@@ -1,0 +1,129 @@
+"""What `streamer run` and `streamer live` share: a source through the engine and a session to the sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from streamer.audio.chunks import Source
+from streamer.engine.engine import Engine
+from streamer.engine.stream import Policy
+from streamer.errors import ConfigurationError
+from streamer.session import Session
+from streamer.sinks.base import Sink
+from streamer.sinks.jsonl import JsonLines
+from streamer.sinks.lines import Lines
+from streamer.sinks.recording import Recorder, Tapped
+from streamer.sinks.rttm import Rttm
+from streamer.sinks.terminal import TerminalView, summary
+from streamer.speakers.library import DURATIONS, STEP_S, Speakers
+
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Speaker store: a file or a SQLAlchemy URL. Default: the user's own.")
+]
+MicrophoneOption = Annotated[
+    str | None,
+    typer.Option("--device", "-d", help="Microphone: a number or part of a name; see --list-devices of live."),
+]
+RosterOption = Annotated[
+    list[str] | None, typer.Option("--roster", help="Listen for this speaker only; may be given several times.")
+]
+StepOption = Annotated[float, typer.Option(help="Seconds between two decisions.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")]
+RttmOption = Annotated[Path | None, typer.Option(help="Write the turns to this RTTM file.")]
+RecordOption = Annotated[Path | None, typer.Option(help="Keep the audio in this WAV or FLAC file.")]
+GuestsOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-guests/--forget-guests", help="Keep voices nobody enrolled for a day, to be named (no audio)."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """The options of both commands.
+
+    live_view: draw the terminal view, where standard output is a terminal. policy: see `streamer.engine.stream`.
+    """
+
+    title: str
+    store: str | None = None
+    model: str = "default"
+    device: str = "auto"
+    roster: list[str] | None = None
+    step_s: float = STEP_S
+    json: bool = False
+    rttm: Path | None = None
+    record: Path | None = None
+    keep_guests: bool = True
+    live_view: bool = True
+    policy: Policy = "every"
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+
+    def listen(self, source: Source, speakers: Speakers | None = None) -> Session:
+        """Listen until the source ends or Ctrl-C is pressed, then print a summary."""
+        if self.record is not None and self.record.suffix.lower() not in (".wav", ".flac"):
+            raise ConfigurationError(f"--record {self.record}: the name must end in .wav or .flac.")
+        return asyncio.run(self._listen(source, speakers))
+
+    async def _listen(self, source: Source, given: Speakers | None) -> Session:
+        engine = Engine(self.model if given is None else given.model, device=self.device)
+        speakers = given or Speakers(engine.model, self.store)
+        sinks: list[Sink] = [Rttm(self.rttm, Path(self.title).stem)] if self.rttm is not None else []
+        with contextlib.ExitStack() as stack:
+            if given is None:
+                stack.callback(speakers.close)
+            if self.record is not None:
+                recorder = Recorder(self.record)
+                stack.callback(recorder.close)
+                source = Tapped(source, recorder.hear)
+            if self.json:
+                sinks.append(JsonLines(sys.stdout))
+            elif self.live_view and self.console.is_terminal:
+                view = stack.enter_context(TerminalView(self.console, self.title))
+                source = Tapped(source, view.hear)
+                sinks.append(view)
+            else:
+                sinks.append(Lines(sys.stdout))
+            session = Session(speakers, roster=self.roster, keep_guests=self.keep_guests, sinks=sinks)
+            with interrupted() as stop:
+                async with engine, engine.stream(source, DURATIONS, self.step_s, policy=self.policy) as stream:
+                    await session.run(stream, stop)
+        if not self.json:
+            self.console.print(summary(session) if session.timeline.talk_time() else "nobody spoke")
+        return session
+
+
+@contextlib.contextmanager
+def interrupted() -> Iterator[asyncio.Event]:
+    """An event that the first Ctrl-C (or SIGTERM) sets; a second one interrupts as usual."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def first() -> None:
+        stop.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+    try:
+        for number in signals:
+            loop.add_signal_handler(number, first)
+    except NotImplementedError:  # Windows: Ctrl-C interrupts at once, and `Session.run` still finishes.
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,95 @@
+"""`streamer live`: who speaks into the microphone, now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from streamer.cli.common import ModelOption
+from streamer.cli.listening import (
+    GuestsOption,
+    JsonOption,
+    Listening,
+    RecordOption,
+    RosterOption,
+    RttmOption,
+    StepOption,
+    StoreOption,
+)
+from streamer.speakers.library import STEP_S, Speakers
+
+app = typer.Typer()
+
+
+@app.command()
+def live(
+    device: Annotated[
+        str | None, typer.Option("--device", "-d", help="Microphone: a number or part of a name.")
+    ] = None,
+    list_devices: Annotated[bool, typer.Option("--list-devices", help="Print the microphones there are.")] = False,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="No microphone: enrol and hear the bundled conversation.")
+    ] = False,
+    speed: Annotated[float, typer.Option(help="With --simulate: this many times as fast as real time.")] = 1.0,
+    roster: RosterOption = None,
+    json: JsonOption = False,
+    rttm: RttmOption = None,
+    record: RecordOption = None,
+    store: StoreOption = None,
+    model: ModelOption = "default",
+    compute: Annotated[str, typer.Option("--compute", help="Where the network runs: auto, cpu, cuda or mps.")] = "auto",
+    step: StepOption = STEP_S,
+    keep_guests: GuestsOption = True,
+) -> None:
+    """Show who speaks into the microphone. Ctrl-C ends with a summary."""
+    from streamer.audio.sources import MicrophoneSource
+    from streamer.audio.sources import list_devices as microphones
+
+    if list_devices:
+        for found in microphones():
+            mark = "  (default)" if found.default else ""
+            typer.echo(f"{found.index:3}  {found.name}: {found.channels} channels, {found.rate} Hz{mark}")
+        return
+    options = Listening(
+        title="bundled conversation" if simulate else "microphone",
+        store=store,
+        model=model,
+        device=compute,
+        roster=roster,
+        step_s=step,
+        json=json,
+        rttm=rttm,
+        record=record,
+        keep_guests=keep_guests and not simulate,
+        policy="every" if simulate else "latest",
+    )
+    if simulate:
+        _simulate(options, speed)
+    else:
+        options.listen(MicrophoneSource(_device(device)))
+
+
+def _device(device: str | None) -> int | str | None:
+    return int(device) if device is not None and device.isdigit() else device
+
+
+def _simulate(options: Listening, speed: float) -> None:
+    """Enrol the bundled voices in a store of their own, listen to the bundled conversation, and say how it went."""
+    from streamer.audio.sources import FileSource
+    from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
+    from streamer.evaluation.identification import identify, read_rttm
+
+    quiet = Console(stderr=True, highlight=False)
+    with Speakers(options.model, "sqlite://") as speakers:
+        for name, path in ENROLMENT.items():
+            verdict = speakers.enroll(name, path)
+            quiet.print(f"enrolled {name}: {verdict.speech_s:.1f} s of speech", style="dim")
+        session = options.listen(FileSource(CONVERSATION, speed=speed), speakers)
+    spans = [(span.start_sample, span.end_sample or 0, span.speaker) for span in session.timeline.everything()]
+    result = identify(read_rttm(REFERENCE), spans, enrolled=set(ENROLMENT))
+    quiet.print(
+        f"{result.right:.1%} of {result.speech_s:.0f} s of speech labelled right, by the reference "
+        f"(wrong name {result.wrong:.1%}, missed {result.missed:.1%}, stranger given a name {result.false_name:.1%})"
+    )

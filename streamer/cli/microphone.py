@@ -1,0 +1,58 @@
+"""Enrolment by voice, with the coach's word as one speaks."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from streamer.audio.chunks import Chunk, Source
+from streamer.audio.sources import MicrophoneSource
+from streamer.cli.listening import interrupted
+from streamer.speakers.enrolment import Coach, Progress, Verdict
+from streamer.speakers.library import DURATIONS, STEP_S, Speakers
+
+
+def enrol_by_voice(
+    speakers: Speakers, name: str, device: str | None, console: Console, *, force: bool = False
+) -> Verdict:
+    """Listen until there is enough speech, or Ctrl-C; then enrol. Raises EnrolmentRefused."""
+    number = int(device) if device is not None and device.isdigit() else device
+    coach = speakers.coach(name, "microphone")
+    console.print(f"Speak, {name}, as you would in a meeting. Ctrl-C ends early.")
+    asyncio.run(listen(speakers, coach, MicrophoneSource(number), console))
+    return speakers.commit(name, coach, force=force)
+
+
+async def listen(speakers: Speakers, coach: Coach, source: Source, console: Console) -> None:
+    """Hear a source until the coach has enough speech, the source ends, or Ctrl-C is pressed."""
+    stream = speakers.engine.open(DURATIONS, STEP_S)
+    wanted_s = coach.settings.wanted_s
+    with interrupted() as stop, Live(console=console, auto_refresh=False, transient=True) as live:
+        async with source:
+            async for event in source:
+                if isinstance(event, Chunk):
+                    coach.hear(event.samples)
+                    steps = stream.push(event.samples)
+                else:
+                    steps = stream.gap(event.end_sample)
+                for step in steps:
+                    live.update(_shown(coach.step(step), wanted_s), refresh=True)
+                if coach.speech_s >= wanted_s or stop.is_set():
+                    break
+    for step in stream.finish():
+        coach.step(step)
+
+
+def _shown(progress: Progress, wanted_s: float) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_row(
+        ProgressBar(total=1.0, completed=progress.share, width=40),
+        f"{progress.speech_s:.1f} of {wanted_s:g} s",
+        f"{progress.level_db:.0f} dB",
+        "; ".join(finding.advice for finding in progress.findings),
+    )
+    return table

@@ -1,0 +1,54 @@
+"""`streamer run`: who speaks in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamer.cli.common import DeviceOption, ModelOption
+from streamer.cli.listening import (
+    GuestsOption,
+    JsonOption,
+    Listening,
+    RosterOption,
+    RttmOption,
+    StepOption,
+    StoreOption,
+)
+from streamer.speakers.library import STEP_S
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="An audio file.")],
+    speed: Annotated[
+        float | None, typer.Option(help="Play it this many times as fast as real time, in the live view.")
+    ] = None,
+    roster: RosterOption = None,
+    json: JsonOption = False,
+    rttm: RttmOption = None,
+    store: StoreOption = None,
+    model: ModelOption = "default",
+    device: DeviceOption = "auto",
+    step: StepOption = STEP_S,
+    keep_guests: GuestsOption = False,
+) -> None:
+    """Say who speaks in a file, as it would have been said live: as fast as it can be computed, or paced."""
+    from streamer.audio.sources import FileSource
+
+    Listening(
+        title=file.name,
+        store=store,
+        model=model,
+        device=device,
+        roster=roster,
+        step_s=step,
+        json=json,
+        rttm=rttm,
+        keep_guests=keep_guests,
+        live_view=speed is not None,
+    ).listen(FileSource(file, speed=speed))

@@ -1,0 +1,192 @@
+"""`streamer speakers`: enrol people, and look after those who are enrolled."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from streamer.cli.common import ModelOption
+from streamer.cli.listening import StoreOption
+from streamer.errors import ConfigurationError
+from streamer.speakers import enrolment
+from streamer.speakers.store import SpeakerStore
+
+app = typer.Typer(no_args_is_help=True, help="Enrol speakers, and look after those who are enrolled.")
+
+NameArgument = Annotated[str, typer.Argument(help="A speaker's name.")]
+
+
+@app.command()
+def enroll(
+    name: NameArgument,
+    files: Annotated[list[Path] | None, typer.Argument(help="Recordings of this person alone.")] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="Enrol from the microphone.")] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", "-d", help="Microphone: a number or part of a name.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Enrol in spite of what the coach says.")] = False,
+    store: StoreOption = None,
+    model: ModelOption = "default",
+) -> None:
+    """Enrol a speaker, or refine the profile there is, from recordings or by voice."""
+    from streamer.speakers.library import Speakers
+
+    if mic == bool(files):
+        raise ConfigurationError("give recordings to enrol from, or --mic, and not both.")
+    console = Console(stderr=True, highlight=False)
+    with Speakers(model, store) as speakers:
+        if mic:
+            from streamer.cli.microphone import enrol_by_voice
+
+            verdict = enrol_by_voice(speakers, name, device, console, force=force)
+        else:
+            with _bar(console) as bar:
+                task = bar.add_task(f"speech of {name}", total=speakers.settings.wanted_s)
+                verdict = speakers.enroll(
+                    name,
+                    *(files or []),
+                    force=force,
+                    progress=lambda heard: bar.update(task, completed=min(heard.speech_s, speakers.settings.wanted_s)),
+                )
+        for finding in verdict.findings:
+            console.print(f"kept in spite of {finding.code}: {finding.message}", style="yellow")
+        total = speakers.profile(name).speech_s
+        typer.echo(f"{name}: {verdict.speech_s:.1f} s of speech added, {total:.1f} s in all.")
+        if total < speakers.settings.wanted_s:
+            typer.echo(f"With {speakers.settings.wanted_s - total:.0f} s more the profile would be better.")
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f} of {task.total:g} s"))
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@app.command("list")
+def list_(store: StoreOption = None) -> None:
+    """Who is enrolled."""
+    with SpeakerStore(store) as opened:
+        profiles, names = opened.profiles(), opened.names()
+        guests = opened.guests()
+    table = _table("name", "speech", "exemplars", "enrolled", "model")
+    for profile in profiles:
+        last = max(exemplar.created for exemplar in profile.exemplars)
+        table.add_row(
+            profile.name, f"{profile.speech_s:.1f} s", str(len(profile.exemplars)), _day(last), profile.fingerprint
+        )
+    Console(highlight=False).print(table if names else "nobody is enrolled; streamer speakers enroll NAME FILE")
+    for _, label, speech_s, created in guests:
+        typer.echo(f"{label} ({speech_s:.1f} s, {_day(created)}) can be named: streamer speakers name {label} NAME")
+
+
+@app.command()
+def show(name: NameArgument, store: StoreOption = None) -> None:
+    """One speaker's exemplars."""
+    with SpeakerStore(store) as opened:
+        profiles = [profile for profile in opened.profiles() if profile.name == name]
+        if not profiles:
+            opened.require(name)
+    table = _table("speech", "signal to noise", "enrolled", "from", "model")
+    for profile in profiles:
+        for exemplar in profile.exemplars:
+            when, quality = _day(exemplar.created), f"{exemplar.quality:.0f} dB"
+            table.add_row(f"{exemplar.speech_s:.1f} s", quality, when, exemplar.source, profile.fingerprint)
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def rename(
+    name: NameArgument, to: Annotated[str, typer.Argument(help="The new name.")], store: StoreOption = None
+) -> None:
+    """Give a speaker another name."""
+    with SpeakerStore(store) as opened:
+        opened.rename(name, to)
+
+
+@app.command()
+def remove(name: NameArgument, store: StoreOption = None) -> None:
+    """Delete a speaker, beyond recovery."""
+    with SpeakerStore(store) as opened:
+        opened.remove(name)
+
+
+@app.command()
+def merge(
+    name: NameArgument, into: Annotated[str, typer.Argument(help="The name to keep.")], store: StoreOption = None
+) -> None:
+    """Make one of two names that are the same person."""
+    with SpeakerStore(store) as opened:
+        opened.merge(name, into)
+
+
+@app.command()
+def name(
+    guest: Annotated[str, typer.Argument(help="What the guest was called, such as guest-1.")],
+    name: NameArgument,
+    store: StoreOption = None,
+) -> None:
+    """Enrol a guest that was heard within the last day under a name."""
+    with SpeakerStore(store) as opened:
+        opened.name_guest(guest, name)
+
+
+@app.command("export")
+def export(file: Path, store: StoreOption = None) -> None:
+    """Write all profiles to a JSON file (voice prints, no audio)."""
+    from streamer.speakers.transfer import export_speakers
+
+    with SpeakerStore(store) as opened:
+        typer.echo(f"{export_speakers(opened, file)} speakers written to {file}.")
+
+
+@app.command("import")
+def import_(file: Path, store: StoreOption = None) -> None:
+    """Add the profiles of an exported file."""
+    from streamer.speakers.transfer import import_speakers
+
+    with SpeakerStore(store) as opened:
+        typer.echo(f"{import_speakers(opened, file)} speakers read from {file}.")
+
+
+@app.command()
+def check(store: StoreOption = None, model: ModelOption = "default") -> None:
+    """How well those enrolled can be told apart."""
+    from streamer.speakers.library import Speakers
+
+    with Speakers(model, store) as speakers:
+        found = speakers.check()
+        count = len(speakers.profiles())
+        minimum = speakers.settings.wanted_s
+        thin = [profile.name for profile in speakers.profiles() if profile.speech_s < minimum]
+    typer.echo(f"{count} speakers.")
+    for kind, scores in (("one person with themselves", found.within), ("different people", found.between)):
+        if len(scores):
+            low, high = scores.min(), scores.max()
+            typer.echo(f"similarity of {kind}: {scores.mean():.2f} on average ({low:.2f} to {high:.2f})")
+    origin = "from these enrolments" if found.measured else "the model's own; enrol more to measure it"
+    typer.echo(f"suggested threshold: {found.threshold:.2f} ({origin})")
+    for name in thin:
+        typer.echo(f"{name} has less than {minimum:g} s of speech: {enrolment.ADVICE['too_short']} to enrol more.")
+    for overlap in found.overlaps:
+        typer.echo(
+            f"WARNING: {overlap.one} and {overlap.other} sound alike (similarity {overlap.score:.2f}) and may be "
+            "mistaken for each other; enrol more speech of both, or merge them if they are one person."
+        )
+    if not found.overlaps and count > 1:
+        typer.echo("no two profiles overlap.")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _day(created: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(created))

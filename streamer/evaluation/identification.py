@@ -1,0 +1,173 @@
+"""How right a stream's names are, by time: against a reference of who spoke when.
+
+Times are sample indices at 16 kHz; a turn is (start, end, speaker), and turns of a reference may overlap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.speakers.events import Correction, Event, Renamed, Speaker, TurnEnd, Unknown
+
+Turn = tuple[int, int, str]
+
+#: Everything is counted in steps of 10 ms.
+STEP = 160
+#: What any voice that nobody enrolled is called here.
+STRANGER = "(stranger)"
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """Shares of the time in which somebody speaks, which sum to 1; and false alarms, on top of them.
+
+    right: where several speak, any of them counts. wrong: another's name, for somebody enrolled. missed: no name, or a
+    guest's, for somebody enrolled, or nothing at all for a stranger. false_name: an enrolled name for a stranger.
+    false_alarm: a name where nobody speaks.
+    speech_s, stranger_s: seconds that were counted, and those of them in which strangers alone speak.
+    rejected: share of the strangers' time that no enrolled name was given to; NaN without strangers.
+    """
+
+    right: float
+    wrong: float
+    missed: float
+    false_name: float
+    false_alarm: float
+    speech_s: float
+    stranger_s: float
+    rejected: float
+
+    @property
+    def error(self) -> float:
+        """The identification error rate: wrong, missed and false names."""
+        return self.wrong + self.missed + self.false_name
+
+
+def read_rttm(path: Path) -> list[Turn]:
+    """The turns of a reference of one recording, in order. Raises ValueError on a line that is not RTTM."""
+    turns = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        fields = line.split()
+        if not fields or fields[0] != "SPEAKER":
+            continue
+        if len(fields) < 8:
+            raise ValueError(f"line {number} of {path} is not RTTM: {line!r}")
+        start = round(float(fields[3]) * SAMPLE_RATE)
+        turns.append((start, start + round(float(fields[4]) * SAMPLE_RATE), fields[7]))
+    return sorted(turns)
+
+
+def identify(
+    reference: Sequence[Turn], hypothesis: Sequence[Turn], enrolled: Collection[str], collar_s: float = 0.0
+) -> Identification:
+    """Compare two time lines. `collar_s` seconds around each end of a reference turn are not counted."""
+    length = max((end for _, end, _ in [*reference, *hypothesis]), default=0) // STEP + 1
+    names = sorted({_known(who, enrolled) for _, _, who in [*reference, *hypothesis]})
+    truth = _active(reference, names, enrolled, length)
+    found = _active(hypothesis, names, enrolled, length)
+    counted = np.ones(length, bool)
+    for start, end, _ in reference:
+        for edge in (start, end):
+            counted[
+                max(0, round((edge - collar_s * SAMPLE_RATE) / STEP)) : round((edge + collar_s * SAMPLE_RATE) / STEP)
+            ] = False
+    speech, silence = truth.any(0) & counted, ~truth.any(0) & counted
+    stranger = np.array([name == STRANGER for name in names], bool)
+    only_strangers = speech & ~truth[~stranger].any(0)
+    right = speech & (truth & found).any(0)
+    named = found[~stranger].any(0)
+    false_name = only_strangers & named & ~right
+    wrong = speech & ~only_strangers & named & ~right
+    missed = speech & ~right & ~wrong & ~false_name
+    total = max(1, int(speech.sum()))
+    strangers = int(only_strangers.sum())
+    parts = (right, wrong, missed, false_name, silence & found.any(0))
+    right_share, wrong_share, missed_share, false_name_share, false_alarm = (float(p.sum()) / total for p in parts)
+    return Identification(
+        right=right_share,
+        wrong=wrong_share,
+        missed=missed_share,
+        false_name=false_name_share,
+        false_alarm=false_alarm,
+        speech_s=int(speech.sum()) * STEP / SAMPLE_RATE,
+        stranger_s=strangers * STEP / SAMPLE_RATE,
+        rejected=1 - float(false_name.sum()) / strangers if strangers else math.nan,
+    )
+
+
+def _known(who: str, enrolled: Collection[str]) -> str:
+    return who if who in enrolled else STRANGER
+
+
+def _active(turns: Sequence[Turn], names: list[str], enrolled: Collection[str], length: int) -> NDArray[np.bool_]:
+    active = np.zeros((len(names), length), bool)
+    for start, end, who in turns:
+        active[names.index(_known(who, enrolled)), round(start / STEP) : round(end / STEP)] = True
+    return active
+
+
+def final_turns(events: Iterable[Event]) -> list[Turn]:
+    """What the stream came to in the end, guests under their last names."""
+    events = list(events)
+    names = {event.previous: event.speaker for event in events if isinstance(event, Renamed)}
+
+    def last(name: str) -> str:
+        while name in names:
+            name = names[name]
+        return name
+
+    return [(e.start_sample, e.sample, last(e.speaker)) for e in events if isinstance(e, TurnEnd)]
+
+
+def shown_turns(events: Iterable[Event]) -> list[Turn]:
+    """What a viewer saw at each moment: a name stands from when it was decided until it was replaced or ended."""
+    turns: list[Turn] = []
+    since, showing = 0, ""
+    for event in events:
+        if isinstance(event, Speaker | Unknown | Correction):
+            name = event.speaker
+        elif isinstance(event, TurnEnd):
+            name = ""
+        elif isinstance(event, Renamed) and event.previous == showing:
+            name = event.speaker
+        else:
+            continue
+        if name != showing:
+            if showing and event.decided_sample > since:
+                turns.append((since, event.decided_sample, showing))
+            since, showing = event.decided_sample, name
+    return turns
+
+
+def delays_s(reference: Sequence[Turn], shown: Sequence[Turn], enrolled: Collection[str]) -> list[float]:
+    """For each turn of the reference, how long after its start its speaker was shown; inf for one who never was.
+
+    A stranger counts as shown when any guest is.
+    """
+    delays = []
+    for start, end, who in reference:
+        wanted = _known(who, enrolled)
+        seen = [max(since, start) for since, until, name in shown if _known(name, enrolled) == wanted and until > start]
+        first = min(seen, default=math.inf)
+        # A short turn may be over before its name is known: a little later still counts.
+        delays.append((first - start) / SAMPLE_RATE if first < end + SAMPLE_RATE else math.inf)
+    return delays
+
+
+def flips(reference: Sequence[Turn], shown: Sequence[Turn]) -> int:
+    """How often the name on display changed to another while one person spoke on: within a reference turn, beyond the
+    first name that was shown for it."""
+    count = 0
+    for start, end, _ in reference:
+        # The name before is still on display for a moment; it is not this turn's.
+        names = [name for since, _, name in shown if start < since < end]
+        count += sum(before != after for before, after in pairwise(names))
+    return count

@@ -1,0 +1,45 @@
+"""Events as plain lines, for pipes and logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.sinks.base import Sink
+from streamer.speakers.events import Ambiguous, Correction, Event, GapEvent, Overload, Renamed, TurnEnd
+
+if TYPE_CHECKING:
+    from streamer.session import Session
+
+
+def clock(sample: int) -> str:
+    """A position as m:ss.s, or h:mm:ss.s from an hour on."""
+    minutes, seconds = divmod(sample / SAMPLE_RATE, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
+
+
+class Lines(Sink):
+    """A line for each turn when it is over, and for what else a reader should know of."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def event(self, event: Event, session: Session) -> None:
+        if isinstance(event, TurnEnd):
+            text = f"- {clock(event.sample):>8}  {event.speaker} ({event.confidence:.0%})"
+        elif isinstance(event, Ambiguous):
+            text = f"{'':>10}  not clear: {' or '.join(event.candidates)}"
+        elif isinstance(event, Correction):
+            text = f"{'':>10}  it is {event.speaker}, not {event.previous}"
+        elif isinstance(event, Renamed):
+            text = f"{'':>10}  {event.previous} is {event.speaker}"
+        elif isinstance(event, GapEvent):
+            text = f"- {clock(event.end_sample):>8}  nothing was heard: {event.reason}"
+        elif isinstance(event, Overload):
+            text = f"{'':>10}  too slow: {event.skipped} steps left out"
+        else:
+            return
+        start = event.start_sample if isinstance(event, TurnEnd) else event.sample
+        self._file.write(f"{clock(start):>8} {text}\n")
+        self._file.flush()

@@ -1,0 +1,97 @@
+"""Who spoke when, from the tracker's events: the present state of knowledge, corrected as corrections come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.speakers.candidates import GUEST
+from streamer.speakers.events import Correction, Event, Renamed, Speaker, SpeechEnd, SpeechStart, TurnEnd, Unknown
+from streamer.speakers.naming import UNKNOWN
+
+
+def is_stranger(speaker: str) -> bool:
+    """Whether this is what the tracker calls a voice that nobody enrolled."""
+    return speaker == UNKNOWN or (speaker.startswith(GUEST) and speaker.removeprefix(GUEST).isdigit())
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A turn: [start_sample, end_sample) of one speaker. end_sample is None while it lasts."""
+
+    turn: int
+    start_sample: int
+    end_sample: int | None
+    speaker: str
+    confidence: float
+    final: bool
+
+    def seconds(self, now_sample: int) -> float:
+        end = now_sample if self.end_sample is None else self.end_sample
+        return max(0, end - self.start_sample) / SAMPLE_RATE
+
+
+class Timeline:
+    """Hears events in order.
+
+    keep_s: older spans are dropped, and only their talk time is kept; None keeps all.
+    """
+
+    def __init__(self, keep_s: float | None = None) -> None:
+        self.spans: list[Span] = []
+        self.current: Span | None = None
+        self.speaking = False
+        self.now_sample = 0
+        self._keep_s = keep_s
+        self._talked: Counter[str] = Counter()
+
+    def hear(self, event: Event) -> None:
+        self.now_sample = max(self.now_sample, event.decided_sample)
+        if isinstance(event, SpeechStart | SpeechEnd):
+            self.speaking = isinstance(event, SpeechStart)
+        elif isinstance(event, Speaker | Unknown):
+            self._name(event)
+        elif isinstance(event, TurnEnd):
+            self._end(event)
+        elif isinstance(event, Renamed):
+            self._rename(event)
+
+    def advance(self, sample: int) -> None:
+        """The stream has been heard up to here."""
+        self.now_sample = max(self.now_sample, sample)
+        if self._keep_s is not None:
+            oldest = self.now_sample - self._keep_s * SAMPLE_RATE
+            while self.spans and (self.spans[0].end_sample or 0) < oldest:
+                gone = self.spans.pop(0)
+                self._talked[gone.speaker] += round(gone.seconds(self.now_sample) * SAMPLE_RATE)
+
+    def everything(self) -> list[Span]:
+        """All spans, the present one last."""
+        return self.spans + ([self.current] if self.current is not None else [])
+
+    def talk_time(self) -> dict[str, float]:
+        """Seconds of each speaker, the most talkative first."""
+        seconds = {name: samples / SAMPLE_RATE for name, samples in self._talked.items()}
+        for span in self.everything():
+            seconds[span.speaker] = seconds.get(span.speaker, 0.0) + span.seconds(self.now_sample)
+        return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+
+    def _name(self, event: Speaker | Unknown) -> None:
+        assert isinstance(event, Speaker | Unknown | Correction)
+        self.current = Span(event.turn, event.sample, None, event.speaker, event.confidence, event.final)
+
+    def _end(self, event: TurnEnd) -> None:
+        self.spans.append(Span(event.turn, event.start_sample, event.sample, event.speaker, event.confidence, True))
+        if self.current is not None and self.current.turn == event.turn:
+            self.current = None
+
+    def _rename(self, event: Renamed) -> None:
+        self.spans = [_renamed(span, event) for span in self.spans]
+        if self.current is not None:
+            self.current = _renamed(self.current, event)
+        self._talked[event.speaker] += self._talked.pop(event.previous, 0)
+
+
+def _renamed(span: Span, event: Renamed) -> Span:
+    return replace(span, speaker=event.speaker) if span.speaker == event.previous else span
