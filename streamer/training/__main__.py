@@ -31,7 +31,8 @@ def train(
         pid_file.write_text(str(os.getpid()), encoding="utf-8")
     sampler, augment = prepared(plan)
     trainer = Trainer(plan, sampler, augment, device)
-    development = Development.from_manifest(Path(plan.data.manifest).expanduser())
+    manifest = Path(plan.data.manifest).expanduser()
+    development = Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz")
 
     def evaluate(network: XVectorSincNet) -> Report:
         found = development.evaluate(embedder(network))

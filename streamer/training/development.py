@@ -5,18 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_manifest
-from streamer.evaluation.metrics import eer
-from streamer.evaluation.scoring import cosine
+from streamer.evaluation.metrics import Bool, det_curve, eer, equal_error
+from streamer.evaluation.scoring import Float, cosine
 from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import Embed, embed_items
 from streamer.models.xvector import XVectorSincNet
 
 
 def embedder(network: XVectorSincNet) -> Embed:
-    """A network as a function of waveforms (batch, samples), on whatever device it is."""
+    """A network as a function of waveforms (batch, samples), on whatever device it is, in bfloat16 like training."""
     device = network.embedding.weight.device
-    return lambda waves: network(waves.unsqueeze(1).to(device)).cpu()
+
+    def embed(waves: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return network(waves.unsqueeze(1).to(device)).float().cpu()
+
+    return embed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +35,46 @@ class Development:
     sets: dict[str, list[list[Float32]]]
 
     @classmethod
-    def from_manifest(cls, path: Path, split: str = "dev") -> Development:
-        """One set for each corpus and language group of a manifest's split, e.g. `speechocean762 en-child`."""
-        groups: dict[str, list[Utterance]] = {}
-        for utterance in read_manifest(path, split):
-            groups.setdefault(group_of(utterance), []).append(utterance)
-        return cls({name: by_speaker(path.parent, group) for name, group in sorted(groups.items())})
+    def from_manifest(cls, path: Path, cache: Path, split: str = "dev") -> Development:
+        """One set for each corpus and language group of a manifest's split, e.g. `speechocean762 en-child`.
+
+        The decoded audio is kept as int16 in the file `cache`, so that a resumed run need not wait for it.
+        """
+        if not cache.exists():
+            groups: dict[str, list[Utterance]] = {}
+            for utterance in read_manifest(path, split):
+                groups.setdefault(group_of(utterance), []).append(utterance)
+            arrays = {
+                f"{name}/{speaker:04d}/{number:04d}": np.round(wave * 32767).astype(np.int16)
+                for name, group in groups.items()
+                for speaker, waves in enumerate(by_speaker(path.parent, group))
+                for number, wave in enumerate(waves)
+            }
+            np.savez(cache, **arrays)  # type: ignore[arg-type]
+        found: dict[str, dict[str, list[Float32]]] = {}
+        with np.load(cache) as arrays_by_key:
+            for key in sorted(arrays_by_key):
+                name, speaker_key, _ = key.split("/")
+                wave = arrays_by_key[key].astype(np.float32) / np.float32(32767)
+                found.setdefault(name, {}).setdefault(speaker_key, []).append(wave)
+        return cls({name: list(speakers.values()) for name, speakers in found.items()})
 
     def evaluate(self, embed: Embed, duration_s: float = 3.0) -> dict[str, float]:
-        """The EER of each set, in per cent. `embed` takes (batch, samples) and gives (batch, dimension)."""
-        return {name: 100 * self._eer(embed, speakers, duration_s) for name, speakers in self.sets.items()}
+        """The EER of each set, in per cent."""
+        found = self.scores(embed, duration_s)
+        return {name: 100 * eer(scores, same) for name, (scores, same) in found.items()}
 
-    @staticmethod
-    def _eer(embed: Embed, speakers: list[list[Float32]], duration_s: float) -> float:
-        items, trials = windows(speakers, duration_s)
-        embeddings = embed_items(items, embed)
-        return eer(cosine(embeddings, trials.left, trials.right), trials.same)
+    def threshold(self, embed: Embed, duration_s: float = 3.0) -> float:
+        """The score at the EER of all sets' trials together, every set counting the same, whatever its size."""
+        found = self.scores(embed, duration_s).values()
+        weights = [np.where(same, 1 / same.sum(), 1 / (~same).sum()) for _, same in found]
+        scores, same = (np.concatenate(column) for column in zip(*found, strict=True))
+        return equal_error(det_curve(scores, same, np.concatenate(weights)))[1]
+
+    def scores(self, embed: Embed, duration_s: float) -> dict[str, tuple[Float, Bool]]:
+        """The cosines of each set's trials, and which of them are of one speaker."""
+        found = {}
+        for name, speakers in self.sets.items():
+            items, trials = windows(speakers, duration_s)
+            found[name] = cosine(embed_items(items, embed), trials.left, trials.right), trials.same
+        return found

@@ -1,31 +1,51 @@
-"""From a training state to the weights that are shipped: statistics measured anew, scores described, one file."""
+"""From a training state to the weights that are shipped: `python -m streamer.training.export RECIPE FILE`.
+
+Norm statistics are measured anew for the averaged weights, scores are described on speakers that training left out,
+and all of it goes into one file.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from torch import nn
 
+from streamer.evaluation.calibration import Calibration, cllr
 from streamer.evaluation.manifest import SAMPLE_RATE
-from streamer.evaluation.metrics import det_curve, equal_error
+from streamer.evaluation.metrics import det_curve, eer, equal_error
 from streamer.evaluation.scoring import cosine
 from streamer.evaluation.trials import all_pairs
+from streamer.evaluation.verification import embed_items
 from streamer.models.checkpoint import save
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.training.augmentation import Augmenter
-from streamer.training.data import Corpus, Int64
+from streamer.training.data import Corpus, Float32, Int64
+from streamer.training.development import Development, embedder
+from streamer.training.prepare import prepared
+from streamer.training.recipe import Recipe
 from streamer.training.sampler import Sampler
 
+NAME = "default"
 LICENCE = "MIT"
-DURATIONS_S = (1.0, 3.0)
+DURATIONS_S = (1.0, 2.0, 3.0, 5.0)
+WINDOWS = 8  # of a held-out speaker
 Scores = dict[str, dict[str, float]]
 
 
-def measure_norms(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, batches: int = 60) -> None:
+def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
+    """The averaged network of a recipe's run, and how far that was trained (steps, hours)."""
+    state = torch.load(Path(recipe.folder).expanduser() / "state.pt", map_location="cpu", weights_only=True)
+    network = XVectorSincNet(recipe.architecture)
+    network.load_state_dict(state["average"])
+    return network.eval().requires_grad_(False), {"steps": state["step"], "hours": round(state["seconds"] / 3600, 2)}
+
+
+def measure_norms(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, batches: int = 40) -> None:
     """Replace the BatchNorm statistics by plain averages over many training batches.
 
     The moving averages of training belong to the weights as they moved; averaged weights need their own.
@@ -37,7 +57,7 @@ def measure_norms(network: XVectorSincNet, sampler: Sampler, augment: Augmenter,
         norm.momentum = None  # A cumulative average.
         norm.train()
     rng = np.random.default_rng(12345)
-    with torch.no_grad():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for _ in range(batches):
             network(augment(sampler.draw(64, 2.0, rng).waves, rng)[0].unsqueeze(1))
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -45,47 +65,86 @@ def measure_norms(network: XVectorSincNet, sampler: Sampler, augment: Augmenter,
     network.eval()
 
 
-def score_statistics(network: XVectorSincNet, corpus: Corpus, held_out: Int64, seed: int = 7) -> Scores:
-    """Mean and deviation of the cosines of one speaker and of different speakers, by the windows' duration.
+def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: int = 7) -> tuple[list[Float32], Int64]:
+    """One window from the middle of each of up to 8 utterances of the speakers left out, and whose it is.
 
-    Measured on undisturbed speech of the speakers that training left out, one window in the middle of each of up to
-    8 utterances. (The network has not learned these voices; it has heard their corpora.)
+    Utterances need half a second on either side of the window, where clips are mostly silent.
     """
     rng = np.random.default_rng(seed)
-    utterances = len(corpus) // len(corpus.speeds)
+    samples = round(duration_s * SAMPLE_RATE)
+    chosen, speaker = [], []
+    for number in held_out:
+        rows = np.flatnonzero((corpus.speaker == number) & (corpus.speed == 0))
+        rows = rows[corpus.samples[rows] >= samples + SAMPLE_RATE]
+        for row in rng.permutation(rows)[:WINDOWS]:
+            start = int(corpus.samples[row] - samples) // 2
+            chosen.append(corpus.wave(int(row), start, start + samples).astype(np.float32) / np.float32(32768))
+            speaker.append(number)
+    return chosen, np.array(speaker)
+
+
+def describe_scores(network: XVectorSincNet, corpus: Corpus, held_out: Int64) -> Scores:
+    """What cosines mean, by the windows' duration: their distributions, threshold and calibration.
+
+    Measured on undisturbed speech. The network has not learned these voices, but has heard their corpora.
+    """
     found: Scores = {}
     for duration_s in DURATIONS_S:
-        samples = round(duration_s * SAMPLE_RATE)
-        chosen, speaker, position = [], [], []
-        for number in held_out:
-            rows = np.flatnonzero(corpus.speaker[:utterances] == number)
-            rows = rows[corpus.samples[rows] >= samples + SAMPLE_RATE]  # A window half a second from either end.
-            for place, row in enumerate(rng.permutation(rows)[:8]):
-                start = int(corpus.samples[row] - samples) // 2
-                chosen.append(corpus.wave(int(row), start, start + samples))
-                speaker.append(number)
-                position.append(place)
-        waves = torch.from_numpy(np.stack(chosen).astype(np.float32) / 32768).unsqueeze(1)
-        batches = [waves[i : i + 64] for i in range(0, len(waves), 64)]
-        with torch.inference_mode():
-            embeddings = torch.cat([network(part) for part in batches]).numpy()
-        trials = all_pairs(np.array(speaker), np.array(position), apart=1)
-        scores = cosine(embeddings, trials.left, trials.right)
+        items, speaker = held_out_windows(corpus, held_out, duration_s)
+        if len(items) < 2:
+            continue
+        trials = all_pairs(speaker, np.arange(len(items)), apart=1)
+        scores = cosine(embed_items(items, embedder(network)), trials.left, trials.right)
         same, different = scores[trials.same], scores[~trials.same]
+        if not len(same) or not len(different):
+            continue
+        line = Calibration.fit(scores, trials.same)
         found[f"{duration_s:.1f}"] = {
             "same_mean": float(same.mean()),
             "same_std": float(same.std()),
             "different_mean": float(different.mean()),
             "different_std": float(different.std()),
             "threshold": equal_error(det_curve(scores, trials.same))[1],
+            "eer": eer(scores, trials.same),
+            "slope": line.slope,
+            "offset": line.offset,
+            "cllr": cllr(line(scores), trials.same),
         }
     return found
 
 
+def card(recipe: Recipe, scores: Scores, threshold: float, trained: dict[str, float], text: str) -> ModelCard:
+    """What the weights say of themselves."""
+    details: dict[str, Any] = {
+        "recipe": text,
+        "trained": trained,
+        "teacher": "Resemblyzer 0.1.4 (GE2E, Apache-2.0), with within-class covariance normalisation",
+        "speech_teacher": "silero-vad (MIT)",
+        "scores": scores,
+    }
+    if "3.0" in scores:
+        details["calibration"] = {"slope": scores["3.0"]["slope"], "offset": scores["3.0"]["offset"]}
+    return ModelCard(recipe.name, threshold, LICENCE, details)
+
+
 def export(
-    path: Path, network: XVectorSincNet, sampler: Sampler, augment: Augmenter, threshold: float, details: dict[str, Any]
+    recipe: Annotated[Path, typer.Argument(help="The recipe of a run.", dir_okay=False)],
+    path: Annotated[Path, typer.Argument(help="The safetensors file to write.")],
 ) -> None:
-    """Write the weights as float16, with what their scores mean."""
+    """Write the averaged weights of a run as float16, with their threshold (EER of all development sets, 3 s)."""
+    plan = Recipe.load(recipe)
+    sampler, augment = prepared(plan)
+    network, trained = averaged(plan)
     measure_norms(network, sampler, augment)
-    details = {**details, "scores": score_statistics(network, sampler.corpus, sampler.held_out)}
-    save(path, Model(network, ModelCard("default", threshold, LICENCE, details)), torch.float16)
+    manifest = Path(plan.data.manifest).expanduser()
+    development = Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz")
+    scores = describe_scores(network, sampler.corpus, sampler.held_out)
+    threshold = development.threshold(embedder(network))
+    described = card(plan, scores, threshold, trained, recipe.read_text(encoding="utf-8"))
+    save(path, Model(network, described), torch.float16)
+    for name, rate in development.evaluate(embedder(Model.from_pretrained(path).network)).items():
+        typer.echo(f"{name}: {rate:.2f} %")
+
+
+if __name__ == "__main__":
+    typer.run(export)

@@ -35,7 +35,7 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device)
         torch.manual_seed(recipe.schedule.seed)
-        self.student = Student(XVectorSincNet(recipe.architecture), sampler.corpus.classes).to(self.device)
+        self.student = Student(XVectorSincNet(recipe.architecture), sampler.prototypes()).to(self.device)
         self.average = Average(self.student.network, recipe.schedule.average)
         vectors = [p for p in self.student.parameters() if p.requires_grad and p.dim() < 2]
         matrices = [p for p in self.student.parameters() if p.requires_grad and p.dim() >= 2]

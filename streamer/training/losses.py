@@ -22,13 +22,15 @@ class MarginSoftmax(nn.Module):
     """Additive angular margin softmax (Deng et al., 2019): embeddings of norm 1 (batch, dimension) -> loss.
 
     Args:
+        prototypes: where the classes' weights start, (classes, dimension): at the teacher's means, the loss points
+            somewhere from the first step on, which random weights of thousands of classes do not for a long time.
         scale: factor on the cosines before the softmax.
         margin: added to the angle to the own class, radians.
     """
 
-    def __init__(self, dimension: int, classes: int, scale: float = 30.0, margin: float = 0.2) -> None:
+    def __init__(self, prototypes: Tensor, scale: float = 30.0, margin: float = 0.2) -> None:
         super().__init__()
-        self.weight = nn.Parameter(F.normalize(torch.randn(classes, dimension), dim=1))
+        self.weight = nn.Parameter(F.normalize(prototypes, dim=1))
         self.scale, self.margin = scale, margin
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -20,13 +20,13 @@ class Student(nn.Module):
     """The network and what only training needs.
 
     Args:
-        classes: speakers at a speed, for the margin softmax.
+        prototypes: see `MarginSoftmax`, one for each speaker at a speed.
     """
 
-    def __init__(self, network: XVectorSincNet, classes: int) -> None:
+    def __init__(self, network: XVectorSincNet, prototypes: Tensor) -> None:
         super().__init__()
         self.network = network
-        self.margin = losses.MarginSoftmax(network.architecture.dimension, classes)
+        self.margin = losses.MarginSoftmax(prototypes)
         # The mel-spaced filters stay: learned cut-offs hardly move, and their gradient costs as much as the TDNN.
         self.network.sincnet.filterbank.requires_grad_(False)
 

@@ -97,6 +97,13 @@ class Sampler:
         whole = _unit(partials.mean(0))
         return _unit((1 - self.utterance_share) * crop + self.utterance_share * whole)
 
+    def prototypes(self, seed: int = 0) -> Tensor:
+        """The teacher's mean of each class (classes, 256), of norm 1; random for a class without an utterance."""
+        rng = np.random.default_rng(seed)
+        means = rng.standard_normal((self.corpus.classes, teacher.DIMENSION)).astype(np.float32) * 1e-3
+        np.add.at(means, self.corpus.label(self.row), self.targets)
+        return torch.nn.functional.normalize(torch.from_numpy(means), dim=1)
+
     def draw(self, count: int, seconds: float, rng: np.random.Generator) -> Batch:
         """A batch of crops of one length; utterances that are shorter are repeated."""
         samples = round(seconds * SAMPLE_RATE)

@@ -1,0 +1,65 @@
+"""A small corpus, made of hums, with labels as the teachers would give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamer.evaluation.manifest import read_manifest
+from streamer.training import speech, teacher
+from streamer.training.data import Corpus, prepare
+from streamer.training.sampler import Sampler
+
+SPEEDS = [1.0, 0.9]
+SPEAKERS, EACH = 6, 3
+
+
+def hum(pitch: float, seconds: float, seed: int) -> np.ndarray:
+    """Something with harmonics, (samples,)."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * 16_000)) / 16_000
+    tone = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 8))
+    return (0.1 * tone + 0.01 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of two corpora, and its audio: utterances of 1 to 4 s."""
+    folder = tmp_path_factory.mktemp("speech")
+    lines = ["path,split,corpus,speaker,language"]
+    for speaker in range(SPEAKERS):
+        for number in range(EACH):
+            name = f"{speaker}-{number}.flac"
+            soundfile.write(folder / name, hum(90 * 1.2**speaker, 1.0 + 1.5 * number, speaker), 16_000)
+            lines.append(f"{name},train,{'ab'[speaker % 2]},s{speaker},en")
+    (folder / "manifest.csv").write_text("\n".join(lines))
+    return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="session")
+def corpus(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("corpus")
+    return prepare(manifest.parent, read_manifest(manifest, "train"), SPEEDS, folder, workers=1)
+
+
+@pytest.fixture(scope="session")
+def targets(corpus: Corpus) -> np.ndarray:
+    """In the place of the teacher's embeddings: never negative, of norm 1, alike within a speaker."""
+    rng = np.random.default_rng(5)
+    row = np.repeat(np.arange(len(corpus)), teacher.partial_counts(corpus.samples))
+    voice = rng.random((corpus.classes, teacher.DIMENSION))[corpus.label(row)]
+    embeddings = np.abs(voice + 0.2 * rng.standard_normal(voice.shape))
+    return (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def labels(corpus: Corpus) -> np.ndarray:
+    return np.ones(int(speech.label_counts(corpus.samples).sum()), np.float32)
+
+
+@pytest.fixture(scope="session")
+def sampler(corpus: Corpus, targets: np.ndarray, labels: np.ndarray) -> Sampler:
+    return Sampler(corpus, targets, labels, utterance_share=0.4)

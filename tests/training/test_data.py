@@ -1,0 +1,112 @@
+"""The decoded corpus and what is drawn from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.evaluation.manifest import read_manifest
+from streamer.models.architecture import Architecture
+from streamer.models.xvector import XVectorSincNet
+from streamer.training import teacher
+from streamer.training.data import STORED_DBFS, Corpus, prepare
+from streamer.training.sampler import Sampler, frame_centres
+
+
+def test_every_utterance_is_there_at_every_speed_at_one_level(corpus: Corpus, manifest: Path) -> None:
+    utterances = read_manifest(manifest, "train")
+
+    assert len(corpus) == 2 * len(utterances)
+    assert corpus.classes == 2 * len(corpus.speakers)
+    for number, utterance in enumerate(utterances):
+        original, _ = soundfile.read(manifest.parent / utterance.path, dtype="float32")
+        for row, speed in ((number, 1.0), (number + len(utterances), 0.9)):
+            wave = corpus.wave(row) / 32768
+            assert len(wave) == int(len(original) / speed)
+            assert 10 * np.log10(np.mean(wave**2)) == pytest.approx(STORED_DBFS, abs=0.1)
+            assert corpus.speakers[corpus.speaker[row]] == utterance.speaker
+
+
+def test_another_speed_moves_the_pitch(corpus: Corpus) -> None:
+    normal, slow = (corpus.wave(row, 0, 16_000).astype(float) for row in (2, 2 + len(corpus) // 2))
+
+    peaks = [int(np.argmax(np.abs(np.fft.rfft(wave * np.hanning(len(wave)))))) for wave in (normal, slow)]
+
+    assert peaks[1] / peaks[0] == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_prepared_folder_is_mapped_again(corpus: Corpus, manifest: Path) -> None:
+    folder = Path(corpus.audio.filename).parent  # type: ignore[attr-defined]
+
+    again = prepare(manifest.parent, [], [1.0], folder)
+
+    np.testing.assert_array_equal(again.audio, corpus.audio)
+    assert again.speakers == corpus.speakers
+
+
+@pytest.mark.parametrize("samples", [5_041, 16_000, 48_007])
+def test_a_label_is_taken_at_the_middle_of_each_frame_of_the_network(samples: int) -> None:
+    architecture = Architecture(front="log", norm="batch", dimension=8, attention=True, speech_head=True)
+
+    speech = XVectorSincNet(architecture).eval().frames(torch.zeros(1, 1, samples)).speech
+
+    assert speech is not None
+    assert speech.shape[1] == len(frame_centres(samples))
+
+
+def test_a_batch_is_decided_by_its_generator(sampler: Sampler) -> None:
+    once, twice = (sampler.draw(6, 1.2, np.random.default_rng(4)) for _ in range(2))
+
+    torch.testing.assert_close(once.waves, twice.waves, rtol=0, atol=0)
+    torch.testing.assert_close(once.target, twice.target, rtol=0, atol=0)
+    assert once.label.tolist() == twice.label.tolist()
+
+
+@given(seed=st.integers(0, 10_000), seconds=st.sampled_from([1.0, 2.0, 4.0, 6.0]))
+def test_crops_of_any_length_are_drawn_whole(sampler: Sampler, seed: int, seconds: float) -> None:
+    batch = sampler.draw(3, seconds, np.random.default_rng(seed))
+
+    assert batch.waves.shape == (3, seconds * 16_000)
+    assert batch.waves.square().mean(1).min() > 1e-4  # no silence is added
+    torch.testing.assert_close(batch.target.norm(dim=1), torch.ones(3))
+
+
+def test_who_is_left_out_is_never_drawn(corpus: Corpus, targets: np.ndarray, labels: np.ndarray) -> None:
+    sampler = Sampler(corpus, targets, labels, without=["b"], held_out_every=4)
+
+    drawn = sampler.draw(200, 1.2, np.random.default_rng(0)).label.numpy() % len(corpus.speakers)
+
+    assert sampler.held_out.tolist() == [0, 4]
+    assert set(drawn) == {2}  # of corpus a: 0, 2 and 4
+
+
+def test_the_target_of_a_crop_is_the_teachers_mean_over_its_partials(
+    corpus: Corpus, targets: np.ndarray, labels: np.ndarray
+) -> None:
+    sampler = Sampler(corpus, targets, labels, utterance_share=0.0)
+    row = int(np.argmax(corpus.samples))
+    first = sampler.first[row]
+
+    found = sampler.target(row, teacher.HOP, teacher.PARTIAL)
+
+    assert found @ sampler.targets[first + 1] > 0.9 * np.linalg.norm(sampler.targets[first + 1])
+
+
+def test_compensation_turns_down_what_varies_within_a_speaker(corpus: Corpus, targets: np.ndarray) -> None:
+    row = np.repeat(np.arange(len(corpus)), teacher.partial_counts(corpus.samples))
+    speaker = corpus.speaker[row]
+    direction = np.random.default_rng(0).standard_normal(teacher.DIMENSION).astype(np.float32)
+    session = np.random.default_rng(1).standard_normal((len(row), 1)).astype(np.float32) * 0.05
+
+    found = teacher.compensate(targets + session * direction, speaker, shrinkage=0.1)
+
+    axis = direction / np.linalg.norm(direction)
+    along, elsewhere = found @ axis, found - np.outer(found @ axis, axis)
+    assert along.std() < elsewhere.std() * 16  # 256 dimensions: an untouched direction would have most of the power
+    assert np.abs(found.mean(0)).max() < 1e-3

@@ -1,0 +1,159 @@
+"""A run: it learns, it can be broken off anywhere, and its weights can be shipped."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from streamer.errors import ConfigurationError
+from streamer.models.architecture import Architecture
+from streamer.models.model import Model
+from streamer.models.xvector import XVectorSincNet
+from streamer.training import export
+from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
+from streamer.training.curves import plot_curves
+from streamer.training.loop import Trainer
+from streamer.training.network import Average
+from streamer.training.recipe import Data, Loss, Recipe, Schedule
+from streamer.training.sampler import Sampler
+
+RECIPES = Path(export.__file__).parent / "recipes"
+
+
+@pytest.fixture(scope="module")
+def augment() -> Augmenter:
+    rooms = torch.zeros(1, ROOM_TAPS)
+    rooms[0, 0] = 1.0
+    noise = (np.random.default_rng(0).standard_normal(40_000) * 3_000).astype(np.int16)
+    return Augmenter(rooms, noise, Chances())
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    return Recipe(
+        name="small",
+        folder=str(tmp_path),
+        data=Data("", ""),
+        architecture=Architecture(front="log", norm="batch", dimension=256, attention=True, speech_head=True),
+        loss=Loss(margin_from=0.0),
+        schedule=Schedule(
+            steps=2, batch=4, noise_batch=1, seconds=[0.4, 0.5], save_every=1, evaluate_every=1, rate=1e-3
+        ),
+    )
+
+
+def weights(network: XVectorSincNet) -> torch.Tensor:
+    return torch.cat([value.flatten().float() for value in network.state_dict().values()])
+
+
+def test_a_broken_off_run_ends_where_an_unbroken_one_does(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+    unbroken = Trainer(replace(recipe, folder=recipe.folder + "/unbroken"), sampler, augment)
+    unbroken.run(lambda network: {})
+    broken = Trainer(recipe, sampler, augment)
+    broken.train_step()
+    broken.save()
+
+    resumed = Trainer(recipe, sampler, augment)
+    assert resumed.resume()
+    resumed.run(lambda network: {})
+
+    assert resumed.step == 2
+    torch.testing.assert_close(weights(resumed.average.network), weights(unbroken.average.network))
+
+
+def test_a_run_logs_every_step_and_draws_its_curves(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+    pytest.importorskip("matplotlib")
+    trainer = Trainer(recipe, sampler, augment)
+
+    trainer.run(lambda network: {"set": 50.0})
+    plot_curves(trainer.folder)
+
+    with (trainer.folder / "log.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [1, 2]
+    assert (trainer.folder / "dev.csv").read_text().count("\n") == 3
+    assert (trainer.folder / "curves.png").stat().st_size > 0
+
+
+def test_the_loss_falls(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+    schedule = replace(recipe.schedule, steps=6, batch=4, seconds=[0.4])
+    trainer = Trainer(replace(recipe, schedule=schedule), sampler, augment)
+
+    losses = [trainer.train_step()["loss"] for _ in range(6)]
+
+    assert np.mean(losses[-2:]) < np.mean(losses[:2])
+
+
+def test_the_rate_rises_falls_and_ends_near_nothing(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+    trainer = Trainer(replace(recipe, schedule=replace(recipe.schedule, steps=100)), sampler, augment)
+    rates = []
+    for trainer.step in range(101):
+        rates.append(trainer.rate())
+
+    peak = int(np.argmax(rates))
+    assert peak == 4
+    assert rates[0] < 0.1 * rates[peak]
+    assert rates[-1] == pytest.approx(0.01 * rates[peak], rel=0.01)
+    assert all(np.diff(rates[peak:]) <= 0)
+
+
+def test_a_constant_channel_does_not_break_the_step(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+    trainer = Trainer(recipe, sampler, augment)
+    with torch.no_grad():
+        trainer.student.network.tdnns[-1].weight[:10] = 0.0
+
+    trainer.train_step()
+
+    assert torch.isfinite(weights(trainer.student.network)).all()
+
+
+def test_the_average_of_constant_weights_is_the_weights(recipe: Recipe) -> None:
+    network = XVectorSincNet(recipe.architecture)
+    average = Average(XVectorSincNet(recipe.architecture), 0.5)
+
+    for step in range(60):
+        average.update(network, step)
+
+    torch.testing.assert_close(weights(average.network), weights(network), atol=1e-4, rtol=1e-4)
+
+
+def test_exported_weights_are_halves_with_the_meaning_of_their_scores(
+    sampler: Sampler, augment: Augmenter, recipe: Recipe, tmp_path: Path
+) -> None:
+    trainer = Trainer(recipe, sampler, augment)
+    trainer.train_step()
+    trainer.save()
+    network, trained = export.averaged(recipe)
+    export.measure_norms(network, sampler, augment, batches=1)
+    scores = export.describe_scores(network, sampler.corpus, np.arange(len(sampler.corpus.speakers)))
+
+    export.save(
+        tmp_path / "model.safetensors",
+        Model(network, export.card(recipe, scores, 0.4, trained, "text")),
+        torch.float16,
+    )
+
+    model = Model.from_pretrained(str(tmp_path / "model.safetensors"))
+    assert model.card.threshold == 0.4
+    assert model.card.details["trained"]["steps"] == 1
+    assert model.card.details["scores"].keys() == {"1.0"}  # no speaker has two utterances for longer windows
+    assert (tmp_path / "model.safetensors").stat().st_size < 9.5e6
+
+
+def test_the_recipe_of_the_default_weights_reads() -> None:
+    recipe = Recipe.load(RECIPES / "default.toml")
+
+    assert recipe.architecture.frame_local
+    assert recipe.architecture.dimension == 256
+
+
+def test_a_setting_that_means_nothing_is_refused(tmp_path: Path) -> None:
+    text = (RECIPES / "default.toml").read_text(encoding="utf-8")
+    (tmp_path / "wrong.toml").write_text(text.replace("[schedule]", "[schedule]\nspeed = 3"))
+
+    with pytest.raises(ConfigurationError, match="speed"):
+        Recipe.load(tmp_path / "wrong.toml")
