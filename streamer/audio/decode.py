@@ -161,7 +161,7 @@ class _PyAVDecoder:
         self._file.seek(0)
         try:
             # A playlist may name files and addresses: FFmpeg is given the content, and no way to open anything else.
-            self._container = av.open(self._file, metadata_errors="ignore", options={"protocol_whitelist": "data"})
+            self._container = av.open(self._file, options={"protocol_whitelist": "data"}, **_lenient(av))
             self._start(av)
         except BaseException:
             self._let_go()
@@ -219,6 +219,11 @@ class _PyAVDecoder:
             if blocks:
                 return blocks
         return []
+
+
+def _lenient(av: Any) -> dict[str, str]:
+    """What keeps a title that is not UTF-8 from being an error; from PyAV 19 on it is none."""
+    return {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def _rewind(file: IO[bytes] | None) -> None:

@@ -131,6 +131,20 @@ def test_other_formats_are_read_through_pyav(tmp_path: Path, suffix: str, codec:
         assert np.argmax(spectrum) * 2 == pytest.approx(440, abs=4)
 
 
+def test_a_title_that_is_not_utf_8_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "clip.m4a"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "TITLE-TITLE"
+        stream = container.add_stream("aac", rate=44_100, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(0.2, 44_100), format="fltp", layout="mono")
+        frame.sample_rate = 44_100
+        for part in [frame, None]:
+            container.mux(stream.encode(part))
+    content = path.read_bytes()
+    assert content.count(b"TITLE-TITLE") == 1
+    assert read_audio(io.BytesIO(content.replace(b"TITLE-TITLE", b"\xff\xfe\xfdLE-\xe9ITLE"))).num_samples > 8000
+
+
 def test_without_pyav_the_message_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "clip.m4a"
     write_pyav(path, tone(0.2, 44_100), 44_100, "aac")

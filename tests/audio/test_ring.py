@@ -127,8 +127,8 @@ def test_the_reader_of_drop_oldest_gets_what_the_list_model_keeps(
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["write", "gap", "cancel"]), st.integers(0, 25)), max_size=40),
-    st.lists(st.integers(1, 25), min_size=1),
+    st.lists(st.tuples(st.sampled_from(["write", "gap", "cancel"]), st.integers(0, 15)), max_size=25),
+    st.lists(st.integers(1, 15), min_size=1),
     st.integers(1, 16),
 )
 def test_block_loses_nothing_whoever_is_cancelled(

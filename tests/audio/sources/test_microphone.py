@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import subprocess
 import sys
 import threading
+from ctypes.util import find_library
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 
 from streamer.audio.chunks import Chunk, Gap
+from streamer.audio.formats import encode_pcm
 from streamer.audio.sources import InputDevice, MicrophoneSource, list_devices, split_channels
 from streamer.audio.sources.microphone import POLL_S, RETRY_S, STALL_S
 from streamer.errors import ConfigurationError, MicrophoneUnavailable, MissingDependency
@@ -318,6 +322,37 @@ async def test_what_is_not_installed_is_named_at_the_first_use(
         await source.__aenter__()
     with pytest.raises(MissingDependency, match=message):
         list_devices()
+
+
+ALSA = Path("/usr/share/alsa/alsa.conf")
+
+
+@pytest.mark.skipif(find_library("portaudio") is None or not ALSA.exists(), reason="needs PortAudio and ALSA")
+def test_the_real_portaudio_plays_a_file_as_a_microphone(tmp_path: Path) -> None:
+    """ALSA's file plugin stands in for the sound card; all else is real, down to the thread that calls back.
+
+    The signal is constant, because a card that is not there keeps no time: ALSA leaves out parts of the file.
+    """
+    (tmp_path / "level.raw").write_bytes(encode_pcm(np.stack([np.full(16_000, 0.25), np.full(16_000, 0.75)]), "s16le"))
+    (tmp_path / "asound.conf").write_text(
+        "pcm.nothing { type null }\n"
+        f'pcm.level {{ type file slave.pcm nothing file /dev/null infile "{tmp_path}/level.raw" format raw }}\n'
+        "pcm.!default { type plug slave { pcm level format S16_LE rate 16000 channels 2 } }\n"
+    )
+    code = (
+        "import asyncio, numpy as np\n"
+        "from streamer.audio.sources import MicrophoneSource\n"
+        "async def main():\n"
+        "    async with MicrophoneSource('default', rate=16000, channels=2) as source:\n"
+        "        event = await anext(source)\n"
+        "        print(event.start_sample, np.unique(event.samples))\n"
+        "asyncio.run(main())\n"
+    )
+    environment = os.environ | {"ALSA_CONFIG_PATH": f"{ALSA}:{tmp_path}/asound.conf"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "0 [0.5]\n", done.stderr
 
 
 def test_importing_the_sources_does_not_load_portaudio() -> None:
