@@ -168,6 +168,8 @@ class Session:
         if kind == "speakers":
             return [self._directory(message)]
         if self.ending:
+            if kind == "end":  # a client that lost its connection can't know that the first one arrived
+                return []
             raise Refusal("wrong_order", f"`{kind}` came after `end`.", "Wait for `goodbye`.")
         if kind == "flush":
             return [Flush(request)]

@@ -66,3 +66,10 @@ def pcm(seconds: float, seed: int = 0) -> bytes:
     samples = int(seconds * RATE)
     noise = np.random.default_rng(seed).normal(0, 3000, samples)
     return (noise * np.abs(np.sin(np.arange(samples) / 3000))).astype("<i2").tobytes()
+
+
+async def empty(server: Server) -> None:
+    """Wait until the server has no session any more; it looks after them a few times a second."""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(server.rooms):  # noqa: ASYNC110 - the server has no event for it, as it needs none
+            await asyncio.sleep(0.02)

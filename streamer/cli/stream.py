@@ -1,0 +1,86 @@
+"""`streamer stream`: a file or the microphone to a server, and who speaks back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streamer.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from streamer.audio.chunks import Source
+
+app = typer.Typer()
+
+
+@app.command()
+def stream(
+    url: Annotated[str, typer.Argument(help="The server, like ws://127.0.0.1:8765.", show_default=False)],
+    file: Annotated[Path | None, typer.Argument(help="Audio file, or - for s16le at 16 kHz on stdin.")] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="Send the microphone instead of a file.")] = False,
+    input_device: Annotated[str | None, typer.Option(help="Microphone by name or index.")] = None,
+    speed: Annotated[float, typer.Option(help="Times real time; 0 is as fast as the server takes it.")] = 1.0,
+    roster: Annotated[list[str] | None, typer.Option(help="Listen only for this speaker; may be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every message as a line of JSON.")] = False,
+    token: Annotated[
+        str | None, typer.Option(help="Bearer token; better in STREAMER_TOKEN, where no process list shows it.")
+    ] = None,
+) -> None:
+    """Send a file or the microphone to a server, and print who speaks.
+
+    A lost connection is taken up again: what was not heard meanwhile is sent again, or marked as a gap.
+    """
+    if mic == (file is not None):
+        raise ConfigurationError("give either a FILE or --mic.")
+    settings: dict[str, Any] = {"roster": roster or None, "policy": "latest" if mic else "every"}
+    source = _source(file, input_device, speed)
+    asyncio.run(_run(url, source, token or os.environ.get("STREAMER_TOKEN"), settings, as_json))
+
+
+def _source(file: Path | None, device: str | None, speed: float) -> Source:
+    from streamer.audio.sources import FileSource, MicrophoneSource, PipeSource
+
+    if file is None:
+        return MicrophoneSource(int(device) if device is not None and device.isdigit() else device)
+    if str(file) == "-":
+        return PipeSource(rate=16_000, encoding="s16le")
+    return FileSource(file, speed=speed or None)
+
+
+async def _run(url: str, source: Source, token: str | None, settings: dict[str, Any], as_json: bool) -> None:
+    from streamer.client import Client
+
+    async with Client(url, token=token, **settings) as client:
+        client.feed(source)
+        async for message in client:
+            line = json.dumps(message, ensure_ascii=False) if as_json else _line(message)
+            if line:
+                typer.echo(line)
+
+
+def _line(message: dict[str, Any]) -> str:
+    """What a person wants to see of a message; nothing of most."""
+    kind, time = message["type"], message.get("time", 0.0)
+    match kind:
+        case "speaker" | "unknown":
+            what = f"{message['speaker']}  ({message['confidence']:.0%})"
+        case "correction":
+            what = f"{message['speaker']}, not {message['previous']}  ({message['confidence']:.0%})"
+        case "renamed":
+            what = f"{message['previous']} is {message['speaker']}"
+        case "ambiguous":
+            what = f"one of {', '.join(message['candidates'])}"
+        case "gap":
+            what = f"{(message['end_sample'] - message['sample']) / 16_000:.1f} s are missing ({message['reason']})"
+        case "overload":
+            what = f"the server fell behind and left out {message['skipped']} steps"
+        case "error":
+            return f"{message['message']} {message['change']}"
+        case _:
+            return ""
+    return f"{time:9.2f} s  {what}"

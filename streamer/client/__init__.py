@@ -1,0 +1,6 @@
+"""The WebSocket client: `Client` for asyncio, `listen` for everybody else."""
+
+from streamer.client.blocking import listen
+from streamer.client.client import Client, Message
+
+__all__ = ["Client", "Message", "listen"]

@@ -1,0 +1,78 @@
+"""The client's outgoing audio: what is still to be sent, and what was sent of late and may have to be sent again."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`num_samples` samples per channel from `position` on."""
+
+    position: int
+    num_samples: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        return self.position + self.num_samples
+
+
+class Backlog:
+    """Pieces in the order of their positions, with a mark between those sent and those not.
+
+    keep: samples that stay after they were sent. Nothing here limits what waits to be sent: whoever adds looks at
+    `unsent` first.
+
+    >>> backlog = Backlog(keep=160)
+    >>> backlog.add(b"..", 1)
+    >>> backlog.take().position
+    0
+    """
+
+    def __init__(self, keep: int) -> None:
+        self.end = 0
+        self._keep = keep
+        self._sent: deque[Piece] = deque()
+        self._waiting: deque[Piece] = deque()
+
+    @property
+    def unsent(self) -> int:
+        """Samples from the first that waits to the last that was added."""
+        return self.end - self._waiting[0].position if self._waiting else 0
+
+    @property
+    def earliest(self) -> int:
+        """The first sample that can still be sent."""
+        for pieces in (self._sent, self._waiting):
+            if pieces:
+                return pieces[0].position
+        return self.end
+
+    def add(self, data: bytes, num_samples: int) -> None:
+        """The next samples."""
+        if num_samples:
+            self._waiting.append(Piece(self.end, num_samples, data))
+            self.end += num_samples
+
+    def skip(self, num_samples: int) -> None:
+        """The next samples don't exist."""
+        self.end += num_samples
+
+    def take(self) -> Piece | None:
+        """The next piece to send, which then counts as sent; None where nothing waits."""
+        if not self._waiting:
+            return None
+        piece = self._waiting.popleft()
+        self._sent.append(piece)
+        while self._sent and self._sent[0].end <= piece.end - self._keep:
+            self._sent.popleft()
+        return piece
+
+    def rewind(self, position: int) -> None:
+        """Send again from `position` on, or from the earliest that is kept; what ends before it is done with."""
+        while self._sent and self._sent[-1].end > position:
+            self._waiting.appendleft(self._sent.pop())
+        while self._waiting and self._waiting[0].end <= position:
+            self._sent.append(self._waiting.popleft())
