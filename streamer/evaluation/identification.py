@@ -51,8 +51,9 @@ class Identification:
         return self.wrong + self.missed + self.false_name
 
 
-def read_rttm(path: Path) -> list[Turn]:
-    """The turns of a reference of one recording, in order. Raises ValueError on a line that is not RTTM."""
+def read_rttm(path: Path, uri: str | None = None) -> list[Turn]:
+    """The turns of a reference in order: of the recording called `uri`, or all. Raises ValueError on a line that is not
+    RTTM."""
     turns = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         fields = line.split()
@@ -60,6 +61,8 @@ def read_rttm(path: Path) -> list[Turn]:
             continue
         if len(fields) < 8:
             raise ValueError(f"line {number} of {path} is not RTTM: {line!r}")
+        if uri is not None and fields[1] != uri:
+            continue
         start = round(float(fields[3]) * SAMPLE_RATE)
         turns.append((start, start + round(float(fields[4]) * SAMPLE_RATE), fields[7]))
     return sorted(turns)

@@ -105,7 +105,9 @@ def bootstrap(
         speakers: the speaker's number of either side of each trial, (trials,) each, counted from 0.
     """
     rng = np.random.default_rng(seed)
-    left, right = speakers
+    order = np.argsort(scores, kind="stable")  # Once: sorting what is sorted already takes no time.
+    scores, same = np.asarray(scores)[order], np.asarray(same, bool)[order]
+    left, right = speakers[0][order], speakers[1][order]
     count = int(max(left.max(), right.max())) + 1
     values = []
     for _ in range(rounds):

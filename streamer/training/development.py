@@ -23,7 +23,8 @@ def embedder(network: XVectorSincNet) -> Embed:
 
     def embed(waves: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16):
-            return network(waves.unsqueeze(1).to(device)).float().cpu()
+            embeddings: Tensor = network(waves.unsqueeze(1).to(device)).float().cpu()
+        return embeddings
 
     return embed
 

@@ -49,7 +49,7 @@ class Sampler:
         labels: silero's probabilities, see `speech.label_corpus`.
         utterance_share: how much of a target is the teacher's mean over the whole utterance, which hears more than
             the crop; the rest is its mean over the crop.
-        shrinkage: see `teacher.compensate`.
+        shrinkage: see `teacher.compensation`.
         without: corpora to leave out (an extra development set).
         held_out_every: every so many-th speaker is left out, for calibrating scores; 0 keeps all.
     """
@@ -75,7 +75,8 @@ class Sampler:
         self.held_out = np.arange(0, len(corpus.speakers), held_out_every) if held_out_every else np.arange(0)
         kept = ~np.isin(corpus.corpus, left_out) & ~np.isin(corpus.speaker, self.held_out)
         heard_by = np.where(kept & (corpus.speed == 0), corpus.speaker, -1)[self.row]
-        self.targets = teacher.compensate(targets, heard_by, shrinkage)
+        mean, matrix = teacher.compensation(targets, heard_by, shrinkage)
+        self.targets = (targets - mean) @ matrix
         begin = self.first_label[self.row] + self.index * teacher.HOP // speech.HOP
         total = np.concatenate([[0.0], np.cumsum(labels, dtype=np.float64)])
         end = np.minimum(begin + teacher.PARTIAL // speech.HOP, len(labels))
@@ -104,10 +105,14 @@ class Sampler:
         np.add.at(means, self.corpus.label(self.row), self.targets)
         return torch.nn.functional.normalize(torch.from_numpy(means), dim=1)
 
-    def draw(self, count: int, seconds: float, rng: np.random.Generator) -> Batch:
-        """A batch of crops of one length; utterances that are shorter are repeated."""
+    def draw(self, count: int, seconds: float, rng: np.random.Generator, classes: Int64 | None = None) -> Batch:
+        """A batch of crops of one length; utterances that are shorter are repeated.
+
+        classes: whose crops to draw, (count,), instead of classes by chance.
+        """
         samples = round(seconds * SAMPLE_RATE)
-        classes = rng.choice(len(self.chance), count, p=self.chance)
+        if classes is None:
+            classes = rng.choice(len(self.chance), count, p=self.chance)
         anchors = self.anchors[self.class_start[classes] + (rng.random(count) * self.class_size[classes]).astype(int)]
         rows = self.row[anchors]
         waves = np.empty((count, samples), np.float32)

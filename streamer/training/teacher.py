@@ -110,8 +110,8 @@ def embed_corpus(corpus: Corpus, path: Path, batch: int = 256) -> Float32:
     return result.astype(np.float32)
 
 
-def compensate(embeddings: Float32, speaker: Int64, shrinkage: float) -> Float32:
-    """The teacher's embeddings with what varies within a speaker turned down: better targets than its own.
+def compensation(embeddings: Float32, speaker: Int64, shrinkage: float) -> tuple[Float32, Float32]:
+    """What turns down, in embeddings, that which varies within a speaker: (mean, matrix) for (e - mean) @ matrix.
 
     Within-class covariance normalisation (Hatch, Kajarekar & Stolcke, 2006) around the mean. The entries of the
     teacher's embeddings are never negative, so they share a large common part; without it cosines spread out. With
@@ -119,7 +119,7 @@ def compensate(embeddings: Float32, speaker: Int64, shrinkage: float) -> Float32
     1.4 / 5.8 / 9.1 % to 1.1 / 4.3 / 7.7 % (Librispeech, adults and children of speechocean762; 3 s).
 
     Args:
-        embeddings: (partials, 256); speaker: (partials,), -1 where a partial is not to be counted.
+        embeddings: (items, 256); speaker: (items,), -1 where an item is not to be counted.
         shrinkage: how much of the identity, in units of the covariance's mean eigenvalue, is added.
     """
     counted = speaker >= 0
@@ -132,4 +132,4 @@ def compensate(embeddings: Float32, speaker: Int64, shrinkage: float) -> Float32
     within += shrinkage * np.trace(within) / DIMENSION * np.eye(DIMENSION)
     values, vectors = np.linalg.eigh(within)
     whitening = (vectors / np.sqrt(values)) @ vectors.T
-    return np.asarray((embeddings - heard.mean(0)) @ whitening, np.float32)
+    return np.asarray(heard.mean(0), np.float32), np.asarray(whitening, np.float32)

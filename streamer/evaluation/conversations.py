@@ -1,0 +1,191 @@
+"""Simulated conversations from recordings of single speakers: who speaks when is known, so a stream can be scored.
+
+Each speaker has a place in a room (an impulse response of decaying noise behind the direct sound) and a level; turns,
+pauses and overlaps are drawn, and noise is added under all of it. Everything comes from one seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.errors import ConfigurationError
+from streamer.evaluation.identification import Turn
+from streamer.evaluation.manifest import Utterance, read_audio
+
+Wave = NDArray[np.float32]
+
+#: Within a turn, a stretch this far below its loudest 10 ms for this long is a pause and no speech.
+PAUSE_DB = 35.0
+PAUSE_S = 0.3
+BLOCK = 160
+SPEECH_RMS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How conversations are drawn; ranges are uniform.
+
+    enrolled: the share of the speakers who are enrolled. absent: how many more are enrolled and say nothing.
+    overlap: the largest share of the speech in which two speak at once.
+    snr_db: noise under the average speaker. reverberation_s: RT60 of the room. level_db: between speakers.
+    """
+
+    seconds: float = 90.0
+    speakers: tuple[int, int] = (2, 6)
+    enrolled: float = 0.65
+    absent: int = 2
+    enrolment_s: float = 12.0
+    turn_s: tuple[float, float] = (1.0, 15.0)
+    pause_s: tuple[float, float] = (0.1, 2.0)
+    overlap: float = 0.15
+    snr_db: tuple[float, float] = (5.0, 30.0)
+    reverberation_s: tuple[float, float] = (0.15, 0.6)
+    level_db: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """samples: (n,). turns: who has the floor; speech: the same without the pauses within turns.
+    enrolment: samples to enrol each enrolled speaker from, who may be absent. snr_db: of its noise.
+    """
+
+    name: str
+    samples: Wave
+    turns: tuple[Turn, ...]
+    speech: tuple[Turn, ...]
+    enrolment: dict[str, Wave]
+    snr_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """Recordings to draw from: for each speaker enough utterances, as paths. noise: samples to add, any length."""
+
+    speakers: dict[str, list[Path]]
+    noise: Wave
+
+    @classmethod
+    def of(cls, root: Path, utterances: Sequence[Utterance], noise: Wave, least: int = 5) -> Voices:
+        """Speakers with at least `least` utterances. Raises ConfigurationError where there are fewer than three."""
+        speakers: dict[str, list[Path]] = {}
+        for utterance in utterances:
+            speakers.setdefault(utterance.speaker, []).append(root / utterance.path)
+        enough = {name: sorted(paths) for name, paths in sorted(speakers.items()) if len(paths) >= least}
+        if len(enough) < 3:
+            raise ConfigurationError(
+                f"{len(enough)} speakers have {least} utterances or more; conversations need at least 3 of them."
+            )
+        return cls(enough, noise)
+
+
+def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
+    """One conversation."""
+    rng = np.random.default_rng(seed)
+    names = list(voices.speakers)
+    count = min(int(rng.integers(plan.speakers[0], plan.speakers[1] + 1)), len(names) - 1)
+    chosen = [names[i] for i in rng.permutation(len(names))]
+    present, rest = chosen[:count], chosen[count:]
+    # At least one is enrolled; whether all are is left to chance.
+    known = [name for place, name in enumerate(present) if place == 0 or rng.random() < plan.enrolled]
+    enrolment, lines = {}, {}
+    for name in known + rest[: plan.absent]:
+        enrolment[name], lines[name] = _enrolment(voices.speakers[name], plan.enrolment_s, rng)
+    for name in present:
+        lines.setdefault(name, list(voices.speakers[name]))
+    mix, turns, speech = _floor(present, lines, plan, rng)
+    snr_db = float(rng.uniform(*plan.snr_db))
+    mix += _noise(voices.noise, len(mix), rng) * np.float32(SPEECH_RMS * 10 ** (-snr_db / 20))
+    loudest = float(np.abs(mix).max())
+    return Conversation(f"conversation-{seed}", mix / max(1.0, loudest), tuple(turns), tuple(speech), enrolment, snr_db)
+
+
+def _enrolment(paths: list[Path], seconds: float, rng: np.random.Generator) -> tuple[Wave, list[Path]]:
+    """Enough speech to enrol from, and the utterances that are left for the conversation."""
+    order = [paths[i] for i in rng.permutation(len(paths))]
+    pieces: list[Wave] = []
+    while order and sum(map(len, pieces)) < seconds * SAMPLE_RATE and len(order) > len(paths) // 3:
+        pieces.append(_clean(order.pop()))
+    return np.concatenate(pieces), order
+
+
+def _floor(
+    present: list[str], lines: dict[str, list[Path]], plan: Plan, rng: np.random.Generator
+) -> tuple[Wave, list[Turn], list[Turn]]:
+    rooms = {name: _room(rng.uniform(*plan.reverberation_s), rng) for name in present}
+    levels = {name: 10 ** (rng.uniform(-plan.level_db, plan.level_db) / 20) for name in present}
+    end = round(plan.seconds * SAMPLE_RATE)
+    mix = np.zeros(end + 2 * SAMPLE_RATE, np.float32)
+    turns: list[Turn] = []
+    speech: list[Turn] = []
+    position, before, overlapped, spoken = SAMPLE_RATE // 2, "", 0, 0
+    while position < end - SAMPLE_RATE:
+        others = [name for name in present if name != before] or present
+        name = others[int(rng.integers(len(others)))]
+        length = min(rng.uniform(*plan.turn_s) * SAMPLE_RATE, end - position)
+        dry = _utter(lines[name], round(length), rng)
+        start = position
+        # Somebody comes in early, as long as there has not been too much of it.
+        early = round(min(rng.uniform(0.2, 1.5) * SAMPLE_RATE, len(dry) / 2))
+        if turns and rng.random() < plan.overlap * 2 and overlapped + early < plan.overlap * spoken:
+            start = max(turns[-1][0], turns[-1][1] - early)
+            overlapped += turns[-1][1] - start
+        wet = np.convolve(dry, rooms[name])[: len(mix) - start].astype(np.float32) * np.float32(levels[name])
+        mix[start : start + len(wet)] += wet
+        turns.append((start, start + len(dry), name))
+        speech += [(start + a, start + b, name) for a, b in _without_pauses(dry)]
+        spoken += len(dry)
+        position = max(position, start + len(dry)) + round(rng.uniform(*plan.pause_s) * SAMPLE_RATE)
+        before = name
+    return mix, turns, speech
+
+
+def _utter(paths: list[Path], samples: int, rng: np.random.Generator) -> Wave:
+    """So many samples of somebody's utterances, one after the other, the last one cut."""
+    pieces: list[Wave] = []
+    while sum(map(len, pieces)) < samples:
+        pieces.append(_clean(paths[int(rng.integers(len(paths)))]))
+        pieces.append(np.zeros(round(rng.uniform(0.05, 0.25) * SAMPLE_RATE), np.float32))
+    return np.concatenate(pieces)[:samples]
+
+
+def _clean(path: Path) -> Wave:
+    """An utterance at a common level, without the silence around it."""
+    wave = read_audio(path)
+    inside = _without_pauses(wave)
+    if inside:
+        wave = wave[inside[0][0] : inside[-1][1]]
+    return np.asarray(wave * (SPEECH_RMS / max(float(np.sqrt(np.mean(wave**2))), 1e-6)), np.float32)
+
+
+def _without_pauses(wave: Wave) -> list[tuple[int, int]]:
+    """The stretches of sound between pauses, in samples."""
+    blocks = wave[: len(wave) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    power = np.mean(blocks.astype(np.float64) ** 2, axis=1)
+    loud = np.flatnonzero(power > power.max(initial=0) * 10 ** (-PAUSE_DB / 10))
+    if not len(loud):
+        return []
+    cuts = np.flatnonzero(np.diff(loud) > PAUSE_S * SAMPLE_RATE / BLOCK)
+    firsts, lasts = np.r_[loud[0], loud[cuts + 1]], np.r_[loud[cuts], loud[-1]]
+    return [(int(first) * BLOCK, (int(last) + 1) * BLOCK) for first, last in zip(firsts, lasts, strict=True)]
+
+
+def _room(rt60_s: float, rng: np.random.Generator) -> Wave:
+    """The direct sound and a decaying tail, 3 to 12 dB below it, from 3 ms on."""
+    time = np.arange(1, round(rt60_s * SAMPLE_RATE)) / SAMPLE_RATE
+    tail = rng.standard_normal(len(time)) * np.exp(-6.9 * time / rt60_s) * (time > 0.003)
+    tail *= 10 ** (-rng.uniform(3, 12) / 20) / np.sqrt(np.sum(tail**2))
+    return np.concatenate([[1.0], tail]).astype(np.float32)
+
+
+def _noise(noise: Wave, samples: int, rng: np.random.Generator) -> Wave:
+    """So much of the noise at an RMS of one, from a random place, again and again; white where there is none."""
+    if not len(noise):
+        return rng.standard_normal(samples).astype(np.float32)
+    looped = np.resize(np.roll(noise, -int(rng.integers(len(noise)))), samples)
+    return np.asarray(looped / max(float(np.sqrt(np.mean(looped**2))), 1e-9), np.float32)

@@ -1,0 +1,203 @@
+"""How well a stream is followed: names by time, delay to the right name, flips, and diarisation error.
+
+Each recording is enrolled for, streamed through the engine's synchronous core and a tracker, and compared with its
+reference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.engine.incremental import IncrementalModel
+from streamer.engine.window import Step
+from streamer.evaluation.conversations import Conversation, Wave
+from streamer.evaluation.identification import (
+    Identification,
+    Turn,
+    delays_s,
+    final_turns,
+    flips,
+    identify,
+    shown_turns,
+)
+from streamer.speakers.enrolment import Coach
+from streamer.speakers.events import Event
+from streamer.speakers.library import DURATIONS
+from streamer.speakers.profiles import Profile, Roster
+from streamer.speakers.scoring import Calibration
+from streamer.speakers.settings import TrackerSettings
+from streamer.speakers.tracker import Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One recording, as it was followed. final: by the turns in the end. shown: by what was on display at the time."""
+
+    name: str
+    final: Identification
+    shown: Identification
+    delays_s: list[float]
+    flips: int
+    seconds: float
+    reference: list[Turn]
+    hypothesis: list[Turn]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """Several recordings together; shares are weighted by time. NaN where there is nothing to say it of.
+
+    error, wrong, missed, false_name: see `Identification`, of the final turns. shown_error: of the live display.
+    delay_s, delay_p90_s: median and 90th percentile of the time to the first right name, turns that never got it
+        counting as infinite. never: their share.
+    flips_per_minute: of a name to another while one person spoke on. der: diarisation error rate (no collar).
+    """
+
+    error: float
+    wrong: float
+    missed: float
+    false_name: float
+    false_alarm: float
+    rejected: float
+    shown_error: float
+    delay_s: float
+    delay_p90_s: float
+    never: float
+    flips_per_minute: float
+    der: float
+    minutes: float
+    recordings: int = 0
+    each: tuple[Followed, ...] = field(default=(), repr=False)
+
+
+def steps_of(engine: IncrementalModel, samples: Wave, step_s: float) -> list[Step]:
+    """A recording through the engine, as a stream would be."""
+    stream = engine.open(DURATIONS, step_s)
+    found: list[Step] = []
+    for start in range(0, len(samples), SAMPLE_RATE):
+        found += stream.push(samples[start : start + SAMPLE_RATE])
+    return found + stream.finish()
+
+
+def enrolled(engine: IncrementalModel, enrolment: dict[str, Wave], calibration: Calibration, step_s: float) -> Roster:
+    """A roster from samples of each speaker; whatever the coach thinks of them."""
+    model, profiles = engine.model, []
+    for name, samples in enrolment.items():
+        coach = Coach(calibration, model.embed, Roster.empty(model.dimension))
+        coach.hear(samples)
+        for step in steps_of(engine, samples, step_s):
+            coach.step(step)
+        profiles.append(Profile(name, model.fingerprint, coach.verdict().exemplars))
+    return Roster.of((profile for profile in profiles if profile.exemplars), model.dimension)
+
+
+def follow(tracker: Tracker, steps: Iterable[Step]) -> list[Event]:
+    """All that a tracker says of a stream."""
+    return [event for step in steps for event in tracker.update(step)] + tracker.finish()
+
+
+def judge(
+    name: str, events: list[Event], turns: Sequence[Turn], speech: Sequence[Turn], known: Sequence[str]
+) -> Followed:
+    """Compare what a tracker said with who has the floor (`turns`) and who really speaks (`speech`)."""
+    hypothesis, shown = final_turns(events), shown_turns(events)
+    return Followed(
+        name,
+        identify(speech, hypothesis, known),
+        identify(speech, shown, known),
+        delays_s(turns, shown, known),
+        flips(turns, shown),
+        sum(end - start for start, end, _ in speech) / SAMPLE_RATE,
+        list(speech),
+        hypothesis,
+    )
+
+
+def evaluate(
+    engine: IncrementalModel,
+    conversations: Iterable[Conversation],
+    step_s: float,
+    settings: TrackerSettings | None = None,
+    calibration: Calibration | None = None,
+) -> StreamReport:
+    """Follow simulated conversations, each with its own enrolments."""
+    calibration = calibration or Calibration.of_card(engine.model.card.details)
+    followed = []
+    for conversation in conversations:
+        roster = enrolled(engine, conversation.enrolment, calibration, step_s)
+        tracker = Tracker(roster, calibration, engine.model.embed, settings)
+        events = follow(tracker, steps_of(engine, conversation.samples, step_s))
+        followed.append(judge(conversation.name, events, conversation.turns, conversation.speech, roster.names))
+    return together(followed)
+
+
+def together(followed: Sequence[Followed]) -> StreamReport:
+    """One report of several recordings."""
+    speech_s = np.array([one.final.speech_s for one in followed])
+    strangers_s = np.array([one.final.stranger_s for one in followed])
+    delays = np.array([delay for one in followed for delay in one.delays_s])
+    minutes = sum(one.seconds for one in followed) / 60
+
+    def mean(values: list[float], seconds: np.ndarray[tuple[int], np.dtype[np.floating]] = speech_s) -> float:
+        there = seconds > 0
+        return float(np.average(np.array(values)[there], weights=seconds[there])) if there.any() else math.nan
+
+    return StreamReport(
+        error=mean([one.final.error for one in followed]),
+        wrong=mean([one.final.wrong for one in followed]),
+        missed=mean([one.final.missed for one in followed]),
+        false_name=mean([one.final.false_name for one in followed]),
+        false_alarm=mean([one.final.false_alarm for one in followed]),
+        rejected=mean([one.final.rejected for one in followed], strangers_s),
+        shown_error=mean([one.shown.error for one in followed]),
+        delay_s=float(np.quantile(delays, 0.5, method="lower")) if len(delays) else math.nan,
+        delay_p90_s=float(np.quantile(delays, 0.9, method="lower")) if len(delays) else math.nan,
+        never=float(np.isinf(delays).mean()) if len(delays) else math.nan,
+        flips_per_minute=sum(one.flips for one in followed) / max(minutes, 1e-9),
+        der=diarisation_error(followed),
+        minutes=minutes,
+        recordings=len(followed),
+        each=tuple(followed),
+    )
+
+
+def diarisation_error(followed: Sequence[Followed]) -> float:
+    """The diarisation error rate over all recordings, by pyannote.metrics, with no collar and overlaps counted; NaN
+    where pyannote.metrics is not installed."""
+    try:
+        from pyannote.core import Annotation, Segment, Timeline
+        from pyannote.metrics.diarization import DiarizationErrorRate
+    except ImportError:
+        return math.nan
+
+    def annotation(turns: list[Turn]) -> Annotation:
+        made = Annotation()
+        for track, (start, end, who) in enumerate(turns):
+            made[Segment(start / SAMPLE_RATE, end / SAMPLE_RATE), track] = who
+        return made
+
+    metric = DiarizationErrorRate()
+    for one in followed:
+        if not one.reference:
+            continue
+        ends = [end for _, end, _ in one.reference + one.hypothesis]
+        metric(
+            annotation(one.reference), annotation(one.hypothesis), uem=Timeline([Segment(0, max(ends) / SAMPLE_RATE)])
+        )
+    return float(abs(metric))
+
+
+def read_noise(paths: Iterable[Path]) -> Wave:
+    """Noise recordings, one after the other, each at an RMS of one."""
+    from streamer.evaluation.manifest import read_audio
+
+    waves = [read_audio(path) for path in paths]
+    return np.concatenate(
+        [np.zeros(0, np.float32)] + [wave / (float(np.sqrt(np.mean(wave**2))) + 1e-6) for wave in waves]
+    )

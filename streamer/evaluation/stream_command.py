@@ -1,0 +1,115 @@
+"""The command `streamer evaluate stream`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
+from streamer.engine.incremental import IncrementalModel
+from streamer.errors import ConfigurationError
+from streamer.evaluation.conversations import Conversation, Plan, Voices, converse
+from streamer.evaluation.identification import read_rttm
+from streamer.evaluation.manifest import group_of, read_audio, read_manifest
+from streamer.evaluation.stream import StreamReport, evaluate, follow, judge, read_noise, steps_of, together
+from streamer.speakers.library import STEP_S
+from streamer.speakers.profiles import Roster
+from streamer.speakers.scoring import Calibration
+from streamer.speakers.tracker import Tracker
+
+SHARES = (
+    "error", "wrong", "missed", "false_name", "false_alarm", "rejected", "shown_error", "never", "der"
+)  # fmt: skip
+
+
+def stream(
+    files: Annotated[list[Path] | None, typer.Argument(help="Recordings with a reference; nobody is enrolled.")] = None,
+    rttm: Annotated[Path | None, typer.Option(help="Who speaks when in the recordings, by their names.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Simulate conversations of the speakers of this CSV.")] = None,
+    split: Annotated[str, typer.Option(help="Use this split of the manifest.")] = "dev",
+    noise_split: Annotated[
+        str, typer.Option(help="Split with noise recordings; white noise where there are none.")
+    ] = "noise",
+    count: Annotated[int, typer.Option(help="Conversations of each group of the manifest.", min=1)] = 20,
+    seconds: Annotated[float, typer.Option(help="Length of a conversation.", min=10)] = 90.0,
+    seed: Annotated[int, typer.Option(help="Seed of the first conversation; the next ones follow.")] = 0,
+    step: Annotated[float, typer.Option(help="Seconds between two decisions.")] = STEP_S,
+    output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
+    model: ModelOption = "default",
+    device: DeviceOption = "cpu",
+) -> None:
+    """How well live streams are followed: names by time, delay to the right name, flips, diarisation error.
+
+    Simulated conversations have 2 to 6 speakers of one group of the manifest, some of them enrolled from other
+    utterances, in a simulated room, with noise and overlaps. Recordings with an RTTM reference are followed with
+    nobody enrolled: then every voice is a guest, and the diarisation error counts.
+    """
+    if bool(files) == (manifest is not None) or bool(files) != (rttm is not None):
+        raise ConfigurationError("give either --manifest, or recordings with --rttm.")
+    engine = IncrementalModel(load_model(model, device))
+    if manifest is None:
+        reports = {"recordings": _recordings(engine, files or [], rttm or Path(), step)}
+    else:
+        reports = {}
+        for group, voices in _groups(manifest, split, noise_split).items():
+            with LateProgress(group, count) as progress:
+                drawn = _drawn(voices, Plan(seconds=seconds), seed, count, progress)
+                reports[group] = evaluate(engine, drawn, step)
+    if output_format == "json":
+        typer.echo(json.dumps({name: _values(report) for name, report in reports.items()}, indent=1))
+    else:
+        Console(highlight=False).print(_table(reports))
+
+
+def _groups(manifest: Path, split: str, noise_split: str) -> dict[str, Voices]:
+    utterances = read_manifest(manifest)
+    noise = read_noise(manifest.parent / item.path for item in utterances if item.split == noise_split)
+    groups: dict[str, list[int]] = {}
+    for place, item in enumerate(utterances):
+        if item.split == split:
+            groups.setdefault(group_of(item), []).append(place)
+    if not groups:
+        raise ConfigurationError(f"{manifest} has no utterances of split {split!r}.")
+    return {name: Voices.of(manifest.parent, [utterances[i] for i in places], noise) for name, places in groups.items()}
+
+
+def _drawn(voices: Voices, plan: Plan, seed: int, count: int, progress: LateProgress) -> Iterator[Conversation]:
+    for number in range(count):
+        yield converse(voices, plan, seed + number)
+        progress.update(number + 1)
+
+
+def _recordings(engine: IncrementalModel, files: list[Path], rttm: Path, step: float) -> StreamReport:
+    calibration = Calibration.of_card(engine.model.card.details)
+    followed = []
+    for path in files:
+        turns = read_rttm(rttm, path.stem)
+        tracker = Tracker(Roster.empty(engine.model.dimension), calibration, engine.model.embed)
+        events = follow(tracker, steps_of(engine, read_audio(path), step))
+        followed.append(judge(path.stem, events, turns, turns, ()))
+    return together(followed)
+
+
+def _values(report: StreamReport) -> dict[str, float]:
+    plain = replace(report, each=())
+    return {item.name: getattr(plain, item.name) for item in fields(plain) if item.name != "each"}
+
+
+def _table(reports: dict[str, StreamReport]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in reports:
+        table.add_column(name, justify="right")
+    for field in fields(StreamReport):
+        if field.name != "each":
+            values = (getattr(report, field.name) for report in reports.values())
+            form = "{:.1%}" if field.name in SHARES else "{:.0f}" if field.name == "recordings" else "{:.2f}"
+            table.add_row(field.name.replace("_", " "), *(form.format(value) for value in values))
+    return table
