@@ -21,7 +21,8 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 @pytest.fixture(scope="session", autouse=True)
 def _threads() -> None:
-    torch.set_num_threads(2)
+    # One: test processes run side by side.
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(params=DEVICES)

@@ -123,7 +123,7 @@ class IncrementalModel:
             stream.hear(heard)
         for stream, new in zip(streams, self._stepper.advance([stream.state for stream in streams]), strict=True):
             stream.tally.add(new)
-        complete = [(place, block.stream) for place, block in sound if block.ends or block.stream.at_end]
+        complete = [(place, block.stream) for place, block in sound if block.stream.completes(block)]
         windows = self._stepper.windows([stream.state for _, stream in complete])
         for (place, stream), found in zip(complete, windows, strict=True):
             finite = all(np.isfinite(window.embedding).all() for window in found)
@@ -154,11 +154,6 @@ class IncrementalStream:
     def boundary(self) -> int:
         """Where the present step ends, counted from what has been received."""
         return (self.received // self.settings.step_samples + 1) * self.settings.step_samples
-
-    @property
-    def at_end(self) -> bool:
-        """Whether what has been computed completes a step."""
-        return self.position > self.tally.start_sample and self.position % self.settings.step_samples == 0
 
     @property
     def nbytes(self) -> int:
@@ -237,17 +232,19 @@ class IncrementalStream:
         self.tally.hear(samples)
         self.state.hear(samples)
 
+    def completes(self, block: Block) -> bool:
+        """Whether this block, which has been heard, completes a step."""
+        return self.tally.heard > 0 and (block.ends or self.position % self.settings.step_samples == 0)
+
     def restart(self, sample: int) -> None:
         self.state.restart(sample)
         if self.tally.heard == 0:
             self.tally = StepTally(sample, self.state.next_frame)
 
-    def take_step(self, windows: Sequence[Window]) -> Step | None:
-        """The step that ends here, if anything was heard in it; the next one begins."""
+    def take_step(self, windows: Sequence[Window]) -> Step:
+        """The step that ends here; the next one begins."""
         partial = self.position % self.settings.step_samples != 0
-        step = (
-            self.tally.step(self.position, self.engine.speech != "off", windows, partial) if self.tally.heard else None
-        )
+        step = self.tally.step(self.position, self.engine.speech != "off", windows, partial)
         self.tally = StepTally(self.position, self.state.next_frame)
         return step
 

@@ -35,9 +35,9 @@ class WindowSettings:
     @classmethod
     def of(cls, model: Model, durations: Sequence[float], step: float, mode: Mode) -> WindowSettings:
         """Durations and step in seconds. Raises ConfigurationError where they cannot work with this model and mode."""
-        step_samples = round(step * SAMPLE_RATE)
+        step_samples = round(step * SAMPLE_RATE) if 0 < step <= MAXIMUM_SECONDS else 0
         unit = SINC_STRIDE if mode == "exact" else 1
-        if step_samples < SINC_STRIDE or step_samples % unit or not step <= MAXIMUM_SECONDS:
+        if step_samples < SINC_STRIDE or step_samples % unit:
             raise ConfigurationError(
                 f"step={step} s is {step * SAMPLE_RATE:g} samples; it must be at least {SINC_STRIDE} samples"
                 + (f", a multiple of {unit} of them in exact mode," if unit > 1 else "")

@@ -1,7 +1,8 @@
 """silero-vad for many streams at once.
 
-Its chunks of 512 samples each pass a feed-forward encoder, which takes the chunks of all streams and times in one batch;
-only the small recurrent decoder goes chunk by chunk, all streams side by side. https://github.com/snakers4/silero-vad
+Its chunks of 512 samples each pass a feed-forward encoder, which takes the chunks of all streams and times in one
+batch; only the small recurrent decoder goes chunk by chunk, all streams side by side.
+https://github.com/snakers4/silero-vad
 """
 
 from __future__ import annotations

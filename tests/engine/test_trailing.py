@@ -1,0 +1,47 @@
+"""The approximation for models with window norms: close to exact on steady audio, and free of chunking all the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streamer.engine.incremental import IncrementalModel
+from streamer.engine.window import Step
+from streamer.models.model import Model
+
+RATE = 16_000
+
+
+def embeddings(steps: list[Step]) -> np.ndarray:
+    found = np.stack([window.embedding for step in steps for window in step.windows if not window.partial])
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def samples(voice: np.ndarray) -> np.ndarray:
+    return np.tile(voice[0], 2)[: 7 * RATE]
+
+
+def test_it_is_off_unless_asked_for(pyannote_model: Model) -> None:
+    assert IncrementalModel(pyannote_model, speech="off").mode == "exact"
+
+
+def test_it_stays_close_to_exact_and_is_not_exact(pyannote_model: Model, samples: np.ndarray) -> None:
+    exact = embeddings(IncrementalModel(pyannote_model, speech="off").open((3.0,), 1.0).push(samples))
+    cached = embeddings(IncrementalModel(pyannote_model, "cached", speech="off").open((3.0,), 1.0).push(samples))
+
+    cosines = (exact * cached).sum(axis=1)
+    assert cosines.min() > 0.98
+    assert cosines.max() < 1 - 1e-7
+
+
+def test_any_chunking_and_a_restore_give_the_same(pyannote_model: Model, samples: np.ndarray) -> None:
+    engine = IncrementalModel(pyannote_model, "cached", speech="off")
+    expected = embeddings(engine.open((1.0,), 0.5).push(samples[:50_000]))
+
+    stream = engine.open((1.0,), 0.5)
+    steps = [step for start in range(0, 20_000, 777) for step in stream.push(samples[start : min(start + 777, 20_000)])]
+    stream = engine.restore(stream.snapshot())
+    steps += stream.push(samples[20_000:50_000])
+
+    np.testing.assert_allclose(embeddings(steps), expected, atol=1e-5)

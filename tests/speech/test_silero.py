@@ -1,0 +1,88 @@
+"""silero-vad in batches against the package's own way of calling it, one stream and one chunk at a time."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer.speech.silero import CHUNK, SileroDetector, SileroState
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def detector() -> SileroDetector:
+    return SileroDetector()
+
+
+@pytest.fixture(scope="module")
+def spoken(voice: np.ndarray) -> np.ndarray:
+    """Two seconds, half of them silent."""
+    return np.concatenate([voice[0, :RATE], np.zeros(RATE, np.float32)])
+
+
+@pytest.fixture(scope="module")
+def expected(spoken: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from silero_vad import load_silero_vad
+
+        network = load_silero_vad()
+    chunks = [spoken[start : start + CHUNK] for start in range(0, len(spoken) - CHUNK + 1, CHUNK)]
+    return np.array([network(torch.from_numpy(chunk), RATE).item() for chunk in chunks])
+
+
+def known(state: SileroState) -> np.ndarray:
+    return state.at(np.arange(state.heard) * CHUNK + state.start)
+
+
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(0, 2 * RATE), max_size=6))
+def test_any_chunking_gives_the_packages_probabilities(
+    detector: SileroDetector, spoken: np.ndarray, expected: np.ndarray, cuts: list[int]
+) -> None:
+    state = detector.new_state()
+
+    edges = [0, *sorted(cuts), len(spoken)]
+    for start, end in itertools.pairwise(edges):
+        detector.hear([state], [spoken[start:end]])
+
+    np.testing.assert_allclose(known(state), expected, atol=1e-5)
+
+
+def test_streams_of_a_batch_do_not_know_each_other(
+    detector: SileroDetector, spoken: np.ndarray, expected: np.ndarray
+) -> None:
+    states = [detector.new_state() for _ in range(3)]
+
+    detector.hear(states, [spoken[:100], spoken, spoken[:5000]])
+    detector.hear([states[2], states[0]], [spoken[5000:], spoken[100:]])
+
+    for state in states:
+        np.testing.assert_allclose(known(state), expected, atol=1e-5)
+
+
+def test_after_a_gap_it_begins_again(detector: SileroDetector, spoken: np.ndarray, expected: np.ndarray) -> None:
+    state = detector.new_state()
+    detector.hear([state], [spoken[::-1].copy()])
+
+    state.skip(123_456)
+    detector.hear([state], [spoken])
+
+    np.testing.assert_allclose(known(state), expected, atol=1e-5)
+
+
+def test_its_state_goes_out_and_back(detector: SileroDetector, spoken: np.ndarray, expected: np.ndarray) -> None:
+    first, second = detector.new_state(), detector.new_state()
+    detector.hear([first], [spoken[:7777]])
+
+    second.restore(first.arrays())
+    detector.hear([second], [spoken[7777:]])
+
+    np.testing.assert_allclose(known(second), expected, atol=1e-5)
