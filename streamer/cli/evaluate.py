@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from streamer.evaluation.command import verify
+from streamer.evaluation.stream_command import stream
 
 app = typer.Typer(help="Measure a model on labelled audio.", no_args_is_help=True)
 app.command()(verify)
+app.command()(stream)
 app.callback()(lambda: None)

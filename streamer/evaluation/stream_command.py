@@ -35,7 +35,7 @@ def stream(
     manifest: Annotated[Path | None, typer.Option(help="Simulate conversations of the speakers of this CSV.")] = None,
     split: Annotated[str, typer.Option(help="Use this split of the manifest.")] = "dev",
     noise_split: Annotated[
-        str, typer.Option(help="Split with noise recordings; white noise where there are none.")
+        str, typer.Option(help="Split with noise recordings; white noise without.")
     ] = "noise",
     count: Annotated[int, typer.Option(help="Conversations of each group of the manifest.", min=1)] = 20,
     seconds: Annotated[float, typer.Option(help="Length of a conversation.", min=10)] = 90.0,

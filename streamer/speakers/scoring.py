@@ -56,12 +56,12 @@ class Calibration:
 
     @classmethod
     def of_card(cls, details: Mapping[str, Any]) -> Calibration:
-        """From a model card: `calibration` (as `to_dict` gives it), or else `scores`, between windows of one length.
+        """From a model card: `tracking` (as `to_dict` gives it), or else `scores`, between windows of one length.
 
         A model that says neither gets a guess that is wide enough to be harmless.
         """
-        if "calibration" in details:
-            return cls.from_dict(details["calibration"])
+        if "tracking" in details:
+            return cls.from_dict(details["tracking"])
         scores = details.get("scores")
         if not scores:
             return cls((1.0,), (0.55,), (0.15,), (0.10,), (0.13,))
@@ -130,22 +130,3 @@ def log_softmax(values: Array) -> NDArray[np.float64]:
     """Log probabilities that sum to one over the last axis; -inf stays -inf."""
     shifted = values - values.max(-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), np.float64)
-
-
-def as_norm(scores: Array, tests: Array, speakers: Array, top: int = 100) -> Array:
-    """Adaptive symmetric score normalisation (Matejka et al., 2017, "Analysis of score normalization").
-
-    scores: (tests, speakers). tests: (tests, cohort) and speakers: (speakers, cohort), the scores of either side
-    with the cohort; the `top` nearest of the cohort count.
-    """
-
-    def standardised(cohort: Array) -> tuple[Array, Array]:
-        count = min(top, cohort.shape[1])
-        nearest = np.partition(cohort, cohort.shape[1] - count, axis=1)[:, -count:]
-        return nearest.mean(1), nearest.std(1) + 1e-6
-
-    test_mean, test_std = standardised(tests)
-    speaker_mean, speaker_std = standardised(speakers)
-    by_test = (scores - test_mean[:, None]) / test_std[:, None]
-    by_speaker = (scores - speaker_mean) / speaker_std
-    return np.asarray((by_test + by_speaker) / 2)
