@@ -38,7 +38,7 @@ def test_a_conversation_is_what_its_plan_says(voices, seed):
     assert all(end - start <= 15 * RATE for start, end, _ in made.turns)
     assert all(one[2] != after[2] for one, after in zip(made.turns, made.turns[1:], strict=False))
     assert made.enrolment.keys() & speakers
-    assert len(made.enrolment.keys() - speakers) == 2
+    assert len(made.enrolment.keys() - speakers) >= PLAN.absent
     assert all(len(samples) >= 10 * RATE for samples in made.enrolment.values())
     assert np.abs(made.samples).max() <= 1.0
 
