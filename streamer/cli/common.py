@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, TaskID
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
     from streamer.models.model import Model
 
 ModelOption = Annotated[
@@ -50,9 +51,9 @@ class LateProgress:
     ) -> None:
         self.label, self.total = label, total
         self._clock = clock
-        self._console = console or Console(stderr=True)
+        self._console = console
         self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID
 
     def __enter__(self) -> LateProgress:
         self._start = self._clock()
@@ -66,9 +67,17 @@ class LateProgress:
 
     def update(self, completed: float) -> None:
         """Say how much has been done in all."""
-        if self._bar is None and self._console.is_terminal and self._clock() - self._start > PATIENCE_S:
+        if self._bar is None and self._clock() - self._start > PATIENCE_S:
+            self._show()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=completed)
+
+    def _show(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._console = self._console or Console(stderr=True)
+        if self._console.is_terminal:
             self._bar = Progress(console=self._console, transient=True)
             self._task = self._bar.add_task(self.label, total=self.total)
             self._bar.start()
-        if self._bar is not None:
-            self._bar.update(self._task, completed=completed)

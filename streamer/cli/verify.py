@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, RevisionOption, TokenOption, load_model
 from streamer.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 app = typer.Typer()
 
@@ -37,6 +39,8 @@ def verify(
 
     Exit code 0 for the same, 1 for different ones, 2 for an error.
     """
+    import numpy as np
+
     from streamer.inference import Inference
 
     if threshold is not None and not math.isfinite(threshold):
@@ -70,5 +74,7 @@ def verify(
 
 def cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     """Cosine similarity, in -1 to 1; 0 where a vector is zero."""
+    import numpy as np
+
     norm = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(np.clip(np.dot(first, second) / norm, -1, 1)) if norm > 0 else 0.0
