@@ -266,6 +266,21 @@ def test_a_waiting_reader_is_woken_from_a_foreign_thread() -> None:
     run(scenario())
 
 
+async def test_what_is_written_while_the_reader_lies_down_to_wait_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other worst moment: nothing was there, and nobody waits yet who could be woken."""
+    ring, loop = RingBuffer(100), asyncio.get_running_loop()
+    create = loop.create_future
+
+    def interrupted() -> asyncio.Future[Any]:
+        monkeypatch.undo()
+        ring.write_from_thread(numbered(0, 10))
+        return create()
+
+    monkeypatch.setattr(loop, "create_future", interrupted)
+    event = await ring.read()
+    assert isinstance(event, Chunk)
+
+
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=40), st.integers(1, 3))
 def test_gaps_beyond_the_limit_widen_the_last_one_and_time_stays_right(gaps: list[int], max_gaps: int) -> None:
     async def scenario() -> None:

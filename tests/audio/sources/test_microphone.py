@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from ctypes.util import find_library
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,6 +37,7 @@ class FakePortAudio:
         ]
         self.streams: list[FakeStream] = []
         self.opened = asyncio.Event()
+        self.while_opening: Callable[[], None] = lambda: None
         self._initialize()
 
     def _initialize(self) -> None:
@@ -85,6 +87,7 @@ class FakeStream:
     def start(self) -> None:
         self.active = True
         self.pa.streams.append(self)
+        self.pa.while_opening()
         self.pa.opened.set()
 
     def close(self, ignore_errors: bool = True) -> None:
@@ -196,14 +199,14 @@ async def lose_and_find(pa: FakePortAudio, fake_time: Any, source: Any, unplug: 
     events = await read_to(source, 16_000)
     await fake_time.advance(POLL_S)  # 1 s of audio is heard now
     unplug()
-    away = 0.0
+    began = fake_time.now
     pa.opened.clear()
-    while away < 9.8:
-        step = await fake_time.asleep()
-        away += step
-        await fake_time.advance(step)
+    while fake_time.now < began + 9.8:
+        await fake_time.advance(await fake_time.asleep())
     pa.plugged = [("USB Mic: Audio (hw:0,0)", 2, 44_100.0), ("HDMI out", 0, 48_000.0)]
-    away += await fake_time.pass_until(pa.opened)
+    pa.while_opening = lambda: setattr(fake_time, "now", fake_time.now + 0.3)
+    await fake_time.pass_until(pa.opened)
+    away = fake_time.now - began
     fake_time.now += 0.1
     pa.streams[1].play(block(0.2, 1600))
     events += await read_to(source, 16_000 + round(away * 16_000) + 1600)
