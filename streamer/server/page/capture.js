@@ -1,0 +1,53 @@
+// Where the sound comes from: the microphone, or a file that is played. Either passes through the same tap.
+
+export class Capture {
+  /** onPcm(buffer, level) is called ten times a second; onEnd() when a file is over. */
+  constructor(onPcm, onEnd) {
+    this.onPcm = onPcm;
+    this.onEnd = onEnd;
+  }
+
+  get rate() {
+    return this.context.sampleRate;
+  }
+
+  async microphone() {
+    const media = await navigator.mediaDevices.getUserMedia({
+      // What makes a call sound clean takes away from the voice what tells people apart.
+      audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+    });
+    this.tracks = media.getTracks();
+    await this.open();
+    this.context.createMediaStreamSource(media).connect(this.tap);
+  }
+
+  async file(file) {
+    await this.open();
+    const buffer = await this.context.decodeAudioData(await file.arrayBuffer());
+    this.player = this.context.createBufferSource();
+    this.player.buffer = buffer;
+    this.player.connect(this.tap);
+    this.player.connect(this.context.destination);
+    this.player.onended = () => this.onEnd();
+  }
+
+  async open() {
+    this.context = new AudioContext();
+    await this.context.audioWorklet.addModule("worklet.js");
+    this.tap = new AudioWorkletNode(this.context, "tap", { numberOfOutputs: 0 });
+    this.tap.port.onmessage = ({ data }) => this.onPcm(data.pcm, data.level);
+    await this.context.resume();
+  }
+
+  /** A file begins to play; a microphone has begun already. */
+  start() {
+    this.player?.start();
+  }
+
+  async stop() {
+    if (this.player) this.player.onended = null;
+    this.tracks?.forEach((track) => track.stop());
+    if (this.tap) this.tap.port.onmessage = null;
+    if (this.context && this.context.state !== "closed") await this.context.close();
+  }
+}

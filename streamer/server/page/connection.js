@@ -1,0 +1,149 @@
+// streamer.v1 in the browser: one session over as many connections as it takes. See docs/protocol.md.
+
+const KEEP_S = 20; // Sent audio is kept so long: a short loss costs nothing.
+const PATIENCE_S = 30; // So long a session waits for us on the server.
+const HEADER_BYTES = 12;
+
+export class Connection {
+  /**
+   * on: { state(name, detail), message(message), refused(error), over(goodbye) }.
+   * states: connecting, live, waiting (for the way back), closed.
+   */
+  constructor(on, token) {
+    this.on = on;
+    this.token = token;
+    this.pieces = []; // { position, data } in order: those sent of late, and those that wait
+    this.next = 0; // of them, the first to send
+    this.position = 0; // samples taken so far
+    this.sequence = 0;
+    this.lastEvent = 0;
+    this.acknowledged = 0;
+    this.attempt = 0;
+    this.ended = this.done = false;
+  }
+
+  open(settings) {
+    this.settings = { type: "start", framing: "sequenced", ...settings };
+    this.connect();
+    this.timer = setInterval(() => this.acknowledge(), 2000);
+  }
+
+  connect() {
+    this.on.state(this.resume ? "waiting" : "connecting");
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    this.socket = new WebSocket(`${scheme}://${location.host}/v1/stream`, "streamer.v1");
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => this.hello();
+    this.socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
+    this.socket.onclose = ({ code }) => this.lost(code);
+    this.ready = false;
+  }
+
+  hello() {
+    const start = { ...this.settings };
+    if (this.token) start.token = this.token;
+    if (this.resume) {
+      Object.assign(start, { resume: this.resume, last_event: this.lastEvent, position: this.pieces[0]?.position ?? this.position });
+    }
+    this.socket.send(JSON.stringify(start));
+  }
+
+  receive(message) {
+    if (message.type === "ready") return this.started(message);
+    if (message.type === "error" && message.fatal) {
+      this.finish();
+      return this.on.refused(message);
+    }
+    if (message.type === "goodbye" && !message.resume) {
+      this.finish();
+      return this.on.over(message);
+    }
+    if (message.id) {
+      if (message.id <= this.lastEvent) return;
+      this.lastEvent = message.id;
+    }
+    this.on.message(message);
+  }
+
+  started(message) {
+    this.resume = message.resume;
+    this.ready = true;
+    this.attempt = 0;
+    this.lostAt = null;
+    this.rate = message.settings.sample_rate;
+    this.next = this.pieces.findIndex((piece) => piece.position + piece.data.byteLength / 2 > message.position);
+    if (this.next < 0) this.next = this.pieces.length;
+    this.on.state("live");
+    this.on.message(message);
+    this.pump();
+    if (this.ended) this.tell({ type: "end" });
+  }
+
+  /** s16le samples, the next of the stream. */
+  audio(data) {
+    if (this.done || this.ended) return;
+    this.pieces.push({ position: this.position, data });
+    this.position += data.byteLength / 2;
+    this.pump();
+    const keep = KEEP_S * (this.rate ?? 48000);
+    while (this.pieces.length && this.pieces[0].position < this.position - keep) {
+      this.pieces.shift();
+      this.next = Math.max(0, this.next - 1);
+    }
+  }
+
+  pump() {
+    // Beyond a few hundred kB the network is slower than the voice: wait with the rest, it is kept.
+    while (this.ready && this.next < this.pieces.length && this.socket.bufferedAmount < 400_000) {
+      const { position, data } = this.pieces[this.next++];
+      const frame = new Uint8Array(HEADER_BYTES + data.byteLength);
+      const view = new DataView(frame.buffer);
+      view.setUint32(0, this.sequence, true);
+      view.setBigUint64(4, BigInt(position), true);
+      frame.set(new Uint8Array(data), HEADER_BYTES);
+      this.sequence = (this.sequence + 1) >>> 0;
+      this.socket.send(frame);
+    }
+  }
+
+  tell(message) {
+    if (!this.ready) return false;
+    this.socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  end() {
+    this.ended = true;
+    if (this.ready) this.tell({ type: "end" });
+    else if (!this.resume) this.finish();
+  }
+
+  acknowledge() {
+    if (this.lastEvent > this.acknowledged && this.tell({ type: "ack", event: this.lastEvent })) {
+      this.acknowledged = this.lastEvent;
+    }
+  }
+
+  lost(code) {
+    this.ready = false;
+    if (this.done) return;
+    const now = Date.now();
+    this.lostAt ??= now;
+    // Refused before the first `ready`, or gone for too long: nothing to come back to.
+    if (!this.resume || now - this.lostAt > PATIENCE_S * 1000) {
+      this.finish();
+      return this.on.refused({ code: "lost", message: `The server can't be reached (${code}).`, change: "Try again in a moment." });
+    }
+    this.on.state("waiting");
+    const wait = this.attempt ? Math.min(5000, 200 * 2 ** this.attempt) * (0.5 + Math.random() / 2) : 0;
+    this.attempt++;
+    setTimeout(() => this.done || this.connect(), wait);
+  }
+
+  finish() {
+    this.done = true;
+    this.ready = false;
+    clearInterval(this.timer);
+    this.on.state("closed");
+  }
+}

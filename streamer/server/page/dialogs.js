@@ -1,0 +1,183 @@
+// The three dialogs: enrol a voice, name a person, give a token.
+
+import { display, isGuest } from "./people.js";
+
+const $ = (id) => document.getElementById(id);
+const ARC = 2 * Math.PI * 52;
+
+/** Enrolment: asks for a name, follows the coach, stores the profile. tell(message) sends; begin() makes sound flow. */
+export class EnrollDialog {
+  constructor({ tell, begin }) {
+    this.tell = tell;
+    this.begin = begin;
+    this.dialog = $("enroll-dialog");
+    $("enroll-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.go();
+    });
+    $("enroll-cancel").addEventListener("click", () => this.cancel());
+    this.dialog.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      this.cancel();
+    });
+  }
+
+  open(name = "") {
+    this.phase = "ask";
+    $("enroll-ask").hidden = false;
+    $("enroll-listen").hidden = true;
+    $("enroll-title").textContent = "Enrol a voice";
+    $("enroll-name").value = name;
+    this.button("Begin", false);
+    this.dialog.showModal();
+    $("enroll-name").focus();
+  }
+
+  async go() {
+    if (this.phase === "ask") {
+      const name = $("enroll-name").value.trim();
+      if (!name) return;
+      this.button("Begin", true);
+      if (!(await this.begin())) return this.close();
+      this.force = false;
+      this.phase = "listen";
+      this.tell({ type: "enroll", action: "start", name });
+    } else {
+      this.button(this.force ? "Save anyway" : "Save", true);
+      this.tell({ type: "enroll", action: "commit", force: this.force });
+    }
+  }
+
+  /** An `enrolment` message. */
+  report(message) {
+    if (!this.dialog.open) return;
+    if (message.state === "cancelled") return this.close();
+    if (message.state === "committed") {
+      this.close();
+      return this.tell({ type: "speakers", action: "list" });
+    }
+    $("enroll-ask").hidden = true;
+    $("enroll-listen").hidden = false;
+    $("enroll-title").textContent = message.name;
+    const done = message.progress >= 1;
+    $("enroll-arc").style.strokeDashoffset = ARC * (1 - message.progress);
+    $("enroll-ring").dataset.done = done;
+    $("enroll-ring").setAttribute("aria-valuenow", Math.round(message.progress * 100));
+    $("enroll-seconds").textContent = message.speech.toFixed(1);
+    $("enroll-needed").textContent = message.needed.toFixed(0);
+    $("enroll-state").textContent =
+      message.state === "refused" ? "This would not make a good profile yet." : done ? "That is enough." : "Listening. Speak freely, or read this aloud:";
+    const advice = message.advice.map(({ message: text }) => Object.assign(document.createElement("li"), { textContent: sentence(text) }));
+    $("enroll-advice").replaceChildren(...advice);
+    this.force = message.state === "refused" || (this.force && !done);
+    this.button(this.force ? "Save anyway" : "Save", false);
+  }
+
+  /** The server would not: say why, in the dialog. */
+  problem(error) {
+    if (!this.dialog.open || this.phase !== "listen") return false;
+    $("enroll-state").textContent = `${error.message} ${error.change}`;
+    this.button(this.force ? "Save anyway" : "Save", false);
+    return true;
+  }
+
+  cancel() {
+    if (this.phase === "listen") this.tell({ type: "enroll", action: "cancel" });
+    this.close();
+  }
+
+  close() {
+    this.phase = "closed";
+    if (this.dialog.open) this.dialog.close();
+  }
+
+  button(text, disabled) {
+    $("enroll-go").textContent = text;
+    $("enroll-go").disabled = disabled;
+  }
+}
+
+/** A name for a guest, another one for somebody enrolled, or none any more. */
+export class NameDialog {
+  constructor({ tell }) {
+    this.tell = tell;
+    this.dialog = $("name-dialog");
+    $("name-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.save();
+    });
+    $("name-cancel").addEventListener("click", () => this.dialog.close());
+    $("name-remove").addEventListener("click", () => this.remove());
+  }
+
+  open(speaker, channel, names) {
+    Object.assign(this, { speaker, channel, sure: false });
+    const guest = isGuest(speaker);
+    $("name-title").textContent = guest ? `Who is ${display(speaker)}?` : speaker;
+    $("name-input").value = guest ? "" : speaker;
+    $("name-hint").textContent = guest
+      ? "What was heard of this voice becomes a profile; an enrolled name takes it in."
+      : "Everything that was said stays with the person under the new name.";
+    $("name-problem").textContent = "";
+    $("name-remove").hidden = guest;
+    $("name-remove").textContent = "Remove";
+    $("known-names").replaceChildren(...(guest ? names : []).map((name) => Object.assign(document.createElement("option"), { value: name })));
+    this.dialog.showModal();
+    $("name-input").select();
+  }
+
+  save() {
+    const to = $("name-input").value.trim();
+    if (!to) return;
+    if (to === this.speaker) return this.dialog.close();
+    const action = isGuest(this.speaker) ? "name" : "rename";
+    this.tell({ type: "speakers", action, speaker: this.speaker, to, channel: this.channel, request: 1 });
+    this.asked = { from: this.speaker, to };
+  }
+
+  remove() {
+    if (!this.sure) {
+      this.sure = true;
+      $("name-remove").textContent = "Really remove?";
+      return;
+    }
+    this.tell({ type: "speakers", action: "remove", speaker: this.speaker, request: 1 });
+  }
+
+  /** What was asked for is done. Returns who was given which name, if that was it. */
+  done() {
+    const { asked } = this;
+    this.asked = null;
+    if (this.dialog.open) this.dialog.close();
+    return asked;
+  }
+
+  problem(error) {
+    if (!this.dialog.open) return false;
+    $("name-problem").textContent = `${error.message} ${error.change}`;
+    return true;
+  }
+}
+
+/** Ask for a token; resolves to it, or to null. */
+export function askToken() {
+  const dialog = $("token-dialog");
+  $("token-input").value = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    const form = $("token-form");
+    const finish = (value) => {
+      form.onsubmit = $("token-cancel").onclick = dialog.oncancel = null;
+      dialog.close();
+      resolve(value);
+    };
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      finish($("token-input").value.trim() || null);
+    };
+    $("token-cancel").onclick = () => finish(null);
+    dialog.oncancel = () => finish(null);
+  });
+}
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,34 @@
+// Runs beside the sound: gathers a tenth of a second of mono samples as 16-bit PCM and its level, and hands both over.
+
+class Tap extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.size = Math.round(sampleRate / 10);
+    this.reset();
+  }
+
+  reset() {
+    this.samples = new Int16Array(this.size);
+    this.filled = 0;
+    this.energy = 0;
+  }
+
+  process([channels]) {
+    if (!channels.length) return true;
+    for (let i = 0; i < channels[0].length; i++) {
+      let value = 0;
+      for (const channel of channels) value += channel[i];
+      value /= channels.length;
+      this.energy += value * value;
+      this.samples[this.filled++] = Math.max(-1, Math.min(1, value)) * 32767;
+      if (this.filled === this.size) {
+        const message = { pcm: this.samples.buffer, level: Math.sqrt(this.energy / this.size) };
+        this.port.postMessage(message, [message.pcm]);
+        this.reset();
+      }
+    }
+    return true;
+  }
+}
+
+registerProcessor("tap", Tap);
