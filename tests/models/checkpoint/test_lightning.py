@@ -17,7 +17,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamer import Model
+from streamer import Inference, Model
+from streamer.cli import main
 from streamer.errors import CheckpointError, CheckpointMismatch, CheckpointUnreadable, WrongArchitecture
 from streamer.models.checkpoint import torchfile
 from streamer.models.checkpoint.torchfile import TorchFile
@@ -63,6 +64,20 @@ def test_a_model_can_be_a_file_a_directory_or_a_file_object(
         for source in sources:
             assert Model.from_pretrained(source).fingerprint == pyannote_model.fingerprint
     assert Model.from_pretrained(tmp_path, subfolder="nested").fingerprint == pyannote_model.fingerprint
+
+
+def test_a_checkpoint_is_converted_to_our_format(
+    write_checkpoint: Writer, pyannote_model: Model, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "pytorch_model.bin", tmp_path / "model.safetensors"
+    source.write_bytes(write_checkpoint())
+    assert main(["model", "convert", str(source), str(output), "--threshold", "0.4"]) == 0
+    converted = Model.from_pretrained(output)
+    assert converted.fingerprint == pyannote_model.fingerprint
+    assert converted.card.threshold == 0.4
+    assert Inference(converted).duration == 5.0, "what the checkpoint was trained on"
+    samples = torch.randn(1, 1, 8_000)
+    torch.testing.assert_close(converted(samples), pyannote_model(samples))
 
 
 def test_weights_of_the_training_loss_are_left_out(write_checkpoint: Writer, pyannote_model: Model) -> None:
