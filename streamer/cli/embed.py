@@ -50,6 +50,9 @@ def embed(
 
     if output is not None and output.suffix not in tables.WRITERS:
         raise ConfigurationError(f"--output {str(output)!r}: use one of the endings {', '.join(tables.WRITERS)}.")
+    if output is not None and not output.parent.is_dir():
+        # Said now rather than after the work.
+        raise ConfigurationError(f"--output {str(output)!r}: there is no directory {str(output.parent)!r}.")
     if window is Window.whole and (duration is not None or step is not None):
         raise ConfigurationError("--duration and --step are for --window sliding; give that too.")
     loaded = load_model(model, device, token, revision)
