@@ -84,7 +84,7 @@ def _simulate(options: Listening, speed: float) -> None:
     quiet = Console(stderr=True, highlight=False)
     with Speakers(options.model, "sqlite://") as speakers:
         for name, path in ENROLMENT.items():
-            verdict = speakers.enroll(name, path)
+            verdict = speakers.enroll(name, path, force=True)
             quiet.print(f"enrolled {name}: {verdict.speech_s:.1f} s of speech", style="dim")
         session = options.listen(FileSource(CONVERSATION, speed=speed), speakers)
     spans = [(span.start_sample, span.end_sample or 0, span.speaker) for span in session.timeline.everything()]

@@ -1,0 +1,117 @@
+"""Sinks that write: JSON lines, RTTM, plain lines, recordings."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamer.audio.chunks import Chunk, Gap
+from streamer.evaluation.identification import read_rttm
+from streamer.sinks.jsonl import JsonLines
+from streamer.sinks.lines import Lines, clock
+from streamer.sinks.recording import Recorder, Tapped
+from streamer.sinks.rttm import Rttm
+from streamer.speakers.events import Ambiguous, Correction, GapEvent, Overload, Renamed, Speaker, SpeechStart, TurnEnd
+
+S = 16_000
+EVENTS = [
+    SpeechStart(sample=S, decided_sample=2 * S),
+    Speaker(sample=S, decided_sample=2 * S, turn=1, speaker="Ada L", confidence=0.8, score=0.5),
+    Correction(sample=S, decided_sample=3 * S, turn=1, speaker="Zoë", confidence=0.9, score=0.6, previous="Ada L"),
+    TurnEnd(sample=5 * S, decided_sample=6 * S, turn=1, start_sample=S, speaker="Zoë", confidence=0.9),
+    GapEvent(sample=6 * S, decided_sample=8 * S, end_sample=8 * S, reason="device lost"),
+    Overload(sample=8 * S, decided_sample=9 * S, skipped=3),
+    Ambiguous(sample=9 * S, decided_sample=12 * S, turn=2, candidates=("Ada L", "unknown"), confidence=0.5),
+    TurnEnd(sample=13 * S, decided_sample=14 * S, turn=2, start_sample=9 * S, speaker="guest-1", confidence=0.7),
+    Renamed(sample=0, decided_sample=15 * S, speaker="Ada L", previous="guest-1"),
+]
+
+
+def told(sink):
+    for event in EVENTS:
+        sink.event(event, None)
+
+
+def test_json_lines_are_the_events_of_the_protocol():
+    file = io.StringIO()
+    told(JsonLines(file))
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert lines == [json.loads(json.dumps(event.to_dict())) for event in EVENTS]
+    assert lines[2]["speaker"] == "Zoë"
+    assert lines[3]["time"] == 5.0
+
+
+def test_rttm_holds_every_turn_that_is_over_before_it_is_closed(tmp_path):
+    sink = Rttm(tmp_path / "meeting.rttm", "board room")
+    told(sink)
+    # As a killed process would leave it.
+    assert read_rttm(sink.path) == [(S, 5 * S, "Zoë"), (9 * S, 13 * S, "guest-1")]
+    first = sink.path.read_text()
+    sink.close(None)
+    assert first.startswith("SPEAKER board_room 1 1.000 4.000 <NA> <NA> Zoë <NA> <NA>\n")
+
+
+def test_rttm_ends_with_the_last_names(tmp_path):
+    sink = Rttm(tmp_path / "meeting.rttm", "x")
+    told(sink)
+    sink.close(None)
+    assert [who for _, _, who in read_rttm(sink.path)] == ["Zoë", "Ada_L"]
+    assert list(tmp_path.iterdir()) == [sink.path]
+
+
+def test_plain_lines_say_what_a_reader_should_know():
+    file = io.StringIO()
+    told(Lines(file))
+    text = file.getvalue()
+    assert "  0:01.0 -   0:05.0  Zoë (90%)\n" in text
+    for said in ("it is Zoë, not Ada L", "device lost", "3 steps left out", "Ada L or unknown", "guest-1 is Ada L"):
+        assert said in text
+    assert len(text.splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0:00.0"), (61.25, "1:01.2"), (3600, "1:00:00.0")], ids=["start", "minute", "hour"]
+)
+def test_positions_are_shown_as_a_clock_shows_them(seconds, shown):
+    assert clock(round(seconds * S)) == shown
+
+
+def test_a_recording_keeps_time_over_gaps(tmp_path):
+    sound = np.linspace(-0.5, 0.5, S, dtype=np.float32)
+    recorder = Recorder(tmp_path / "kept.flac")
+    recorder.hear(Chunk(0, sound))
+    recorder.hear(Gap(S, S + 40_000, "packet loss"))
+    recorder.hear(Chunk(S + 40_000, sound))
+    recorder.close()
+    kept, rate = soundfile.read(tmp_path / "kept.flac", dtype="float32")
+    assert (rate, len(kept)) == (S, 2 * S + 40_000)
+    assert kept[:S] == pytest.approx(sound, abs=1e-4)
+    assert not kept[S : S + 40_000].any()
+    assert kept[-S:] == pytest.approx(sound, abs=1e-4)
+
+
+async def test_who_taps_a_source_hears_what_goes_by():
+    class Source:
+        def __init__(self):
+            self.open = False
+
+        async def __aenter__(self):
+            self.open = True
+            return self
+
+        async def __aexit__(self, *exception):
+            self.open = False
+
+        async def __aiter__(self):
+            yield Chunk(0, np.zeros(5, np.float32))
+            yield Gap(5, 9, "why")
+
+    source, heard = Source(), []
+    async with Tapped(source, heard.append) as tapped:
+        assert source.open
+        passed = [event async for event in tapped]
+    assert not source.open
+    assert passed == heard
+    assert len(passed) == 2
