@@ -31,6 +31,8 @@ FRAME_LAG = 14
 HOP_START = 16 * POSITION_STRIDE
 #: With h hops done, the samples up to h * 270 + HOP_END have been used.
 HOP_END = HOP_START + POSITION_FIELD - POSITION_STRIDE
+#: On a CPU, hops computed at once: more streams' activations than these fall out of its second-level cache.
+CPU_HOPS = 512
 #: Hops of zeros before the first sample, which give the layers something to carry. Their frames do not count.
 WARM_UP_HOPS = 2
 
@@ -161,17 +163,22 @@ class CachedStepper:
 
     def advance(self, streams: Sequence[CachedStream]) -> list[NewFrames]:
         """Compute all frames that the streams' samples complete, and merge them into their cells."""
+        gained = [NewFrames(stream.next_frame, _NO_FRAMES, None) for stream in streams]
         hops = np.array([stream.ready_hops for stream in streams])
-        if hops.max(initial=0) == 0:
-            return [self._nothing(stream) for stream in streams]
-        records, speech = self._compute(streams, hops)
-        return [
-            self._merge(stream, int(count), records[row], speech[row])
-            for row, (stream, count) in enumerate(zip(streams, hops, strict=True))
-        ]
+        for group in self._groups(hops):
+            records, speech = self._compute([streams[place] for place in group], hops[group])
+            for row, place in enumerate(group):
+                gained[place] = self._merge(streams[place], int(hops[place]), records[row], speech[row])
+        return gained
 
-    def _nothing(self, stream: CachedStream) -> NewFrames:
-        return NewFrames(stream.next_frame, np.zeros(0, np.float32), None)
+    def _groups(self, hops: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The places of streams that have new hops, in groups to be computed at once."""
+        # Streams with as many hops stand together, so that little is padded.
+        places = np.argsort(hops, kind="stable")[np.count_nonzero(hops == 0) :]
+        if self.device.type != "cpu" or len(places) == 0:
+            return [places] if len(places) else []
+        per_group = max(1, CPU_HOPS // int(hops.max()))
+        return np.array_split(places, -(-len(places) // per_group))
 
     def _compute(
         self, streams: Sequence[CachedStream], hops: NDArray[np.int64]
@@ -194,7 +201,11 @@ class CachedStepper:
             if stream.speech is not None:
                 known_speech[row] = stream.speech.at(frames[row] * HOP + FRAME_CENTRE)
         with torch.inference_mode():
-            carry = Carry(torch.stack([stream.carry for stream in streams]), torch.from_numpy(hops).to(self.device))
+            carry = Carry(
+                torch.stack([stream.carry for stream in streams]),
+                torch.from_numpy(hops).to(self.device),
+                even=bool((hops == longest).all()),
+            )
             block = self._frames(streams, torch.from_numpy(waves).to(self.device), carry)
             records, speech = self._pool(block, pieces, known_speech)
             torch._foreach_copy_([stream.carry for stream in streams], list(carry.next_rows().unbind()))
@@ -266,6 +277,7 @@ class CachedStepper:
                 yield Window(start_sample, end_sample, duration_s, _UNKNOWN, speech_s, partial), record
 
 
+_NO_FRAMES = np.zeros(0, np.float32)
 #: Stands for an embedding until the batch's are computed.
 _UNKNOWN = np.zeros(0, np.float32)
 

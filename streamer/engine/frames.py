@@ -30,12 +30,14 @@ HOP = POSITION_STRIDE * RATES[0]
 class Carry:
     """What the layers keep of the past, as one row a stream, taken apart and put together layer by layer.
 
-    rows (streams, size) float32; hops (streams,) int64, how many of the block's hops are each stream's own.
+    rows (streams, size) float32; hops (streams,) int64, how many of the block's hops are each stream's own; even, that
+    all hops are everyone's own, so that the past to keep is in one place.
     """
 
-    def __init__(self, rows: Tensor, hops: Tensor) -> None:
+    def __init__(self, rows: Tensor, hops: Tensor, even: bool) -> None:
         self.rows = rows
         self.hops = hops
+        self.even = even
         self.kept: list[Tensor] = []
         self.offset = 0
 
@@ -48,9 +50,12 @@ class Carry:
         past = self.rows[:, self.offset : self.offset + size].view(streams, context, channels)
         self.offset += size
         extended = torch.cat([past.transpose(0, 1), block])
-        last = self.hops[:, None] * rate + torch.arange(context, device=block.device)
-        stream = torch.arange(streams, device=block.device)[:, None]
-        self.kept.append(extended[last, stream].view(streams, size))
+        if self.even:
+            kept = extended[len(block) :].transpose(0, 1)
+        else:
+            last = self.hops[:, None] * rate + torch.arange(context, device=block.device)
+            kept = extended[last, torch.arange(streams, device=block.device)[:, None]]
+        self.kept.append(kept.reshape(streams, size))
         return extended
 
     def next_rows(self) -> Tensor:
