@@ -84,6 +84,29 @@ def convert(
     typer.echo(f"{output}: {written.card.name}, fingerprint {written.fingerprint}, {output.stat().st_size:,} bytes")
 
 
+@app.command()
+def drift(
+    source: SourceArgument,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Audio as you have it in use.")],
+    duration: Annotated[float, typer.Option(help="Window length in seconds.")] = 3.0,
+    step: Annotated[float, typer.Option(help="Step between windows in seconds.")] = 1.0,
+    token: TokenOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Measure how far the fast approximation of a model with window norms strays from its exact mode."""
+    import numpy as np
+
+    from streamer.audio.files import read_audio
+    from streamer.engine.drift import measure_drift
+
+    model = load_model(source, token=token, revision=revision)
+    typer.echo(f"{'file':<32}{'windows':>8}{'cosine: median':>16}{'lowest':>9}{'times as fast':>15}")
+    for file in files:
+        found = measure_drift(model, read_audio(file).mono_16k(), file, duration, step)
+        median, lowest = float(np.median(found.cosines)), float(found.cosines.min())
+        typer.echo(f"{file[-31:]:<32}{len(found.cosines):>8}{median:>16.4f}{lowest:>9.4f}{found.speedup:>14.1f}x")
+
+
 def describe(model: Model) -> dict[str, Any]:
     """What `streamer model info` shows, as plain values."""
     architecture = model.architecture

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamer.engine.drift import measure_drift
 from streamer.engine.incremental import IncrementalModel
 from streamer.engine.window import Step
+from streamer.errors import AudioTooShort, ConfigurationError
 from streamer.models.model import Model
 
 RATE = 16_000
@@ -33,6 +35,19 @@ def test_it_stays_close_to_exact_and_is_not_exact(pyannote_model: Model, samples
     cosines = (exact * cached).sum(axis=1)
     assert cosines.min() > 0.98
     assert cosines.max() < 1 - 1e-7
+
+
+def test_drift_is_measured_on_the_users_audio(pyannote_model: Model, local_model: Model, samples: np.ndarray) -> None:
+    found = measure_drift(pyannote_model, samples, "voice.wav")
+
+    exact = embeddings(IncrementalModel(pyannote_model, speech="off").open((3.0,), 1.0).push(samples))
+    cached = embeddings(IncrementalModel(pyannote_model, "cached", speech="off").open((3.0,), 1.0).push(samples))
+    np.testing.assert_allclose(found.cosines, (exact * cached).sum(axis=1), atol=1e-5)
+    assert found.speedup == pytest.approx(found.exact_s / found.cached_s)
+    with pytest.raises(ConfigurationError, match="no drift"):
+        measure_drift(local_model, samples, "voice.wav")
+    with pytest.raises(AudioTooShort, match=r"'clip.wav' has 1.00 s"):
+        measure_drift(pyannote_model, samples[:RATE], "clip.wav")
 
 
 def test_any_chunking_and_a_restore_give_the_same(pyannote_model: Model, samples: np.ndarray) -> None:
