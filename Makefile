@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install test lint format demo clean
+.PHONY: help install test lint format demo soak clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -35,6 +35,9 @@ format: $(INSTALLED)  ## Put the code into the style that `make lint` checks
 
 demo: $(INSTALLED)  ## Enrol three bundled voices and follow a conversation of four, three times as fast as it was
 	$(BIN)/streamer live --simulate --speed 3
+
+soak: $(INSTALLED)  ## Five minutes of a hundred streams that come, stall, break and go
+	STREAMER_SOAK_SECONDS=300 STREAMER_SOAK_STREAMS=100 $(BIN)/python -m pytest -s tests/engine/test_soak.py
 
 clean:  ## Remove .venv and the caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
