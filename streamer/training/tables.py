@@ -1,0 +1,140 @@
+"""The tables of the model card: `python -m streamer.training.tables MANIFEST`, student and teacher in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+
+from streamer.evaluation.conditions import disturbed, parse_condition
+from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_manifest
+from streamer.evaluation.metrics import det_curve, eer
+from streamer.evaluation.scoring import cosine
+from streamer.evaluation.trials import windows
+from streamer.evaluation.verification import Embed, Estimate, embed_items, evaluate
+from streamer.models.model import Model
+from streamer.training import speech
+from streamer.training.sampler import frame_centres
+from streamer.training.teacher import Teacher
+
+#: Rows of the table of error rates: what is said, seconds of a window (0: whole utterances), condition.
+ROWS = [
+    ("3 s", 3.0, "clean"),
+    ("1 s", 1.0, "clean"),
+    ("2 s", 2.0, "clean"),
+    ("5 s", 5.0, "clean"),
+    ("whole utterances", 0.0, "clean"),
+    ("3 s, telephone band and mu-law", 3.0, "telephone"),
+    ("3 s, -40 dB", 3.0, "gain=-40"),
+    ("3 s, +10 dB", 3.0, "gain=10"),
+    ("3 s, noise at 20 dB", 3.0, "noise=20"),
+    ("3 s, noise at 10 dB", 3.0, "noise=10"),
+    ("3 s, noise at 5 dB", 3.0, "noise=5"),
+    ("3 s, reverberation of 0.5 s", 3.0, "reverb=0.5"),
+]
+Speakers = dict[str, list[list[Float32]]]
+
+
+def student(model: Model, dtype: torch.dtype = torch.float32) -> Embed:
+    """A model as a function of waveforms (batch, samples)."""
+
+    def embed(waves: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            return model(waves.unsqueeze(1)).float()
+
+    return embed
+
+
+def error_rates(
+    sets: Speakers, embed: Embed, duration_s: float, condition: str, rounds: int = 200
+) -> dict[str, Estimate]:
+    """The EER of each set under a condition."""
+    found = {}
+    for name, speakers in sets.items():
+        items, trials = windows(speakers, duration_s)
+        embeddings = embed_items(disturbed(items, parse_condition(condition)), embed, batch=16)
+        found[name] = evaluate(embeddings, trials, rounds=rounds).metrics["eer"]
+    return found
+
+
+def operating_points(sets: Speakers, embed: Embed) -> list[str]:
+    """A table of thresholds: how many of the trials at 3 s are wrongly accepted and rejected at each."""
+    pooled = []
+    for speakers in sets.values():
+        items, trials = windows(speakers, 3.0)
+        pooled.append((cosine(embed_items(items, embed), trials.left, trials.right), trials.same))
+    lines = ["| threshold | " + " | ".join(f"{name}: false accept / reject, %" for name in sets) + " |"]
+    lines.append("|---|" + "---|" * len(sets))
+    for threshold in np.arange(0.1, 0.65, 0.05):
+        cells = []
+        for scores, same in pooled:
+            accepted, rejected = (scores[~same] >= threshold).mean(), (scores[same] < threshold).mean()
+            cells.append(f"{100 * accepted:.2f} / {100 * rejected:.2f}")
+        lines.append(f"| {threshold:.2f} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> list[str]:
+    """How well the speech head tells what silero-vad, on the clean audio, calls speech (a probability over a half).
+
+    Each speaker's first 24 s, at half a second of nothing after each utterance.
+    """
+    pause = np.zeros(8_000, np.float32)
+    joined = [
+        np.concatenate([np.concatenate([wave, pause]) for wave in speaker])[: 24 * 16_000]
+        for speakers in sets.values()
+        for speaker in speakers
+    ]
+    waves = [wave for wave in joined if len(wave) == 24 * 16_000]
+    reference = speech.silero(torch.from_numpy(np.stack(waves))).numpy()
+    places = frame_centres(24 * 16_000) // speech.HOP
+    truth = reference[:, places] > 0.5
+    lines = ["| condition | area under the ROC | equal error rate, % | agreement at a half, % |", "|---|---|---|---|"]
+    for condition in conditions:
+        heard = torch.from_numpy(np.stack(disturbed(waves, parse_condition(condition))))
+        with torch.inference_mode():
+            frames = [model.network.frames(part.unsqueeze(1)).speech for part in torch.split(heard, 8)]
+        scores = torch.cat([part for part in frames if part is not None]).numpy()
+        curve = det_curve(scores.ravel(), truth.ravel())
+        area = -np.trapezoid(1 - curve.false_reject, curve.false_accept)
+        agreement = ((scores > 0) == truth).mean()
+        rate = eer(scores.ravel(), truth.ravel())
+        lines.append(f"| {condition} | {area:.4f} | {100 * rate:.2f} | {100 * agreement:.2f} |")
+    return lines
+
+
+def tables(
+    manifest: Annotated[Path, typer.Argument(help="The manifest of the audio.")],
+    split: Annotated[str, typer.Option(help="Its split to evaluate on.")] = "dev",
+    corpus: Annotated[str | None, typer.Option(help="Only this corpus.")] = None,
+    model: Annotated[str, typer.Option(help="The model.")] = "default",
+    rounds: Annotated[int, typer.Option(help="Resamplings for the intervals.")] = 200,
+) -> None:
+    """Print the tables as Markdown."""
+    groups: dict[str, list[Utterance]] = {}
+    for utterance in read_manifest(manifest, split):
+        if corpus is None or utterance.corpus == corpus:
+            groups.setdefault(group_of(utterance), []).append(utterance)
+    sets = {name: by_speaker(manifest.parent, group) for name, group in sorted(groups.items())}
+    loaded = Model.from_pretrained(model)
+    embed, teacher = student(loaded), Teacher()
+    typer.echo("| EER, % [95 % interval] | " + " | ".join(f"{name} | teacher" for name in sets) + " |")
+    typer.echo("|---|" + "---|---|" * len(sets))
+    for label, duration_s, condition in ROWS:
+        ours = error_rates(sets, embed, duration_s, condition, rounds)
+        theirs = error_rates(sets, teacher, duration_s, condition, 0)
+        cells = [f"{ours[name].percent()} | {100 * theirs[name].value:.2f}" for name in sets]
+        typer.echo(f"| {label} | " + " | ".join(cells) + " |")
+    halves = error_rates(sets, student(loaded, torch.bfloat16), 3.0, "clean", rounds)
+    typer.echo("| 3 s, bfloat16 | " + " | ".join(f"{halves[name].percent()} |" for name in sets) + " |")
+    typer.echo("\n" + "\n".join(operating_points(sets, embed)))
+    typer.echo("\n" + "\n".join(speech_head(sets, loaded, ["clean", "noise=20", "noise=10", "noise=5", "gain=-40"])))
+
+
+if __name__ == "__main__":
+    typer.run(tables)
