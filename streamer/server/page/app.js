@@ -25,6 +25,7 @@ let scopes = [];
 let enrolled = [];
 let announced = "";
 let level = 0;
+let edge = 0;
 let frames = 0;
 
 const timeline = new Timeline($("timeline"));
@@ -49,6 +50,7 @@ async function begin(file) {
     $("listen").disabled = false;
   }
   talk = new Talk();
+  edge = 0;
   forgetGuests();
   $("turns").replaceChildren();
   connection = new Connection({ state: showState, message: take, refused, over }, token);
@@ -141,7 +143,12 @@ function take(message) {
 
 // What people see
 
-const now = () => (connection?.rate ? Math.max(talk.decided, (connection.position / connection.rate) * RATE) : talk.decided);
+/** The sample at the right edge: what was sent, or decided; it stays when the connection is over. */
+function now() {
+  const sent = connection?.rate ? (connection.position / connection.rate) * RATE : 0;
+  edge = Math.max(edge, sent, talk.decided);
+  return edge;
+}
 
 function showState(state) {
   const [kind, text] = STATES[state];
@@ -211,6 +218,7 @@ function talkRow([name]) {
 
 function showPeople() {
   $("people-empty").hidden = enrolled.length > 0;
+  $("people-empty").textContent = "Nobody is enrolled yet. Ten seconds of speech are enough.";
   const make = (name) => {
     const row = document.createElement("li");
     const button = Object.assign(document.createElement("button"), { type: "button" });

@@ -28,14 +28,17 @@ export class Capture {
     this.player.buffer = buffer;
     this.player.connect(this.tap);
     this.player.connect(this.context.destination);
-    this.player.onended = () => this.onEnd();
+    this.player.onended = () => this.tap.port.postMessage("over");
   }
 
   async open() {
     this.context = new AudioContext();
     await this.context.audioWorklet.addModule("worklet.js");
     this.tap = new AudioWorkletNode(this.context, "tap", { numberOfOutputs: 0 });
-    this.tap.port.onmessage = ({ data }) => this.onPcm(data.pcm, data.level);
+    this.tap.port.onmessage = ({ data }) => {
+      this.onPcm(data.pcm, data.level);
+      if (data.last) this.onEnd();
+    };
     await this.context.resume();
   }
 

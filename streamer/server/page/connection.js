@@ -81,7 +81,7 @@ export class Connection {
 
   /** s16le samples, the next of the stream. */
   audio(data) {
-    if (this.done || this.ended) return;
+    if (this.done || this.ended || !data.byteLength) return;
     this.pieces.push({ position: this.position, data });
     this.position += data.byteLength / 2;
     this.pump();

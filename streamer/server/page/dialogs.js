@@ -16,6 +16,7 @@ export class EnrollDialog {
       this.go();
     });
     $("enroll-cancel").addEventListener("click", () => this.cancel());
+    $("enroll-force").addEventListener("click", () => this.tell({ type: "enroll", action: "commit", force: true }));
     this.dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
       this.cancel();
@@ -26,6 +27,7 @@ export class EnrollDialog {
     this.phase = "ask";
     $("enroll-ask").hidden = false;
     $("enroll-listen").hidden = true;
+    $("enroll-force").hidden = true;
     $("enroll-title").textContent = "Enrol a voice";
     $("enroll-name").value = name;
     this.button("Begin", false);
@@ -39,12 +41,12 @@ export class EnrollDialog {
       if (!name) return;
       this.button("Begin", true);
       if (!(await this.begin())) return this.close();
-      this.force = false;
+      this.refusedAt = null;
       this.phase = "listen";
       this.tell({ type: "enroll", action: "start", name });
     } else {
-      this.button(this.force ? "Save anyway" : "Save", true);
-      this.tell({ type: "enroll", action: "commit", force: this.force });
+      this.button("Save", true);
+      this.tell({ type: "enroll", action: "commit" });
     }
   }
 
@@ -65,19 +67,24 @@ export class EnrollDialog {
     $("enroll-ring").setAttribute("aria-valuenow", Math.round(message.progress * 100));
     $("enroll-seconds").textContent = message.speech.toFixed(1);
     $("enroll-needed").textContent = message.needed.toFixed(0);
+    this.button("Save", false);
+    if (message.state === "refused") {
+      this.refusedAt = message.speech;
+      $("enroll-force").hidden = false;
+    } else if (this.refusedAt !== null && message.speech < this.refusedAt + 2) {
+      return; // Leave what speaks against it on show, until more was heard.
+    }
     $("enroll-state").textContent =
       message.state === "refused" ? "This would not make a good profile yet." : done ? "That is enough." : "Listening. Speak freely, or read this aloud:";
     const advice = message.advice.map(({ message: text }) => Object.assign(document.createElement("li"), { textContent: sentence(text) }));
     $("enroll-advice").replaceChildren(...advice);
-    this.force = message.state === "refused" || (this.force && !done);
-    this.button(this.force ? "Save anyway" : "Save", false);
   }
 
   /** The server would not: say why, in the dialog. */
   problem(error) {
     if (!this.dialog.open || this.phase !== "listen") return false;
     $("enroll-state").textContent = `${error.message} ${error.change}`;
-    this.button(this.force ? "Save anyway" : "Save", false);
+    this.button("Save", false);
     return true;
   }
 

@@ -43,7 +43,7 @@ export function colour(name) {
     save();
   }
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  return `oklch(${dark ? "76%" : "56%"} 0.15 ${HUES[given.get(name)]})`;
+  return `oklch(${dark ? "74% 0.13" : "55% 0.15"} ${HUES[given.get(name)]})`;
 }
 
 /** A guest has a name now: the colour goes with the person. */

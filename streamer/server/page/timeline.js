@@ -3,8 +3,9 @@
 import { colour, display, isGuest } from "./people.js";
 import { RATE } from "./talk.js";
 
-const LANE = 40;
-const LABEL = 17;
+const LANE = 42; // at least; few lanes take more of the height
+const TALLEST = 76;
+const FOOT = 26;
 
 export class Timeline {
   constructor(canvas) {
@@ -23,8 +24,9 @@ export class Timeline {
     const shown = (width < 520 ? 30 : 60) * RATE;
     const turns = talk ? [...talk.turns.values()].filter((turn) => (turn.end ?? now) > now - shown) : [];
     this.order(turns);
-    const height = Math.max(canvas.clientHeight, this.lanes.length * LANE + 30);
-    canvas.style.minHeight = `${Math.max(230, this.lanes.length * LANE + 30)}px`;
+    canvas.parentElement.style.minHeight = `${Math.max(230, this.lanes.length * LANE + FOOT)}px`;
+    const height = canvas.clientHeight;
+    this.lane = Math.min(TALLEST, (height - FOOT) / Math.max(1, this.lanes.length));
     const scale = devicePixelRatio || 1;
     if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
       canvas.width = Math.round(width * scale);
@@ -36,10 +38,17 @@ export class Timeline {
     context.font = `500 12px ${style.fontFamily}`;
     const x = (sample) => width - ((now - sample) / shown) * width;
     this.grid(context, style, x, now, shown, width, height);
-    if (!talk) return;
+    if (!talk?.turns.size) return this.empty(context, style, width, height);
     this.holes(context, style, x, now - shown, height);
     for (const turn of turns) this.bar(context, x, turn, now, width);
     this.labels(context, style);
+  }
+
+  empty(context, style, width, height) {
+    context.fillStyle = style.getPropertyValue("--soft");
+    context.font = `15px ${style.fontFamily}`;
+    const text = "Whoever speaks gets a lane here.";
+    context.fillText(text, (width - context.measureText(text).width) / 2, height / 2 - 6);
   }
 
   /** Lanes in the order of first sight; those who were silent for the whole span leave. */
@@ -55,11 +64,11 @@ export class Timeline {
     context.lineWidth = 1;
     const every = 10 * RATE;
     for (let at = Math.ceil((now - shown) / every) * every; at <= now; at += every) {
-      if (at < 0) continue;
+      if (at < 0 || !now) continue;
       const place = Math.round(x(at)) + 0.5;
       context.beginPath();
       context.moveTo(place, 0);
-      context.lineTo(place, height - 22);
+      context.lineTo(place, height - FOOT + 4);
       context.stroke();
       const text = clock(at / RATE);
       const half = context.measureText(text).width / 2;
@@ -74,7 +83,7 @@ export class Timeline {
       if (gap.end < from) continue;
       context.save();
       context.beginPath();
-      context.rect(x(gap.start), 0, Math.max(2, x(gap.end) - x(gap.start)), height - 22);
+      context.rect(x(gap.start), 0, Math.max(2, x(gap.end) - x(gap.start)), height - FOOT + 4);
       context.clip();
       context.beginPath();
       for (let place = x(gap.start) - height; place < x(gap.end); place += 7) {
@@ -92,12 +101,13 @@ export class Timeline {
     const lane = this.lanes.indexOf(turn.speaker);
     const left = Math.max(-8, x(turn.start));
     const right = Math.min(width, x(turn.end ?? now));
-    const top = lane * LANE + LABEL + 3;
+    const thick = Math.max(14, Math.min(26, this.lane * 0.36));
+    const top = lane * this.lane + 22;
     context.fillStyle = context.strokeStyle = colour(turn.speaker);
     // Provisional names are paler; guests are outlined as well.
     context.globalAlpha = turn.final || turn.end ? 1 : 0.6;
     context.beginPath();
-    context.roundRect(left, top, Math.max(3, right - left), 16, 5);
+    context.roundRect(left, top, Math.max(3, right - left), thick, 6);
     if (isGuest(turn.speaker)) {
       context.globalAlpha *= 0.45;
       context.fill();
@@ -113,9 +123,9 @@ export class Timeline {
   }
 
   labels(context, style) {
-    context.font = `600 12.5px ${style.fontFamily}`;
+    context.font = `600 13px ${style.fontFamily}`;
     context.fillStyle = style.getPropertyValue("--ink");
-    this.lanes.forEach((name, lane) => context.fillText(display(name), 1, lane * LANE + LABEL - 4));
+    this.lanes.forEach((name, lane) => context.fillText(display(name), 1, lane * this.lane + 14));
   }
 }
 

@@ -5,6 +5,8 @@ class Tap extends AudioWorkletProcessor {
     super();
     this.size = Math.round(sampleRate / 10);
     this.reset();
+    // A file is over: hand over what there is.
+    this.port.onmessage = () => this.hand(true);
   }
 
   reset() {
@@ -21,13 +23,15 @@ class Tap extends AudioWorkletProcessor {
       value /= channels.length;
       this.energy += value * value;
       this.samples[this.filled++] = Math.max(-1, Math.min(1, value)) * 32767;
-      if (this.filled === this.size) {
-        const message = { pcm: this.samples.buffer, level: Math.sqrt(this.energy / this.size) };
-        this.port.postMessage(message, [message.pcm]);
-        this.reset();
-      }
+      if (this.filled === this.size) this.hand(false);
     }
     return true;
+  }
+
+  hand(last) {
+    const pcm = this.samples.slice(0, this.filled).buffer;
+    this.port.postMessage({ pcm, level: Math.sqrt(this.energy / this.size), last }, [pcm]);
+    this.reset();
   }
 }
 

@@ -1,0 +1,59 @@
+"""Chromium, headless, with a microphone that plays a file."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from playwright.async_api import BrowserContext, Page, async_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARTEFACTS = Path(__file__).parents[3] / "artefacts"
+FLAGS = [
+    "--no-sandbox",  # CI runs as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+
+@contextlib.asynccontextmanager
+async def browsing(microphone: Path, **options: object) -> AsyncIterator[tuple[BrowserContext, list[str]]]:
+    """A browser context, and the list of everything that went wrong on its pages, to be empty at the end."""
+    problems: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*FLAGS, f"--use-file-for-fake-audio-capture={microphone}%noloop"]
+        )
+        context = await browser.new_context(**options)  # type: ignore[arg-type]
+        context.on("weberror", lambda error: problems.append(str(error.error)))
+        context.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        yield context, problems
+        await browser.close()
+
+
+def microphone(path: Path, *parts: np.ndarray | float, rate: int = 16_000) -> Path:
+    """A WAV of these parts in a row: samples at 16 kHz, or seconds of near silence."""
+    quiet = np.random.default_rng(0)
+    pieces = [
+        part if isinstance(part, np.ndarray) else quiet.normal(0, 1e-4, int(part * rate)).astype(np.float32)
+        for part in parts
+    ]
+    soundfile.write(path, np.concatenate(pieces), rate, subtype="PCM_16")
+    return path
+
+
+async def picture(page: Page, name: str) -> None:
+    """Keep a screenshot among the test's artefacts."""
+    ARTEFACTS.mkdir(exist_ok=True)
+    await page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True, animations="disabled")
