@@ -1,60 +1,75 @@
-"""Who is speaking, from a WAV file: the protocol streamer.v1 in plain `websockets`, nothing of ours.
+"""Stream a file or the microphone to a server, and print who speaks; a lost connection is taken up again.
 
-python demos/websocket_client.py talk.wav [ws://127.0.0.1:8765/v1/stream]
+streamer serve                                                  # in another terminal
+python demos/websocket_client.py talk.wav
+python demos/websocket_client.py --microphone --url wss://example.org --roster Ada --roster Bob
+
+The token, where the server wants one, comes from STREAMER_TOKEN. `websocket_bare.py` beside this file does the same
+without this package, to be read by those who write a client in another language.
 """
 
+from __future__ import annotations
+
+import argparse
 import asyncio
-import json
 import os
 import sys
-import wave
+from collections.abc import Callable
+from typing import Any
 
-from websockets.asyncio.client import connect
-
-
-async def main(path: str, url: str) -> None:
-    token = os.environ.get("STREAMER_TOKEN")
-    headers = {"Authorization": f"Bearer {token}"} if token else None
-    # Compression would only cost time: the server doesn't offer it for audio.
-    async with connect(url, subprotocols=["streamer.v1"], additional_headers=headers, compression=None) as socket:
-        with wave.open(path) as file:
-            encoding = {1: None, 2: "s16le", 3: "s24le", 4: "s32le"}[file.getsampwidth()]
-            if encoding is None:
-                sys.exit(f"{path}: 8-bit WAV is unsigned, which the protocol doesn't have; convert it first.")
-            start = {
-                "type": "start",
-                "sample_rate": file.getframerate(),
-                "encoding": encoding,
-                "channels": file.getnchannels(),
-            }
-            await socket.send(json.dumps(start))
-            answer = json.loads(await socket.recv())
-            if answer["type"] != "ready":
-                sys.exit(f"{answer['message']} {answer['change']}")
-            await asyncio.gather(send(file, socket), receive(socket))
+from streamer import FileSource, MicrophoneSource
+from streamer.client import Client
+from streamer.errors import StreamerError
 
 
-async def send(file: wave.Wave_read, socket) -> None:
-    # As fast as the server takes it: its back-pressure arrives here as a send that waits.
-    while audio := file.readframes(4_800):
-        await socket.send(audio)
-    await socket.send(json.dumps({"type": "end"}))
+def options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Stream a file or the microphone to a server, and print who speaks.")
+    parser.add_argument("file", nargs="?", help="an audio file; it is sent in real time")
+    parser.add_argument("--microphone", action="store_true")
+    parser.add_argument("--url", default="ws://127.0.0.1:8765")
+    parser.add_argument("--roster", action="append", help="listen for this speaker only; may be repeated")
+    parser.add_argument("--fast", action="store_true", help="send the file as fast as the server takes it")
+    args = parser.parse_args(arguments)
+    if args.microphone == bool(args.file):
+        parser.error("give a file, or --microphone")
+    return args
 
 
-async def receive(socket) -> None:
-    async for text in socket:
-        message = json.loads(text)
-        if message["type"] in ("speaker", "unknown", "correction"):
-            print(f"{message['time']:8.2f} s  {message['speaker']}  ({message['confidence']:.0%})")
-        elif message["type"] == "turn_end":
-            print(f"{message['time']:8.2f} s  {message['speaker']} has spoken")
-        elif message["type"] == "error":
-            sys.exit(f"{message['message']} {message['change']}")
-        if "id" in message and message["id"] % 20 == 0:
-            await socket.send(json.dumps({"type": "ack", "event": message["id"]}))
+async def run(args: argparse.Namespace, say: Callable[[str], None]) -> None:
+    source = MicrophoneSource() if args.microphone else FileSource(args.file, realtime=not args.fast)
+    # A live client wants to hear of now; a recording wants every step.
+    policy = "latest" if args.microphone else "every"
+    async with Client(args.url, token=os.environ.get("STREAMER_TOKEN"), roster=args.roster, policy=policy) as client:
+        client.feed(source)
+        async for message in client:
+            if (line := shown(message)) is not None:
+                say(line)
+
+
+def shown(message: dict[str, Any]) -> str | None:
+    """A line for what a person wants to know of; None for the rest."""
+    match message["type"]:
+        case "speaker" | "unknown":
+            said = f"{message['speaker']}  ({message['confidence']:.0%})"
+        case "correction":
+            said = f"{message['speaker']}, not {message['previous']}"
+        case "turn_end":
+            said = f"{message['speaker']} has spoken"
+        case "gap":
+            said = f"nothing was heard: {message['reason']}"
+        case "error":
+            return f"{message['message']} {message['change']}"
+        case _:
+            return None
+    return f"{message['time']:8.2f} s  {said}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    try:
+        asyncio.run(run(options(arguments), print))
+    except StreamerError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "ws://127.0.0.1:8765/v1/stream"))
+    main()

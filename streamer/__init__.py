@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from streamer.engine.window import Step, Window
     from streamer.inference import Inference
     from streamer.models.model import Model
+    from streamer.session import Session
+    from streamer.speakers.library import Speakers
 
 __version__ = "0.1.0"
 
@@ -33,8 +35,10 @@ _HOMES = {
     "PipeSource": "streamer.audio.sources",
     "RingBuffer": "streamer.audio.ring",
     "Segment": "pyannote.core",
+    "Session": "streamer.session",
     "SlidingWindow": "pyannote.core",
     "SlidingWindowFeature": "pyannote.core",
+    "Speakers": "streamer.speakers.library",
     "Step": "streamer.engine.window",
     "Window": "streamer.engine.window",
     "read_audio": "streamer.audio.files",
@@ -51,8 +55,10 @@ __all__ = [
     "PipeSource",
     "RingBuffer",
     "Segment",
+    "Session",
     "SlidingWindow",
     "SlidingWindowFeature",
+    "Speakers",
     "Step",
     "Window",
     "__version__",
