@@ -14,7 +14,7 @@ from torch import Tensor
 
 from streamer.audio.chunks import Samples
 from streamer.engine.frames import HOP, POSITION_FIELD, POSITION_STRIDE, Carry, FrameBlock, FrameLayers
-from streamer.engine.layers import Affine
+from streamer.engine.pieces import piece_records
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sliding import FRAMES, SPEECH, CellPooling, Record, empty_record, merge_into, moments_of
 from streamer.engine.state import Arrays
@@ -22,7 +22,6 @@ from streamer.engine.stepper import FRAME_CENTRE, NewFrames, reportable, seconds
 from streamer.engine.window import Window
 from streamer.models.architecture import FRAME_GRID
 from streamer.models.model import MINIMUM_FRAMES, Model
-from streamer.models.pooling import EPSILON
 from streamer.speech.detector import SpeechState
 
 #: Frames of the SincNet that one pooled frame sees, less one: by so many a pooled frame lags the hop that completes it.
@@ -207,26 +206,17 @@ class CachedStepper:
                 even=bool((hops == longest).all()),
             )
             block = self._frames(streams, torch.from_numpy(waves).to(self.device), carry)
-            records, speech = self._pool(block, pieces, known_speech)
             torch._foreach_copy_([stream.carry for stream in streams], list(carry.next_rows().unbind()))
-        return records.cpu().numpy(), speech.cpu().numpy()
+            speech = torch.from_numpy(known_speech).to(self.device)
+            if self.use_head and block.speech is not None:
+                speech = speech * block.speech.t()
+            weights = speech if block.attention is None else speech * block.attention.t()
+            records = piece_records(block.features, weights, speech, pieces, self.layers.last_norm)
+        return records, speech.cpu().numpy()
 
     def _frames(self, streams: Sequence[CachedStream], waves: Tensor, carry: Carry) -> FrameBlock:
         layers = self.layers
         return layers.tdnn(layers.front(layers.first(layers.sinc(waves)), carry, layers.norms), carry)
-
-    def _pool(
-        self, block: FrameBlock, pieces: NDArray[np.int64], known_speech: NDArray[np.float32]
-    ) -> tuple[Tensor, Tensor]:
-        speech = torch.from_numpy(known_speech).to(self.device)
-        if self.use_head and block.speech is not None:
-            speech = speech * block.speech.t()
-        weights = speech if block.attention is None else speech * block.attention.t()
-        piece = torch.from_numpy(pieces).to(self.device)
-        members = (
-            piece[:, None, :] == torch.arange(max(1, int(pieces.max()) + 1), device=self.device)[:, None]
-        ).float()
-        return piece_records(block.features, weights, speech, members, piece, self.layers.last_norm), speech
 
     def _merge(
         self, stream: CachedStream, hops: int, records: NDArray[np.float32], speech: NDArray[np.float32]
@@ -280,23 +270,3 @@ class CachedStepper:
 _NO_FRAMES = np.zeros(0, np.float32)
 #: Stands for an embedding until the batch's are computed.
 _UNKNOWN = np.zeros(0, np.float32)
-
-
-def piece_records(
-    features: Tensor, weights: Tensor, speech: Tensor, members: Tensor, piece: Tensor, norm: Affine
-) -> Tensor:
-    """The records (streams, pieces, record) of the pieces of a block of frames.
-
-    features (frames, streams, channels), before `norm`, which is applied to the moments instead of the frames.
-    weights, speech (streams, frames). members (streams, pieces, frames) is 1 where a frame is of a piece, and piece
-    (streams, frames) its number, -1 for none.
-    """
-    shares = members * weights[:, None]
-    weight = shares.sum(2, keepdim=True)
-    by_stream = features.transpose(0, 1)
-    mean = torch.bmm(shares, by_stream) / (weight + EPSILON)
-    stream = torch.arange(features.shape[1], device=features.device)
-    deviation = features - mean[stream, piece.t().clamp(min=0)]
-    m2 = torch.bmm(shares, deviation.square_().transpose(0, 1))
-    header = [weight, shares.square().sum(2, True), members.sum(2, True), (members * speech[:, None]).sum(2, True)]
-    return torch.cat([*header, norm(mean), m2 * norm.scale.square()], dim=2)
