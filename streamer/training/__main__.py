@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -32,10 +33,10 @@ def train(
     sampler, augment = prepared(plan)
     trainer = Trainer(plan, sampler, augment, device)
     manifest = Path(plan.data.manifest).expanduser()
-    development = Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz")
+    development = cache(lambda: Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz"))
 
     def evaluate(network: XVectorSincNet) -> Report:
-        found = development.evaluate(embedder(network))
+        found = development().evaluate(embedder(network))
         plot_curves(trainer.folder)
         return found
 

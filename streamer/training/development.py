@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_manifest
@@ -18,12 +17,11 @@ from streamer.models.xvector import XVectorSincNet
 
 
 def embedder(network: XVectorSincNet) -> Embed:
-    """A network as a function of waveforms (batch, samples), on whatever device it is, in bfloat16 like training."""
+    """A network as a function of waveforms (batch, samples), on whatever device it is."""
     device = network.embedding.weight.device
 
     def embed(waves: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
-            embeddings: Tensor = network(waves.unsqueeze(1).to(device)).float().cpu()
+        embeddings: Tensor = network(waves.unsqueeze(1).to(device)).cpu()
         return embeddings
 
     return embed

@@ -58,7 +58,7 @@ def measure_norms(network: XVectorSincNet, sampler: Sampler, augment: Augmenter,
         norm.momentum = None  # A cumulative average.
         norm.train()
     rng = np.random.default_rng(12345)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode():
         for _ in range(batches):
             network(augment(sampler.draw(64, 2.0, rng).waves, rng)[0].unsqueeze(1))
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -77,11 +77,11 @@ def fold_compensation(
     known = np.flatnonzero(sampler.class_size)
     chosen = np.repeat(rng.permutation(known)[:classes], each)
     found = []
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode():
         for start in range(0, len(chosen), 64):
             part = chosen[start : start + 64]
             heard, _ = augment(sampler.draw(len(part), 2.0, rng, part).waves, rng)
-            found.append(network(heard.unsqueeze(1)).float())
+            found.append(network(heard.unsqueeze(1)))
     mean, matrix = compensation(torch.cat(found).numpy(), chosen, shrinkage)
     scale = 1 / np.sqrt(np.trace(matrix @ matrix.T) / len(matrix))  # Keeps the numbers in float16's range.
     layer, turn = network.embedding, torch.from_numpy(matrix.T * np.float32(scale))

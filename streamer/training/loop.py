@@ -82,7 +82,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
         self.student.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=schedule.half):
             parts = self.student(heard.to(self.device), batch.to(self.device), voices, self.recipe.loss, self.margin())
         self.optimiser.zero_grad(set_to_none=True)
         parts["loss"].backward()

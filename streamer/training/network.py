@@ -41,8 +41,8 @@ class Student(nn.Module):
         count = len(batch.label)
         frames = self.network.frames(heard.unsqueeze(1))
         features = frames.features[:count].float()
-        # In bfloat16 a channel can be constant over a crop, and the root of its variance, 0, has no slope: every other
-        # frame is raised by a thousandth of a standard deviation.
+        # Above all in bfloat16, a channel can be constant over a crop, and the root of its variance, 0, has no slope:
+        # every other frame is raised by a thousandth of a standard deviation.
         features = features + DITHER * (torch.arange(features.shape[-1], device=features.device) % 2)
         pooled = Frames(features, _float(frames.attention, count))
         with torch.autocast(heard.device.type, enabled=False):

@@ -27,10 +27,12 @@ def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
         without=recipe.data.without,
         held_out_every=recipe.data.held_out_every,
     )
-    noises = [read_audio(manifest.parent / entry.path) for entry in read_manifest(manifest, "noise")]
+    bank = cache / "noise.npy"
+    entries = [] if bank.exists() else read_manifest(manifest, "noise")
+    recordings = [read_audio(manifest.parent / entry.path) for entry in entries]
     augment = Augmenter(
         rooms=simulate_rooms(recipe.data.rooms, cache / "rooms.npy"),
-        noise=noise_bank(noises, cache / "noise.npy", recipe.data.noise_minutes),
+        noise=noise_bank(recordings, bank, recipe.data.noise_minutes),
         chances=recipe.augmentation,
     )
     return sampler, augment

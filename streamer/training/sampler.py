@@ -76,7 +76,7 @@ class Sampler:
         kept = ~np.isin(corpus.corpus, left_out) & ~np.isin(corpus.speaker, self.held_out)
         heard_by = np.where(kept & (corpus.speed == 0), corpus.speaker, -1)[self.row]
         mean, matrix = teacher.compensation(targets, heard_by, shrinkage)
-        self.targets = (targets - mean) @ matrix
+        self.targets: Float32 = np.asarray((targets - mean) @ matrix, np.float32)
         begin = self.first_label[self.row] + self.index * teacher.HOP // speech.HOP
         total = np.concatenate([[0.0], np.cumsum(labels, dtype=np.float64)])
         end = np.minimum(begin + teacher.PARTIAL // speech.HOP, len(labels))
@@ -101,9 +101,9 @@ class Sampler:
     def prototypes(self, seed: int = 0) -> Tensor:
         """The teacher's mean of each class (classes, 256), of norm 1; random for a class without an utterance."""
         rng = np.random.default_rng(seed)
-        means = rng.standard_normal((self.corpus.classes, teacher.DIMENSION)).astype(np.float32) * 1e-3
-        np.add.at(means, self.corpus.label(self.row), self.targets)
-        return torch.nn.functional.normalize(torch.from_numpy(means), dim=1)
+        noise = rng.standard_normal((self.corpus.classes, teacher.DIMENSION)).astype(np.float32) * np.float32(1e-3)
+        sums = teacher.class_sums(self.targets, self.corpus.label(self.row), self.corpus.classes)
+        return torch.nn.functional.normalize(torch.from_numpy(sums + noise), dim=1)
 
     def draw(self, count: int, seconds: float, rng: np.random.Generator, classes: Int64 | None = None) -> Batch:
         """A batch of crops of one length; utterances that are shorter are repeated.

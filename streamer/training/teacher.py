@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from streamer.evaluation.manifest import SAMPLE_RATE
@@ -110,6 +111,12 @@ def embed_corpus(corpus: Corpus, path: Path, batch: int = 256) -> Float32:
     return result.astype(np.float32)
 
 
+def class_sums(vectors: Float32, label: Int64, classes: int) -> Float32:
+    """Sums (classes, dimension) of the vectors (items, dimension) of each class."""
+    places = (np.ones(len(label), np.float32), (label, np.arange(len(label))))
+    return np.asarray(csr_array(places, shape=(classes, len(label))) @ vectors)
+
+
 def compensation(embeddings: Float32, speaker: Int64, shrinkage: float) -> tuple[Float32, Float32]:
     """What turns down, in embeddings, that which varies within a speaker: (mean, matrix) for (e - mean) @ matrix.
 
@@ -125,9 +132,8 @@ def compensation(embeddings: Float32, speaker: Int64, shrinkage: float) -> tuple
     counted = speaker >= 0
     heard, number = embeddings[counted], speaker[counted]
     size = np.bincount(number)
-    sums = np.zeros((len(size), DIMENSION))
-    np.add.at(sums, number, heard)
-    deviation = heard - (sums / np.maximum(size, 1)[:, None])[number].astype(np.float32)
+    sums = class_sums(heard, number, len(size))
+    deviation = heard - (sums / np.maximum(size, 1)[:, None])[number]
     within = deviation.T @ deviation / len(deviation)
     within += shrinkage * np.trace(within) / DIMENSION * np.eye(DIMENSION)
     values, vectors = np.linalg.eigh(within)
