@@ -45,7 +45,7 @@ def test_the_schema_has_every_event_of_the_tracker_and_no_other():
 @pytest.mark.parametrize("type_", sorted(EVENTS))
 def test_an_event_has_the_fields_that_the_schema_has(type_):
     properties = set(DEFINITIONS[type_]["properties"])
-    assert properties - {"type", "id", "channel", "time"} == {field.name for field in fields(EVENTS[type_])}
+    assert properties - {"type", "id", "time"} == {field.name for field in fields(EVENTS[type_])}
 
 
 def test_the_settings_are_the_fields_of_start_with_its_defaults():

@@ -12,7 +12,7 @@ const STATES = {
   idle: ["idle", "Not connected"],
   connecting: ["waiting", "Connecting"],
   live: ["live", "Live"],
-  waiting: ["waiting", "Connection lost, coming back"],
+  waiting: ["waiting", "Lost, coming back"],
   closed: ["idle", "Not connected"],
   problem: ["problem", "Problem"],
 };

@@ -28,6 +28,8 @@ export class EnrollDialog {
     $("enroll-ask").hidden = false;
     $("enroll-listen").hidden = true;
     $("enroll-force").hidden = true;
+    $("enroll-seconds").textContent = "0.0";
+    $("enroll-arc").style.strokeDashoffset = ARC;
     $("enroll-title").textContent = "Enrol a voice";
     $("enroll-name").value = name;
     this.button("Begin", false);
