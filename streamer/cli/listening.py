@@ -9,9 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from streamer.audio.chunks import Source
@@ -25,28 +23,8 @@ from streamer.sinks.lines import Lines
 from streamer.sinks.recording import Recorder, Tapped
 from streamer.sinks.rttm import Rttm
 from streamer.sinks.terminal import TerminalView, summary
-from streamer.speakers.library import DURATIONS, STEP_S, Speakers
-
-StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Speaker store: a file or a SQLAlchemy URL. Default: the user's own.")
-]
-MicrophoneOption = Annotated[
-    str | None,
-    typer.Option("--device", "-d", help="Microphone: a number or part of a name; see --list-devices of live."),
-]
-RosterOption = Annotated[
-    list[str] | None, typer.Option("--roster", help="Listen for this speaker only; may be given several times.")
-]
-StepOption = Annotated[float, typer.Option(help="Seconds between two decisions.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")]
-RttmOption = Annotated[Path | None, typer.Option(help="Write the turns to this RTTM file.")]
-RecordOption = Annotated[Path | None, typer.Option(help="Keep the audio in this WAV or FLAC file.")]
-GuestsOption = Annotated[
-    bool,
-    typer.Option(
-        "--keep-guests/--forget-guests", help="Keep voices nobody enrolled for a day, to be named (no audio)."
-    ),
-]
+from streamer.speakers.library import Speakers
+from streamer.speakers.settings import DURATIONS, STEP_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

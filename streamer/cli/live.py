@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from streamer.cli.common import ModelOption
-from streamer.cli.listening import (
+from streamer.cli.options import (
     GuestsOption,
     JsonOption,
-    Listening,
     RecordOption,
     RosterOption,
     RttmOption,
     StepOption,
     StoreOption,
 )
-from streamer.speakers.library import STEP_S, Speakers
+from streamer.speakers.settings import STEP_S
+
+if TYPE_CHECKING:
+    from streamer.cli.listening import Listening
 
 app = typer.Typer()
 
@@ -52,6 +53,8 @@ def live(
             mark = "  (default)" if found.default else ""
             typer.echo(f"{found.index:3}  {found.name}: {found.channels} channels, {found.rate} Hz{mark}")
         return
+    from streamer.cli.listening import Listening
+
     options = Listening(
         title="bundled conversation" if simulate else "microphone",
         store=store,
@@ -77,9 +80,12 @@ def _device(device: str | None) -> int | str | None:
 
 def _simulate(options: Listening, speed: float) -> None:
     """Enrol the bundled voices in a store of their own, listen to the bundled conversation, and say how it went."""
+    from rich.console import Console
+
     from streamer.audio.sources import FileSource
     from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
     from streamer.evaluation.identification import identify, read_rttm
+    from streamer.speakers.library import Speakers
 
     quiet = Console(stderr=True, highlight=False)
     with Speakers(options.model, "sqlite://") as speakers:

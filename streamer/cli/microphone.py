@@ -13,7 +13,8 @@ from streamer.audio.chunks import Chunk, Source
 from streamer.audio.sources import MicrophoneSource
 from streamer.cli.listening import interrupted
 from streamer.speakers.enrolment import Coach, Progress, Verdict
-from streamer.speakers.library import DURATIONS, STEP_S, Speakers
+from streamer.speakers.library import Speakers
+from streamer.speakers.settings import DURATIONS, STEP_S
 
 
 def enrol_by_voice(

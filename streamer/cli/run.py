@@ -8,16 +8,8 @@ from typing import Annotated
 import typer
 
 from streamer.cli.common import DeviceOption, ModelOption
-from streamer.cli.listening import (
-    GuestsOption,
-    JsonOption,
-    Listening,
-    RosterOption,
-    RttmOption,
-    StepOption,
-    StoreOption,
-)
-from streamer.speakers.library import STEP_S
+from streamer.cli.options import GuestsOption, JsonOption, RosterOption, RttmOption, StepOption, StoreOption
+from streamer.speakers.settings import STEP_S
 
 app = typer.Typer()
 
@@ -39,6 +31,7 @@ def run(
 ) -> None:
     """Say who speaks in a file, as it would have been said live: as fast as it can be computed, or paced."""
     from streamer.audio.sources import FileSource
+    from streamer.cli.listening import Listening
 
     Listening(
         title=file.name,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 
 from streamer.cli.common import ModelOption
-from streamer.cli.listening import StoreOption
+from streamer.cli.options import StoreOption
 from streamer.errors import ConfigurationError
-from streamer.speakers import enrolment
-from streamer.speakers.store import SpeakerStore
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from streamer.speakers.store import SpeakerStore
 
 app = typer.Typer(no_args_is_help=True, help="Enrol speakers, and look after those who are enrolled.")
 
@@ -35,6 +37,8 @@ def enroll(
     model: ModelOption = "default",
 ) -> None:
     """Enrol a speaker, or refine the profile there is, from recordings or by voice."""
+    from rich.console import Console
+
     from streamer.speakers.library import Speakers
 
     if mic == bool(files):
@@ -63,6 +67,8 @@ def enroll(
 
 
 def _bar(console: Console) -> Progress:
+    from rich.progress import BarColumn, Progress, TextColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f} of {task.total:g} s"))
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
@@ -70,7 +76,7 @@ def _bar(console: Console) -> Progress:
 @app.command("list")
 def list_(store: StoreOption = None) -> None:
     """Who is enrolled."""
-    with SpeakerStore(store) as opened:
+    with _open(store) as opened:
         profiles, names = opened.profiles(), opened.names()
         guests = opened.guests()
     table = _table("name", "speech", "exemplars", "enrolled", "model")
@@ -79,7 +85,7 @@ def list_(store: StoreOption = None) -> None:
         table.add_row(
             profile.name, f"{profile.speech_s:.1f} s", str(len(profile.exemplars)), _day(last), profile.fingerprint
         )
-    Console(highlight=False).print(table if names else "nobody is enrolled; streamer speakers enroll NAME FILE")
+    _print(table if names else "nobody is enrolled; streamer speakers enroll NAME FILE")
     for _, label, speech_s, created in guests:
         typer.echo(f"{label} ({speech_s:.1f} s, {_day(created)}) can be named: streamer speakers name {label} NAME")
 
@@ -87,7 +93,7 @@ def list_(store: StoreOption = None) -> None:
 @app.command()
 def show(name: NameArgument, store: StoreOption = None) -> None:
     """One speaker's exemplars."""
-    with SpeakerStore(store) as opened:
+    with _open(store) as opened:
         profiles = [profile for profile in opened.profiles() if profile.name == name]
         if not profiles:
             opened.require(name)
@@ -96,7 +102,7 @@ def show(name: NameArgument, store: StoreOption = None) -> None:
         for exemplar in profile.exemplars:
             when, quality = _day(exemplar.created), f"{exemplar.quality:.0f} dB"
             table.add_row(f"{exemplar.speech_s:.1f} s", quality, when, exemplar.source, profile.fingerprint)
-    Console(highlight=False).print(table)
+    _print(table)
 
 
 @app.command()
@@ -104,14 +110,14 @@ def rename(
     name: NameArgument, to: Annotated[str, typer.Argument(help="The new name.")], store: StoreOption = None
 ) -> None:
     """Give a speaker another name."""
-    with SpeakerStore(store) as opened:
+    with _open(store) as opened:
         opened.rename(name, to)
 
 
 @app.command()
 def remove(name: NameArgument, store: StoreOption = None) -> None:
     """Delete a speaker, beyond recovery."""
-    with SpeakerStore(store) as opened:
+    with _open(store) as opened:
         opened.remove(name)
 
 
@@ -120,7 +126,7 @@ def merge(
     name: NameArgument, into: Annotated[str, typer.Argument(help="The name to keep.")], store: StoreOption = None
 ) -> None:
     """Make one of two names that are the same person."""
-    with SpeakerStore(store) as opened:
+    with _open(store) as opened:
         opened.merge(name, into)
 
 
@@ -131,7 +137,7 @@ def name(
     store: StoreOption = None,
 ) -> None:
     """Enrol a guest that was heard within the last day under a name."""
-    with SpeakerStore(store) as opened:
+    with _open(store) as opened:
         opened.name_guest(guest, name)
 
 
@@ -140,7 +146,7 @@ def export(file: Path, store: StoreOption = None) -> None:
     """Write all profiles to a JSON file (voice prints, no audio)."""
     from streamer.speakers.transfer import export_speakers
 
-    with SpeakerStore(store) as opened:
+    with _open(store) as opened:
         typer.echo(f"{export_speakers(opened, file)} speakers written to {file}.")
 
 
@@ -149,13 +155,14 @@ def import_(file: Path, store: StoreOption = None) -> None:
     """Add the profiles of an exported file."""
     from streamer.speakers.transfer import import_speakers
 
-    with SpeakerStore(store) as opened:
+    with _open(store) as opened:
         typer.echo(f"{import_speakers(opened, file)} speakers read from {file}.")
 
 
 @app.command()
 def check(store: StoreOption = None, model: ModelOption = "default") -> None:
     """How well those enrolled can be told apart."""
+    from streamer.speakers.enrolment import ADVICE
     from streamer.speakers.library import Speakers
 
     with Speakers(model, store) as speakers:
@@ -171,7 +178,7 @@ def check(store: StoreOption = None, model: ModelOption = "default") -> None:
     origin = "from these enrolments" if found.measured else "the model's own; enrol more to measure it"
     typer.echo(f"suggested threshold: {found.threshold:.2f} ({origin})")
     for name in thin:
-        typer.echo(f"{name} has less than {minimum:g} s of speech: {enrolment.ADVICE['too_short']} to enrol more.")
+        typer.echo(f"{name} has less than {minimum:g} s of speech: {ADVICE['too_short']} to enrol more.")
     for overlap in found.overlaps:
         typer.echo(
             f"WARNING: {overlap.one} and {overlap.other} sound alike (similarity {overlap.score:.2f}) and may be "
@@ -181,7 +188,21 @@ def check(store: StoreOption = None, model: ModelOption = "default") -> None:
         typer.echo("no two profiles overlap.")
 
 
+def _open(store: str | None) -> SpeakerStore:
+    from streamer.speakers.store import SpeakerStore
+
+    return SpeakerStore(store)
+
+
+def _print(what: Table | str) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(what)
+
+
 def _table(*columns: str) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column)

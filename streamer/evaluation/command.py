@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, RevisionOption, TokenOption, load_model
 from streamer.errors import ConfigurationError
-from streamer.evaluation.conditions import disturbed, parse_condition
 from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_audio, read_manifest
-from streamer.evaluation.plda import Plda
 from streamer.evaluation.scoring import AdaptiveNorm, Scorer, cosine, speaker_means
 from streamer.evaluation.trials import Trials, parse_list, windows
-from streamer.evaluation.verification import Embed, Result, embed_items, evaluate
+
+if TYPE_CHECKING:
+    import torch
+
+    from streamer.evaluation.verification import Embed, Result
 
 Sets = dict[str, tuple[list[Float32], Trials]]
 
@@ -57,6 +59,9 @@ def verify(
     --duration; all pairs are trials, except neighbouring items of one speaker. Each corpus and language group is
     a set of its own. With a trial list, files are embedded whole unless --window says otherwise.
     """
+    from streamer.evaluation.conditions import disturbed, parse_condition
+    from streamer.evaluation.verification import embed_items, evaluate
+
     if (trials is None) == (manifest is None):
         raise ConfigurationError("give either a trial list or --manifest.")
     sets = listed(trials, root) if trials is not None else cut_sets(_some(manifest), split, Cutting(duration, limit))
@@ -129,6 +134,9 @@ def embedder(model: str, device: str, token: str | None, revision: str | None, p
 
 def backend(scoring: str, manifest: Path | None, split: str, cutting: Cutting, embed: Embed, batch: int) -> Scorer:
     """The scorer by its name, fitted to the speech of the backend's manifest where it needs any."""
+    from streamer.evaluation.plda import Plda
+    from streamer.evaluation.verification import embed_items
+
     if scoring == "cosine":
         return cosine
     if scoring not in ("as-norm", "plda"):

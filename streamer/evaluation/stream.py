@@ -28,10 +28,9 @@ from streamer.evaluation.identification import (
 )
 from streamer.speakers.enrolment import Coach
 from streamer.speakers.events import Event
-from streamer.speakers.library import DURATIONS
 from streamer.speakers.profiles import Profile, Roster
 from streamer.speakers.scoring import Calibration
-from streamer.speakers.settings import TrackerSettings
+from streamer.speakers.settings import DURATIONS, TrackerSettings
 from streamer.speakers.tracker import Tracker
 
 

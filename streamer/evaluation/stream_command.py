@@ -6,23 +6,21 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
-from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError
-from streamer.evaluation.conversations import Conversation, Plan, Voices, converse
-from streamer.evaluation.identification import read_rttm
 from streamer.evaluation.manifest import group_of, read_audio, read_manifest
-from streamer.evaluation.stream import StreamReport, evaluate, follow, judge, read_noise, steps_of, together
-from streamer.speakers.library import STEP_S
-from streamer.speakers.profiles import Roster
-from streamer.speakers.scoring import Calibration
-from streamer.speakers.tracker import Tracker
+from streamer.speakers.settings import STEP_S
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from streamer.engine.incremental import IncrementalModel
+    from streamer.evaluation.conversations import Conversation, Plan, Voices
+    from streamer.evaluation.stream import StreamReport
 
 SHARES = (
     "error", "wrong", "missed", "false_name", "false_alarm", "rejected", "shown_error", "never", "der"
@@ -34,9 +32,7 @@ def stream(
     rttm: Annotated[Path | None, typer.Option(help="Who speaks when in the recordings, by their names.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Simulate conversations of the speakers of this CSV.")] = None,
     split: Annotated[str, typer.Option(help="Use this split of the manifest.")] = "dev",
-    noise_split: Annotated[
-        str, typer.Option(help="Split with noise recordings; white noise without.")
-    ] = "noise",
+    noise_split: Annotated[str, typer.Option(help="Split with noise recordings; white noise without.")] = "noise",
     count: Annotated[int, typer.Option(help="Conversations of each group of the manifest.", min=1)] = 20,
     seconds: Annotated[float, typer.Option(help="Length of a conversation.", min=10)] = 90.0,
     seed: Annotated[int, typer.Option(help="Seed of the first conversation; the next ones follow.")] = 0,
@@ -51,6 +47,10 @@ def stream(
     utterances, in a simulated room, with noise and overlaps. Recordings with an RTTM reference are followed with
     nobody enrolled: then every voice is a guest, and the diarisation error counts.
     """
+    from streamer.engine.incremental import IncrementalModel
+    from streamer.evaluation.conversations import Plan
+    from streamer.evaluation.stream import evaluate
+
     if bool(files) == (manifest is not None) or bool(files) != (rttm is not None):
         raise ConfigurationError("give either --manifest, or recordings with --rttm.")
     engine = IncrementalModel(load_model(model, device))
@@ -65,10 +65,15 @@ def stream(
     if output_format == "json":
         typer.echo(json.dumps({name: _values(report) for name, report in reports.items()}, indent=1))
     else:
+        from rich.console import Console
+
         Console(highlight=False).print(_table(reports))
 
 
 def _groups(manifest: Path, split: str, noise_split: str) -> dict[str, Voices]:
+    from streamer.evaluation.conversations import Voices
+    from streamer.evaluation.stream import read_noise
+
     utterances = read_manifest(manifest)
     noise = read_noise(manifest.parent / item.path for item in utterances if item.split == noise_split)
     groups: dict[str, list[int]] = {}
@@ -81,12 +86,20 @@ def _groups(manifest: Path, split: str, noise_split: str) -> dict[str, Voices]:
 
 
 def _drawn(voices: Voices, plan: Plan, seed: int, count: int, progress: LateProgress) -> Iterator[Conversation]:
+    from streamer.evaluation.conversations import converse
+
     for number in range(count):
         yield converse(voices, plan, seed + number)
         progress.update(number + 1)
 
 
 def _recordings(engine: IncrementalModel, files: list[Path], rttm: Path, step: float) -> StreamReport:
+    from streamer.evaluation.identification import read_rttm
+    from streamer.evaluation.stream import follow, judge, steps_of, together
+    from streamer.speakers.profiles import Roster
+    from streamer.speakers.scoring import Calibration
+    from streamer.speakers.tracker import Tracker
+
     calibration = Calibration.of_card(engine.model.card.details)
     followed = []
     for path in files:
@@ -103,6 +116,10 @@ def _values(report: StreamReport) -> dict[str, float]:
 
 
 def _table(reports: dict[str, StreamReport]) -> Table:
+    from rich.table import Table
+
+    from streamer.evaluation.stream import StreamReport
+
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for name in reports:

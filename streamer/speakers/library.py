@@ -16,7 +16,7 @@ from streamer.errors import ConfigurationError, EnrolmentRefused, SpeakerNotFoun
 from streamer.speakers.enrolment import Coach, EnrolmentSettings, Progress, Verdict
 from streamer.speakers.profiles import Profile, Roster
 from streamer.speakers.scoring import Calibration, effective_seconds
-from streamer.speakers.settings import TrackerSettings
+from streamer.speakers.settings import DURATIONS, STEP_S, TrackerSettings
 from streamer.speakers.store import SpeakerStore, clean_name
 from streamer.speakers.tracker import Tracker
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from streamer.models.model import Model
 
 Audio = str | os.PathLike[str] | NDArray[np.floating]
-
-#: The windows that enrolment and tracking look at, and how often.
-DURATIONS = (1.0, 3.0)
-STEP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +172,14 @@ class Speakers:
         roster = Roster.of(self.profiles(), self.model.dimension)
         return roster if names is None else roster.restricted(clean_name(name) for name in names)
 
-    def tracker(self, names: Sequence[str] | None = None, settings: TrackerSettings | None = None) -> Tracker:
-        """A tracker that listens for everybody enrolled, or for those named."""
-        return Tracker(self.roster(names), self.calibration, self.model.embed, settings)
+    def tracker(
+        self,
+        names: Sequence[str] | None = None,
+        settings: TrackerSettings | None = None,
+        peers: Sequence[Tracker] = (),
+    ) -> Tracker:
+        """A tracker that listens for everybody enrolled, or for those named; `peers` are others in the same room."""
+        return Tracker(self.roster(names), self.calibration, self.model.embed, settings, peers)
 
     def check(self) -> Check:
         """How well those enrolled can be told apart, by their own exemplars."""

@@ -7,6 +7,10 @@ from typing import Any
 
 from streamer.errors import ConfigurationError
 
+#: The windows that enrolment and tracking look at, and how often, in seconds.
+DURATIONS = (1.0, 3.0)
+STEP_S = 0.5
+
 PROBABILITIES = ("speech_onset", "speech_offset", "unknown_prior", "resume", "commit", "relabel", "settle", "switch")
 
 

@@ -13,6 +13,7 @@ import typer
 
 from streamer.cli import app, main
 
+HEAVY = ("torch", "scipy", "numba", "sqlalchemy", "av", "matplotlib", "huggingface_hub", "pyannote.core")
 COMMAND = [sys.executable, "-m", "streamer.cli"]
 
 
@@ -25,6 +26,22 @@ def test_help_answers_in_half_a_second() -> None:
     assert all(name in output for name in app.COMMANDS)
     # The best of three: what the machine does beside counts for the others.
     assert min(durations) < 0.5
+
+
+def test_no_command_imports_anything_heavy_for_its_help() -> None:
+    code = (
+        "import sys, time; from streamer.cli import app, main\n"
+        "for name in app.COMMANDS:\n"
+        "    start = time.process_time(); main([name, '--help']); seconds = time.process_time() - start\n"
+        f"    heavy = [module for module in {HEAVY} if module in sys.modules]\n"
+        "    print('#', name, seconds, *heavy)\n"
+    )
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    found = [line.split()[1:] for line in output.splitlines() if line.startswith("#")]
+    assert [name for name, *_ in found] == list(app.COMMANDS)
+    for name, seconds, *heavy in found:
+        assert heavy == [], name
+        assert float(seconds) < 0.5, name
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)
