@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamer.models.architecture import SINCNET_CHANNELS, TDNN_LAYERS, Architecture
@@ -61,13 +63,15 @@ class XVectorSincNet(nn.Module):
     def frames_of(self, outputs: Tensor) -> Frames:
         """The TDNN layers and the heads, on SincNet's output (batch, 60, n) -> n - 14 frames."""
         speech = attention = None
+        block = outputs.transpose(1, 2)
         for layer, (convolution, activation, norm) in enumerate(zip(*[iter(self.tdnns)] * 3, strict=True)):
-            outputs = norm(activation(convolution(outputs)))
+            block = activation(convolve(convolution, block))
+            block = norm(block.flatten(0, 1)).view_as(block)
             if layer == SPEECH_LAYER and self.architecture.speech_head:
-                speech = self.speech(outputs).squeeze(1)
+                speech = convolve(self.speech, block).squeeze(2)
             if layer == ATTENTION_LAYER and self.architecture.attention:
-                attention = self.attention(outputs).squeeze(1).sigmoid()
-        return Frames(outputs, attention, speech)
+                attention = convolve(self.attention, block).squeeze(2).sigmoid()
+        return Frames(block.transpose(1, 2), attention, speech)
 
     def pool(self, frames: Frames, weights: Tensor | None = None) -> Tensor:
         """Embed frames (batch, dimension), or (batch, speakers, dimension) for weights by speaker."""
@@ -87,3 +91,14 @@ class XVectorSincNet(nn.Module):
         Weights that are not at the frame rate are brought to it by nearest interpolation.
         """
         return self.pool(self.frames(waveforms), weights)
+
+
+def convolve(convolution: nn.Conv1d, block: Tensor) -> Tensor:
+    """An unpadded Conv1d on (batch, time, channels), as one matrix product.
+
+    Twice as fast as torch's own one-dimensional convolution on a CPU, and more in the backward pass.
+    """
+    (taps,), (dilation,) = convolution.kernel_size, convolution.dilation
+    time = block.shape[1] - dilation * (taps - 1)
+    seen = torch.cat([block[:, tap * dilation : tap * dilation + time] for tap in range(taps)], dim=2)
+    return F.linear(seen, convolution.weight.transpose(1, 2).flatten(1), convolution.bias)
