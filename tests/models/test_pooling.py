@@ -95,7 +95,7 @@ def test_each_speaker_is_pooled_alone() -> None:
 @given(st.integers(1, 80), st.integers(1, 80))
 def test_weights_come_to_the_frame_rate_by_the_nearest_below(count: int, frames: int) -> None:
     weights = torch.arange(count, dtype=torch.float32).view(1, 1, -1)
-    # torch multiplies by the ratio in float32, which may fall just short of a whole number; pyannote.audio inherits that.
+    # torch multiplies by the ratio in float32, which may fall just short of a whole number; so pyannote.audio does too.
     found = at_frame_rate(weights, frames).flatten().tolist()
     for index, value in enumerate(found):
         exact = index * count / frames
