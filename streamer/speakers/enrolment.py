@@ -32,7 +32,8 @@ ADVICE: dict[Code, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentSettings:
-    """wanted_s: seconds of speech that make a good profile. minimum_s: fewer are refused.
+    """wanted_s: seconds of speech that make a good profile. minimum_s: fewer are refused, unless forced.
+    least_s: fewer say nothing of a voice, and are refused in any case.
 
     quiet_db: speech below this level (dB below full scale) is refused. clipped: share of the speech's samples at full
     scale from which it is refused. snr_db: signal-to-noise ratio below which it is refused.
@@ -43,6 +44,7 @@ class EnrolmentSettings:
 
     wanted_s: float = 10.0
     minimum_s: float = 4.0
+    least_s: float = 1.0
     quiet_db: float = -60.0
     clipped: float = 0.005
     snr_db: float = 3.0
@@ -136,9 +138,10 @@ class Coach:
             message = f"{speech_s:.1f} s of speech; a profile needs at least {self.settings.minimum_s:g} s"
             findings.insert(0, Finding("too_short", speech_s, self.settings.minimum_s, message))
         snr_db = self._levels()[1]
+        enough = speech_s >= self.settings.least_s
         exemplars = [
             Exemplar(embedding, seconds, round(snr_db, 1), 0.0, self.source)
-            for embedding, seconds in self._embeddings(self.settings.exemplar_s)
+            for embedding, seconds in (self._embeddings(self.settings.exemplar_s) if enough else ())
         ]
         if exemplars:
             findings += self._two_voices() + self._against_profiles(exemplars)

@@ -16,17 +16,20 @@ class Event:
     """Something was decided about the stream at `sample`: the position it speaks of, not when it was decided.
 
     decided_sample: how far the stream had been heard when this was decided; `decided_sample - sample` is the delay.
-    reason: why, in a few words.
+    reason: why, in a few words. channel: which of a room's microphones hears it best; None where there is but one.
     """
 
     type: ClassVar[str]
     sample: int
     decided_sample: int
     reason: str = ""
+    channel: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object: `type`, every field, and `time` (seconds)."""
+        """A JSON object: `type`, every field (`channel` only in a room), and `time` (seconds)."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.channel is None:
+            del values["channel"]
         return {"type": self.type, "time": self.sample / SAMPLE_RATE, **values}
 
 

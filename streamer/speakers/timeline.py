@@ -18,7 +18,10 @@ def is_stranger(speaker: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A turn: [start_sample, end_sample) of one speaker. end_sample is None while it lasts."""
+    """A turn: [start_sample, end_sample) of one speaker. end_sample is None while it lasts.
+
+    channel: which of a room's microphones hears it best; None where there is but one.
+    """
 
     turn: int
     start_sample: int
@@ -26,6 +29,7 @@ class Span:
     speaker: str
     confidence: float
     final: bool
+    channel: int | None = None
 
     def seconds(self, now_sample: int) -> float:
         end = now_sample if self.end_sample is None else self.end_sample
@@ -33,18 +37,23 @@ class Span:
 
 
 class Timeline:
-    """Hears events in order.
+    """Hears events in order, of one microphone, where turns follow each other, or of a room, where they may overlap.
 
     keep_s: older spans are dropped, and only their talk time is kept; None keeps all.
     """
 
     def __init__(self, keep_s: float | None = None) -> None:
         self.spans: list[Span] = []
-        self.current: Span | None = None
+        self._open: dict[int, Span] = {}
         self.speaking = False
         self.now_sample = 0
         self._keep_s = keep_s
         self._talked: Counter[str] = Counter()
+
+    @property
+    def current(self) -> Span | None:
+        """The turn that lasts; of several, the one that was named last."""
+        return next(reversed(self._open.values()), None)
 
     def hear(self, event: Event) -> None:
         self.now_sample = max(self.now_sample, event.decided_sample)
@@ -67,8 +76,8 @@ class Timeline:
                 self._talked[gone.speaker] += round(gone.seconds(self.now_sample) * SAMPLE_RATE)
 
     def everything(self) -> list[Span]:
-        """All spans, the present one last."""
-        return self.spans + ([self.current] if self.current is not None else [])
+        """All spans, those that last after those that are over."""
+        return [*self.spans, *self._open.values()]
 
     def talk_time(self) -> dict[str, float]:
         """Seconds of each speaker, the most talkative first."""
@@ -79,17 +88,20 @@ class Timeline:
 
     def _name(self, event: Speaker | Unknown) -> None:
         assert isinstance(event, Speaker | Unknown | Correction)
-        self.current = Span(event.turn, event.sample, None, event.speaker, event.confidence, event.final)
+        self._open.pop(event.turn, None)
+        self._open[event.turn] = Span(
+            event.turn, event.sample, None, event.speaker, event.confidence, event.final, event.channel
+        )
 
     def _end(self, event: TurnEnd) -> None:
-        self.spans.append(Span(event.turn, event.start_sample, event.sample, event.speaker, event.confidence, True))
-        if self.current is not None and self.current.turn == event.turn:
-            self.current = None
+        self._open.pop(event.turn, None)
+        self.spans.append(
+            Span(event.turn, event.start_sample, event.sample, event.speaker, event.confidence, True, event.channel)
+        )
 
     def _rename(self, event: Renamed) -> None:
         self.spans = [_renamed(span, event) for span in self.spans]
-        if self.current is not None:
-            self.current = _renamed(self.current, event)
+        self._open = {turn: _renamed(span, event) for turn, span in self._open.items()}
         self._talked[event.speaker] += self._talked.pop(event.previous, 0)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class Tracker:
 
     roster: whom to listen for. calibration: what a score is worth, see `Calibration.of_card`.
     embed: `Model.embed`, to pool a turn from the steps' blocks; not needed in `exact` mode, whose steps have none.
+    peers: trackers of other microphones in the same room, with the same roster, whose guests are this one's too.
 
     >>> tracker = Tracker(roster, calibration, model.embed)                           # doctest: +SKIP
     >>> for step in steps:                                                            # doctest: +SKIP
@@ -53,11 +55,14 @@ class Tracker:
         calibration: Calibration,
         embed: Embed | None = None,
         settings: TrackerSettings | None = None,
+        peers: Sequence[Tracker] = (),
     ) -> None:
         self.settings = settings or TrackerSettings()
-        self.candidates = Candidates(
-            roster, Guests(self.settings.max_guests, roster.dimension), calibration, self.settings.unknown_prior
-        )
+        guests = peers[0].guests if peers else Guests(self.settings.max_guests, roster.dimension)
+        self.candidates = Candidates(roster, guests, calibration, self.settings.unknown_prior)
+        #: All that share these guests, this one among them.
+        self._sharing: list[Tracker] = peers[0]._sharing if peers else []
+        self._sharing.append(self)
         self.embed = embed
         self.turn: Turn | None = None
         self.turns = 0
@@ -296,13 +301,14 @@ class Tracker:
         assert lost is not None
         if self.candidates.guest_slot(same) is not None and self.guests.number(lost) < self.guests.number(same):
             lost, kept = same, lost
-        for belief in self._beliefs():
-            source, target = self.candidates.index(lost), self.candidates.index(kept)
-            belief[target] = np.logaddexp(belief[target], belief[source])
-            belief[source] = -np.inf
+        for tracker in self._sharing:
+            source, target = tracker.candidates.index(lost), tracker.candidates.index(kept)
+            for belief in tracker._beliefs():
+                belief[target] = np.logaddexp(belief[target], belief[source])
+                belief[source] = -np.inf
+            if tracker.turn is not None and tracker.turn.label == lost:
+                tracker.turn.label = kept
         self.guests.merge(self.candidates.guest_slot(kept), self.guests.names.index(lost))
-        if self.turn is not None and self.turn.label == lost:
-            self.turn.label = kept
         return [Renamed(sample=0, decided_sample=self.heard_sample, speaker=kept, previous=lost, reason="one voice")]
 
     def _beliefs(self) -> list[NDArray[np.float64]]:
@@ -311,10 +317,12 @@ class Tracker:
     def _forget_guests(self) -> None:
         """Guests that were silent for too long are dropped; the one who speaks is not."""
         oldest = self.heard_sample - self.settings.guest_forget_s * SAMPLE_RATE
+        speaking = {tracker.turn.label for tracker in self._sharing if tracker.turn is not None}
         for slot, name in enumerate(self.guests.names):
-            if name is not None and self.guests.heard[slot] < oldest and (not self.turn or self.turn.label != name):
-                for belief in self._beliefs():
-                    belief[self.candidates.index(name)] = -np.inf
+            if name is not None and self.guests.heard[slot] < oldest and name not in speaking:
+                for tracker in self._sharing:
+                    for belief in tracker._beliefs():
+                        belief[tracker.candidates.index(name)] = -np.inf
                 self.guests.drop(slot)
 
     # State
