@@ -16,7 +16,7 @@ from streamer.engine.window import Step
 from streamer.sinks.base import Sink
 from streamer.speakers.events import Event, TurnEnd
 from streamer.speakers.library import Speakers
-from streamer.speakers.profiles import Exemplar
+from streamer.speakers.profiles import Exemplar, Roster
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.timeline import Timeline
 
@@ -69,7 +69,7 @@ class Session:
 
     def finish(self) -> list[Event]:
         """The stream is over: the last events. Closes the sinks."""
-        events = self.tracker.finish()
+        events = self._last_events()
         self._tell(events)
         for sink in self.sinks:
             sink.close(self)
@@ -122,4 +122,10 @@ class Session:
         self._changes = changes
         there = set(self.speakers.roster().names)
         wanted = None if self._roster is None else [name for name in self._roster if name in there]
-        return self.tracker.set_roster(self.speakers.roster(wanted))
+        return self._listen_for(self.speakers.roster(wanted))
+
+    def _listen_for(self, roster: Roster) -> list[Event]:
+        return self.tracker.set_roster(roster)
+
+    def _last_events(self) -> list[Event]:
+        return self.tracker.finish()

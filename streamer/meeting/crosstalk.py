@@ -1,0 +1,132 @@
+"""Which microphone hears whom: speech that a microphone only overhears from another's speaker is told from its own.
+
+Two kinds of evidence say that microphone c overhears what d hears better, and their log-likelihood ratios add up:
+
+- Level. People at their own microphones are about equally loud there; what leaks to another seat arrives weaker.
+- Voice. The same windows of both channels hold one voice or two, by the calibrated score of their embeddings.
+
+What was decided a step ago counts on for half, so that a syllable does not change it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamer.engine.window import Step, Window
+from streamer.errors import ConfigurationError
+from streamer.models.architecture import FRAME_GRID
+from streamer.speakers.profiles import unit
+from streamer.speakers.scoring import Calibration, effective_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossTalkSettings:
+    """own_db: how much (standard deviation) the levels of two people at their own microphones differ.
+
+    leak_db, leak_spread_db: how much weaker speech arrives at other seats, on average, and its standard deviation.
+    stay_db: so much louder must another microphone be to take over a voice that both hear.
+    carry: what the decision of the step before counts for. speech_s: less speech in a step is not looked at.
+    """
+
+    own_db: float = 8.0
+    leak_db: float = 12.0
+    leak_spread_db: float = 6.0
+    stay_db: float = 3.0
+    carry: float = 0.5
+    speech_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        if min(self.own_db, self.leak_db, self.leak_spread_db) <= 0:
+            raise ConfigurationError("own_db, leak_db and leak_spread_db must be more than 0 dB.")
+        if not 0 <= self.carry < 1:
+            raise ConfigurationError(f"carry={self.carry} must be 0 or more and less than 1.")
+
+    def level_evidence(self, louder_db: float) -> float:
+        """Log-likelihood ratio (nats) of a leak, where the other microphone is louder by this much."""
+        # More than the usual loss speaks for a leak no less than the usual loss does.
+        short = max(0.0, self.leak_db - louder_db) / self.leak_spread_db
+        own = louder_db / self.own_db
+        return own**2 / 2 - short**2 / 2 + math.log(self.own_db / self.leak_spread_db)
+
+
+class CrossTalk:
+    """The decisions of one room, step by step.
+
+    gains_db: what is added to each channel's level before levels are compared, where microphones differ in gain.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        calibration: Calibration,
+        settings: CrossTalkSettings | None = None,
+        gains_db: tuple[float, ...] | None = None,
+    ) -> None:
+        self.settings = settings or CrossTalkSettings()
+        self._calibration = calibration
+        self._gains_db = gains_db or (0.0,) * channels
+        if len(self._gains_db) != channels:
+            raise ConfigurationError(f"{len(self._gains_db)} gains for {channels} channels; give one for each.")
+        #: (channel, other) -> evidence of the step before that the channel overhears the other.
+        self._evidence: dict[tuple[int, int], float] = {}
+        self._own: set[int] = set()
+
+    def overheard(self, steps: Mapping[int, Step]) -> dict[int, int]:
+        """Of the channels with a step each over the same time: who only overhears, and from which other channel."""
+        speaking = [
+            number for number, step in steps.items() if speech_seconds(step) >= self.settings.speech_s
+        ]  # in silence everybody hears the same noise
+        loudness = {number: self._loudness(number, steps[number]) for number in speaking}
+        # The microphone that had a voice keeps it against one that is hardly louder.
+        bonus = {number: self.settings.stay_db * (number in self._own) for number in speaking}
+        order = sorted(speaking, key=lambda number: (-loudness[number] - bonus[number], number))
+        own: list[int] = []
+        leaks: dict[int, int] = {}
+        evidence: dict[tuple[int, int], float] = {}
+        for number in order:
+            for other in own:
+                found = self._weigh(number, other, steps, loudness[other] - loudness[number])
+                evidence[number, other] = found
+            source = max(own, key=lambda other: evidence[number, other], default=None)
+            if source is not None and evidence[number, source] > 0:
+                leaks[number] = source
+            else:
+                own.append(number)
+        self._evidence, self._own = evidence, set(own)
+        return leaks
+
+    def _weigh(self, number: int, other: int, steps: Mapping[int, Step], louder_db: float) -> float:
+        before = self._evidence.get((number, other), 0.0)
+        voice = self._one_voice(steps[number], steps[other])
+        return self.settings.level_evidence(louder_db) + voice + self.settings.carry * float(np.clip(before, -4, 4))
+
+    def _one_voice(self, one: Step, other: Step) -> float:
+        """Log-likelihood ratio that the shortest windows of two channels hold one voice; 0 where one has none."""
+        if not one.windows or not other.windows:
+            return 0.0
+        return one_voice(one.windows[0], other.windows[0], self._calibration)
+
+    def _loudness(self, number: int, step: Step) -> float:
+        # Digital silence is no reason to compare with infinity.
+        return max(step.level_db, -120.0) + self._gains_db[number]
+
+
+def one_voice(one: Window, other: Window, calibration: Calibration) -> float:
+    """Log-likelihood ratio (nats) that two windows hold the same voice."""
+    score = np.array([unit(one.embedding) @ unit(other.embedding)])
+    return float(calibration.llr(score, effective_seconds(one.speech_s, np.array([other.speech_s])))[0])
+
+
+def speech_seconds(step: Step) -> float:
+    """Seconds of speech among a step's new frames; where no detector runs, all of them."""
+    if step.speech_s is not None:
+        return step.speech_s
+    return num_frames(step) * FRAME_GRID.stride / 16_000
+
+
+def num_frames(step: Step) -> int:
+    return max(0, FRAME_GRID.end_frame(step.end_sample) - step.first_frame)

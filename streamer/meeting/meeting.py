@@ -1,0 +1,147 @@
+"""One meeting: a stream for each microphone through one engine, a room, and the sinks.
+
+>>> async with Engine() as engine:                                                  # doctest: +SKIP
+...     meeting = Meeting(Speakers(engine.model), channels=4, sinks=[...])
+...     await meeting.run(engine, split_channels(MicrophoneSource(channels=4)))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+
+from streamer.audio.chunks import SAMPLE_RATE, Gap, Source
+from streamer.engine.engine import Engine
+from streamer.engine.stream import Policy, Stream
+from streamer.engine.window import Step
+from streamer.errors import ConfigurationError, StreamerError
+from streamer.meeting.crosstalk import CrossTalkSettings
+from streamer.meeting.room import Room
+from streamer.session import Session
+from streamer.sinks.base import Sink
+from streamer.speakers.events import Event
+from streamer.speakers.library import Speakers
+from streamer.speakers.profiles import Roster
+from streamer.speakers.settings import DURATIONS, STEP_S, TrackerSettings
+from streamer.speakers.timeline import Timeline
+
+#: How long the room waits for a live microphone that is behind the others, and how far a recording's channel may be
+#: read ahead of the others, in seconds of audio.
+HOLD_S = 3.0
+
+
+class Meeting(Session):
+    """A session of a room. Its events say the channel that hears them best.
+
+    channels: how many microphones, or their names. live: whether they are heard as time goes; a microphone that falls
+        behind is then left behind, and steps are left out where the machine is too slow.
+    gains_db, crosstalk: see `CrossTalk`. The rest: see Session; guests are kept where `keep_guests` says so.
+    """
+
+    def __init__(
+        self,
+        speakers: Speakers,
+        channels: int | Sequence[str],
+        *,
+        live: bool = True,
+        roster: Sequence[str] | None = None,
+        settings: TrackerSettings | None = None,
+        crosstalk: CrossTalkSettings | None = None,
+        gains_db: Sequence[float] | None = None,
+        keep_guests: bool = False,
+        sinks: Iterable[Sink] = (),
+        step_s: float = STEP_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(speakers, roster=roster, settings=settings, keep_guests=keep_guests, sinks=sinks, clock=clock)
+        names = [f"microphone {number + 1}" for number in range(channels)] if isinstance(channels, int) else channels
+        self.channels = list(names)
+        trackers = [self.tracker]
+        for _ in self.channels[1:]:
+            trackers.append(speakers.tracker(roster, settings, trackers))
+        self.room = Room(
+            trackers,
+            round(step_s * SAMPLE_RATE),
+            speakers.calibration,
+            crosstalk=crosstalk,
+            gains_db=gains_db,
+            hold_s=HOLD_S if live else None,
+        )
+        self.live, self.step_s = live, step_s
+        #: All of the meeting, for its minutes.
+        self.timeline = Timeline()
+        #: Microphones that failed while others went on.
+        self.failures: dict[int, StreamerError] = {}
+
+    def hear_channel(self, channel: int, result: Step | Gap) -> list[Event]:
+        """One step or gap of one microphone: what was decided with it, which the sinks have been told."""
+        events = self._watch_store() + self.room.hear(channel, result)
+        self._told(events)
+        if isinstance(result, Step):
+            for sink in self.sinks:
+                sink.step(result, self)
+        return events
+
+    def end_channel(self, channel: int) -> list[Event]:
+        """This microphone is over; the others go on."""
+        events = self.room.end(channel)
+        self._told(events)
+        return events
+
+    async def run_room(self, engine: Engine, sources: Sequence[Source], stop: asyncio.Event | None = None) -> None:
+        """Hear all microphones to their ends, or until `stop` is set.
+
+        One that fails is left out (see `failures`); when all have failed, the first failure is raised.
+        """
+        if len(sources) != len(self.channels):
+            raise ConfigurationError(f"{len(sources)} sources for {len(self.channels)} channels; give one for each.")
+        policy: Policy = "latest" if self.live else "every"
+        moved = asyncio.Condition()
+        async with AsyncExitStack() as stack:
+            streams = []
+            for source in sources:
+                stream = await stack.enter_async_context(engine.open(DURATIONS, self.step_s, policy=policy))
+                stream.feed(source)
+                streams.append(stream)
+            tasks = [asyncio.ensure_future(self._follow(n, stream, moved)) for n, stream in enumerate(streams)]
+            everything = asyncio.gather(*tasks)
+            stopping = asyncio.ensure_future(stop.wait()) if stop is not None else None
+            waiting = [task for task in (everything, stopping) if task is not None]
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in waiting:
+                    task.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+                self.finish()
+        if not everything.cancelled():
+            everything.result()
+        if len(self.failures) == len(self.channels):
+            raise self.failures[min(self.failures)]
+
+    async def _follow(self, channel: int, stream: Stream, moved: asyncio.Condition) -> None:
+        try:
+            async for result in stream.steps():
+                self.hear_channel(channel, result)
+                async with moved:
+                    moved.notify_all()
+                    # Recordings are read in step with each other, so that what waits is bounded.
+                    if not self.live:
+                        await moved.wait_for(lambda: self.room.aligner.ahead(channel) <= HOLD_S * SAMPLE_RATE)
+        except StreamerError as error:
+            self.failures[channel] = error
+        async with moved:
+            self.end_channel(channel)
+            moved.notify_all()
+
+    def _told(self, events: list[Event]) -> None:
+        self._tell(events)
+        self.timeline.advance(self.room.heard_sample)
+
+    def _listen_for(self, roster: Roster) -> list[Event]:
+        return self.room.set_roster(roster)
+
+    def _last_events(self) -> list[Event]:
+        return self.room.finish()

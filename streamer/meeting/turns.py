@@ -1,0 +1,193 @@
+"""The turns of a room, from the turns of its microphones: one voice is one turn, however many of them hear it.
+
+A room's turn belongs to the microphone that hears it best: the one with the most of the voice's energy. It ends when it
+has ended on all of them, and a pause of `bridge_s` later at the earliest where there are several, so that somebody who
+turns to another microphone is not cut in two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.speakers.events import Ambiguous, Correction, Event, Renamed, Speaker, TurnEnd, Unknown
+
+#: A turn on a microphone: its channel, and its number there.
+Key = tuple[int, int]
+Naming = Speaker | Unknown
+
+
+@dataclass(slots=True)
+class Member:
+    """What one microphone has of a turn. energy: of the voice, power times seconds of speech."""
+
+    start_sample: int
+    end_sample: int | None = None
+    energy: float = 0.0
+
+
+@dataclass(slots=True)
+class RoomTurn:
+    number: int
+    speaker: str
+    confidence: float
+    final: bool
+    members: dict[Key, Member] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Key:
+        """Of microphones that hear it alike, the first that heard it."""
+        return max(self.members, key=lambda key: (self.members[key].energy, -self.members[key].start_sample, -key[0]))
+
+    @property
+    def channel(self) -> int:
+        return self.best[0]
+
+    @property
+    def start_sample(self) -> int:
+        return min(member.start_sample for member in self.members.values())
+
+    @property
+    def end_sample(self) -> int | None:
+        """None while a microphone still hears it."""
+        ends = [member.end_sample for member in self.members.values()]
+        return None if None in ends else max(end for end in ends if end is not None)
+
+
+class RoomTurns:
+    """Hears the events of all channels' trackers and says those of the room."""
+
+    def __init__(self, channels: int, bridge_s: float = 0.5) -> None:
+        self._bridge = round(bridge_s * SAMPLE_RATE) if channels > 1 else 0
+        self._open: dict[int, RoomTurn] = {}
+        self._of: dict[Key, RoomTurn] = {}
+        self._numbers: dict[Key, int] = {}
+        self._given = 0
+
+    @property
+    def open(self) -> list[RoomTurn]:
+        """Those that last, or have just ended."""
+        return list(self._open.values())
+
+    def add_energy(self, channel: int, turn: int, energy: float) -> None:
+        """More of a turn's voice was heard on a channel."""
+        if (room_turn := self._of.get((channel, turn))) is not None:
+            room_turn.members[channel, turn].energy += energy
+
+    def hear(self, channel: int, event: Event, energy: float = 0.0) -> Iterator[Event]:
+        """An event of a turn on a channel; `energy` is what the channel has heard of the turn so far."""
+        if isinstance(event, Correction) and (channel, event.turn) in self._of:
+            yield from self._correct(channel, event)
+        elif isinstance(event, Naming):
+            yield from self._name(channel, event, energy)
+        elif isinstance(event, Ambiguous):
+            yield from self._ambiguous(channel, event)
+        elif isinstance(event, TurnEnd):
+            self._end(channel, event)
+        elif isinstance(event, Renamed):
+            for turn in self._open.values():
+                turn.speaker = event.speaker if turn.speaker == event.previous else turn.speaker
+            yield event
+        else:
+            yield replace(event, channel=channel)
+
+    def close(self, heard_sample: int, *, everything: bool = False) -> Iterator[Event]:
+        """End the turns that have ended everywhere, long enough ago. heard_sample: how far the room was heard."""
+        over = [
+            turn
+            for turn in self._open.values()
+            if turn.end_sample is not None and (everything or heard_sample >= turn.end_sample + self._bridge)
+        ]
+        for turn in sorted(over, key=lambda turn: (turn.end_sample or 0, turn.number)):
+            yield from self._close(turn, heard_sample)
+
+    def _name(self, channel: int, event: Naming, energy: float) -> Iterator[Event]:
+        key = (channel, event.turn)
+        turn = self._of.get(key)
+        if turn is None and (turn := self._same(channel, event.speaker, event.sample)) is not None:
+            turn.members[key] = Member(event.sample, energy=energy)
+            self._of[key] = turn
+        elif turn is None:
+            turn = RoomTurn(self._number(key), event.speaker, event.confidence, event.final)
+            turn.members[key] = Member(event.sample, energy=energy)
+            self._of[key] = self._open[turn.number] = turn
+            yield replace(event, turn=turn.number, channel=channel)
+        elif turn.best == key and not (turn.final and turn.speaker == event.speaker):
+            turn.confidence, turn.final = event.confidence, event.final
+            yield replace(event, turn=turn.number, channel=channel)
+
+    def _same(self, channel: int, speaker: str, sample: int) -> RoomTurn | None:
+        """The open turn of this speaker on another channel, if it lasts to this sample."""
+        for turn in self._open.values():
+            end = turn.end_sample
+            elsewhere = all(key[0] != channel or member.end_sample is None for key, member in turn.members.items())
+            if turn.speaker == speaker and elsewhere and (end is None or sample <= end + self._bridge):
+                return turn
+        return None
+
+    def _correct(self, channel: int, event: Correction) -> Iterator[Event]:
+        key = (channel, event.turn)
+        turn = self._of[key]
+        if turn.best != key:
+            return  # another microphone, which hears it better, knows better
+        previous, known = turn.speaker, self._same(channel, event.speaker, event.sample)
+        turn.speaker, turn.confidence, turn.final = event.speaker, event.confidence, event.final
+        if previous != event.speaker:
+            yield replace(event, turn=turn.number, previous=previous, channel=channel)
+        if known is not None and known is not turn:
+            yield from self._join(turn, known, event.decided_sample)
+
+    def _join(self, turn: RoomTurn, known: RoomTurn, heard_sample: int) -> Iterator[Event]:
+        """A turn turns out to be another's: it ends with nothing in it."""
+        for key, member in turn.members.items():
+            known.members[key] = member
+            self._of[key] = known
+        del self._open[turn.number]
+        yield TurnEnd(
+            sample=turn.start_sample,
+            start_sample=turn.start_sample,
+            decided_sample=heard_sample,
+            turn=turn.number,
+            speaker=turn.speaker,
+            confidence=turn.confidence,
+            reason=f"the same voice as turn {known.number}",
+            channel=turn.channel,
+        )
+
+    def _ambiguous(self, channel: int, event: Ambiguous) -> Iterator[Event]:
+        if any(turn.speaker in event.candidates and turn.channel != channel for turn in self._open.values()):
+            return  # one of them is known to speak, at another microphone
+        yield replace(event, turn=self._number((channel, event.turn)), channel=channel)
+
+    def _end(self, channel: int, event: TurnEnd) -> None:
+        key = (channel, event.turn)
+        if (turn := self._of.get(key)) is None:
+            return
+        member = turn.members[key]
+        member.start_sample, member.end_sample = event.start_sample, event.sample
+        if turn.best == key:
+            turn.speaker, turn.confidence = event.speaker, event.confidence
+
+    def _close(self, turn: RoomTurn, heard_sample: int) -> Iterator[Event]:
+        del self._open[turn.number]
+        for key in turn.members:
+            del self._of[key]
+            self._numbers.pop(key, None)
+        assert turn.end_sample is not None
+        yield TurnEnd(
+            sample=turn.end_sample,
+            start_sample=turn.start_sample,
+            decided_sample=heard_sample,
+            turn=turn.number,
+            speaker=turn.speaker,
+            confidence=turn.confidence,
+            reason=f"{len(turn.members)} microphones" if len(turn.members) > 1 else "",
+            channel=turn.channel,
+        )
+
+    def _number(self, key: Key) -> int:
+        if key not in self._numbers:
+            self._given += 1
+            self._numbers[key] = self._given
+        return self._numbers[key]
