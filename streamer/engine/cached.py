@@ -14,6 +14,7 @@ from torch import Tensor
 
 from streamer.audio.chunks import Samples
 from streamer.engine.frames import HOP, POSITION_FIELD, POSITION_STRIDE, Carry, FrameBlock, FrameLayers
+from streamer.engine.layers import to_device
 from streamer.engine.pieces import piece_records
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sliding import FRAMES, SPEECH, CellPooling, Record, empty_record, merge_into, moments_of
@@ -202,12 +203,12 @@ class CachedStepper:
         with torch.inference_mode():
             carry = Carry(
                 torch.stack([stream.carry for stream in streams]),
-                torch.from_numpy(hops).to(self.device),
+                to_device(hops, self.device),
                 even=bool((hops == longest).all()),
             )
-            block = self._frames(streams, torch.from_numpy(waves).to(self.device), carry)
+            block = self._frames(streams, to_device(waves, self.device), carry)
             torch._foreach_copy_([stream.carry for stream in streams], list(carry.next_rows().unbind()))
-            speech = torch.from_numpy(known_speech).to(self.device)
+            speech = to_device(known_speech, self.device)
             if self.use_head and block.speech is not None:
                 speech = speech * block.speech.t()
             weights = speech if block.attention is None else speech * block.attention.t()

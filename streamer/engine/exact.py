@@ -19,6 +19,7 @@ from torch import Tensor
 from streamer.audio.chunks import SAMPLE_RATE, Samples
 from streamer.engine.frames import POSITION_FIELD, POSITION_STRIDE, FrameLayers, NoCarry
 from streamer.engine.instance import InstanceWeights, after_sinc
+from streamer.engine.layers import to_device
 from streamer.engine.settings import WindowSettings
 from streamer.engine.state import Arrays
 from streamer.engine.stepper import FRAME_CENTRE, NewFrames, reportable
@@ -150,7 +151,7 @@ class ExactStepper:
                 used = min(len(stream.tail), waves.shape[1])
                 waves[row, :used] = stream.tail[:used]
             with torch.inference_mode():
-                filtered = self.layers.sinc(torch.from_numpy(waves).to(self.device))
+                filtered = self.layers.sinc(to_device(waves, self.device))
                 by_stream = filtered.transpose(0, 1).reshape(len(streams), -1, SINC_FILTERS)
                 for stream, count, rows in zip(streams, positions, by_stream, strict=True):
                     stream.sinc = torch.cat([stream.sinc, rows[:count]])
@@ -209,11 +210,11 @@ class ExactStepper:
         rows = torch.stack([wanted.stream.sinc[-positions:][: groups * POOL] for wanted in batch])
         filtered = rows.view(len(batch), groups, POOL, SINC_FILTERS).transpose(0, 1)
         statistics = np.array([wanted.stream.wave_statistics(wanted.start) for wanted in batch], np.float32)
-        mean, variance = torch.from_numpy(statistics).to(self.device).unsqueeze(2).unbind(1)
+        mean, variance = to_device(statistics, self.device).unsqueeze(2).unbind(1)
         normalised = after_sinc(self.wave_norm.affine(mean, variance), layers.filters, filtered)
         block = layers.tdnn(layers.front(layers.first(normalised), NoCarry(), self.norms), NoCarry())
         frames = layers.last_norm(block.features).transpose(0, 1)
-        weights = torch.from_numpy(np.stack([wanted.weights for wanted in batch])).to(self.device)
+        weights = to_device(np.stack([wanted.weights for wanted in batch]), self.device)
         moments = Moments.of(frames, weights[..., None])
         on_host = (part.cpu().numpy() for part in (moments.weight, moments.weight2, moments.mean, moments.m2))
         return self.model.embed(Moments(*on_host))

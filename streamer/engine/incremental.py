@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -66,6 +67,14 @@ class IncrementalModel:
     ) -> None:
         if device is not None:
             model.to(resolve_device(device))
+        if precision not in get_args(Precision):
+            raise ConfigurationError(
+                f"precision={precision!r} is not known; use one of {', '.join(get_args(Precision))}."
+            )
+        if precision == "int8" and model.device.type != "cpu":
+            raise ConfigurationError(
+                f"precision='int8' runs on a CPU, and the model is on {model.device}; use bfloat16."
+            )
         frame_local = model.architecture.frame_local
         self.model = model
         self.mode: Mode = mode or ("cached" if frame_local else "exact")
@@ -266,6 +275,14 @@ class IncrementalStream:
 
 _NO_SAMPLES = np.zeros(0, np.float32)
 _NOT_FINITE = "the window that ends at sample {} has no finite embedding: its stream's state is broken; open a new one."
+
+
+def _check_precision(precision: Precision, model: Model) -> None:
+    known = get_args(Precision)
+    if precision not in known:
+        raise ConfigurationError(f"precision={precision!r} is not known; use one of {', '.join(known)}.")
+    if precision == "int8" and model.device.type != "cpu":
+        raise ConfigurationError(f"precision='int8' is for CPUs, and the model is on {model.device}; use bfloat16.")
 
 
 def _speech_choice(speech: SpeechChoice, model: Model) -> SpeechChoice:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 Precision = Literal["float32", "bfloat16", "int8"]
@@ -91,6 +92,14 @@ class Int8Convolution:
         rows = shifted(levels, time, self.dilation, self.taps)
         sums = torch._int_mm(torch.cat(rows, 1) if len(rows) > 1 else rows[0], self.matrix)
         return torch.addcmul(self.bias, sums, self.step).view(time, streams, -1)
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """One copy; on CUDA from pinned memory, so that the host need not wait for it."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def shifted(block: Tensor, time: int, dilation: int, taps: int) -> list[Tensor]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer.engine.layers import Affine
+from streamer.engine.layers import Affine, to_device
 from streamer.engine.sliding import FRAMES, HEADER, SPEECH, WEIGHT, WEIGHT2, compiled
 from streamer.models.pooling import EPSILON
 
@@ -35,7 +35,7 @@ def piece_records(features: Tensor, weights: Tensor, speech: Tensor, pieces: NDA
         mean += norm.shift.numpy()
         m2 *= scale**2
         return records
-    return pool_on_device(features, weights, speech, torch.from_numpy(pieces).to(features.device), count, norm)
+    return pool_on_device(features, weights, speech, to_device(pieces, features.device), count, norm)
 
 
 @compiled

@@ -351,6 +351,11 @@ def test_settings_that_cannot_work_are_refused(
         WindowSettings.of(local_model, durations, step, "cached")
 
 
+def test_a_precision_that_is_not_known_is_refused(local_model: Model) -> None:
+    with pytest.raises(ConfigurationError, match="float32, bfloat16, int8"):
+        IncrementalModel(local_model, precision="float64")  # type: ignore[arg-type]
+
+
 def test_exact_mode_wants_steps_on_the_filters_grid(pyannote_model: Model) -> None:
     with pytest.raises(ConfigurationError, match="multiple of 10"):
         WindowSettings.of(pyannote_model, (3003 / RATE * 3,), 1001 / RATE, "exact")
