@@ -19,7 +19,7 @@ from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk
 from streamer.engine.window import Step
 from streamer.sinks.base import Sink
 from streamer.sinks.lines import clock
-from streamer.speakers.events import Ambiguous, Event, GapEvent, Overload, Speaker
+from streamer.speakers.events import Ambiguous, Event, GapEvent, Overload, Speaker, Unknown
 from streamer.speakers.timeline import Span, is_stranger
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class TerminalView(Sink):
         self._draw()
 
     def event(self, event: Event, session: Session) -> None:
+        if isinstance(event, Speaker | Unknown):
+            self.colour(event.speaker)  # In the order in which they are first heard.
         if isinstance(event, GapEvent):
             self.lost_s += (event.end_sample - event.sample) / SAMPLE_RATE
         elif isinstance(event, Overload):
