@@ -32,6 +32,7 @@ from streamer.server.metrics import Metrics
 from streamer.server.people import People
 from streamer.server.protocol import Refusal
 from streamer.server.rooms import Rooms
+from streamer.server.shelf import Shelf
 from streamer.server.wire import Wire
 from streamer.speakers.store import SpeakerStore
 
@@ -83,7 +84,8 @@ class Server:
         if not self.config.max_streams:
             self.admission.max_streams = await measure(self._engine)
         clock = asyncio.get_running_loop().time
-        self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock)
+        shelf = Shelf(Path(self.config.state_dir), self.config.resume_s) if self.config.state_dir else None
+        self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock, shelf)
         self._watch()
         self._sockets = await self._listen()
         self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._follow_store(people))]

@@ -23,14 +23,17 @@ class Keep:
 
 
 class Replay:
-    """Numbers the events of a session from 1 on and keeps those after the last acknowledged one."""
+    """Numbers the events of a session from 1 on and keeps those after the last acknowledged one.
+
+    size: characters of those that are kept.
+    """
 
     def __init__(self, keep: Keep) -> None:
         self.keep = keep
         self.last = 0
         self.acknowledged = 0
         self._forgotten = 0
-        self._size = 0
+        self.size = 0
         self._events: deque[tuple[int, str]] = deque()
 
     @property
@@ -48,17 +51,17 @@ class Replay:
         self.last += 1
         text = protocol.write({"type": event["type"], "id": self.last, "channel": channel, **event})
         self._events.append((self.last, text))
-        self._size += len(text)
-        while len(self._events) > self.keep.events or self._size > self.keep.size:
+        self.size += len(text)
+        while len(self._events) > self.keep.events or self.size > self.keep.size:
             self._forgotten, dropped = self._events.popleft()
-            self._size -= len(dropped)
+            self.size -= len(dropped)
         return text
 
     def acknowledge(self, event: int) -> None:
         """Every event up to this one has arrived."""
         self.acknowledged = max(self.acknowledged, event)
         while self._events and self._events[0][0] <= event:
-            self._size -= len(self._events.popleft()[1])
+            self.size -= len(self._events.popleft()[1])
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -73,4 +76,4 @@ class Replay:
         self.acknowledged = int(snapshot["acknowledged"])
         self._forgotten = int(snapshot["forgotten"])
         self._events = deque((int(number), str(text)) for number, text in snapshot["events"])
-        self._size = sum(len(text) for _, text in self._events)
+        self.size = sum(len(text) for _, text in self._events)

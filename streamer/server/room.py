@@ -100,7 +100,9 @@ class Room:
         """Serve one connection to its end. It must be the only one: see `replace`."""
         self._alone.clear()
         self._connection = connection
-        self._link = link = Link(connection, self._config.send_queue_bytes, self._config.send_timeout_s)
+        # What is sent again comes at once, and is not the client's slowness.
+        capacity = self._config.send_queue_bytes + self.session.replay.size
+        self._link = link = Link(connection, capacity, self._config.send_timeout_s)
         self.times.audio = self._clock()
         try:
             await self._carry_out(self.session.attach(start, scopes, self._clock()))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy, Stream
-from streamer.errors import ConfigurationError
+from streamer.errors import ConfigurationError, StreamerError
 from streamer.server import log
 from streamer.server.admission import Admission
 from streamer.server.auth import Access
@@ -23,6 +23,7 @@ from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep
 from streamer.server.room import Room
 from streamer.server.session import Session
+from streamer.server.shelf import Kept, Shelf
 from streamer.speakers.scoring import Calibration
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed
@@ -45,7 +46,9 @@ class Rooms:
         config: ServerConfig,
         metrics: Metrics,
         clock: Callable[[], float],
+        shelf: Shelf | None = None,
     ) -> None:
+        self._shelf = shelf
         self._engine = engine
         # In `exact` mode the steps have no moments to pool a turn from.
         self._embed: Embed | None = engine.model.embed if engine.incremental.mode == "cached" else None
@@ -60,6 +63,9 @@ class Rooms:
 
     def __len__(self) -> int:
         return len(self._rooms)
+
+    def __iter__(self) -> Iterator[Room]:
+        return iter(list(self._rooms.values()))
 
     @property
     def detached(self) -> int:
@@ -86,8 +92,8 @@ class Rooms:
         return room
 
     async def resume(self, token: str, access: Access) -> Room:
-        """The session of a resume token, with nobody connected to it. Raises Refusal("unknown_session")."""
-        room = self._rooms.get(token)
+        """The session of a resume token, with nobody connected to it. Raises Refusal("unknown_session", "busy")."""
+        room = self._rooms.get(token) or self._unshelve(token, access)
         if room is None or room.over or room.access.name != access.name:
             raise Refusal(
                 "unknown_session",
@@ -97,6 +103,35 @@ class Rooms:
             )
         await room.replace()
         self._metrics.resumes.inc()
+        return room
+
+    def _unshelve(self, token: str, access: Access) -> Room | None:
+        """A session from before a restart of the server, if it is one of this client's and still fits the engine."""
+        kept = None if self._shelf is None else self._shelf.take(token)
+        if kept is None or kept.client != access.name:
+            return None
+        keep = Keep(seconds=self._config.resume_s)
+        session = Session.restore(kept.session, self._clock() - min(kept.away_s, keep.seconds), keep)
+        settings = session.settings
+        self._admission.take(kept.address, settings.streams)
+        try:
+            policy = cast(Policy, settings.policy)
+            streams = [self._engine.open(policy=policy, restore=state) for state, _, _ in kept.channels]
+            roster = self._people.roster(settings.roster)
+            trackers = [Tracker(roster, self._calibration, self._embed) for _ in streams]
+            for tracker, (_, state, _) in zip(trackers, kept.channels, strict=True):
+                tracker.restore(state)
+            room = Room(session, Intake(settings), kept.address, access, self._config, self._metrics, self._clock)
+        except StreamerError as error:  # another model, or another version
+            log.say("session not restored", session=session.name, problem=str(error)[:300])
+            self._admission.give_back(kept.address, settings.streams)
+            return None
+        for stream, (_, _, written) in zip(streams, kept.channels, strict=True):
+            if written > stream.position:  # it had arrived, but was not looked at
+                stream.gap(written - stream.position, "restart")
+        self._enter(room, streams, trackers)
+        for channel in room.channels:
+            channel.progress.written = channel.stream.position
         return room
 
     def _stream(self, settings: Settings) -> Stream:
@@ -136,8 +171,8 @@ class Rooms:
             self._metrics.errors.labels(code).inc(count)
         log.say("session", **room.summary(self._clock()))
 
-    async def close(self, message: str, retry_after: float, grace_s: float) -> list[Room]:
-        """Send everybody away with a hint to resume, wait for them to go, and return the rooms that can be kept."""
+    async def close(self, message: str, retry_after: float, grace_s: float) -> None:
+        """Send everybody away with a hint to resume, wait for them to go, and keep what can be resumed."""
         kept = [room for room in self._rooms.values() if not room.over]
         for room in self._rooms.values():
             room.dismiss("draining", message, resume=True, code=1012, retry_after=retry_after)
@@ -146,7 +181,21 @@ class Rooms:
             await asyncio.wait(waiting, timeout=grace_s)
             for future in waiting:
                 future.cancel()
-        return kept
+        if self._shelf is not None:
+            for room in kept:
+                await self._keep(room, self._shelf)
+
+    async def _keep(self, room: Room, shelf: Shelf) -> None:
+        if room.over or room.session.done:
+            return
+        channels = [
+            (await channel.stream.snapshot(), channel.tracker.snapshot(), channel.progress.written)
+            for channel in room.channels
+        ]
+        try:
+            shelf.put(Kept(room.session.snapshot(), room.access.name, room.address, tuple(channels), 0.0))
+        except OSError as error:
+            log.say("session not kept", session=room.session.name, problem=str(error))
 
     async def shut(self) -> None:
         """Close every session."""
