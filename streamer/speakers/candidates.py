@@ -15,6 +15,8 @@ from streamer.speakers.profiles import Roster, Vector, unit
 from streamer.speakers.scoring import Array, Calibration, effective_seconds
 
 GUEST = "guest-"
+#: For so many of the enrolled, those with the best scores, evidence is weighed; far more than could be in question.
+SHORTLIST = 64
 
 
 class Guests:
@@ -136,14 +138,23 @@ class Candidates:
     def evidence(self, embeddings: Array, speech_s: Array) -> tuple[Array, Array]:
         """Scores and log-likelihood ratios, (embeddings, states) each; both 0 for the unknown state.
 
+        Ratios are worked out for the nearest of the enrolled only; the others get the least there is.
+
         embeddings: (embeddings, dimension). speech_s: (embeddings,) seconds of speech in each.
         """
+        enrolled = len(self.roster)
         scores = np.zeros((len(embeddings), self.unknown + 1), np.float32)
-        scores[:, : len(self.roster)] = self.roster.scores(embeddings)
-        scores[:, len(self.roster) : -1] = unit(embeddings) @ self.guests.centroids.T
-        profile_s = np.concatenate([self.roster.speech_s, self.guests.speech_s])
-        llr = np.zeros_like(scores)
-        llr[:, :-1] = self.calibration.llr(scores[:, :-1], effective_seconds(speech_s[:, None], profile_s))
+        scores[:, :enrolled] = self.roster.scores(embeddings)
+        scores[:, enrolled:-1] = unit(embeddings) @ self.guests.centroids.T
+        if enrolled > SHORTLIST:
+            nearest = np.argpartition(-scores[:, :enrolled].max(0), SHORTLIST)[:SHORTLIST]
+            near = np.concatenate([nearest, np.arange(enrolled, self.unknown)])
+        else:
+            near = np.arange(self.unknown)
+        profile_s = np.concatenate([self.roster.speech_s, self.guests.speech_s])[near]
+        llr = np.full_like(scores, -self.calibration.limit)
+        llr[:, near] = self.calibration.llr(scores[:, near], effective_seconds(speech_s[:, None], profile_s))
+        llr[:, -1] = 0.0
         return scores, llr
 
     def same_as_guest(self, slot: int, at_least: float) -> str | None:

@@ -256,3 +256,13 @@ def test_a_snapshot_is_restored_into_a_roster_that_changed(stage):
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(ConfigurationError):
         TrackerSettings(**wrong)
+
+
+def test_among_ten_thousand_the_right_one_is_found(stage):
+    rng = np.random.default_rng(8)
+    crowd = [f"person {i:05d}" for i in range(10_000)]
+    for name, voice in zip(crowd, rng.standard_normal((10_000, 64)).astype(np.float32), strict=True):
+        stage.voices[name] = voice / np.linalg.norm(voice)
+    tracker = stage.tracker(*crowd, "ada")
+    steps = stage.steps([("ada", 4.0), (None, 1.0), ("person 04711", 4.0), (None, 1.0)])
+    assert [who for who, _, _ in turns(run(tracker, steps))] == ["ada", "person 04711"]
