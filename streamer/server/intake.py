@@ -15,6 +15,8 @@ from streamer.server.opus import OpusDecoder
 from streamer.server.protocol import Refusal, Settings
 
 MAX_OPUS_CHANNELS = 2
+# Full scale is 1, and some sources exceed it; what is a thousand times louder is not audio.
+LOUDEST = 1_000.0
 
 
 class Intake:
@@ -47,9 +49,11 @@ class Intake:
             except ValueError as error:
                 raise Refusal("bad_audio", f"{str(error)[:200]}.", "The packet counts as a gap.") from None
             return [conditioner.push(block) for conditioner in self._conditioners]
-        # Found here and not by each conditioner, so that no channel has taken what another refuses.
-        if self._float and not np.isfinite(np.frombuffer(data, "<f4")).all():
-            raise Refusal("bad_audio", "The audio holds NaN or infinite samples.", "The message counts as a gap.")
+        # Found here and not by each conditioner, so that no channel has taken what another refuses; and within limits
+        # that no resampler's sum can leave.
+        if self._float and not np.abs(np.frombuffer(data, "<f4")).max(initial=0.0) <= LOUDEST:
+            message = f"The audio holds NaN, or samples beyond {LOUDEST:g} times full scale."
+            raise Refusal("bad_audio", message, "The message counts as a gap.")
         return [conditioner.push(data) for conditioner in self._conditioners]
 
     def hole(self, num_samples: int, reason: str) -> list[list[AudioEvent]]:

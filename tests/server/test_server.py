@@ -206,7 +206,8 @@ async def test_a_session_without_audio_ends(serving):
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_may_come_back_for_its_events(serving):
-    event = {"type": "gap", "time": 1.0, "sample": 16000, "decided_sample": 16000, "end_sample": 16001, "reason": "x"}
+    event = {"type": "gap", "time": 1.0, "sample": 16000, "decided_sample": 16000, "end_sample": 16001}
+    event["reason"] = "x" * 500
     async with serving(send_queue_bytes=1 << 14, send_timeout_s=0.3) as server:
         # A small receive buffer, and nobody reads: the server's socket fills up.
         sock = socket.create_connection(("127.0.0.1", server.port))
