@@ -100,9 +100,16 @@ class Guests:
 class Candidates:
     """The states of one stream, their prior, and the evidence an embedding is for each of them."""
 
-    def __init__(self, roster: Roster, guests: Guests, calibration: Calibration, unknown_prior: float) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        guests: Guests,
+        calibration: Calibration,
+        unknown_prior: float,
+        guest_caution: float = 0.0,
+    ) -> None:
         self.roster, self.guests, self.calibration = roster, guests, calibration
-        self._unknown_prior = unknown_prior
+        self._unknown_prior, self._guest_caution = unknown_prior, guest_caution
 
     @property
     def unknown(self) -> int:
@@ -152,8 +159,10 @@ class Candidates:
         else:
             near = np.arange(self.unknown)
         profile_s = np.concatenate([self.roster.speech_s, self.guests.speech_s])[near]
+        # A guest was heard through this stream's own microphone and room, which makes any two voices more alike.
+        caution = np.where(near < enrolled, 0.0, self._guest_caution).astype(np.float32)
         llr = np.full_like(scores, -self.calibration.limit)
-        llr[:, near] = self.calibration.llr(scores[:, near], effective_seconds(speech_s[:, None], profile_s))
+        llr[:, near] = self.calibration.llr(scores[:, near] - caution, effective_seconds(speech_s[:, None], profile_s))
         llr[:, -1] = 0.0
         return scores, llr
 

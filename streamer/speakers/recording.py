@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.audio.chunks import SAMPLE_RATE, Samples
+from streamer.audio.chunks import Samples
 from streamer.engine.window import Step
 from streamer.models.architecture import FRAME_GRID
 from streamer.speakers.boundaries import frame_sample
-from streamer.speakers.turn import Piece
+from streamer.speakers.turn import Piece, frame_speech
 
 #: Samples from here on count as clipped.
 FULL_SCALE = 0.99
+#: Without a speech detector, all sound above this level (dB below full scale) counts as speech.
+QUIETEST_DB = -60.0
 
 
 class Recording:
@@ -37,13 +39,10 @@ class Recording:
         self._rest = joined[hops * FRAME_GRID.stride :]
 
     def step(self, step: Step) -> None:
-        frames = FRAME_GRID.end_frame(step.end_sample) - step.first_frame
-        seconds = frames * FRAME_GRID.stride / SAMPLE_RATE if step.speech_s is None else step.speech_s
-        speech = np.ones(max(frames, 0)) if step.speech is None else step.speech
+        speech = frame_speech(step, QUIETEST_DB)
         for frame, probability in enumerate(speech.tolist(), step.first_frame):
             self._speech[frame_sample(frame) // FRAME_GRID.stride] = probability
-        start, end = frame_sample(step.first_frame), frame_sample(step.first_frame + len(speech))
-        self.pieces.append(Piece(start, end, max(seconds, 0.0), step.block, step.windows))
+        self.pieces.append(Piece.of(step, speech))
 
     def levels(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Power and speech probability of each 270 samples that a frame has its centre in."""

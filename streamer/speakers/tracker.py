@@ -21,16 +21,15 @@ from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE, Gap
 from streamer.engine.window import Step
-from streamer.models.architecture import FRAME_GRID
 from streamer.speakers import filter as hmm
 from streamer.speakers import naming, state
-from streamer.speakers.boundaries import SpeechBoundaries, frame_sample
+from streamer.speakers.boundaries import SpeechBoundaries
 from streamer.speakers.candidates import Candidates, Guests
 from streamer.speakers.events import Event, GapEvent, Overload, Renamed, SpeechEnd, SpeechStart
 from streamer.speakers.profiles import Roster
 from streamer.speakers.scoring import Calibration, log_softmax
 from streamer.speakers.settings import TrackerSettings
-from streamer.speakers.turn import Embed, Piece, Turn
+from streamer.speakers.turn import Embed, Piece, Turn, change_point, frame_speech
 
 #: After a change of speaker, the one before is this much less probable than the others.
 NOT_AGAIN = 20.0
@@ -73,6 +72,9 @@ class Tracker:
         self.belief: NDArray[np.float64] = self.candidates.log_prior()
         self.recent: deque[Piece] = deque(maxlen=self.settings.kept_pieces)
 
+    def _candidates(self, roster: Roster, guests: Guests, calibration: Calibration) -> Candidates:
+        return Candidates(roster, guests, calibration, self.settings.unknown_prior, self.settings.guest_caution)
+
     def _new_boundaries(self) -> SpeechBoundaries:
         settings = self.settings
         return SpeechBoundaries(
@@ -107,8 +109,8 @@ class Tracker:
                     reason="the engine fell behind",
                 )
             )
-        speech = self._speech(step)
-        piece = _piece(step, speech)
+        speech = frame_speech(step, self.settings.silence_db)
+        piece = Piece.of(step, speech)
         self.recent.append(piece)
         if self.turn is not None:
             self.turn.add(piece, self.settings.kept_pieces)
@@ -137,12 +139,6 @@ class Tracker:
     def finish(self) -> list[Event]:
         """The stream is over."""
         return self._interrupt(self.heard_sample, "end of stream")
-
-    def _speech(self, step: Step) -> NDArray[np.float32]:
-        if step.speech is not None:
-            return step.speech
-        frames = max(0, FRAME_GRID.end_frame(step.end_sample) - step.first_frame)
-        return np.full(frames, float(step.level_db > self.settings.silence_db), np.float32)
 
     def _begin_speech(self, sample: int) -> None:
         """A turn begins, with whoever spoke last somewhat more probable than others while the pause was short."""
@@ -223,7 +219,7 @@ class Tracker:
         """Cut the turn where the other voice most likely began, and judge what follows on its own."""
         assert turn.label is not None
         old = self.candidates.index(turn.label)
-        sample = self._change_point(turn, old, new)
+        sample = change_point(turn, self.candidates, old, new)
         tail = [piece for piece in turn.pieces if piece.middle >= sample]
         rest_s = turn.speech_s - sum(piece.speech_s for piece in tail)
         if rest_s < self.settings.min_turn_s and not turn.final:
@@ -241,21 +237,6 @@ class Tracker:
         if verdict is None or verdict.speech_s < self.settings.evidence_s:
             return events
         return events + naming.name(turn, verdict, self.candidates, self.settings)
-
-    def _change_point(self, turn: Turn, old: int, new: int) -> int:
-        """Where the change is most likely: the short windows before it sound like the old voice, those after like the
-        new one."""
-        windows = [window for piece in turn.pieces if (window := piece.short(turn.start_sample)) is not None]
-        if not windows:
-            return turn.start_sample
-        embeddings = np.stack([window.embedding for window in windows])
-        _, llr = self.candidates.evidence(embeddings, np.array([window.speech_s for window in windows]))
-        before = np.cumsum(llr[:, old] - llr[:, new])
-        first = int(np.argmax(np.concatenate([[0.0], before[:-1]])))
-        # The change lies between the middle of the last window that sounds old and that of the first that sounds new.
-        around = windows[max(first - 1, 0) : first + 1]
-        middle = sum(window.start_sample + window.end_sample for window in around) // (2 * len(around))
-        return max(middle, turn.start_sample)
 
     def _close(self, sample: int, reason: str) -> list[Event]:
         """The turn is over: its last word on who it was, and what it taught about a guest."""
@@ -281,7 +262,7 @@ class Tracker:
         if roster == self.roster:
             return []
         names = [self.candidates.name(state) for state in range(self.candidates.unknown + 1)]
-        self.candidates = Candidates(roster, self.guests, self.candidates.calibration, self.settings.unknown_prior)
+        self.candidates = self._candidates(roster, self.guests, self.candidates.calibration)
         self.belief = state.carried(self.belief, names, self.candidates)
         if self.turn is not None:
             self.turn.log_prior = state.carried(self.turn.log_prior, names, self.candidates)
@@ -337,14 +318,3 @@ class Tracker:
         Raises StateMismatch for damaged bytes, other settings or another embedding dimension.
         """
         state.restore(self, data)
-
-
-def _piece(step: Step, speech: NDArray[np.float32]) -> Piece:
-    """The step as a piece of a turn; its new frames stand for sound that lies their receptive field's half back."""
-    return Piece(
-        start_sample=frame_sample(step.first_frame),
-        end_sample=frame_sample(step.first_frame + len(speech)),
-        speech_s=float(speech.sum()) * FRAME_GRID.stride / SAMPLE_RATE,
-        block=step.block,
-        windows=step.windows,
-    )

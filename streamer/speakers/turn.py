@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
-from streamer.engine.window import Window
+from streamer.engine.window import Step, Window
+from streamer.models.architecture import FRAME_GRID
 from streamer.models.pooling import Moments
+from streamer.speakers.boundaries import frame_sample
+from streamer.speakers.candidates import Candidates
 from streamer.speakers.profiles import Vector, unit
 
 Embed = Callable[[Moments[Vector]], Vector]
@@ -32,6 +35,17 @@ class Piece:
     speech_s: float
     block: Moments[Vector] | None
     windows: tuple[Window, ...]
+
+    @classmethod
+    def of(cls, step: Step, speech: NDArray[np.float32]) -> Piece:
+        """A step as a piece; its new frames stand for sound that lies half their receptive field back."""
+        return cls(
+            start_sample=frame_sample(step.first_frame),
+            end_sample=frame_sample(step.first_frame + len(speech)),
+            speech_s=float(speech.sum()) * FRAME_GRID.stride / SAMPLE_RATE,
+            block=step.block,
+            windows=step.windows,
+        )
 
     @property
     def middle(self) -> int:
@@ -120,3 +134,27 @@ class Turn:
         directions = [unit(window.embedding) * np.float32(speech_s) for window, speech_s in found if window is not None]
         directions += [older] if older is not None else []
         return np.sum(directions, axis=0, dtype=np.float32) if directions else None
+
+
+def frame_speech(step: Step, silence_db: float) -> NDArray[np.float32]:
+    """Speech probability of each new frame of a step; by its level, where no speech detector runs."""
+    if step.speech is not None:
+        return step.speech
+    frames = max(0, FRAME_GRID.end_frame(step.end_sample) - step.first_frame)
+    return np.full(frames, float(step.level_db > silence_db), np.float32)
+
+
+def change_point(turn: Turn, candidates: Candidates, old: int, new: int) -> int:
+    """Where a turn most likely changed from one state to another: the short windows before it sound like the old voice,
+    those after it like the new one."""
+    windows = [window for piece in turn.pieces if (window := piece.short(turn.start_sample)) is not None]
+    if not windows:
+        return turn.start_sample
+    embeddings = np.stack([window.embedding for window in windows])
+    _, llr = candidates.evidence(embeddings, np.array([window.speech_s for window in windows]))
+    before = np.cumsum(llr[:, old] - llr[:, new])
+    first = int(np.argmax(np.concatenate([[0.0], before[:-1]])))
+    # The change lies between the middle of the last window that sounds old and that of the first that sounds new.
+    around = windows[max(first - 1, 0) : first + 1]
+    middle = sum(window.start_sample + window.end_sample for window in around) // (2 * len(around))
+    return max(middle, turn.start_sample)
