@@ -28,7 +28,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    return cast(F, numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz"})(function))
+    options: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}}
+    try:
+        return cast(F, numba.njit(cache=True, **options)(function))
+    except RuntimeError:
+        # Nowhere to keep what was compiled: the package is read-only and the user has no home, as a service may be.
+        return cast(F, numba.njit(**options)(function))
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from streamer.engine.sliding import (
     CellPooling,
     Record,
     SlidingMoments,
+    compiled,
     empty_record,
     merge_into,
 )
@@ -105,3 +107,12 @@ def test_merging_nothing_changes_nothing() -> None:
     merge_into(record, empty_record(CHANNELS))
 
     assert record == pytest.approx(before)
+
+
+def test_a_function_is_compiled_where_nothing_can_be_kept_on_disk() -> None:
+    # What a read-only package and a user without a home are to numba: no place beside the source, and none elsewhere.
+    names: dict[str, object] = {}
+    exec("def add(a, b): return a + b", names)
+    with pytest.raises(RuntimeError, match="no locator"):
+        numba.njit(cache=True)(names["add"])
+    assert compiled(names["add"])(1, 2) == 3  # type: ignore[type-var]
