@@ -15,6 +15,9 @@ from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import Embed, embed_items
 from streamer.models.xvector import XVectorSincNet
 
+#: Of each set: scores (trials,) and which of them are of one speaker.
+Scores = dict[str, tuple[Float, Bool]]
+
 
 def embedder(network: XVectorSincNet) -> Embed:
     """A network as a function of waveforms (batch, samples), on whatever device it is."""
@@ -60,20 +63,19 @@ class Development:
 
     def evaluate(self, embed: Embed, duration_s: float = 3.0) -> dict[str, float]:
         """The EER of each set, in per cent."""
-        found = self.scores(embed, duration_s)
-        return {name: 100 * eer(scores, same) for name, (scores, same) in found.items()}
+        return {name: 100 * eer(scores, same) for name, (scores, same) in self.scores(embed, duration_s).items()}
 
-    def threshold(self, embed: Embed, duration_s: float = 3.0) -> float:
-        """The score at the EER of all sets' trials together, every set counting the same, whatever its size."""
-        found = self.scores(embed, duration_s).values()
-        weights = [np.where(same, 1 / same.sum(), 1 / (~same).sum()) for _, same in found]
-        scores, same = (np.concatenate(column) for column in zip(*found, strict=True))
-        return equal_error(det_curve(scores, same, np.concatenate(weights)))[1]
-
-    def scores(self, embed: Embed, duration_s: float) -> dict[str, tuple[Float, Bool]]:
+    def scores(self, embed: Embed, duration_s: float = 3.0) -> Scores:
         """The cosines of each set's trials, and which of them are of one speaker."""
         found = {}
         for name, speakers in self.sets.items():
             items, trials = windows(speakers, duration_s)
             found[name] = cosine(embed_items(items, embed), trials.left, trials.right), trials.same
         return found
+
+
+def pooled_threshold(found: Scores) -> float:
+    """The score at the EER of all sets' trials together, every set counting the same, whatever its size."""
+    weights = [np.where(same, 1 / same.sum(), 1 / (~same).sum()) for _, same in found.values()]
+    scores, same = (np.concatenate(column) for column in zip(*found.values(), strict=True))
+    return equal_error(det_curve(scores, same, np.concatenate(weights)))[1]

@@ -25,7 +25,7 @@ from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.training.augmentation import Augmenter
 from streamer.training.data import Corpus, Float32, Int64
-from streamer.training.development import Development, embedder
+from streamer.training.development import Development, embedder, pooled_threshold
 from streamer.training.prepare import prepared
 from streamer.training.recipe import Recipe
 from streamer.training.sampler import Sampler
@@ -161,14 +161,22 @@ def export(
     sampler, augment = prepared(plan)
     network, trained = averaged(plan)
     measure_norms(network, sampler, augment)
+    if shrinkage > 0:
+        fold_compensation(network, sampler, augment, shrinkage)
     manifest = Path(plan.data.manifest).expanduser()
     development = Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz")
-    scores = describe_scores(network, sampler.corpus, sampler.held_out)
-    threshold = development.threshold(embedder(network))
-    described = card(plan, scores, threshold, trained, recipe.read_text(encoding="utf-8"))
+    found = development.scores(embedder(network))
+    described = card(
+        plan,
+        describe_scores(network, sampler.corpus, sampler.held_out),
+        pooled_threshold(found),
+        trained,
+        recipe.read_text(encoding="utf-8"),
+    )
     save(path, Model(network, described), torch.float16)
-    for name, rate in development.evaluate(embedder(Model.from_pretrained(path).network)).items():
-        typer.echo(f"{name}: {rate:.2f} %")
+    path.chmod(0o644)
+    for name, (scores, same) in found.items():
+        typer.echo(f"{name}: {100 * eer(scores, same):.2f} %")
 
 
 if __name__ == "__main__":

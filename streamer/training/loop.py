@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamer.models.model import Model
 from streamer.models.xvector import XVectorSincNet
 from streamer.training.augmentation import Augmenter
 from streamer.training.network import Average, Student
@@ -35,7 +36,10 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device)
         torch.manual_seed(recipe.schedule.seed)
-        self.student = Student(XVectorSincNet(recipe.architecture), sampler.prototypes()).to(self.device)
+        network = XVectorSincNet(recipe.architecture)
+        if recipe.start:
+            network.load_state_dict(Model.from_pretrained(recipe.start).network.state_dict())
+        self.student = Student(network, sampler.prototypes()).to(self.device)
         self.average = Average(self.student.network, recipe.schedule.average)
         vectors = [p for p in self.student.parameters() if p.requires_grad and p.dim() < 2]
         matrices = [p for p in self.student.parameters() if p.requires_grad and p.dim() >= 2]
@@ -146,7 +150,17 @@ class Trainer:
         self.average.network.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
+        for name in ("log.csv", "dev.csv"):
+            cut_csv(self.folder / name, self.step)
         return True
+
+
+def cut_csv(path: Path, step: int) -> None:
+    """Remove the rows beyond a step, if the file is there: the run is going to write them again."""
+    if path.exists():
+        header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [row for row in rows if float(row.split(",")[0]) <= step]
+        path.write_text("".join([header, *kept]), encoding="utf-8")
 
 
 def append_csv(path: Path, row: Report) -> None:

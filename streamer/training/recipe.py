@@ -66,12 +66,16 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One training run."""
+    """One training run.
+
+    start: a model to begin with ("default", or a file of ours) instead of random weights.
+    """
 
     name: str
     folder: str
     data: Data
     architecture: Architecture
+    start: str = ""
     loss: Loss = field(default_factory=Loss)
     schedule: Schedule = field(default_factory=Schedule)
     augmentation: Chances = field(default_factory=Chances)

@@ -12,7 +12,7 @@ import torch
 
 from streamer.errors import ConfigurationError
 from streamer.models.architecture import Architecture
-from streamer.models.model import Model
+from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.training import export
 from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
@@ -57,6 +57,7 @@ def test_a_broken_off_run_ends_where_an_unbroken_one_does(sampler: Sampler, augm
     broken = Trainer(recipe, sampler, augment)
     broken.train_step()
     broken.save()
+    broken.train_step()  # What is done after the last save is done again.
 
     resumed = Trainer(recipe, sampler, augment)
     assert resumed.resume()
@@ -77,6 +78,18 @@ def test_a_run_logs_every_step_and_draws_its_curves(sampler: Sampler, augment: A
         assert [int(row["step"]) for row in csv.DictReader(file)] == [1, 2]
     assert (trainer.folder / "dev.csv").read_text().count("\n") == 3
     assert (trainer.folder / "curves.png").stat().st_size > 0
+
+
+def test_a_run_can_begin_with_the_weights_of_a_model(
+    sampler: Sampler, augment: Augmenter, recipe: Recipe, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    network = XVectorSincNet(recipe.architecture)
+    export.save(tmp_path / "start.safetensors", Model(network, ModelCard("start")))
+
+    trainer = Trainer(replace(recipe, start=str(tmp_path / "start.safetensors")), sampler, augment)
+
+    torch.testing.assert_close(weights(trainer.average.network), weights(network))
 
 
 def test_the_loss_falls(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
