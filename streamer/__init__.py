@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streamer.engine.incremental import IncrementalModel
     from streamer.engine.window import Step, Window
     from streamer.inference import Inference
+    from streamer.meeting.meeting import Meeting
     from streamer.models.model import Model
     from streamer.session import Session
     from streamer.speakers.library import Speakers
@@ -30,6 +31,7 @@ _HOMES = {
     "IncrementalModel": "streamer.engine.incremental",
     "Inference": "streamer.inference",
     "IteratorSource": "streamer.audio.sources",
+    "Meeting": "streamer.meeting.meeting",
     "MicrophoneSource": "streamer.audio.sources",
     "Model": "streamer.models.model",
     "PipeSource": "streamer.audio.sources",
@@ -50,6 +52,7 @@ __all__ = [
     "IncrementalModel",
     "Inference",
     "IteratorSource",
+    "Meeting",
     "MicrophoneSource",
     "Model",
     "PipeSource",

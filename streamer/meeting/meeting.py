@@ -116,8 +116,9 @@ class Meeting(Session):
                     task.cancel()
                 await asyncio.gather(*waiting, return_exceptions=True)
                 self.finish()
-        if not everything.cancelled():
-            everything.result()
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
         if len(self.failures) == len(self.channels):
             raise self.failures[min(self.failures)]
 

@@ -33,6 +33,7 @@ class RoomTurn:
     speaker: str
     confidence: float
     final: bool
+    reason: str = ""
     members: dict[Key, Member] = field(default_factory=dict)
 
     @property
@@ -85,6 +86,8 @@ class RoomTurns:
             yield from self._ambiguous(channel, event)
         elif isinstance(event, TurnEnd):
             self._end(channel, event)
+            if not self._bridge:
+                yield from self.close(event.decided_sample)
         elif isinstance(event, Renamed):
             for turn in self._open.values():
                 turn.speaker = event.speaker if turn.speaker == event.previous else turn.speaker
@@ -118,11 +121,10 @@ class RoomTurns:
             yield replace(event, turn=turn.number, channel=channel)
 
     def _same(self, channel: int, speaker: str, sample: int) -> RoomTurn | None:
-        """The open turn of this speaker on another channel, if it lasts to this sample."""
+        """The turn of this speaker that lasts on another channel, or did a moment ago."""
         for turn in self._open.values():
-            end = turn.end_sample
-            elsewhere = all(key[0] != channel or member.end_sample is None for key, member in turn.members.items())
-            if turn.speaker == speaker and elsewhere and (end is None or sample <= end + self._bridge):
+            ends = [member.end_sample for key, member in turn.members.items() if key[0] != channel]
+            if turn.speaker == speaker and any(end is None or sample <= end + self._bridge for end in ends):
                 return turn
         return None
 
@@ -167,7 +169,7 @@ class RoomTurns:
         member = turn.members[key]
         member.start_sample, member.end_sample = event.start_sample, event.sample
         if turn.best == key:
-            turn.speaker, turn.confidence = event.speaker, event.confidence
+            turn.speaker, turn.confidence, turn.reason = event.speaker, event.confidence, event.reason
 
     def _close(self, turn: RoomTurn, heard_sample: int) -> Iterator[Event]:
         del self._open[turn.number]
@@ -182,7 +184,7 @@ class RoomTurns:
             turn=turn.number,
             speaker=turn.speaker,
             confidence=turn.confidence,
-            reason=f"{len(turn.members)} microphones" if len(turn.members) > 1 else "",
+            reason=turn.reason,
             channel=turn.channel,
         )
 

@@ -79,3 +79,13 @@ def _client(url, **options):
     from streamer.client import Client
 
     return Client(url, **options)
+
+
+def test_the_room_demo_finds_each_voice_at_its_seat_and_writes_the_minutes(demo, tmp_path, monkeypatch):
+    room, everything = demo("meeting_room"), demo("meeting_room").seats()
+    monkeypatch.setattr(room, "seats", lambda: everything[:, : 20 * 16_000])
+    console = Console(file=io.StringIO(), width=100)
+    meeting = room.main(["--simulate", "--minutes", str(tmp_path / "minutes.html")], console)
+    spans = [(span.speaker, meeting.channels[span.channel]) for span in meeting.timeline.spans]
+    assert spans == [(name, f"seat of {name}") for name in ("carol", "angus", "brian", "angus")]
+    assert "carol" in (tmp_path / "minutes.html").read_text()

@@ -47,7 +47,7 @@ def test_rttm_holds_every_turn_that_is_over_before_it_is_closed(tmp_path):
     sink = Rttm(tmp_path / "meeting.rttm", "board room")
     told(sink)
     # As a killed process would leave it.
-    assert read_rttm(sink.path) == [(S, 5 * S, "Zoë"), (9 * S, 13 * S, "guest-1")]
+    assert read_rttm(sink.path) == [(S, 5 * S, "Zoë"), (9 * S, 13 * S, "Ada_L")]
     first = sink.path.read_text()
     sink.close(None)
     assert first.startswith("SPEAKER board_room 1 1.000 4.000 <NA> <NA> Zoë <NA> <NA>\n")

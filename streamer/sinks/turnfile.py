@@ -1,0 +1,97 @@
+"""A file of turns that is valid at every moment: a process that is killed leaves all that was said until a second ago.
+
+The file is a committed beginning and a short end, which is written anew as turns go on, end and are corrected: first
+the file is cut back to the beginning, then the end is written in one call, and after either of them it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.engine.window import Step
+from streamer.sinks.base import Sink
+from streamer.speakers.events import Event, Renamed, Speaker, TurnEnd, Unknown
+from streamer.speakers.timeline import Span, Timeline
+
+if TYPE_CHECKING:
+    from streamer.session import Session
+
+#: How often a turn that lasts is written anew.
+REFRESH_S = 1.0
+#: Turns that ended this long ago are committed: nothing that begins before them is still to come.
+SETTLED_S = 30.0
+
+
+class TurnFile(Sink):
+    """Keeps `path` up to date with the turns, in the order of their beginnings. Raises OSError where it cannot be
+    written."""
+
+    HEAD = ""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._timeline = Timeline()
+        self._committed: list[Span] = []
+        self._file = self.path.open("wb", buffering=0)
+        self._file.write(self.HEAD.encode())
+        self._offset = len(self.HEAD.encode())
+        self._written_sample = 0
+
+    @abstractmethod
+    def row(self, span: Span, end_sample: int) -> str:
+        """A turn as text, with its line ends."""
+
+    def event(self, event: Event, session: Session) -> None:
+        self._timeline.hear(event)
+        if isinstance(event, Renamed):
+            self._begin_anew(event)
+        if isinstance(event, TurnEnd | Speaker | Unknown | Renamed):
+            self._write()
+
+    def step(self, step: Step, session: Session) -> None:
+        self._timeline.advance(step.end_sample)
+        lasting = self._timeline.current is not None
+        if lasting and self._timeline.now_sample - self._written_sample >= REFRESH_S * SAMPLE_RATE:
+            self._write()
+
+    def close(self, session: Session) -> None:
+        self._write()
+        self._file.close()
+
+    def _write(self) -> None:
+        now = self._written_sample = self._timeline.now_sample
+        spans = sorted(self._timeline.everything(), key=lambda span: (span.start_sample, span.turn))
+        lasting = [span.start_sample for span in spans if span.end_sample is None]
+        settled = min([now - round(SETTLED_S * SAMPLE_RATE), *lasting])
+        self._file.seek(self._offset)
+        self._file.truncate()
+        while spans and spans[0].start_sample < settled and (spans[0].end_sample or now) < settled:
+            span = spans.pop(0)
+            self._timeline.spans.remove(span)
+            self._committed.append(span)
+            self._offset += self._file.write(self._rows([span]))
+        self._file.write(self._rows(spans))
+
+    def _rows(self, spans: list[Span]) -> bytes:
+        ends = [self._timeline.now_sample if span.end_sample is None else span.end_sample for span in spans]
+        rows = [self.row(span, end) for span, end in zip(spans, ends, strict=True) if end > span.start_sample]
+        return "".join(rows).encode()
+
+    def _begin_anew(self, event: Renamed) -> None:
+        """A name changes in all that was written: the file is replaced by another, whole at every moment."""
+        past = Timeline()
+        past.spans = self._committed
+        past.hear(event)
+        self._committed = past.spans
+        new = self.path.with_name(self.path.name + ".new")
+        content = self.HEAD.encode() + self._rows(self._committed)
+        rest = sorted(self._timeline.everything(), key=lambda span: (span.start_sample, span.turn))
+        new.write_bytes(content + self._rows(rest))
+        self._file.close()
+        new.replace(self.path)
+        self._file = self.path.open("r+b", buffering=0)
+        self._offset = len(content)

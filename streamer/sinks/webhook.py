@@ -1,0 +1,180 @@
+"""Events to somebody else's server: in batches, signed, tried again with growing pauses, never in the meeting's way.
+
+A thread of its own sends; the session only puts events into a bounded queue. When that is full, the oldest events are
+dropped, and the next batch says how many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import random
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from streamer.errors import ConfigurationError
+from streamer.sinks.base import Sink
+from streamer.speakers.events import Event
+
+if TYPE_CHECKING:
+    from streamer.session import Session
+
+SIGNATURE = "X-Streamer-Signature"
+BATCH = "X-Streamer-Batch"
+LONGEST_PAUSE_S = 60.0
+
+
+def sign(secret: str, body: bytes, timestamp: int) -> str:
+    """The value of the signature header: HMAC-SHA256 over the time and the body, so that neither can be replayed or
+    changed.
+
+    >>> sign("secret", b"{}", 1700000000)
+    't=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163'
+    """
+    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
+
+
+def verify(secret: str, body: bytes, signature: str, now: float, tolerance_s: float = 300.0) -> bool:
+    """Whether a batch is from who knows the secret, and not older than the tolerance."""
+    timestamp = signature.partition(",")[0].removeprefix("t=")
+    if not (timestamp.isascii() and timestamp.isdigit()) or abs(now - int(timestamp)) > tolerance_s:
+        return False
+    return hmac.compare_digest(signature, sign(secret, body, int(timestamp)))
+
+
+class Webhook(Sink):
+    """POSTs events as JSON: {"session", "batch", "dropped", "events": [...]}.
+
+    url: http:// or https://. secret: see `sign`; without one nothing is signed. batch: most events in a request;
+    every_s: how long an event waits for company. capacity: events that may wait; beyond it the oldest are dropped.
+    timeout_s: for one request. first_pause_s: after a failure; doubled each time, up to a minute, and jittered.
+    close_s: how long the end of the meeting waits for what is left.
+
+    An answer of 2xx takes a batch. 408, 425, 429 and 5xx, and no answer, are tried again, with the same batch id; any
+    other answer refuses the batch for good. `statistics` counts all of it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        secret: str | None = None,
+        batch: int = 50,
+        every_s: float = 1.0,
+        capacity: int = 10_000,
+        timeout_s: float = 10.0,
+        first_pause_s: float = 0.5,
+        close_s: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(f"webhook {url!r}: an address begins with http:// or https:// and has a host.")
+        if batch < 1 or capacity < batch:
+            raise ConfigurationError(f"webhook: batch={batch} must be 1 or more, and capacity={capacity} no less.")
+        self._parts = parts
+        self._secret, self._batch, self._every_s, self._capacity = secret, batch, every_s, capacity
+        self._timeout_s, self._first_pause_s, self._close_s = timeout_s, first_pause_s, close_s
+        self._clock = clock
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._given_up = threading.Event()
+        self._dropped = 0
+        self._session = ""
+        self.statistics = {"sent": 0, "dropped": 0, "refused": 0, "retries": 0}
+        self.problem = ""
+        self._thread = threading.Thread(target=self._run, name="streamer-webhook", daemon=True)
+        self._thread.start()
+
+    def event(self, event: Event, session: Session) -> None:
+        with self._changed:
+            self._session = session.name if session is not None else ""
+            if len(self._waiting) >= self._capacity:
+                self._waiting.popleft()
+                self._drop(1)
+            self._waiting.append(event.to_dict())
+            self._changed.notify()
+
+    def close(self, session: Session) -> None:
+        """Send what is left, for so long; what is left then counts as dropped."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify()
+        self._thread.join(self._close_s)
+        self._given_up.set()
+        with self._changed:
+            self._drop(len(self._waiting))
+            self._waiting.clear()
+
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        self.statistics["dropped"] += count
+
+    def _run(self) -> None:
+        while (events := self._next()) is not None:
+            with self._changed:
+                dropped, self._dropped = self._dropped, 0
+            name = uuid.uuid4().hex
+            body = json.dumps(
+                {"session": self._session, "batch": name, "dropped": dropped, "events": events}, ensure_ascii=False
+            ).encode()
+            self._deliver(name, body, len(events))
+
+    def _next(self) -> list[dict[str, Any]] | None:
+        """The next batch, when it is full or has waited long enough; None when all is sent and the meeting over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
+            full = lambda: len(self._waiting) >= self._batch or self._closing.is_set()  # noqa: E731
+            self._changed.wait_for(full, self._every_s)
+            if not self._waiting:
+                return None if self._closing.is_set() else []
+            return [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+
+    def _deliver(self, name: str, body: bytes, count: int) -> None:
+        if not count:
+            return
+        pause_s = self._first_pause_s
+        while not self._given_up.is_set():
+            status, retry_after_s = self._post(name, body)
+            if 200 <= status < 300:
+                self.statistics["sent"] += count
+                return
+            if status not in (0, 408, 425, 429) and status < 500:
+                self.statistics["refused"] += count
+                return
+            self.statistics["retries"] += 1
+            # Chance keeps many senders from coming back at once.
+            self._given_up.wait(max(retry_after_s, pause_s * random.uniform(0.75, 1.25)))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        with self._changed:
+            self._drop(count)
+
+    def _post(self, name: str, body: bytes) -> tuple[int, float]:
+        """Status of one attempt (0: no answer), and for how long the server wants to be left alone."""
+        parts = self._parts
+        headers = {"Content-Type": "application/json", "User-Agent": "streamer", BATCH: name}
+        if self._secret:
+            headers[SIGNATURE] = sign(self._secret, body, int(self._clock()))
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=self._timeout_s)
+        try:
+            connection.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)
+            response = connection.getresponse()
+            response.read(1 << 16)
+            self.problem = "" if response.status < 300 else f"{response.status} {response.reason}"
+            wanted = response.getheader("Retry-After", "")
+            return response.status, min(float(wanted), LONGEST_PAUSE_S) if wanted.isdigit() else 0.0
+        except (OSError, http.client.HTTPException) as error:
+            self.problem = str(error) or type(error).__name__
+            return 0, 0.0
+        finally:
+            connection.close()
