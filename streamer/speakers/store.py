@@ -61,7 +61,11 @@ class SpeakerStore:
         self.where = self.url.database if self.url.drivername.startswith("sqlite") else str(self.url)
         if self.url.drivername.startswith("sqlite") and self.url.database and self.url.database != ":memory:":
             with named(self.where):
-                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+                path = Path(self.url.database)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.exists() and "uri" not in self.url.query:
+                    # Voice prints are nobody else's business; SQLite gives its own files beside it the same mode.
+                    path.touch(mode=0o600)
         self._engine = _engine(self.url, busy_s)
         try:
             with named(self.where):
@@ -223,6 +227,7 @@ class SpeakerStore:
                     f"{self.where} has schema {version}, this version of streamer knows up to {SCHEMA_VERSION}; "
                     "upgrade streamer, or choose another store."
                 )
+            connection.execute(sql_delete(guests).where(guests.c.created < time.time() - GUEST_DAYS * 86400))
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:

@@ -161,6 +161,25 @@ def test_a_guest_nobody_named_within_a_day_is_deleted(store, monkeypatch):
 # What can be wrong with a store
 
 
+def test_a_guest_of_long_ago_is_deleted_when_the_store_is_opened(store, path):
+    store.remember_guest("monday", "guest-1", MODEL, exemplar(1))
+    with sqlite3.connect(path) as raw:
+        raw.execute("update streamer_guests set created = created - 100000")
+    raw.close()
+    SpeakerStore(path).close()
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("select count(*) from streamer_guests").fetchone() == (0,)
+    raw.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+def test_nobody_else_can_read_the_voice_prints(store, path):
+    store.add("Ada", MODEL, [exemplar(1)])
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()} == {
+        name: "0o600" for name in ("speakers.db", "speakers.db-wal", "speakers.db-shm")
+    }
+
+
 def test_a_store_of_a_newer_version_is_left_alone(store, path):
     with sqlite3.connect(path) as raw:
         raw.execute("update streamer_meta set value = 99 where key = 'schema_version'")
