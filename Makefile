@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install test lint format demo soak clean
+.PHONY: help install test lint format docs demo soak clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 install: $(INSTALLED)  ## Make .venv with everything in it
 
 test: $(INSTALLED)  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: $(INSTALLED)  ## Check style and types
 	$(BIN)/ruff check .
@@ -32,6 +32,10 @@ lint: $(INSTALLED)  ## Check style and types
 format: $(INSTALLED)  ## Put the code into the style that `make lint` checks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED)  ## Build the documentation into site/, with every link checked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 demo: $(INSTALLED)  ## Enrol three bundled voices and follow a conversation of four, three times as fast as it was
 	$(BIN)/streamer live --simulate --speed 3
