@@ -32,7 +32,10 @@ async def listen(speakers: Speakers, coach: Coach, source: Source, console: Cons
     """Hear a source until the coach has enough speech, the source ends, or Ctrl-C is pressed."""
     stream = speakers.engine.open(DURATIONS, STEP_S)
     wanted_s = coach.settings.wanted_s
-    with interrupted() as stop, Live(console=console, auto_refresh=False, transient=True) as live:
+    with (
+        interrupted() as stop,
+        Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False) as live,
+    ):
         async with source:
             async for event in source:
                 if isinstance(event, Chunk):

@@ -94,7 +94,7 @@ def test_a_recording_of_another_kind_is_refused_before_anything_is_heard(capsys,
 
 
 def test_interrupted_it_ends_cleanly_with_a_summary(store):
-    command = [sys.executable, "-m", "streamer.cli", "run", str(CONVERSATION), "--speed", "2", "--store", store]
+    command = [sys.executable, "-m", "streamer.cli", "run", str(CONVERSATION), "--speed", "6", "--store", store]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
