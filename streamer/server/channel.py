@@ -12,6 +12,7 @@ from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap
 from streamer.engine.stream import Stream
 from streamer.engine.window import Step, Window
 from streamer.server.enrolling import Enrolling
+from streamer.server.metrics import Metrics
 from streamer.server.protocol import Settings
 from streamer.speakers.profiles import Roster
 from streamer.speakers.tracker import Tracker
@@ -26,7 +27,6 @@ class Progress:
     lag_s: float = 0.0
     level_db: float | None = None
     skipped: int = 0
-    windows: int = 0
 
 
 class Channel:
@@ -46,6 +46,7 @@ class Channel:
         settings: Settings,
         emit: Callable[[int, Sequence[dict[str, Any]]], None],
         coached: Callable[[dict[str, Any]], None],
+        metrics: Metrics,
     ) -> None:
         self.index = index
         self.stream = stream
@@ -55,6 +56,7 @@ class Channel:
         self._step_samples = round(settings.step * SAMPLE_RATE)
         self._emit = emit
         self._coached = coached
+        self._metrics = metrics
         self.enrolling: Enrolling | None = None
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
 
@@ -90,7 +92,9 @@ class Channel:
             else:
                 progress.lag_s, progress.level_db = item.lag_s, item.level_db
                 progress.skipped += item.skipped
-                progress.windows += len(item.windows)
+                self._metrics.lag.observe(item.lag_s)
+                self._metrics.skipped.inc(item.skipped)
+                self._metrics.windows.inc(len(item.windows))
                 found = self.tracker.update(item)
                 events = [*self._windows(item), *(event.to_dict() for event in found)]
                 if self.enrolling is not None and (report := self.enrolling.step(item)) is not None:

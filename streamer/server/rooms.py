@@ -142,7 +142,7 @@ class Rooms:
 
     def _enter(self, room: Room, streams: Sequence[Stream], trackers: Sequence[Tracker]) -> None:
         channels = [
-            Channel(index, stream, tracker, room.session.settings, room.emit, room.coached)
+            Channel(index, stream, tracker, room.session.settings, room.emit, room.coached, self._metrics)
             for index, (stream, tracker) in enumerate(zip(streams, trackers, strict=True))
         ]
         room.open(channels, self._desk)

@@ -53,9 +53,9 @@ class Talk:
 
 
 @contextlib.asynccontextmanager
-async def talking(server: Server, **options: Any) -> AsyncIterator[Talk]:
+async def talking(server: Server, path: str = "", **options: Any) -> AsyncIterator[Talk]:
     """Connect to the server."""
-    url = f"{'wss' if 'ssl' in options else 'ws'}://127.0.0.1:{server.port}{protocol.PATH}"
+    url = f"{'wss' if 'ssl' in options else 'ws'}://127.0.0.1:{server.port}{protocol.PATH}{path}"
     options = {"subprotocols": [protocol.SUBPROTOCOL], "compression": None, "proxy": None, **options}
     async with connect(url, **options) as socket:
         yield Talk(socket)
