@@ -116,9 +116,9 @@ class Meeting(Session):
                     task.cancel()
                 await asyncio.gather(*waiting, return_exceptions=True)
                 self.finish()
-        for task in tasks:
-            if not task.cancelled():
-                task.result()
+        for following in tasks:
+            if not following.cancelled():
+                following.result()
         if len(self.failures) == len(self.channels):
             raise self.failures[min(self.failures)]
 

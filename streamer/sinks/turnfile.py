@@ -1,7 +1,7 @@
 """A file of turns that is valid at every moment: a process that is killed leaves all that was said until a second ago.
 
-The file is a committed beginning and a short end, which is written anew as turns go on, end and are corrected: first
-the file is cut back to the beginning, then the end is written in one call, and after either of them it is whole.
+The file is a committed beginning and a short end, which is written anew as turns go on, end and are corrected: in one
+call, over the old one, padded with empty lines to its length, which are cut off afterwards.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class TurnFile(Sink):
         self._file = self.path.open("wb", buffering=0)
         self._file.write(self.HEAD.encode())
         self._offset = len(self.HEAD.encode())
+        self._tail = 0
         self._written_sample = 0
 
     @abstractmethod
@@ -67,14 +68,19 @@ class TurnFile(Sink):
         spans = sorted(self._timeline.everything(), key=lambda span: (span.start_sample, span.turn))
         lasting = [span.start_sample for span in spans if span.end_sample is None]
         settled = min([now - round(SETTLED_S * SAMPLE_RATE), *lasting])
-        self._file.seek(self._offset)
-        self._file.truncate()
+        committed = []
         while spans and spans[0].start_sample < settled and (spans[0].end_sample or now) < settled:
-            span = spans.pop(0)
-            self._timeline.spans.remove(span)
-            self._committed.append(span)
-            self._offset += self._file.write(self._rows([span]))
-        self._file.write(self._rows(spans))
+            self._timeline.spans.remove(spans[0])
+            committed.append(spans.pop(0))
+        done, rest = self._rows(committed), self._rows(spans)
+        self._committed += committed
+        length = len(done) + len(rest)
+        self._file.seek(self._offset)
+        self._file.write(done + rest + b"\n" * (self._tail - length))
+        if self._tail > length:
+            self._file.truncate(self._offset + length)
+        self._offset += len(done)
+        self._tail = len(rest)
 
     def _rows(self, spans: list[Span]) -> bytes:
         ends = [self._timeline.now_sample if span.end_sample is None else span.end_sample for span in spans]
@@ -90,8 +96,9 @@ class TurnFile(Sink):
         new = self.path.with_name(self.path.name + ".new")
         content = self.HEAD.encode() + self._rows(self._committed)
         rest = sorted(self._timeline.everything(), key=lambda span: (span.start_sample, span.turn))
-        new.write_bytes(content + self._rows(rest))
+        tail = self._rows(rest)
+        new.write_bytes(content + tail)
         self._file.close()
         new.replace(self.path)
         self._file = self.path.open("r+b", buffering=0)
-        self._offset = len(content)
+        self._offset, self._tail = len(content), len(tail)
