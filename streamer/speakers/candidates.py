@@ -55,6 +55,10 @@ class Guests:
         self.speech_s[slot] = self._settled_s[slot] + speech_s
         self.heard[slot] = sample
 
+    def is_new(self, slot: int) -> bool:
+        """Whether the guest's first turn is not over yet."""
+        return bool(self._settled_s[slot] == 0)
+
     def settle(self, slot: int) -> None:
         """The turn is over: what it said of the guest stays."""
         self._settled[slot] = self.centroids[slot] * self.speech_s[slot]

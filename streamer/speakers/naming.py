@@ -41,7 +41,10 @@ def name(turn: Turn, verdict: Verdict, candidates: Candidates, settings: Tracker
     confidence = math.exp(verdict.posterior[best])
     if turn.label is not None:
         turn.confidence = math.exp(verdict.posterior[candidates.index(turn.label)])
-        if (slot := candidates.guest_slot(turn.label)) is not None and not turn.final:
+        slot = candidates.guest_slot(turn.label)
+        # Who is new is learned as they speak. An older guest learns from whole turns only: a voice that was mistaken
+        # for theirs for a moment must not become theirs.
+        if slot is not None and candidates.guests.is_new(slot) and not turn.final:
             candidates.guests.hear(slot, verdict.embedding, verdict.speech_s, verdict.heard_sample)
     if turn.final:
         return []
