@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -88,12 +88,15 @@ def _make_token(name: str, scopes: str) -> None:
 
 async def _run(config: ServerConfig) -> None:
     from streamer.engine.engine import Engine
+    from streamer.engine.layers import Precision
     from streamer.server import log
     from streamer.server.app import Server
     from streamer.speakers.store import SpeakerStore
 
     log.configure(config.log_level, sys.stderr)
-    engine = Engine(config.model, device=config.device, precision=config.precision)  # type: ignore[arg-type]
+    threads = config.threads or max(1, (os.cpu_count() or 2) - 1)
+    precision = cast(Precision, config.precision)
+    engine = Engine(config.model, device=config.device, precision=precision, threads=threads)
     with SpeakerStore(config.speakers or None) as store:
         async with engine:
             try:

@@ -81,8 +81,9 @@ class Server:
     async def __aenter__(self) -> Server:
         model = self._engine.model
         people = await asyncio.to_thread(People, self._store, model.fingerprint, model.dimension)
+        capacity = await measure(self._engine)
         if not self.config.max_streams:
-            self.admission.max_streams = await measure(self._engine)
+            self.admission.max_streams = capacity
         clock = asyncio.get_running_loop().time
         shelf = Shelf(Path(self.config.state_dir), self.config.resume_s) if self.config.state_dir else None
         self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock, shelf)

@@ -36,6 +36,7 @@ class ServerConfig:
     model: str = _setting("default", "Model: default, a file, or a Hugging Face id.")
     device: str = _setting("auto", "auto, cpu, cuda or mps.")
     precision: str = _setting("float32", "float32, or bfloat16 or int8 where the processor has them.")
+    threads: int = _setting(0, "Threads of the engine; 0 leaves one core to everything else.", 0, 1024)
     speakers: str = _setting("", "Speaker store: a file or an SQLAlchemy URL; empty for the user's own.")
     token_file: str = _setting("", "File of hashed tokens, see --new-token; read again on SIGHUP.")
     cert: str = _setting("", "TLS certificate chain (PEM); read again on SIGHUP.")
