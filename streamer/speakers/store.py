@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, create_engine, event, func, insert, insp
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 
 from streamer.errors import ConfigurationError, SpeakerExists, SpeakerNotFound, StoreTooNew, StoreUnreadable
 from streamer.speakers.failures import named
@@ -277,7 +278,11 @@ def _engine(url: URL, busy_s: float) -> Engine:
     if not url.drivername.startswith("sqlite"):
         with named(str(url)):
             return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": busy_s, "check_same_thread": False})
+    # A database in memory is its connection: every thread has to use the same one, one after the other.
+    memory = (
+        {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0} if url.database in (None, "", ":memory:") else {}
+    )
+    engine = create_engine(url, connect_args={"timeout": busy_s, "check_same_thread": False}, **memory)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:

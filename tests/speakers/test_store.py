@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -322,3 +323,9 @@ def test_killed_in_the_middle_of_an_enrolment_the_store_holds_all_of_it_or_none(
                     by_enrolment[kept.speech_s] = by_enrolment.get(kept.speech_s, 0) + 1
             assert set(by_enrolment.values()) == {3}
             assert all(float(1000 * kill + i) in by_enrolment for i in range(wanted))
+
+
+def test_a_store_in_memory_is_one_store_for_every_thread():
+    with SpeakerStore("sqlite://") as store, ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: store.add(f"Ada {number}", MODEL, [exemplar(number)]), range(12)))
+        assert len(store.names()) == len(store.profiles(MODEL)) == 12
