@@ -29,7 +29,6 @@ from streamer.training.development import Development, embedder, pooled_threshol
 from streamer.training.prepare import prepared
 from streamer.training.recipe import Recipe
 from streamer.training.sampler import Sampler
-from streamer.training.teacher import compensation
 
 NAME = "default"
 LICENCE = "MIT"
@@ -64,29 +63,6 @@ def measure_norms(network: XVectorSincNet, sampler: Sampler, augment: Augmenter,
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
-
-
-def fold_compensation(
-    network: XVectorSincNet, sampler: Sampler, augment: Augmenter, shrinkage: float, classes: int = 320, each: int = 16
-) -> None:
-    """Turn down what varies within a speaker in the student's own embeddings, inside its last layer.
-
-    Measured as for the teacher, on disturbed crops of speakers of the training set.
-    """
-    rng = np.random.default_rng(23456)
-    known = np.flatnonzero(sampler.class_size)
-    chosen = np.repeat(rng.permutation(known)[:classes], each)
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(chosen), 64):
-            part = chosen[start : start + 64]
-            heard, _ = augment(sampler.draw(len(part), 2.0, rng, part).waves, rng)
-            found.append(network(heard.unsqueeze(1)))
-    mean, matrix = compensation(torch.cat(found).numpy(), chosen, shrinkage)
-    scale = 1 / np.sqrt(np.trace(matrix @ matrix.T) / len(matrix))  # Keeps the numbers in float16's range.
-    layer, turn = network.embedding, torch.from_numpy(matrix.T * np.float32(scale))
-    layer.bias.copy_(turn @ (layer.bias - torch.from_numpy(mean)))
-    layer.weight.copy_(turn @ layer.weight)
 
 
 def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: int = 7) -> tuple[list[Float32], Int64]:
@@ -154,15 +130,12 @@ def card(recipe: Recipe, scores: Scores, threshold: float, trained: dict[str, fl
 def export(
     recipe: Annotated[Path, typer.Argument(help="The recipe of a run.", dir_okay=False)],
     path: Annotated[Path, typer.Argument(help="The safetensors file to write.")],
-    shrinkage: Annotated[float, typer.Option(help="Of the compensation in the last layer; 0 leaves it out.")] = 1.0,
 ) -> None:
     """Write the averaged weights of a run as float16, with their threshold (EER of all development sets, 3 s)."""
     plan = Recipe.load(recipe)
     sampler, augment = prepared(plan)
     network, trained = averaged(plan)
     measure_norms(network, sampler, augment)
-    if shrinkage > 0:
-        fold_compensation(network, sampler, augment, shrinkage)
     manifest = Path(plan.data.manifest).expanduser()
     development = Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz")
     found = development.scores(embedder(network))
