@@ -110,7 +110,7 @@ class Candidates:
         guests: Guests,
         calibration: Calibration,
         unknown_prior: float,
-        guest_caution: float = 0.0,
+        guest_caution: float,
     ) -> None:
         self.roster, self.guests, self.calibration = roster, guests, calibration
         self._unknown_prior, self._guest_caution = unknown_prior, guest_caution

@@ -58,7 +58,7 @@ class Tracker:
     ) -> None:
         self.settings = settings or TrackerSettings()
         guests = peers[0].guests if peers else Guests(self.settings.max_guests, roster.dimension)
-        self.candidates = Candidates(roster, guests, calibration, self.settings.unknown_prior)
+        self.candidates = self._candidates(roster, guests, calibration)
         #: All that share these guests, this one among them.
         self._sharing: list[Tracker] = peers[0]._sharing if peers else []
         self._sharing.append(self)
