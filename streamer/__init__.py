@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from streamer.audio.files import read_audio
     from streamer.audio.ring import RingBuffer
-    from streamer.audio.sources import FileSource, IteratorSource, MicrophoneSource, PipeSource
+    from streamer.audio.sources import FileSource, IteratorSource, MicrophoneSource, PipeSource, UrlSource
     from streamer.engine.engine import Engine
     from streamer.engine.incremental import IncrementalModel
     from streamer.engine.window import Step, Window
@@ -42,6 +42,7 @@ _HOMES = {
     "SlidingWindowFeature": "pyannote.core",
     "Speakers": "streamer.speakers.library",
     "Step": "streamer.engine.window",
+    "UrlSource": "streamer.audio.sources",
     "Window": "streamer.engine.window",
     "read_audio": "streamer.audio.files",
 }
@@ -63,6 +64,7 @@ __all__ = [
     "SlidingWindowFeature",
     "Speakers",
     "Step",
+    "UrlSource",
     "Window",
     "__version__",
     "read_audio",

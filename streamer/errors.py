@@ -11,6 +11,7 @@
     │   ├── AudioTooShort
     │   ├── AudioNotFinite                   NaN or infinite samples
     │   ├── MicrophoneUnavailable            no such device, or it cannot be opened
+    │   ├── SourceUnreachable                an address that cannot be opened, or was lost for good
     │   └── SegmentOutOfRange (ValueError)
     ├── BufferOverflow                       a ring buffer that may not drop samples is full
     ├── BufferClosed                         a ring buffer was closed, or its reader has left
@@ -29,6 +30,7 @@
     │   ├── StoreReadOnly
     │   ├── StoreFull                        no space left on the device
     │   └── StoreBusy                        another process held it for too long
+    ├── TranscriptUnreadable                 not a transcript, or not a file of turns
     ├── SpeakerNotFound (LookupError)        nobody of that name is enrolled
     ├── SpeakerExists (ValueError)           the name is taken
     ├── EnrolmentRefused                     what was said would poison the profile; `findings` say why
@@ -88,6 +90,10 @@ class AudioNotFinite(AudioError):
 
 class MicrophoneUnavailable(AudioError):
     """There is no such input device, or it cannot be opened as asked, or it was lost for good."""
+
+
+class SourceUnreachable(AudioError):
+    """An address cannot be opened, or was lost and is not to be opened again."""
 
 
 class SegmentOutOfRange(AudioError, ValueError):
@@ -188,6 +194,10 @@ class StoreFull(StoreError):
 
 class StoreBusy(StoreError):
     """Another process held the store for longer than we wait."""
+
+
+class TranscriptUnreadable(StreamerError):
+    """A file is not a transcript with times, or does not say who speaks when."""
 
 
 class SpeakerNotFound(StreamerError, LookupError):

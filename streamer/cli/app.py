@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("streamer.cli.evaluate", "Measure a model on labelled audio."),
     "serve": ("streamer.cli.serve", "Serve speaker events to WebSocket clients, and a web page."),
     "stream": ("streamer.cli.stream", "Send a file or the microphone to a server, and print who speaks."),
+    "meeting": ("streamer.cli.meeting", "Say who speaks in a room with several microphones."),
+    "align": ("streamer.cli.align", "Give the words of a transcript their speakers."),
     "model": ("streamer.cli.model", "Look into a model, or convert it to this project's format."),
 }
 

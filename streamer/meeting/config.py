@@ -35,7 +35,9 @@ class Input:
     def __post_init__(self) -> None:
         given = [name for name in ("file", "device", "url") if getattr(self, name)]
         if len(given) != 1:
-            raise ConfigurationError(f"an input has one of file, device and url; this has {', '.join(given) or 'none'}.")
+            raise ConfigurationError(
+                f"an input has one of file, device and url; this has {', '.join(given) or 'none'}."
+            )
 
     @property
     def live(self) -> bool:

@@ -1,4 +1,4 @@
-"""Where audio comes from: files, microphones, pipes, iterators. Each is a `streamer.audio.chunks.Source`."""
+"""Where audio comes from: files, microphones, pipes, iterators, addresses. Each is a `streamer.audio.chunks.Source`."""
 
 from streamer.audio.sources.base import BaseSource, InputFormat, Missing
 from streamer.audio.sources.file import FileSource
@@ -6,6 +6,7 @@ from streamer.audio.sources.iterator import IteratorSource
 from streamer.audio.sources.microphone import InputDevice, MicrophoneSource, list_devices
 from streamer.audio.sources.pipe import PipeSource
 from streamer.audio.sources.split import split_channels
+from streamer.audio.sources.url import UrlSource
 
 __all__ = [
     "BaseSource",
@@ -16,6 +17,7 @@ __all__ = [
     "MicrophoneSource",
     "Missing",
     "PipeSource",
+    "UrlSource",
     "list_devices",
     "split_channels",
 ]

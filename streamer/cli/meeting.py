@@ -1,0 +1,148 @@
+"""`streamer meeting`: who speaks in a room with several microphones, and at which of them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from streamer.audio.sources import BaseSource
+    from streamer.meeting.config import Input, MeetingConfig
+    from streamer.meeting.meeting import Meeting
+    from streamer.sinks.base import Sink
+
+app = typer.Typer()
+
+
+@app.command()
+def meeting(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The room, as TOML; docs/meeting.md says how.")],
+    json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Listen to a room until its recordings end, or Ctrl-C; then the minutes are written."""
+    from streamer.meeting.config import load
+
+    held = asyncio.run(_hold(load(config), json=json))
+    for channel, error in held.failures.items():
+        typer.echo(f"{held.channels[channel]} was left out: {error}", err=True)
+
+
+async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
+    from rich.console import Console
+
+    from streamer.cli.listening import interrupted
+    from streamer.engine.engine import Engine
+    from streamer.meeting.meeting import Meeting
+    from streamer.sinks.terminal import TerminalView, summary
+    from streamer.speakers.library import Speakers
+
+    sources, names, gains = _inputs(config)
+    console = Console(highlight=False, stderr=json)
+    with ExitStack() as stack:
+        sinks = _sinks(config, stack, json=json, console=console)
+        engine = Engine(config.model, device=config.device)
+        speakers = stack.enter_context(Speakers(engine.model, config.speakers or None))
+        for sink in sinks:
+            if isinstance(sink, TerminalView):
+                stack.enter_context(sink)
+        held = Meeting(
+            speakers,
+            names,
+            live=any(given.live for given in config.inputs),
+            roster=config.roster or None,
+            settings=config.tracker,
+            crosstalk=config.crosstalk,
+            gains_db=gains,
+            keep_guests=config.keep_guests,
+            sinks=sinks,
+            step_s=config.step_s,
+        )
+        with interrupted() as stop:
+            async with engine:
+                await held.run_room(engine, sources, stop)
+        _report(sinks, console)
+    if not json:
+        console.print(summary(held) if held.timeline.talk_time() else "nobody spoke")
+    return held
+
+
+def _inputs(config: MeetingConfig) -> tuple[list[BaseSource], list[str], list[float]]:
+    """A source, a name and a gain for each microphone."""
+    from streamer.audio.sources import split_channels
+
+    sources: list[BaseSource] = []
+    names: list[str] = []
+    gains: list[float] = []
+    for given in config.inputs:
+        one = _source(config, given)
+        several = list(given.channels) or [Path(given.place).stem or given.place]
+        taken = split_channels(one, len(several)) if len(several) > 1 else [one]
+        if len(taken) != len(several):
+            from streamer.errors import ConfigurationError
+
+            raise ConfigurationError(f"{given.place} has {len(taken)} channels; {len(several)} are named.")
+        sources += taken
+        names += several
+        gains += [given.gain_db] * len(several)
+    return sources, names, gains
+
+
+def _source(config: MeetingConfig, given: Input) -> BaseSource:
+    from streamer.audio.sources import FileSource, MicrophoneSource, UrlSource
+
+    if given.file:
+        return FileSource(config.path(given.file))
+    if given.url:
+        # An SDP file beside the configuration is meant like any other file of it.
+        return UrlSource(given.url if "://" in given.url else str(config.path(given.url)))
+    device = int(given.device) if given.device.isdigit() else given.device
+    channels = len(given.channels) or None
+    return MicrophoneSource(None if device == "default" else device, channels=channels, rate=given.rate or None)
+
+
+def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: object) -> list[Sink]:
+    from rich.console import Console
+
+    from streamer.meeting.minutes import Minutes
+    from streamer.sinks.jsonl import JsonLines
+    from streamer.sinks.lines import Lines
+    from streamer.sinks.rttm import Rttm
+    from streamer.sinks.terminal import TerminalView
+    from streamer.sinks.webhook import Webhook
+    from streamer.sinks.webvtt import WebVtt
+
+    wanted, sinks = config.sinks, list[Sink]()
+    assert isinstance(console, Console)
+    if json:
+        sinks.append(JsonLines(sys.stdout))
+    elif console.is_terminal:
+        sinks.append(TerminalView(console, config.title))
+    else:
+        sinks.append(Lines(sys.stdout))
+    if wanted.jsonl:
+        sinks.append(JsonLines(stack.enter_context(config.path(wanted.jsonl).open("w", encoding="utf-8"))))
+    if wanted.rttm:
+        sinks.append(Rttm(config.path(wanted.rttm), config.title))
+    if wanted.vtt:
+        sinks.append(WebVtt(config.path(wanted.vtt)))
+    if wanted.minutes:
+        sinks.append(Minutes(config.path(wanted.minutes), config.title))
+    if (hook := wanted.webhook) is not None:
+        sinks.append(
+            Webhook(hook.url, secret=hook.secret, batch=hook.batch, every_s=hook.every_s, capacity=hook.capacity)
+        )
+    return sinks
+
+
+def _report(sinks: list[Sink], console: object) -> None:
+    """What the webhook could not deliver is said."""
+    from streamer.sinks.webhook import Webhook
+
+    for sink in sinks:
+        if isinstance(sink, Webhook) and (lost := sink.statistics["dropped"] + sink.statistics["refused"]):
+            typer.echo(f"the webhook did not take {lost} events: {sink.problem}", err=True)
