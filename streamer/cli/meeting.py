@@ -46,7 +46,7 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
     with ExitStack() as stack:
         sinks = _sinks(config, stack, json=json, console=console)
         engine = Engine(config.model, device=config.device)
-        speakers = stack.enter_context(Speakers(engine.model, config.speakers or None))
+        speakers = stack.enter_context(Speakers(engine.model, config.store))
         for sink in sinks:
             if isinstance(sink, TerminalView):
                 stack.enter_context(sink)
@@ -116,7 +116,8 @@ def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: obje
     from streamer.sinks.webhook import Webhook
     from streamer.sinks.webvtt import WebVtt
 
-    wanted, sinks = config.sinks, list[Sink]()
+    wanted = config.sinks
+    sinks: list[Sink] = []
     assert isinstance(console, Console)
     if json:
         sinks.append(JsonLines(sys.stdout))

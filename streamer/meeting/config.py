@@ -81,6 +81,8 @@ class Sinks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeetingConfig:
+    """A meeting. Names of files are relative to `folder`, where the configuration lies."""
+
     title: str = "Meeting"
     model: str = "default"
     device: str = "auto"
@@ -93,6 +95,13 @@ class MeetingConfig:
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
     crosstalk: CrossTalkSettings = field(default_factory=CrossTalkSettings)
     folder: Path = Path()
+
+    @property
+    def store(self) -> str | Path | None:
+        """The speaker store: a URL, a file, or None for the user's own."""
+        if not self.speakers:
+            return None
+        return self.speakers if "://" in self.speakers else self.path(self.speakers)
 
     def path(self, name: str) -> Path:
         """A file of the configuration: relative to its folder."""
