@@ -64,7 +64,7 @@ class TrackerSettings:
     min_turn_s: float = 1.0
     ambiguous_s: float = 2.5
     guest_speech_s: float = 1.5
-    guest_caution: float = 0.1
+    guest_caution: float = 0.05
     max_guests: int = 16
     guest_forget_s: float = 1800.0
     guest_merge: float = 4.0
