@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install test lint format docs demo soak clean
+.PHONY: help install test lint format docs pictures demo soak clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -36,6 +36,10 @@ format: $(INSTALLED)  ## Put the code into the style that `make lint` checks
 docs: $(INSTALLED)  ## Build the documentation into site/, with every link checked
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+pictures: $(INSTALLED)  ## Draw the documentation's pictures of the live view and the page anew (needs Chromium)
+	$(BIN)/python demos/live_view.py docs/images/live.svg
+	$(BIN)/python docs/draw_page.py
 
 demo: $(INSTALLED)  ## Enrol three bundled voices and follow a conversation of four, three times as fast as it was
 	$(BIN)/streamer live --simulate --speed 3
