@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from streamer.demo import ENROLMENT
 from streamer.demo.room import seats
 from streamer.errors import ConfigurationError
 from streamer.evaluation.identification import read_rttm
-from streamer.meeting.config import load
+from streamer.meeting.config import Hook, Input, MeetingConfig, Sinks, load
 
 ROOM = """
 title = "Weekly"
@@ -91,3 +92,20 @@ def test_a_secret_is_taken_from_the_environment_and_must_be_there(tmp_path, monk
         _ = hook.secret
     monkeypatch.setenv("ROOM_SECRET", "s3cret")
     assert hook.secret == "s3cret"
+
+
+def test_the_room_of_the_documentation_is_one(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "meeting.md").read_text()
+    config = load(configuration(tmp_path, page.split("```toml\n")[1].split("```")[0]))
+    assert [given.channels for given in config.inputs] == [
+        ("door", "window", "board", "guests"),
+        ("foyer left", "foyer right"),
+    ]
+    assert config.crosstalk.leak_db == 10.0
+
+
+@pytest.mark.parametrize("kind", [MeetingConfig, Input, Sinks, Hook], ids=lambda kind: kind.__name__)
+def test_every_field_is_documented(kind):
+    page = (Path(__file__).parents[2] / "docs" / "meeting.md").read_text()
+    inside = {"inputs", "sinks", "tracker", "crosstalk", "folder", "webhook"}
+    assert [item.name for item in fields(kind) if item.name not in inside and f"`{item.name}`" not in page] == []

@@ -89,3 +89,15 @@ def test_the_room_demo_finds_each_voice_at_its_seat_and_writes_the_minutes(demo,
     spans = [(span.speaker, meeting.channels[span.channel]) for span in meeting.timeline.spans]
     assert spans == [(name, f"seat of {name}") for name in ("carol", "angus", "brian", "angus")]
     assert "carol" in (tmp_path / "minutes.html").read_text()
+
+
+def test_the_pictures_are_of_the_demos_and_phone_nobody(demo, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(DEMOS))
+    pictures = demo("make_pictures")
+    monkeypatch.setattr(pictures, "FOLDER", tmp_path)
+    pictures.save("meeting_room", "a room", "carol at her seat")
+    drawn = (tmp_path / "meeting_room.svg").read_text()
+    for text in (drawn, *(path.read_text() for path in (DEMOS / "pictures").glob("*.svg"))):
+        assert "carol" in text
+        assert "url(http" not in text
+        assert "@font-face" not in text
