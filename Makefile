@@ -40,6 +40,7 @@ docs: $(INSTALLED)  ## Build the documentation into site/, with every link check
 pictures: $(INSTALLED)  ## Draw the documentation's pictures of the live view and the page anew (needs Chromium)
 	$(BIN)/python demos/live_view.py docs/images/live.svg
 	$(BIN)/python docs/draw_page.py
+	$(BIN)/python demos/make_pictures.py
 
 demo: $(INSTALLED)  ## Enrol three bundled voices and follow a conversation of four, three times as fast as it was
 	$(BIN)/streamer live --simulate --speed 3
