@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,7 +64,7 @@ def enroll(
         total = speakers.profile(name).speech_s
         typer.echo(f"{name}: {verdict.speech_s:.1f} s of speech added, {total:.1f} s in all.")
         if total < speakers.settings.wanted_s:
-            typer.echo(f"With {speakers.settings.wanted_s - total:.0f} s more the profile would be better.")
+            typer.echo(f"With {math.ceil(speakers.settings.wanted_s - total)} s more the profile would be better.")
 
 
 def _bar(console: Console) -> Progress:
