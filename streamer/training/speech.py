@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,12 @@ def label_counts(samples: Int64) -> Int64:
 
 def silero(waves: torch.Tensor) -> torch.Tensor:
     """Speech probabilities (batch, ceil(samples / 512)) of waveforms (batch, samples), each from a fresh state."""
-    from silero_vad import load_silero_vad
+    with warnings.catch_warnings():
+        # It is shipped as TorchScript, which newer versions of torch call deprecated.
+        warnings.simplefilter("ignore")
+        from silero_vad import load_silero_vad
 
-    model = load_silero_vad()
+        model = load_silero_vad()
     waves = torch.nn.functional.pad(waves, (0, -waves.shape[1] % HOP))
     with torch.inference_mode():
         return torch.cat([model(block, 16_000) for block in waves.view(len(waves), -1, HOP).unbind(1)], dim=1)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from streamer.evaluation.conditions import disturbed, parse_condition
 from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_manifest
-from streamer.evaluation.metrics import det_curve, eer
+from streamer.evaluation.metrics import bootstrap, det_curve, eer
 from streamer.evaluation.scoring import cosine
 from streamer.evaluation.trials import windows
-from streamer.evaluation.verification import Embed, Estimate, embed_items, evaluate
+from streamer.evaluation.verification import Embed, Estimate, embed_items
 from streamer.models.model import Model
 from streamer.training import speech
 from streamer.training.sampler import frame_centres
@@ -58,19 +58,22 @@ def error_rates(
     for name, speakers in sets.items():
         items, trials = windows(speakers, duration_s)
         embeddings = embed_items(disturbed(items, parse_condition(condition)), embed, batch=16)
-        found[name] = evaluate(embeddings, trials, rounds=rounds).metrics["eer"]
+        scores = cosine(embeddings, trials.left, trials.right)
+        value = eer(scores, trials.same)
+        limits = bootstrap(eer, scores, trials.same, trials.speakers, rounds=rounds) if rounds else (value, value)
+        found[name] = Estimate(value, *limits)
     return found
 
 
-def operating_points(sets: Speakers, embed: Embed) -> list[str]:
-    """A table of thresholds: how many of the trials at 3 s are wrongly accepted and rejected at each."""
+def operating_points(sets: Speakers, embed: Embed, duration_s: float = 3.0) -> list[str]:
+    """A table of thresholds: how many of the trials are wrongly accepted and rejected at each."""
     pooled = []
     for speakers in sets.values():
-        items, trials = windows(speakers, 3.0)
+        items, trials = windows(speakers, duration_s)
         pooled.append((cosine(embed_items(items, embed), trials.left, trials.right), trials.same))
     lines = ["| threshold | " + " | ".join(f"{name}: false accept / reject, %" for name in sets) + " |"]
     lines.append("|---|" + "---|" * len(sets))
-    for threshold in np.arange(0.1, 0.65, 0.05):
+    for threshold in np.arange(0.3, 0.85, 0.05):
         cells = []
         for scores, same in pooled:
             accepted, rejected = (scores[~same] >= threshold).mean(), (scores[same] < threshold).mean()
