@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -31,7 +32,7 @@ from websockets.exceptions import ConnectionClosed
 RATE = 16_000
 FRAME = RATE // 10
 #: What the first seconds cost, threads and buffers, is not what a server costs.
-WARM_UP_S = 10.0
+WARM_UP_S = 5.0
 
 
 @dataclass(slots=True)
@@ -122,6 +123,7 @@ async def serve(model: str, precision: str, streams: int, folder: str) -> tuple[
         *(sys.executable, "-m", "streamer.cli", "serve", *options, *limits, "--log-level", "error"),
         stdout=asyncio.subprocess.PIPE,
     )
+    atexit.register(lambda: process.returncode is None and process.kill())
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
     return Watched(process), int(line.rstrip().rstrip("/").rpartition(":")[2])
