@@ -20,7 +20,8 @@ from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
 RATE = 16_000
 Wave = NDArray[np.float64]
 
-VOICES = {"angus": "awb", "brian": "rms", "carol": "slt", "dave": "kal16"}
+#: flite's voice, and how fast its recording is played: two are made deeper and higher, to be four different people.
+VOICES = {"angus": ("awb", 1.0), "brian": ("rms", 0.86), "carol": ("slt", 1.0), "dave": ("kal16", 1.15)}
 
 ENROL = {
     "angus": "The north wind and the sun were arguing one day about which of them was the stronger, when a traveller "
@@ -34,15 +35,27 @@ ENROL = {
 #: (who, what, pause after it in seconds); a negative pause is an interruption.
 SCRIPT: list[tuple[str, str, float]] = [
     ("carol", "Good morning everybody. Shall we begin? Angus, how did the measurements go last week?", 0.8),
-    ("angus", "Quite well, thank you. We recorded nine hours in the large hall, and the noise was lower than I feared.", 0.4),
+    (
+        "angus",
+        "Quite well, thank you. We recorded nine hours in the large hall, and the noise was lower than I feared.",
+        0.4,
+    ),
     ("brian", "Did you use the new microphones? I still have two of them in my office.", 0.3),
     ("angus", "Yes. Four on the ceiling and one on the table.", 1.6),
-    ("carol", "Then we should have the first results by Thursday. Brian, can you look at the delay between the channels?", 0.5),
+    (
+        "carol",
+        "Then we should have the first results by Thursday. Brian, can you look at the delay between the channels?",
+        0.5,
+    ),
     ("brian", "I can. It will take me a day or two, because the clocks of the two recorders drift apart.", 0.9),
     ("dave", "Excuse me, is this the budget meeting? They told me it was in the room at the end of the corridor.", 0.5),
     ("carol", "No, the budget meeting is one floor up.", 0.3),
     ("dave", "Oh, I am sorry. I will leave you to it then. Have a good day.", 2.5),
-    ("brian", "Where were we? Oh yes, the clocks. I would like to send a short tone at the beginning of each session.", 0.2),
+    (
+        "brian",
+        "Where were we? Oh yes, the clocks. I would like to send a short tone at the beginning of each session.",
+        0.2,
+    ),
     ("angus", "That is a fine idea. We can do it on Monday.", 1.0),
     ("carol", "Good. I will write it down, and send everybody a summary this afternoon. Thank you all.", 1.0),
 ]
@@ -50,13 +63,14 @@ LEVEL_DB = {"angus": -24.0, "brian": -29.0, "carol": -26.0, "dave": -32.0}
 NOISE_DB = -55.0
 
 
-def say(voice: str, text: str) -> Wave:
-    """Speech of a flite voice, at 16 kHz, without the silence around it, at an RMS of 1."""
+def say(who: str, text: str) -> Wave:
+    """Speech at 16 kHz, without the silence around it, at an RMS of 1."""
+    voice, speed = VOICES[who]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True)
         wave, rate = soundfile.read(path)
-    wave = soxr.resample(wave, rate, RATE)
+    wave = soxr.resample(wave, rate * speed, RATE)
     loud = np.flatnonzero(np.abs(wave) > 0.02 * np.abs(wave).max())
     wave = wave[loud[0] : loud[-1]]
     return np.asarray(wave / np.sqrt(np.mean(wave**2)))
@@ -86,11 +100,11 @@ def write(path: Path, wave: Wave) -> None:
 def main() -> None:
     rng = np.random.default_rng(20)
     for name, path in ENROLMENT.items():
-        speech = room(say(VOICES[name], ENROL[name]) * 10 ** (LEVEL_DB[name] / 20), rng)
+        speech = room(say(name, ENROL[name]) * 10 ** (LEVEL_DB[name] / 20), rng)
         write(path, speech + background(len(speech), rng) * 10 ** (NOISE_DB / 20))
     position, turns = RATE, []
     for who, text, pause_s in SCRIPT:
-        speech = say(VOICES[who], text) * 10 ** (LEVEL_DB[who] / 20)
+        speech = say(who, text) * 10 ** (LEVEL_DB[who] / 20)
         turns.append((who, position, speech))
         position += len(speech) + round(pause_s * RATE)
     mix = np.zeros(position + RATE)

@@ -31,7 +31,7 @@ FAILURES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
         StoreUnreadable,
         "it is left as it is: restore a copy (`streamer speakers import`), or choose another store with --store",
     ),
-    (("locked", "busy"), StoreBusy, "another process is writing to it; try again"),
+    (("locked", "busy", "lock timeout"), StoreBusy, "another process is writing to it; try again"),
 )
 
 

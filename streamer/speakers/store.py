@@ -27,6 +27,8 @@ from streamer.speakers.tables import SCHEMA_VERSION, exemplars, guests, meta, me
 
 #: How long to wait for another process that is writing.
 BUSY_S = 10.0
+#: What writers of a store in PostgreSQL hold; the number says "streamer" to nobody but us.
+WRITER_LOCK = 0x73747265616D6572
 #: Guests are for naming soon: what nobody named by then is deleted.
 GUEST_DAYS = 1.0
 NAME_LENGTH = 100
@@ -277,7 +279,7 @@ def _url(location: str | Path | None) -> URL:
 def _engine(url: URL, busy_s: float) -> Engine:
     if not url.drivername.startswith("sqlite"):
         with named(str(url)):
-            return create_engine(url, pool_pre_ping=True)
+            return _one_writer_at_a_time(create_engine(url, pool_pre_ping=True), busy_s)
     # A database in memory is its connection: every thread has to use the same one, one after the other.
     memory = (
         {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0} if url.database in (None, "", ":memory:") else {}
@@ -296,6 +298,19 @@ def _engine(url: URL, busy_s: float) -> Engine:
         # A transaction that reads first and then writes cannot wait for another writer: say so from the start.
         write = connection.get_execution_options().get("write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _one_writer_at_a_time(engine: Engine, busy_s: float) -> Engine:
+    """On PostgreSQL, who writes waits for who does already, as on SQLite: two who enrol one name make one profile."""
+    if engine.dialect.name == "postgresql":
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            if connection.get_execution_options().get("write", False):
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(busy_s * 1000)}")
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
 
     return engine
 

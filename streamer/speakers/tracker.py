@@ -194,7 +194,17 @@ class Tracker:
             if (new := self._changed_to(turn)) is not None:
                 return self._change(turn, new)
         verdict = naming.Verdict(posterior, scores[0], *whole, self.heard_sample)
-        return naming.name(turn, verdict, self.candidates, self.settings)
+        return self._name(turn, verdict)
+
+    def _name(self, turn: Turn, verdict: naming.Verdict) -> list[Event]:
+        given = self.guests.given
+        events = naming.name(turn, verdict, self.candidates, self.settings)
+        if self.guests.given > given and turn.label is not None:
+            # What was believed of an unknown voice is believed of the guest it has become.
+            guest, unknown = self.candidates.index(turn.label), self.candidates.unknown
+            self.belief[guest] = np.logaddexp(self.belief[guest], self.belief[unknown])
+            self.belief[unknown] = -np.inf
+        return events
 
     def _posterior(self, turn: Turn, llr: NDArray[np.floating]) -> NDArray[np.float64]:
         return log_softmax(turn.log_prior + self.settings.naming_weight * llr)
@@ -236,7 +246,7 @@ class Tracker:
         verdict = self._verdict(turn)
         if verdict is None or verdict.speech_s < self.settings.evidence_s:
             return events
-        return events + naming.name(turn, verdict, self.candidates, self.settings)
+        return events + self._name(turn, verdict)
 
     def _close(self, sample: int, reason: str) -> list[Event]:
         """The turn is over: its last word on who it was, and what it taught about a guest."""

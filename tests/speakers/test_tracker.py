@@ -266,3 +266,10 @@ def test_among_ten_thousand_the_right_one_is_found(stage):
     tracker = stage.tracker(*crowd, "ada")
     steps = stage.steps([("ada", 4.0), (None, 1.0), ("person 04711", 4.0), (None, 1.0)])
     assert [who for who, _, _ in turns(run(tracker, steps))] == ["ada", "person 04711"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_stranger_who_speaks_on_is_one_guest(new_stage, seed):
+    stage = new_stage(seed)
+    events = run(stage.tracker("ada", "bob"), stage.steps([(None, 1.0), ("dan", 12.0), (None, 1.0)]))
+    assert_turns(events, [("guest-1", 1, 13)])
