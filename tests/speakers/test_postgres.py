@@ -1,0 +1,172 @@
+"""The speaker store on a real PostgreSQL: several processes share one roster.
+
+The server is Debian's, started on the loopback interface with a data directory of its own, and stopped afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamer.errors import SpeakerExists, SpeakerNotFound, StoreBusy
+from streamer.speakers.profiles import Exemplar
+from streamer.speakers.store import SpeakerStore
+from streamer.speakers.tables import metadata
+
+pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'speaker-streamer[postgres]'")
+
+MODEL = "0123456789abcdef"
+PATIENCE_S = 20.0
+
+
+def _programs() -> Path | None:
+    """Where Debian keeps initdb and postgres, or where the path says."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    there = str(found[-1]) if found else shutil.which("initdb")
+    return Path(there).parent if there else None
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    programs = _programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    # The server refuses to run as root; Debian's package makes a user for it.
+    user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
+    base = tmp_path_factory.mktemp("postgres")
+    folder = base / "data"
+    folder.mkdir()
+    if user:
+        for parent in (base, *list(base.parents)[:2]):
+            parent.chmod(parent.stat().st_mode | 0o011)
+        shutil.chown(folder, "postgres", "postgres")
+    initdb = [programs / "initdb", "-D", folder, "-U", "streamer", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(initdb, check=True, capture_output=True, cwd="/", **user)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["-h", "127.0.0.1", "-p", str(port), "-k", "", "-F"]
+    server = subprocess.Popen(
+        [programs / "postgres", "-D", folder, *options], stderr=subprocess.DEVNULL, cwd="/", **user
+    )
+    try:
+        end = time.monotonic() + PATIENCE_S
+        ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+        while subprocess.run(ready, check=False).returncode:
+            assert server.poll() is None, "the server ended"
+            assert time.monotonic() < end, "the server did not start"
+        yield f"postgresql+psycopg://streamer@127.0.0.1:{port}/postgres"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SpeakerStore]:
+    with SpeakerStore(url) as opened:
+        for name in opened.names():
+            opened.remove(name)
+        yield opened
+
+
+def exemplar(seed: int) -> Exemplar:
+    return Exemplar(np.random.default_rng(seed).standard_normal(8).astype(np.float32), 3.0, 20.0, 1.0, "a.wav")
+
+
+def test_profiles_come_back_as_they_were_kept(store):
+    store.add("Zoë", MODEL, [exemplar(1), exemplar(2)])
+    (profile,) = store.profiles(MODEL)
+    assert profile.name == "Zoë"
+    for kept, given in zip(profile.exemplars, [exemplar(1), exemplar(2)], strict=True):
+        np.testing.assert_array_equal(kept.embedding, given.embedding)
+        assert (kept.speech_s, kept.source) == (given.speech_s, given.source)
+
+
+def test_names_can_be_changed_merged_and_removed(store):
+    store.add("Ada", MODEL, [exemplar(1)])
+    store.add("Bob", MODEL, [exemplar(2)])
+    with pytest.raises(SpeakerExists):
+        store.rename("Ada", "Bob")
+    store.merge("Ada", "Bob")
+    store.rename("Bob", "Eve")
+    assert [(profile.name, len(profile.exemplars)) for profile in store.profiles()] == [("Eve", 2)]
+    store.remove("Eve")
+    with pytest.raises(SpeakerNotFound):
+        store.require("Eve")
+
+
+def test_a_guest_can_be_named(store):
+    store.remember_guest("stream", "guest-1", MODEL, exemplar(3))
+    store.name_guest("guest-1", "Dan", "stream")
+    assert store.names() == ["Dan"]
+
+
+OTHER = """
+import sys, numpy as np
+from streamer.speakers.profiles import Exemplar
+from streamer.speakers.store import SpeakerStore
+from streamer.speakers.tables import metadata
+with SpeakerStore(sys.argv[1]) as store:
+    store.add("Ada", sys.argv[2], [Exemplar(np.ones(8, np.float32), 3.0)])
+"""
+
+
+def test_what_another_process_enrols_is_seen_at_once(url, store):
+    before = store.changes()
+    subprocess.run([sys.executable, "-c", OTHER, url, MODEL], check=True, timeout=60)
+    assert store.changes() > before
+    assert [profile.name for profile in store.profiles(MODEL)] == ["Ada"]
+
+
+def test_many_who_write_at_once_lose_nothing(url, store):
+    def enrol(number):
+        with SpeakerStore(url) as mine:
+            for piece in range(3):
+                mine.add(f"speaker {number}", MODEL, [exemplar(10 * number + piece)])
+
+    before = store.changes()
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(enrol, range(6)))
+    assert sorted((profile.name, len(profile.exemplars)) for profile in store.profiles()) == [
+        (f"speaker {number}", 3) for number in range(6)
+    ]
+    assert store.changes() == before + 18, "each change is counted, so that nobody misses one"
+
+
+def test_two_who_enrol_one_name_at_once_make_one_profile(url, store):
+    def enrol(number):
+        with SpeakerStore(url) as mine:
+            mine.add("Ada", MODEL, [exemplar(number)])
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(enrol, range(6)))
+    assert [(profile.name, len(profile.exemplars)) for profile in store.profiles()] == [("Ada", 6)]
+
+
+def test_several_processes_may_be_the_first(url, store):
+    with store._engine.begin() as connection:
+        metadata.drop_all(connection)
+
+    def begin(_):
+        with SpeakerStore(url) as mine:
+            return mine.names()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(begin, range(6))) == [[]] * 6
+
+
+def test_who_waits_too_long_for_another_writer_says_so(url, store):
+    refused = pytest.raises(StoreBusy, match="another process is writing")
+    with SpeakerStore(url, busy_s=0.1) as late, store._write(), refused:
+        late.add("Ada", MODEL, [exemplar(1)])
+    assert store.names() == []
