@@ -16,7 +16,8 @@ PROBABILITIES = ("speech_onset", "speech_offset", "unknown_prior", "resume", "co
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerSettings:
-    """The defaults were tuned on simulated conversations of the training speakers (`streamer evaluate stream`).
+    """The defaults were chosen by a short search on simulated conversations of training speakers
+    (`streamer evaluate stream`), and rounded by hand.
 
     speech_onset, speech_offset: speech probability from which speech starts, and under which it ends.
     min_speech_s, min_silence_s: shorter bursts are no speech, shorter pauses do not end it.

@@ -139,6 +139,24 @@ async def test_latest_goes_on_with_the_newest_window_and_says_what_it_left_out(l
     np.testing.assert_allclose(steps[-1].windows[0].embedding, expected.embedding, rtol=1e-3, atol=1e-5)
 
 
+async def test_what_was_left_out_is_said_by_the_step_behind_the_hole(local_model: Model) -> None:
+    async with (
+        Engine(local_model, speech="off") as engine,
+        engine.open((1.0,), 0.5, policy="latest", capacity_s=20.0) as stream,
+    ):
+        # A gap splits what was written: the stream has begun a step when it finds that it is late.
+        await stream.write(noise(0.2))
+        stream.gap(160, "packet loss")
+        await stream.write(noise(5))
+        await stream.end()
+        found = [step async for step in stream.steps()]
+
+    steps = [step for step in found if isinstance(step, Step)]
+    assert (steps[0].partial, steps[0].skipped) == (True, 0)
+    assert steps[1].start_sample > steps[0].end_sample
+    assert steps[1].skipped > 0
+
+
 async def test_an_overflow_under_latest_is_a_gap(local_model: Model) -> None:
     async with (
         Engine(local_model, speech="off") as engine,
