@@ -101,8 +101,7 @@ async def _run(config: ServerConfig) -> None:
         async with engine:
             try:
                 async with Server(config, engine, store) as server:
-                    typer.echo(f"Listening on {server.url}")
-                    await server.run()
+                    await server.run(lambda: typer.echo(f"Listening on {server.url}"))
             except OSError as error:
                 raise ConfigurationError(
                     f"port {config.port} on {config.host} can't be listened on ({error}); choose another with --port."

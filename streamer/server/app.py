@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,14 +116,18 @@ class Server:
         """Let `run` end: no new streams, a goodbye with a hint to resume for those that run."""
         self._stopping.set()
 
-    async def run(self) -> None:
-        """Serve until `stop`, SIGTERM or SIGINT, then drain. SIGHUP reads tokens and certificate again."""
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop`, SIGTERM or SIGINT, then drain. SIGHUP reads tokens and certificate again.
+
+        ready: called once signals are heeded.
+        """
         loop = asyncio.get_running_loop()
         handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.reload}
         for number, handler in handlers.items():
             with contextlib.suppress(NotImplementedError, ValueError):  # not on Windows, not outside the main thread
                 loop.add_signal_handler(number, handler)
         try:
+            ready()
             await self._stopping.wait()
         finally:
             for number in handlers:
