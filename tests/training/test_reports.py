@@ -66,7 +66,7 @@ def test_the_speech_head_is_compared_with_the_detector_frame_by_frame(
     local_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wave = (0.1 * np.random.default_rng(0).standard_normal(25 * 16_000)).astype(np.float32)
-    # In the detector's place, one that gives the head right half of the time: every other second is speech.
+    # In the detector's place, one that calls every other second speech.
     monkeypatch.setattr(speech, "silero", lambda waves: (torch.arange(750) // 31 % 2).expand(len(waves), 750))
 
     lines = speech_head({"set": [[wave]]}, local_model, ["clean", "gain=-40"])
