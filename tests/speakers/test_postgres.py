@@ -47,8 +47,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = base / "data"
     folder.mkdir()
     if user:
-        for parent in (base, *list(base.parents)[:2]):
-            parent.chmod(parent.stat().st_mode | 0o011)
+        # pytest's folders are root's alone, one level deeper where tests run side by side.
+        for parent in (base, *base.parents):
+            if parent.is_relative_to(tmp_path_factory.getbasetemp().parents[1]):
+                parent.chmod(parent.stat().st_mode | 0o011)
         shutil.chown(folder, "postgres", "postgres")
     initdb = [programs / "initdb", "-D", folder, "-U", "streamer", "-A", "trust", "-E", "UTF8", "--no-sync"]
     subprocess.run(initdb, check=True, capture_output=True, cwd="/", **user)

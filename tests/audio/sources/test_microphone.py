@@ -255,8 +255,10 @@ async def test_other_streams_are_not_ended_to_look_for_a_lost_device(pa: FakePor
         pa.streams[1].active = False  # but the device is there: it is found without initialising PortAudio
         pa.opened.clear()
         await fake_time.pass_until(pa.opened)
-        assert len(pa.streams) == 3
-        pa.streams[2].play(block(0.1, 4800))
+        assert len(pa.streams) > 2
+        assert not pa.streams[0].closed
+        # Time may have passed for another look; the newest stream is the one that is heard.
+        pa.streams[-1].play(block(0.1, 4800))
         assert isinstance(await anext(source), Gap | Chunk)
 
 
