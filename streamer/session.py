@@ -9,6 +9,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from streamer.audio.chunks import Gap
 from streamer.engine.stream import Stream
@@ -78,6 +79,12 @@ class Session:
     async def run(self, stream: Stream, stop: asyncio.Event | None = None) -> None:
         """Hear a stream to its end, or until `stop` is set."""
         reading = asyncio.ensure_future(self._read(stream))
+        await self._until(reading, stop)
+        if not reading.cancelled():
+            reading.result()
+
+    async def _until(self, reading: asyncio.Future[Any], stop: asyncio.Event | None) -> None:
+        """Wait for `reading` to end, or until `stop` is set; cancel what still goes on, and finish."""
         stopping = asyncio.ensure_future(stop.wait()) if stop is not None else None
         waiting = [task for task in (reading, stopping) if task is not None]
         try:
@@ -87,8 +94,6 @@ class Session:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
             self.finish()
-        if not reading.cancelled():
-            reading.result()
 
     async def _read(self, stream: Stream) -> None:
         async for result in stream.steps():

@@ -106,16 +106,7 @@ class Meeting(Session):
                 stream.feed(source)
                 streams.append(stream)
             tasks = [asyncio.ensure_future(self._follow(n, stream, moved)) for n, stream in enumerate(streams)]
-            everything = asyncio.gather(*tasks)
-            stopping = asyncio.ensure_future(stop.wait()) if stop is not None else None
-            waiting = [task for task in (everything, stopping) if task is not None]
-            try:
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in waiting:
-                    task.cancel()
-                await asyncio.gather(*waiting, return_exceptions=True)
-                self.finish()
+            await self._until(asyncio.gather(*tasks), stop)
         for following in tasks:
             if not following.cancelled():
                 following.result()
