@@ -20,6 +20,7 @@ from streamer.training.augmentation import Augmenter
 from streamer.training.network import Average, Student
 from streamer.training.recipe import Recipe
 from streamer.training.sampler import Sampler
+from streamer.training.team import Team
 
 Report = dict[str, float]
 
@@ -28,10 +29,13 @@ class Trainer:
     """Trains one student by a recipe.
 
     The folder of the recipe gets `log.csv`, `state.pt` (to resume from) and what `evaluate` finds in `dev.csv`.
+    Each member of a team draws its own part of every batch.
     """
 
-    def __init__(self, recipe: Recipe, sampler: Sampler, augment: Augmenter, device: str = "cpu") -> None:
-        self.recipe, self.sampler, self.augment = recipe, sampler, augment
+    def __init__(
+        self, recipe: Recipe, sampler: Sampler, augment: Augmenter, device: str = "cpu", team: Team | None = None
+    ) -> None:
+        self.recipe, self.sampler, self.augment, self.team = recipe, sampler, augment, team or Team()
         self.folder = Path(recipe.folder).expanduser()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device)
@@ -51,7 +55,7 @@ class Trainer:
             lr=recipe.schedule.rate,
             fused=True,
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.clock = 0, 0.0, time.monotonic()
 
     @property
     def progress(self) -> float:
@@ -75,14 +79,14 @@ class Trainer:
 
     def train_step(self) -> Report:
         """One step; what it depends on beside the weights is its number."""
-        begin, schedule = time.monotonic(), self.recipe.schedule
-        rng = np.random.default_rng([schedule.seed, self.step])
-        seconds = float(rng.choice(schedule.seconds))
+        schedule = self.recipe.schedule
+        seconds = float(np.random.default_rng([schedule.seed, self.step]).choice(schedule.seconds))
+        rng = np.random.default_rng([schedule.seed, self.step, self.team.rank])
         # Long crops come in smaller batches: a step's cost stays the same.
-        count = round(schedule.batch * min(1.0, 2.0 / seconds))
+        count = round(schedule.batch / self.team.size * min(1.0, 2.0 / seconds))
         batch = self.sampler.draw(count, seconds, rng)
         heard, voices = self.augment(batch.waves, rng)
-        heard = torch.cat([heard, self._speechless(schedule.noise_batch, heard.shape[1], rng)])
+        heard = torch.cat([heard, self._speechless(schedule.noise_batch // self.team.size, heard.shape[1], rng)])
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
         self.student.train()
@@ -90,14 +94,19 @@ class Trainer:
             parts = self.student(heard.to(self.device), batch.to(self.device), voices, self.recipe.loss, self.margin())
         self.optimiser.zero_grad(set_to_none=True)
         parts["loss"].backward()
+        self.seconds = self.team.average(self.student.parameters(), self.seconds + self._passed())
         norm = torch.nn.utils.clip_grad_norm_(self.student.network.parameters(), 5.0)
         if torch.isfinite(norm):  # A step that overflowed is left out; the log shows it.
             self.optimiser.step()
         self.average.update(self.student.network, self.step)
         self.step += 1
-        self.seconds += time.monotonic() - begin
         report = {name: float(value.detach()) for name, value in parts.items()}
         return {"step": self.step, "seconds": self.seconds, "rate": self.rate(), **report, "norm": float(norm)}
+
+    def _passed(self) -> float:
+        """Seconds since this was asked last."""
+        passed, self.clock = time.monotonic() - self.clock, time.monotonic()
+        return passed
 
     def _speechless(self, count: int, samples: int, rng: np.random.Generator) -> Tensor:
         """Noise at any level, some of it broken off by digital silence: what the speech head must not fire at."""
@@ -112,19 +121,19 @@ class Trainer:
         from rich.progress import Progress
 
         schedule = self.recipe.schedule
-        with Progress() as bar:
+        with Progress(disable=not self.team.leads) as bar:
             task = bar.add_task(self.recipe.name, total=1.0)
             while self.progress < 1.0:
                 report = self.train_step()
+                if not self.team.leads:
+                    continue
                 append_csv(self.folder / "log.csv", report)
                 bar.update(task, completed=self.progress, description=f"step {self.step} loss {report['loss']:.3f}")
                 last = self.progress >= 1.0
                 if last or self.step % schedule.save_every == 0:
                     self.save()
                 if last or self.step % schedule.evaluate_every == 0:
-                    begin = time.monotonic()
                     found = evaluate(self.average.network)
-                    self.seconds += time.monotonic() - begin
                     append_csv(self.folder / "dev.csv", {"step": self.step, "seconds": self.seconds, **found})
 
     def save(self) -> None:
@@ -150,8 +159,9 @@ class Trainer:
         self.average.network.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
-        for name in ("log.csv", "dev.csv"):
-            cut_csv(self.folder / name, self.step)
+        if self.team.leads:
+            for name in ("log.csv", "dev.csv"):
+                cut_csv(self.folder / name, self.step)
         return True
 
 
