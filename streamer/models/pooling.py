@@ -51,6 +51,14 @@ class Moments(Generic[Array]):
         between = self.weight * (self.mean - mean[..., None, :]) ** 2
         return Moments(weight, self.weight2.sum(-2), mean, (self.m2 + between).sum(-2))
 
+    def joined(self, other: Moments[Array]) -> Moments[Array]:
+        """The moments of the union of these frames and those, which must be disjoint."""
+        weight = self.weight + other.weight
+        share = other.weight / (weight + EPSILON)
+        apart = other.mean - self.mean
+        m2 = self.m2 + other.m2 + apart**2 * (self.weight * share)
+        return Moments(weight, self.weight2 + other.weight2, self.mean + apart * share, m2)
+
     def statistics(self) -> tuple[Array, Array]:
         """Weighted mean and unbiased weighted standard deviation, (..., channels) each; zeros where no frame counts."""
         # Reliability weights leave no unbiased variance to a single frame: without the floor, 0 / 0 by rounding.

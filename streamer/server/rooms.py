@@ -16,7 +16,6 @@ from streamer.server.auth import Access
 from streamer.server.channel import Channel
 from streamer.server.config import ServerConfig
 from streamer.server.desk import Desk
-from streamer.server.embedding import embedder
 from streamer.server.intake import Intake
 from streamer.server.metrics import Metrics
 from streamer.server.people import People
@@ -52,7 +51,7 @@ class Rooms:
         self._shelf = shelf
         self._engine = engine
         # In `exact` mode the steps have no moments to pool a turn from.
-        self._embed: Embed | None = embedder(engine.model) if engine.incremental.mode == "cached" else None
+        self._embed: Embed | None = engine.model.embed if engine.incremental.mode == "cached" else None
         self._people = people
         self._admission = admission
         self._config = config

@@ -15,7 +15,7 @@ from streamer.engine.window import Step
 from streamer.speakers.profiles import Exemplar, Profile, Roster, Vector, centroid, unit
 from streamer.speakers.recording import Recording
 from streamer.speakers.scoring import Calibration, effective_seconds
-from streamer.speakers.turn import Embed, Turn
+from streamer.speakers.turn import Embed, Pool
 
 Code = Literal["too_short", "too_quiet", "clipped", "noisy", "two_voices", "inconsistent_with_profile", "same_as_other"]
 
@@ -186,7 +186,7 @@ class Coach:
     def _embeddings(self, least_s: float) -> list[tuple[Vector, float]]:
         """Embeddings of consecutive stretches, each with about `least_s` seconds of speech."""
         pooled = [
-            Turn(0, pieces[0].start_sample, np.zeros(1), pieces).embedding(self.embed)
+            Pool.of(pieces, pieces[0].start_sample).embedding(self.embed)
             for recording in self._recordings
             for pieces in recording.stretches(least_s)
         ]

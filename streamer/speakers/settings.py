@@ -30,7 +30,6 @@ class TrackerSettings:
     naming_weight: what the turn's log-likelihood ratio counts for (1: as calibrated).
     short_rate, long_rate: what a second of speech counts for in the filter that looks for a change of speaker, by
         the short and by the long window. The windows overlap, so each second is heard in several of them.
-    long_s: seconds of the turn's last speech that make up the long window.
     seed_s: up to so many seconds of speech the filter follows the whole turn's posterior.
     stay_s: how long people speak on, on average. switch: posterior of another from which the speaker has changed.
     min_turn_s: a change so early in a turn corrects its name instead.
@@ -58,7 +57,6 @@ class TrackerSettings:
     naming_weight: float = 1.3
     short_rate: float = 0.7
     long_rate: float = 0.2
-    long_s: float = 3.0
     seed_s: float = 1.5
     stay_s: float = 8.0
     switch: float = 0.9

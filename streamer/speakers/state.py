@@ -13,13 +13,13 @@ from streamer.models.pooling import Moments
 from streamer.speakers.candidates import Candidates
 from streamer.speakers.scoring import log_softmax
 from streamer.speakers.snapshot import pack, unpack
-from streamer.speakers.turn import Piece, Turn
+from streamer.speakers.turn import Piece, Pool, Turn
 
 if TYPE_CHECKING:
     from streamer.speakers.tracker import Tracker
 
-VERSION = 1
-TURN = ("number", "start_sample", "log_prior", "label", "confidence", "final", "ambiguous", "older_s")
+VERSION = 2
+TURN = ("number", "start_sample", "log_prior", "label", "confidence", "final", "ambiguous")
 WINDOW = ("start_sample", "end_sample", "duration_s", "embedding", "speech_s", "partial")
 MOMENTS = ("weight", "weight2", "mean", "m2")
 
@@ -58,7 +58,8 @@ def snapshot(tracker: Tracker) -> bytes:
             and {
                 **{name: getattr(turn, name) for name in TURN},
                 "pieces": [_piece(piece) for piece in turn.pieces],
-                "older": _fields(turn.older, MOMENTS) if isinstance(turn.older, Moments) else turn.older,
+                "whole": _pool(turn.whole),
+                "older": _pool(turn.older),
             },
         }
     )
@@ -86,11 +87,10 @@ def restore(tracker: Tracker, data: bytes) -> None:
     tracker.recent.extend(_unpiece(piece) for piece in state["recent"])
     tracker.turn = None
     if (saved := state["turn"]) is not None:
-        older = saved["older"]
         tracker.turn = Turn(**{name: saved[name] for name in TURN})
         tracker.turn.log_prior = _belief(saved["log_prior"], names, tracker.candidates)
         tracker.turn.pieces = [_unpiece(piece) for piece in saved["pieces"]]
-        tracker.turn.older = Moments(**older) if isinstance(older, dict) else older
+        tracker.turn.whole, tracker.turn.older = _unpool(saved["whole"]), _unpool(saved["older"])
 
 
 def _belief(belief: NDArray[np.float64], names: list[str | None], candidates: Candidates) -> NDArray[np.float64]:
@@ -100,6 +100,16 @@ def _belief(belief: NDArray[np.float64], names: list[str | None], candidates: Ca
 
 def _fields(value: object, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names}
+
+
+def _pool(pool: Pool) -> dict[str, Any]:
+    pooled = _fields(pool.pooled, MOMENTS) if isinstance(pool.pooled, Moments) else pool.pooled
+    return {"pooled": pooled, "speech_s": pool.speech_s}
+
+
+def _unpool(values: dict[str, Any]) -> Pool:
+    pooled = values["pooled"]
+    return Pool(Moments(**pooled) if isinstance(pooled, dict) else pooled, values["speech_s"])
 
 
 def _piece(piece: Piece) -> dict[str, Any]:

@@ -174,12 +174,13 @@ class Tracker:
         """Weigh the evidence: a change of speaker, or else the name of the turn."""
         turn = self.turn
         assert turn is not None
-        whole = turn.embedding(self.embed)
+        whole = turn.whole.embedding(self.embed)
         if whole is None or whole[1] < self.settings.evidence_s:
             return []
-        long = turn.embedding(self.embed, self.settings.long_s) or whole
-        window = piece.short(turn.start_sample)
-        short = long if window is None else (window.embedding, window.speech_s)
+        inside = [(window.embedding, window.speech_s) for window in piece.inside(turn.start_sample)]
+        # Until the long window lies inside the turn, the whole turn is no longer than it.
+        long = inside[-1] if len(inside) == len(piece.windows) > 1 else whole
+        short = inside[0] if inside else long
         scores, llr = self.candidates.evidence(
             np.stack([whole[0], long[0], short[0]]), np.array([whole[1], long[1], short[1]])
         )
@@ -211,7 +212,7 @@ class Tracker:
 
     def _verdict(self, turn: Turn) -> naming.Verdict | None:
         """What the turn as a whole says, which becomes the belief; None if it says too little."""
-        whole = turn.embedding(self.embed)
+        whole = turn.whole.embedding(self.embed)
         if whole is None:
             return None
         scores, llr = self.candidates.evidence(whole[0][None], np.array([whole[1]]))
@@ -234,11 +235,11 @@ class Tracker:
         rest_s = turn.speech_s - sum(piece.speech_s for piece in tail)
         if rest_s < self.settings.min_turn_s and not turn.final:
             # What little there is before the change misled the turn: its name is corrected by what follows.
-            turn.pieces, turn.older, turn.older_s = tail, None, 0.0
+            turn.keep(tail, older=False)
             turn.log_prior = self.candidates.log_prior()
             events = []
         else:
-            turn.pieces = [piece for piece in turn.pieces if piece.middle < sample]
+            turn.keep([piece for piece in turn.pieces if piece.middle < sample], older=True)
             events = self._close(sample, "another voice")
             prior = self.candidates.log_prior()
             prior[old] -= math.log(NOT_AGAIN)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,23 +51,50 @@ class Piece:
     def middle(self) -> int:
         return (self.start_sample + self.end_sample) // 2
 
-    def inside(self, start_sample: int) -> Window | None:
-        """The longest of the windows that hold nothing from before `start_sample`, give or take the slack."""
-        inside = [window for window in self.windows if window.start_sample >= start_sample - SLACK]
-        return inside[-1] if inside else None
-
-    def short(self, start_sample: int) -> Window | None:
-        """The shortest of the windows, if it holds nothing from before `start_sample`, give or take the slack."""
-        return self.windows[0] if self.windows and self.windows[0].start_sample >= start_sample - SLACK else None
+    def inside(self, start_sample: int) -> tuple[Window, ...]:
+        """The windows that hold nothing from before `start_sample`, give or take the slack; shortest first."""
+        return tuple(window for window in self.windows if window.start_sample >= start_sample - SLACK)
 
 
-def merged(blocks: Sequence[Moments[Vector]]) -> Moments[Vector]:
-    """The moments of several blocks together."""
-    if len(blocks) == 1:
-        return blocks[0]
-    return Moments(
-        *(np.stack([getattr(block, name) for block in blocks], axis=-2) for name in ("weight", "weight2", "mean", "m2"))
-    ).merged()
+@dataclass(slots=True)
+class Pool:
+    """Pieces pooled into one as they come, at a cost that does not grow with their number.
+
+    pooled: the moments of their frames, or in `exact` mode the sum of their windows' directions, each times its seconds
+        of speech; None before there was any speech.
+    speech_s: seconds of speech in all of them.
+    """
+
+    pooled: Moments[Vector] | Vector | None = None
+    speech_s: float = 0.0
+
+    @classmethod
+    def of(cls, pieces: Iterable[Piece], start_sample: int) -> Pool:
+        """All these pieces of a turn that began at `start_sample`."""
+        pool = cls()
+        for piece in pieces:
+            pool.add(piece, start_sample)
+        return pool
+
+    def add(self, piece: Piece, start_sample: int) -> None:
+        """One more piece of a turn that began at `start_sample`."""
+        self.speech_s += piece.speech_s
+        if piece.speech_s <= 0:
+            return
+        if piece.block is not None:
+            if float(piece.block.weight[0]) > 0:
+                self.pooled = self.pooled.joined(piece.block) if isinstance(self.pooled, Moments) else piece.block
+        elif inside := piece.inside(start_sample):
+            direction = unit(inside[-1].embedding) * np.float32(piece.speech_s)
+            self.pooled = self.pooled + direction if isinstance(self.pooled, np.ndarray) else direction
+
+    def embedding(self, embed: Embed | None) -> tuple[Vector, float] | None:
+        """The embedding of all pieces, with their seconds of speech; None without any."""
+        if isinstance(self.pooled, Moments):
+            if embed is None:
+                raise TypeError("pieces with blocks need the model's embed() to become an embedding")
+            return embed(self.pooled), self.speech_s
+        return None if self.pooled is None else (self.pooled, self.speech_s)
 
 
 @dataclass(slots=True)
@@ -76,7 +103,7 @@ class Turn:
 
     log_prior: (states,), what was believed before anything of the turn was heard.
     label: the name given to it so far. final: the label will not change any more.
-    older, older_s: the pieces before the kept ones, pooled: moments, or a sum of directions in `exact` mode.
+    whole: all pieces, pooled. older: those before the kept ones.
     """
 
     number: int
@@ -87,53 +114,28 @@ class Turn:
     confidence: float = 0.0
     final: bool = False
     ambiguous: bool = False
-    older: Moments[Vector] | Vector | None = None
-    older_s: float = 0.0
+    whole: Pool = field(default_factory=Pool)
+    older: Pool = field(default_factory=Pool)
 
     @property
     def speech_s(self) -> float:
-        return self.older_s + sum(piece.speech_s for piece in self.pieces)
+        return self.whole.speech_s
 
     def add(self, piece: Piece, kept: int) -> None:
-        """One more piece; beyond `kept` the oldest is pooled away."""
+        """One more piece; of more than `kept`, the oldest can no longer be cut off."""
         self.pieces.append(piece)
+        self.whole.add(piece, self.start_sample)
         while len(self.pieces) > kept:
-            oldest = self.pieces.pop(0)
-            if (pooled := self._pool([oldest], self.older)) is not None:
-                self.older = pooled
-                self.older_s += oldest.speech_s
+            self.older.add(self.pieces.pop(0), self.start_sample)
 
-    def embedding(self, embed: Embed | None, last_s: float | None = None) -> tuple[Vector, float] | None:
-        """The whole turn's embedding, or that of its last seconds of speech, with its seconds; None without any."""
-        pieces: list[Piece] = []
-        seconds = 0.0
-        for piece in reversed(self.pieces):
-            if last_s is not None and seconds >= last_s:
-                break
-            pieces.append(piece)
-            seconds += piece.speech_s
-        whole = last_s is None or seconds < last_s
-        pooled = self._pool(pieces, self.older if whole else None)
-        if pooled is None:
-            return None
-        if isinstance(pooled, Moments):
-            if embed is None:
-                raise TypeError("pieces with blocks need the model's embed() to become an embedding")
-            pooled = embed(pooled)
-        return pooled, seconds + (self.older_s if whole else 0.0)
-
-    def _pool(self, pieces: Iterable[Piece], older: Moments[Vector] | Vector | None) -> Moments[Vector] | Vector | None:
-        spoken = [piece for piece in pieces if piece.speech_s > 0]
-        if isinstance(older, Moments) or any(piece.block is not None for piece in spoken):
-            blocks = [
-                piece.block for piece in spoken if piece.block is not None and float(piece.block.weight.sum()) > 0
-            ]
-            blocks += [older] if isinstance(older, Moments) else []
-            return merged(blocks) if blocks else None
-        found = [(piece.inside(self.start_sample), piece.speech_s) for piece in spoken]
-        directions = [unit(window.embedding) * np.float32(speech_s) for window, speech_s in found if window is not None]
-        directions += [older] if older is not None else []
-        return np.sum(directions, axis=0, dtype=np.float32) if directions else None
+    def keep(self, pieces: list[Piece], *, older: bool) -> None:
+        """Go on with these pieces alone, and with or without the older ones."""
+        self.pieces = pieces
+        if not older:
+            self.older = Pool()
+        self.whole = replace(self.older)
+        for piece in pieces:
+            self.whole.add(piece, self.start_sample)
 
 
 def frame_speech(step: Step, silence_db: float) -> NDArray[np.float32]:
@@ -147,7 +149,7 @@ def frame_speech(step: Step, silence_db: float) -> NDArray[np.float32]:
 def change_point(turn: Turn, candidates: Candidates, old: int, new: int) -> int:
     """Where a turn most likely changed from one state to another: the short windows before it sound like the old voice,
     those after it like the new one."""
-    windows = [window for piece in turn.pieces if (window := piece.short(turn.start_sample)) is not None]
+    windows = [window for piece in turn.pieces for window in piece.inside(turn.start_sample)[:1]]
     if not windows:
         return turn.start_sample
     embeddings = np.stack([window.embedding for window in windows])
