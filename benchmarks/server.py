@@ -4,8 +4,8 @@
 
 The server runs in a process of its own, all clients in this one, on the same machine: they share its cores. Each client
 sends the bundled conversation from a place of its own, in frames of 0.1 s, at 16 kHz. Lag is measured at the client:
-from handing the frame with a step's last sample to the socket, to reading the step's window event. Then as many again
-knock at the full server, which must refuse them, and let nobody else feel it.
+from handing the frame with a step's last sample to the socket, to reading the step's window event. Then, in a second
+run, as many again knock at the full server all the while, which must refuse them, and let nobody else feel it.
 """
 
 from __future__ import annotations
@@ -87,15 +87,24 @@ async def run(url: str, audio: bytes, start_at: float, seconds: float, step: flo
     return seen
 
 
-async def crowd(port: int, clients: int, seconds: float, step: float, audio: np.ndarray) -> list[Client]:
-    """So many clients, their steps spread evenly over time."""
+async def crowd(
+    port: int, clients: int, more: int, seconds: float, step: float, audio: np.ndarray
+) -> tuple[list[Client], list[Client]]:
+    """So many clients, their steps spread evenly over time; and those who knock when they have warmed up."""
     loop = asyncio.get_running_loop()
     url, begin = f"ws://127.0.0.1:{port}/v1/stream", loop.time() + 1.0
     runs = []
     for number in range(clients):
         own = np.roll(audio, -number * len(audio) // clients).tobytes()
         runs.append(run(url, own, begin + number / clients * step, seconds, step))
-    return await asyncio.gather(*runs)
+
+    async def knock(number: int) -> Client:
+        at = begin + WARM_UP_S + number / more * (seconds - 2 * WARM_UP_S)
+        await asyncio.sleep(at - loop.time())
+        return await run(url, audio.tobytes(), at, seconds, step)
+
+    found = await asyncio.gather(*runs, *(knock(number) for number in range(more)))
+    return found[:clients], found[clients:]
 
 
 class Watched:
@@ -129,11 +138,12 @@ async def serve(model: str, precision: str, streams: int, folder: str) -> tuple[
     return Watched(process), int(line.rstrip().rstrip("/").rpartition(":")[2])
 
 
-def row(name: str, seen: list[Client], seconds: float, cpu_s: float) -> str:
+def row(name: str, seen: list[Client], knocked: list[Client], seconds: float, cpu_s: float) -> str:
     served = [client for client in seen if client.outcome == "ended"]
     lags = np.array([lag for client in served for at, lag in client.lags if at >= WARM_UP_S]) * 1000
     p50, p99 = np.percentile(lags, [50, 99]) if len(lags) else (np.nan, np.nan)
-    others = Counter(client.outcome for client in seen if client.outcome != "ended")
+    others = Counter([client.outcome for client in seen if client.outcome != "ended"])
+    others.update(client.outcome for client in knocked)
     return (
         f"| {name} | {len(served)} | {p50:.0f} | {p99:.0f} | {lags.max(initial=0):.0f} | {len(lags)} "
         f"| {sum(client.lost for client in served)} | {sum(client.skipped for client in served)} "
@@ -159,10 +169,10 @@ async def main(arguments: argparse.Namespace) -> None:
                 await asyncio.sleep(1)
 
         watching = asyncio.create_task(watch())
-        for name, count in (("at capacity", clients), ("twice the capacity", 2 * clients)):
+        for name, more in (("at capacity", 0), ("twice the capacity", clients)):
             before = server.cpu_s
-            seen = await crowd(port, count, seconds, arguments.step, samples)
-            print(row(name, seen, seconds, server.cpu_s - before), flush=True)
+            seen, knocked = await crowd(port, clients, more, seconds, arguments.step, samples)
+            print(row(name, seen, knocked, seconds, server.cpu_s - before), flush=True)
         watching.cancel()
         server.process.send_signal(signal.SIGTERM)
         code = await server.process.wait()
