@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.audio.chunks import Samples
-from streamer.engine.frames import HOP, POSITION_FIELD, POSITION_STRIDE, Carry, FrameBlock, FrameLayers
+from streamer.engine.frames import HOP, Carry, FrameBlock, FrameLayers
 from streamer.engine.layers import to_device
 from streamer.engine.pieces import piece_records
 from streamer.engine.settings import WindowSettings
+from streamer.engine.sinc import POSITION_FIELD, POSITION_STRIDE
 from streamer.engine.sliding import FRAMES, SPEECH, CellPooling, Record, empty_record, merge_into, moments_of
 from streamer.engine.state import Arrays
 from streamer.engine.stepper import FRAME_CENTRE, NewFrames, reportable, seconds_of_frames
@@ -61,7 +62,7 @@ class CachedStream:
     def new(cls, settings: WindowSettings, layers: FrameLayers, speech: SpeechState | None) -> CachedStream:
         # The last frames that begin in a step end so many steps later.
         delay = math.ceil(FRAME_GRID.receptive_field / settings.step_samples)
-        carry = torch.zeros(layers.carry_size, device=layers.filters.device)
+        carry = torch.zeros(layers.carry_size, device=layers.device)
         stream = cls(settings, carry, CellPooling(settings.counts, delay, layers.channels), speech)
         stream.restart(0)
         return stream
@@ -155,7 +156,7 @@ class CachedStepper:
         self.model = model
         self.layers = layers
         self.use_head = use_head
-        self.device = layers.filters.device
+        self.device = layers.device
         self.channels = layers.channels
 
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> CachedStream:
@@ -217,7 +218,7 @@ class CachedStepper:
 
     def _frames(self, streams: Sequence[CachedStream], waves: Tensor, carry: Carry) -> FrameBlock:
         layers = self.layers
-        return layers.tdnn(layers.front(layers.first(layers.sinc(waves)), carry, layers.norms), carry)
+        return layers.tdnn(layers.front(layers.first(waves), carry, layers.norms), carry)
 
     def _merge(
         self, stream: CachedStream, hops: int, records: NDArray[np.float32], speech: NDArray[np.float32]

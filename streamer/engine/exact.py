@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.audio.chunks import SAMPLE_RATE, Samples
-from streamer.engine.frames import POSITION_FIELD, POSITION_STRIDE, FrameLayers, NoCarry
+from streamer.engine.frames import FrameLayers, NoCarry, rectified
 from streamer.engine.instance import InstanceWeights, after_sinc
 from streamer.engine.layers import to_device
 from streamer.engine.settings import WindowSettings
+from streamer.engine.sinc import POSITION_FIELD, POSITION_STRIDE
 from streamer.engine.state import Arrays
 from streamer.engine.stepper import FRAME_CENTRE, NewFrames, reportable
 from streamer.engine.window import Window
@@ -134,7 +135,7 @@ class ExactStepper:
         sincnet = model.network.sincnet
         self.model = model
         self.layers = layers
-        self.device = layers.filters.device
+        self.device = layers.device
         self.wave_norm = InstanceWeights.of(sincnet.wav_norm1d)
         self.norms = [InstanceWeights.of(norm).over_time for norm in sincnet.norm1d]
 
@@ -151,7 +152,7 @@ class ExactStepper:
                 used = min(len(stream.tail), waves.shape[1])
                 waves[row, :used] = stream.tail[:used]
             with torch.inference_mode():
-                filtered = self.layers.sinc(to_device(waves, self.device))
+                filtered = self.layers.sinc.filtered(to_device(waves, self.device))
                 by_stream = filtered.transpose(0, 1).reshape(len(streams), -1, SINC_FILTERS)
                 for stream, count, rows in zip(streams, positions, by_stream, strict=True):
                     stream.sinc = torch.cat([stream.sinc, rows[:count]])
@@ -211,8 +212,8 @@ class ExactStepper:
         filtered = rows.view(len(batch), groups, POOL, SINC_FILTERS).transpose(0, 1)
         statistics = np.array([wanted.stream.wave_statistics(wanted.start) for wanted in batch], np.float32)
         mean, variance = to_device(statistics, self.device).unsqueeze(2).unbind(1)
-        normalised = after_sinc(self.wave_norm.affine(mean, variance), layers.filters, filtered)
-        block = layers.tdnn(layers.front(layers.first(normalised), NoCarry(), self.norms), NoCarry())
+        normalised = after_sinc(self.wave_norm.affine(mean, variance), layers.sinc.filters, filtered)
+        block = layers.tdnn(layers.front(rectified(normalised), NoCarry(), self.norms), NoCarry())
         frames = layers.last_norm(block.features).transpose(0, 1)
         weights = to_device(np.stack([wanted.weights for wanted in batch]), self.device)
         moments = Moments.of(frames, weights[..., None])

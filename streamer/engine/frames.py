@@ -15,13 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamer.engine.layers import Affine, Convolution, FloatConvolution, Int8Convolution, Norm, Precision
-from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
-from streamer.models.sincnet import POWER_FLOOR, ZeroSumConv1d
+from streamer.engine.sinc import POSITION_STRIDE, SincFilters
+from streamer.models.architecture import POOL, SINC_FILTERS
+from streamer.models.sincnet import ZeroSumConv1d
 from streamer.models.xvector import ATTENTION_LAYER, SPEECH_LAYER, XVectorSincNet
 
-#: Samples between positions after the sinc convolution and its pooling, and how many such samples one position sees.
-POSITION_STRIDE = SINC_STRIDE * POOL
-POSITION_FIELD = SINC_TAPS + SINC_STRIDE * (POOL - 1)
 #: Positions a hop of 270 samples at the input of the two small convolutions and of the TDNN layers.
 RATES = (POOL * POOL, POOL, 1, 1, 1, 1, 1)
 HOP = POSITION_STRIDE * RATES[0]
@@ -85,8 +83,7 @@ class FrameLayers:
     def __init__(self, network: XVectorSincNet, precision: Precision = "float32") -> None:
         sincnet, architecture = network.sincnet, network.architecture
         self.log_front = architecture.front == "log"
-        self.filters = sincnet.filterbank.filters()[:, 0].detach()
-        self.sinc_matrix = _grouped(self.filters)
+        self.sinc = SincFilters(sincnet.filterbank.filters()[:, 0].detach())
         # The front end stays in float32: it is a tenth of the work and sees the widest range of values.
         self.small = [_convolution(module) for module in list(sincnet.conv1d)[1:]]
         self.norms = [batch_affine(norm) for norm in sincnet.norm1d] if architecture.frame_local else []
@@ -110,29 +107,19 @@ class FrameLayers:
         return len(self.last_norm.scale)
 
     @property
+    def device(self) -> torch.device:
+        return self.sinc.filters.device
+
+    @property
     def carry_size(self) -> int:
         """Length of one stream's row in a Carry."""
-        channels = [self.filters.shape[0] // (2 if self.log_front else 1), 60, 60, 512, 512, 512, 512]
+        channels = [SINC_FILTERS // (2 if self.log_front else 1), 60, 60, 512, 512, 512, 512]
         layers = [*self.small, *self.tdnns]
         return sum(layer.context * width for layer, width in zip(layers, channels, strict=True))
 
-    def sinc(self, waves: Tensor) -> Tensor:
-        """The sinc convolution of (streams, samples): (positions, streams, 3, 80), grouped as they will be pooled."""
-        streams, samples = waves.shape
-        positions = (samples - POSITION_FIELD) // POSITION_STRIDE + 1
-        strides = (POSITION_STRIDE * waves.stride(1), waves.stride(0), waves.stride(1))
-        rows = waves.as_strided((positions, streams, POSITION_FIELD), strides, waves.storage_offset())
-        products = rows.reshape(-1, POSITION_FIELD) @ self.sinc_matrix
-        return products.view(positions, streams, POOL, SINC_FILTERS)
-
-    def first(self, filtered: Tensor) -> Tensor:
-        """Rectify and pool the sinc filters' output: (positions, streams, 40 or 80), before any norm."""
-        if not self.log_front:
-            return filtered.abs_().amax(dim=2)
-        positions, streams = filtered.shape[:2]
-        # The three positions and the two halves of a pair are summed at once: their order in a row is (3, 2, 40).
-        power = filtered.square_().view(positions, streams, 2 * POOL, -1).sum(dim=2)
-        return power.div_(POOL).add_(POWER_FLOOR).log_()
+    def first(self, waves: Tensor) -> Tensor:
+        """What the first layer makes of (streams, samples): (positions, streams, 40 or 80), before any norm."""
+        return self.sinc.log_power(waves) if self.log_front else rectified(self.sinc.filtered(waves))
 
     def front(self, block: Tensor, carry: Carry | NoCarry, norms: Sequence[Norm]) -> Tensor:
         """What follows `first`, up to the TDNN: (9 n, streams, 40 or 80) -> (n, streams, 60)."""
@@ -154,6 +141,11 @@ class FrameLayers:
                 attention = self.attention(extended).squeeze(2).sigmoid_()
             block = F.leaky_relu_(convolution(extended))
         return FrameBlock(block, attention, speech)
+
+
+def rectified(filtered: Tensor) -> Tensor:
+    """Rectify and pool the sinc filters' output (positions, streams, 3, 80) to (positions, streams, 80)."""
+    return filtered.abs_().amax(dim=2)
 
 
 def max_pool(block: Tensor) -> Tensor:
@@ -186,12 +178,3 @@ def _convolution(module: nn.Module, before: nn.Module | None = None, precision: 
         assert before.running_mean is not None and before.running_var is not None
         return Int8Convolution(weight, bias, dilation, before.running_mean, (before.running_var + before.eps).sqrt())
     return FloatConvolution(weight, bias, dilation, torch.bfloat16 if precision == "bfloat16" else torch.float32)
-
-
-def _grouped(filters: Tensor) -> Tensor:
-    """The matrix (271, 240) that gives three neighbouring positions of all filters from the 271 samples they see."""
-    matrix = filters.new_zeros(POSITION_FIELD, POOL, SINC_FILTERS)
-    for position in range(POOL):
-        start = position * SINC_STRIDE
-        matrix[start : start + SINC_TAPS, position] = filters.t()
-    return matrix.view(POSITION_FIELD, -1).contiguous()

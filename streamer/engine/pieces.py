@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamer.engine.compiled import compiled
 from streamer.engine.layers import Affine, to_device
-from streamer.engine.sliding import FRAMES, HEADER, SPEECH, WEIGHT, WEIGHT2, compiled
+from streamer.engine.sliding import FRAMES, HEADER, SPEECH, WEIGHT, WEIGHT2
 from streamer.models.pooling import EPSILON
 
 Floats = NDArray[np.float32]

@@ -11,29 +11,18 @@ A record is one float32 row: [weight, weight2, frames, speech, mean (channels), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.engine.compiled import compiled
 from streamer.models.pooling import EPSILON, Moments
 
 Record = NDArray[np.float32]
 
 WEIGHT, WEIGHT2, FRAMES, SPEECH, HEADER = 0, 1, 2, 3, 4
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def compiled(function: F) -> F:
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "nsz"}}
-    try:
-        return cast(F, numba.njit(cache=True, **options)(function))
-    except RuntimeError:
-        # Nowhere to keep what was compiled: the package is read-only and the user has no home, as a service may be.
-        return cast(F, numba.njit(**options)(function))
 
 
 @compiled

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from streamer.engine.cached import CachedStepper, CachedStream
-from streamer.engine.frames import RATES, Carry, FrameBlock, FrameLayers
+from streamer.engine.frames import RATES, Carry, FrameBlock, FrameLayers, rectified
 from streamer.engine.instance import InstanceWeights, after_sinc
 from streamer.engine.layers import Affine
 from streamer.engine.settings import WindowSettings
@@ -72,9 +72,9 @@ class TrailingStepper(CachedStepper):
         wave = trailing.norm(self.wave_norm, FRAME_GRID.stride)
         hops = waves.shape[1] // FRAME_GRID.stride
         samples = waves[:, : hops * FRAME_GRID.stride].t().unsqueeze(2)
-        filtered = after_sinc(wave.affine(samples), self.layers.filters, self.layers.sinc(waves))
+        filtered = after_sinc(wave.affine(samples), self.layers.sinc.filters, self.layers.sinc.filtered(waves))
         norms = [trailing.norm(norm, rate) for norm, rate in zip(self.norms, (RATES[0], RATES[1], 1), strict=True)]
-        block = self.layers.tdnn(self.layers.front(self.layers.first(filtered), carry, norms), carry)
+        block = self.layers.tdnn(self.layers.front(rectified(filtered), carry, norms), carry)
         for stream, row in zip(streams, torch.cat(trailing.rows, dim=1), strict=True):
             if isinstance(stream, TrailingStream) and bool(row[0] > 0):
                 stream.history = torch.cat([stream.history[1:], row[None]])

@@ -194,7 +194,8 @@ def test_a_damaged_snapshot_is_refused_or_still_whole(local_model: Model, damage
         del data[damage.draw(st.integers(0, len(data) - 1)) :]
     else:
         # The header alone: a changed number in an array is another state, not a damaged one.
-        data[damage.draw(st.integers(0, 1200))] ^= damage.draw(st.integers(1, 255))
+        header = 8 + int.from_bytes(data[:8], "little")
+        data[damage.draw(st.integers(0, header - 1))] ^= damage.draw(st.integers(1, 255))
 
     with contextlib.suppress(StateMismatch, ConfigurationError):
         engine.restore(bytes(data)).push(noise(0.5))

@@ -1,0 +1,127 @@
+"""The sinc filterbank over the samples of many streams, three neighbouring positions at a time, as they will be pooled.
+
+The cos filters are even and the sin filters odd. On a CPU, where products are what takes time, each window of 251
+samples is folded on its centre c first: x[c + k] + x[c - k] and x[c + k] - x[c - k] are all that a cos and a sin filter
+see of it, so that half the products do. The folded windows are four times the samples they come from; they are made and
+used a block at a time, while they are in the second-level cache.
+
+Any other device has products to spare, and takes the three positions as one product with the 271 samples they see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamer.engine.compiled import compiled
+from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
+from streamer.models.sincnet import POWER_FLOOR
+
+#: Samples between positions after the sinc convolution and its pooling, and how many such samples one position sees.
+POSITION_STRIDE = SINC_STRIDE * POOL
+POSITION_FIELD = SINC_TAPS + SINC_STRIDE * (POOL - 1)
+#: Length of a folded window, its centre included; of filters of one half.
+FOLD = SINC_TAPS // 2 + 1
+HALF = SINC_FILTERS // 2
+#: Folded windows at a time: 1.5 MB of them.
+BLOCK_WINDOWS = 1536
+
+Floats = NDArray[np.float32]
+
+
+class SincFilters:
+    """filters (80, 251) float32: the cos half, then the sin half."""
+
+    def __init__(self, filters: Tensor) -> None:
+        self.filters = filters
+        right = filters[:, FOLD - 1 :].clone()
+        right[:, 0] /= 2  # the centre folds on itself
+        self.cos, self.sin = right[:HALF].t().contiguous(), right[HALF:].t().contiguous()
+        self.grouped = None if filters.device.type == "cpu" else grouped(filters)
+
+    def filtered(self, waves: Tensor) -> Tensor:
+        """The convolution of (streams, samples): (positions, streams, 3, 80)."""
+        return torch.cat(list(self._blocks(waves)))
+
+    def log_power(self, waves: Tensor) -> Tensor:
+        """Log power of each quadrature pair, pooled: (streams, samples) -> (positions, streams, 40)."""
+        return torch.cat([_power(block) for block in self._blocks(waves)]).log_()
+
+    def _blocks(self, waves: Tensor) -> Iterator[Tensor]:
+        """The convolution, some positions at a time."""
+        positions = (waves.shape[1] - POSITION_FIELD) // POSITION_STRIDE + 1
+        if self.grouped is not None:
+            yield _triples(waves, positions).mm(self.grouped).view(positions, len(waves), POOL, SINC_FILTERS)
+            return
+        longest = min(positions, max(1, BLOCK_WINDOWS // (len(waves) * POOL)))
+        folded = torch.empty(longest, len(waves), POOL, 2 * FOLD)
+        for first in range(0, positions, longest):
+            block = folded[: positions - first]
+            fold(waves.numpy(), first, block.numpy())
+            rows = block.view(-1, 2 * FOLD)
+            products = rows.new_empty(len(rows), SINC_FILTERS)
+            torch.mm(rows[:, :FOLD], self.cos, out=products[:, :HALF])
+            torch.mm(rows[:, FOLD:], self.sin, out=products[:, HALF:])
+            yield products.view(*block.shape[:3], SINC_FILTERS)
+
+
+@compiled
+def fold(waves: Floats, first: int, folded: Floats) -> None:
+    """Fold the windows of waves (streams, samples), from position `first` on, into (positions, streams, 3, 252): sums,
+    then differences."""
+    positions, streams = folded.shape[:2]
+    for position in range(positions):
+        for stream in range(streams):
+            for place in range(POOL):
+                start = (first + position) * POSITION_STRIDE + place * SINC_STRIDE
+                window = waves[stream, start : start + SINC_TAPS]
+                row = folded[position, stream, place]
+                # Unsigned, an index needs no test for counting from the end, which would keep these from vectorising.
+                for k in range(FOLD):
+                    row[k] = window[np.uint64(FOLD - 1 + k)] + window[np.uint64(FOLD - 1 - k)]
+                for k in range(FOLD):
+                    row[FOLD + k] = window[np.uint64(FOLD - 1 + k)] - window[np.uint64(FOLD - 1 - k)]
+
+
+@compiled
+def pool_power(products: Floats, power: Floats) -> None:
+    """The mean power of each pair: (positions, streams, 3, 80) to (positions, streams, 40)."""
+    positions, streams = power.shape[:2]
+    for position in range(positions):
+        for stream in range(streams):
+            for band in range(HALF):
+                total = np.float32(0)
+                for place in range(POOL):
+                    row = products[position, stream, place]
+                    total += row[band] * row[band] + row[HALF + band] * row[HALF + band]
+                power[position, stream, band] = total / np.float32(POOL) + np.float32(POWER_FLOOR)
+
+
+def _power(products: Tensor) -> Tensor:
+    if products.device.type == "cpu":
+        power = products.new_empty(*products.shape[:2], HALF)
+        pool_power(products.numpy(), power.numpy())
+        return power
+    # The three positions and the two halves of a pair are summed at once: their order in a row is (3, 2, 40).
+    power = products.square_().view(*products.shape[:2], 2 * POOL, HALF).sum(dim=2)
+    return power.div_(POOL).add_(POWER_FLOOR)
+
+
+def _triples(waves: Tensor, positions: int) -> Tensor:
+    """The samples that each three neighbouring positions see: (positions * streams, 271)."""
+    strides = (POSITION_STRIDE * waves.stride(1), waves.stride(0), waves.stride(1))
+    rows = waves.as_strided((positions, len(waves), POSITION_FIELD), strides, waves.storage_offset())
+    return rows.reshape(-1, POSITION_FIELD)
+
+
+def grouped(filters: Tensor) -> Tensor:
+    """The matrix (271, 240) that gives three neighbouring positions of all filters from the 271 samples they see."""
+    matrix = filters.new_zeros(POSITION_FIELD, POOL, SINC_FILTERS)
+    for position in range(POOL):
+        start = position * SINC_STRIDE
+        matrix[start : start + SINC_TAPS, position] = filters.t()
+    return matrix.view(POSITION_FIELD, -1).contiguous()
