@@ -10,8 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from websockets.typing import Subprotocol
 
 from streamer.engine.engine import Engine
 from streamer.errors import ConfigurationError, ProtocolError
-from streamer.server import log, protocol
+from streamer.server import log, protocol, tls, twilio
 from streamer.server.admission import RETRY_AFTER_S, Admission
 from streamer.server.auth import EVERYBODY, Access, Tokens, presented
+from streamer.server.calls import Calls
 from streamer.server.capacity import measure
 from streamer.server.config import ServerConfig
 from streamer.server.http import Http, offered
@@ -55,10 +55,11 @@ class Server:
         self._engine = engine
         self._store = store
         self._tokens = Tokens.load(Path(config.token_file)) if config.token_file else None
-        self._tls = _tls(config)
+        self._tls = tls.context(config)
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._http = Http(config, self.metrics, self.identify, lambda: not self.admission.draining)
+        self._calls: Calls | None = None
         self._sockets: SocketServer
         self._rooms: Rooms
 
@@ -88,6 +89,8 @@ class Server:
         shelf = Shelf(Path(self.config.state_dir), self.config.resume_s) if self.config.state_dir else None
         self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock, shelf)
         self._watch()
+        if self.config.twilio_webhook:
+            self._calls = Calls(self.config, self.metrics)
         self._sockets = await self._listen()
         self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._follow_store(people))]
         log.say(
@@ -111,6 +114,8 @@ class Server:
         await self._rooms.shut()
         self._sockets.close(code=1012)
         await self._sockets.wait_closed()
+        if self._calls is not None:
+            await self._calls.close()
 
     def stop(self) -> None:
         """Let `run` end: no new streams, a goodbye with a hint to resume for those that run."""
@@ -149,7 +154,7 @@ class Server:
                 self._tokens = Tokens.load(Path(self.config.token_file))
             if self._tls is not None:
                 # New connections use it at once: a context is asked at each handshake.
-                _load_certificate(self._tls, self.config)
+                tls.load(self._tls, self.config)
         except ConfigurationError as error:
             log.say("reload failed", level=logging.ERROR, problem=str(error))
         else:
@@ -166,11 +171,14 @@ class Server:
     async def handle(self, connection: ServerConnection) -> None:
         """From `start` to the end of the connection. Never raises but for a mistake of ours."""
         assert isinstance(connection, Wire)
+        assert connection.request is not None
         try:
+            if self._calls is not None and connection.request.path.partition("?")[0] == twilio.PATH:
+                return await self._calls.serve(connection, self._rooms, lambda token: self._access(connection, token))
             async with asyncio.timeout(self.config.hello_timeout_s):
                 first = await connection.recv()
             start = _start(first)
-            access = self._access(connection, start)
+            access = self._access(connection, start.get("token"))
             if "resume" in start:
                 room = await self._rooms.resume(start["resume"], access)
             else:
@@ -189,10 +197,11 @@ class Server:
             mistake = Refusal("internal", "The server made a mistake.", "Try again.", fatal=True)
             await self._turn_away(connection, mistake)
 
-    def _access(self, connection: Wire, start: Mapping[str, Any]) -> Access:
+    def _access(self, connection: Wire, named: str | None) -> Access:
+        """named: the token in `start`. Raises Refusal: unauthorized, forbidden."""
         assert connection.request is not None
         headers = connection.request.headers.get_all("Authorization")
-        token = presented(headers[0] if headers else None, offered(connection.request)) or start.get("token")
+        token = presented(headers[0] if headers else None, offered(connection.request)) or named
         access = self.identify(token)
         if access is None:
             change = "Send a token that is" if token else "Send one as a header, a subprotocol or in `start`"
@@ -285,19 +294,3 @@ def _select_subprotocol(connection: ServerConnection, names: Sequence[Subprotoco
     if protocol.SUBPROTOCOL in names:
         return Subprotocol(protocol.SUBPROTOCOL)
     raise NegotiationError(f"the subprotocol here is {protocol.SUBPROTOCOL}")
-
-
-def _tls(config: ServerConfig) -> ssl.SSLContext | None:
-    if not config.cert:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load_certificate(context, config)
-    return context
-
-
-def _load_certificate(context: ssl.SSLContext, config: ServerConfig) -> None:
-    try:
-        context.load_cert_chain(config.cert, config.key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"cert, key: {config.cert}, {config.key} can't be used ({error}).") from error

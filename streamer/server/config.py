@@ -60,6 +60,10 @@ class ServerConfig:
     resume_s: float = _setting(30.0, "How long a session waits for its client to come back.", 0.0, 3600)
     grace_s: float = _setting(10.0, "Time to stop in, after SIGTERM.", 0.1, 3600)
     state_dir: str = _setting("", "Where running sessions are kept over a restart; empty: they are not.")
+    twilio_webhook: str = _setting(
+        "", "Take Twilio's Media Streams on /v1/twilio, and POST their events to this URL; empty: not taken."
+    )
+    twilio_secret_file: str = _setting("", "File of the secret that signs the events of calls; empty: not signed.")
     log_level: str = _setting("info", "debug, info, warning or error.")
 
     def __post_init__(self) -> None:
@@ -74,6 +78,8 @@ class ServerConfig:
                 f"host: {self.host!r} can be reached from other machines, so token_file is needed; make a token with "
                 "`streamer serve --new-token NAME`, or listen on 127.0.0.1."
             )
+        if self.twilio_secret_file and not self.twilio_webhook:
+            raise ConfigurationError("twilio_secret_file signs what goes to twilio_webhook, which is not set.")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise ConfigurationError(f"log_level: {self.log_level!r} is none; debug, info, warning, error are.")
         if self.precision not in ("float32", "bfloat16", "int8"):

@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from streamer.server import origins, protocol
+from streamer.server import origins, protocol, twilio
 from streamer.server.auth import Access, presented
 from streamer.server.config import ServerConfig
 from streamer.server.metrics import CONTENT_TYPE, Metrics
@@ -66,6 +66,8 @@ class Http:
             return _text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is served here.\n", Allow="GET")
         path, _, query = request.path.partition("?")
         if path == protocol.PATH:
+            return self._stream(request, query)
+        if path == twilio.PATH and self._config.twilio_webhook:
             return self._stream(request, query)
         if path == "/healthz":
             return _text(HTTPStatus.OK, "ok\n")

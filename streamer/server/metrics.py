@@ -37,12 +37,20 @@ class Metrics:
         self.refused = Counter("streamer_connections_refused", "Sockets over the limit.", registry=registry)
         self.batch = Gauge("streamer_batch_size", "Blocks in an average batch.", registry=registry)
         self.device = Counter("streamer_device_seconds", "Time that the device worked.", registry=registry)
+        self.webhook = Gauge(
+            "streamer_webhook_events", "Events of calls by what became of them.", ["result"], registry=registry
+        )
         self._device_seen = 0.0
         self._refresh: Callable[[], Mapping[str, float]] = dict
+        self._webhook: Callable[[], Mapping[str, int]] = dict
 
     def watch(self, refresh: Callable[[], Mapping[str, float]]) -> None:
         """Ask `refresh` at each reading: streams, connections, detached, batch_size, device_s."""
         self._refresh = refresh
+
+    def watch_webhook(self, statistics: Callable[[], Mapping[str, int]]) -> None:
+        """Ask `statistics` at each reading: sent, dropped, refused, retries."""
+        self._webhook = statistics
 
     def text(self) -> bytes:
         """All of it, as it is now."""
@@ -50,6 +58,8 @@ class Metrics:
         gauges = {"streams": self.streams, "connections": self.connections, "detached": self.detached}
         for name, gauge in {**gauges, "batch_size": self.batch}.items():
             gauge.set(now.get(name, 0.0))
+        for result, count in self._webhook().items():
+            self.webhook.labels(result).set(count)
         device = now.get("device_s", 0.0)
         self.device.inc(max(0.0, device - self._device_seen))
         self._device_seen = device

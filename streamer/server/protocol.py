@@ -59,6 +59,14 @@ def read(text: str, sender: Side) -> dict[str, Any]:
     Raises:
         ProtocolError: not JSON, not an object, of a type that this side doesn't send, or not as the schema has it.
     """
+    message = load(text)
+    check(message, sender)
+    checked: dict[str, Any] = message
+    return checked
+
+
+def load(text: str) -> Any:
+    """The JSON value of a text frame. Raises ProtocolError for what is too long, or is no JSON."""
     if len(text) > MAX_TEXT_BYTES:
         raise ProtocolError(f"A text message of {len(text)} characters is too long: {MAX_TEXT_BYTES} are allowed.")
     try:
@@ -68,9 +76,7 @@ def read(text: str, sender: Side) -> dict[str, Any]:
             json.dumps(message, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"A text message is not JSON: {str(error)[:200]}.") from None
-    check(message, sender)
-    checked: dict[str, Any] = message
-    return checked
+    return message
 
 
 def check(message: object, sender: Side) -> None:

@@ -96,15 +96,19 @@ class Webhook(Sink):
         self._thread.start()
 
     def event(self, event: Event, session: Session) -> None:
+        self._session = session.name if session is not None else ""
+        self.put(event.to_dict())
+
+    def put(self, event: dict[str, Any]) -> None:
+        """An event as a JSON object, of any session. Never waits."""
         with self._changed:
-            self._session = session.name if session is not None else ""
             if len(self._waiting) >= self._capacity:
                 self._waiting.popleft()
                 self._drop(1)
-            self._waiting.append(event.to_dict())
+            self._waiting.append(event)
             self._changed.notify()
 
-    def close(self, session: Session) -> None:
+    def close(self, session: Session | None = None) -> None:
         """Send what is left, for so long; what is left then counts as dropped."""
         self._closing.set()
         with self._changed:

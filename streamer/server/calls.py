@@ -1,0 +1,208 @@
+"""Telephone calls: the shell between Twilio's sockets and the rooms, and where the events of calls go.
+
+Twilio understands nothing of what could be sent back on its socket, so what is decided of a call goes to the operator's
+own server, by one signed webhook for all calls. For a room a call is a client like any other: `Line` stands for its
+connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.frames import Close
+
+from streamer.errors import ConfigurationError
+from streamer.server import log, protocol
+from streamer.server.auth import Access
+from streamer.server.config import ServerConfig
+from streamer.server.metrics import Metrics
+from streamer.server.pacing import Pacer
+from streamer.server.protocol import Refusal
+from streamer.server.rooms import Rooms
+from streamer.server.session import MAX_ERRORS
+from streamer.server.tracks import Lost
+from streamer.server.twilio import Call, Translator
+from streamer.server.wire import Wire
+from streamer.sinks.webhook import Webhook
+
+# How long an event waits for company on its way out: little beside a step.
+EVERY_S = 0.2
+
+Deliver = Callable[[dict[str, Any]], None]
+
+
+class Calls:
+    """All calls of a server.
+
+    Raises ConfigurationError for a webhook or a secret file that can't be used.
+    """
+
+    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._hook = Webhook(config.twilio_webhook, secret=_secret(config.twilio_secret_file), every_s=EVERY_S)
+        metrics.watch_webhook(lambda: self._hook.statistics)
+
+    async def serve(self, connection: Wire, rooms: Rooms, admit: Callable[[str | None], Access]) -> None:
+        """From `connected` to the end of a call.
+
+        admit: what a token may do. Raises Refusal, and TimeoutError where no `start` comes in time.
+        """
+        translator = Translator()
+        async with asyncio.timeout(self._config.hello_timeout_s):
+            while translator.call is None:
+                translator.receive(await connection.recv())
+        call = translator.call
+        room = rooms.begin(call.settings, access := admit(call.token), connection.address)
+        about = {"call": call.call, "stream": call.stream, "session": room.session.name}
+        log.say("call", stream=call.stream, session=room.session.name, tracks=len(call.tracks))
+        self._hook.put({"type": "call_start", **about, "tracks": _names(call), "parameters": call.parameters})
+
+        def deliver(event: dict[str, Any]) -> None:
+            self._hook.put({**about, **event})
+
+        line = Line(connection, translator, call, deliver, self._config, self._metrics)
+        # What one track alone has lost is an event of the room, so that it is numbered with the others.
+        line.tell = lambda lost: room.emit(0 if call.mixed else lost.channel, [_gap(lost, call)])
+        try:
+            await room.serve(cast(Wire, line), call.settings, access.scopes)
+        finally:
+            deliver({"type": "call_end", "reason": line.reason, "events": room.session.replay.last})
+
+    async def close(self) -> None:
+        """Send what is left of the events, for a few seconds."""
+        await asyncio.to_thread(self._hook.close)
+        if dropped := self._hook.statistics["dropped"]:
+            log.say("events of calls dropped", level=logging.WARNING, dropped=dropped, problem=self._hook.problem)
+
+
+class Line:
+    """A call as a room sees it: a connection of a native client, as far as a room asks for one.
+
+    reason: why it ended, in the words of `goodbye`. tell: takes what is missing of one track alone.
+    """
+
+    def __init__(
+        self,
+        connection: Wire,
+        translator: Translator,
+        call: Call,
+        deliver: Deliver,
+        config: ServerConfig,
+        metrics: Metrics,
+    ) -> None:
+        self.reason = "lost"
+        self.tell: Callable[[Lost], None] = lambda lost: None
+        self._connection = connection
+        self._translator = translator
+        self._call = call
+        self._deliver = deliver
+        self._metrics = metrics
+        self._waiting: deque[str | bytes] = deque()
+        self._closed = asyncio.Event()
+        self._errors = 0
+        # Fifty chunks a second of each track; what is no audio must not come faster either.
+        self._pace = Pacer(4 * config.max_messages_per_s, 16 * config.max_messages_per_s)
+        # Nobody resumes a call, so for the room every end is one that the client chose.
+        self.protocol = SimpleNamespace(close_rcvd=Close(1000, ""))
+        self.transport = SimpleNamespace(abort=self._abort)
+
+    @property
+    def heard_at(self) -> float:
+        return self._connection.heard_at
+
+    async def recv(self) -> str | bytes:
+        """The next frame of the protocol. Raises ConnectionClosed once the room has closed the line, not before: what
+        came before a lost connection is to be listened to."""
+        while not self._waiting:
+            if self._translator.ended:
+                await self._closed.wait()
+            if self._closed.is_set():
+                raise ConnectionClosedOK(None, None)
+            try:
+                await self._hear(await self._connection.recv())
+            except ConnectionClosed:
+                self._take(self._translator.finish())
+        return self._waiting.popleft()
+
+    async def send(self, text: str) -> None:
+        """What the room says to its client goes to the webhook."""
+        message = json.loads(text)
+        if message["type"] == "goodbye":
+            self.reason = message["reason"]
+        elif message["type"] == "error":
+            self._deliver(message)
+        elif message["type"] in protocol.event_types():
+            self._deliver({**message, "track": self._call.track(message["channel"])})
+
+    async def close(self, code: int, reason: str) -> None:
+        """The room is done with the call."""
+        self._closed.set()
+        await self._connection.close(code, reason)
+
+    def _abort(self) -> None:
+        self._closed.set()
+        self._connection.transport.abort()
+
+    async def _hear(self, frame: str | bytes) -> None:
+        try:
+            self._take(self._translator.receive(frame))
+        except Refusal as refusal:
+            self._mistake(refusal)
+        loop = asyncio.get_running_loop()
+        if (pause := self._pace.take(1.0, loop.time())) > 0:
+            await asyncio.sleep(pause)
+
+    def _take(self, items: list[str | bytes | Lost]) -> None:
+        for item in items:
+            if isinstance(item, Lost):
+                self.tell(item)
+            else:
+                self._waiting.append(item)
+
+    def _mistake(self, refusal: Refusal) -> None:
+        """Tell of it; after too many of them, that was the call."""
+        self._errors += 1
+        self._metrics.errors.labels(refusal.code).inc()
+        refusal.fatal = refusal.fatal or self._errors >= MAX_ERRORS
+        self._deliver(refusal.to_dict())
+        if refusal.fatal:
+            self._take(self._translator.finish())
+
+
+def _secret(file: str) -> str | None:
+    if not file:
+        return None
+    try:
+        secret = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"twilio_secret_file: {file} can't be read ({error}).") from error
+    if not secret:
+        raise ConfigurationError(f"twilio_secret_file: {file} is empty; write a long random text into it.")
+    return secret
+
+
+def _names(call: Call) -> list[str]:
+    """The name of each channel."""
+    return ["mixed"] if call.mixed else list(call.tracks)
+
+
+def _gap(lost: Lost, call: Call) -> dict[str, Any]:
+    """The protocol's `gap`, of a track that the other went on without."""
+    start, end = 2 * lost.start_sample, 2 * lost.end_sample  # 8 kHz to 16 kHz
+    return {
+        "type": "gap",
+        "time": start / 16_000,
+        "sample": start,
+        "decided_sample": end,
+        "reason": f"{lost.reason}, {call.tracks[lost.channel]} only",
+        "end_sample": end,
+    }
