@@ -14,11 +14,13 @@ from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_audio, read_manifest
 from streamer.evaluation.scoring import AdaptiveNorm, Scorer, cosine, speaker_means
 from streamer.evaluation.trials import Trials, parse_list, windows
+from streamer.speakers.backend import Cohort
 
 if TYPE_CHECKING:
     import torch
 
     from streamer.evaluation.verification import Embed, Result
+    from streamer.models.model import Model
 
 Sets = dict[str, tuple[list[Float32], Trials]]
 
@@ -41,7 +43,9 @@ def verify(
     window: Annotated[float, typer.Option(help="Average windows of so many seconds; 0 embeds at once.", min=0)] = 0.0,
     condition: Annotated[str, typer.Option(help="clean, telephone, gain=DB, noise=SNR_DB, reverb=RT60_S.")] = "clean",
     scoring: Annotated[str, typer.Option(help="cosine, as-norm or plda.")] = "cosine",
-    backend_manifest: Annotated[Path | None, typer.Option(help="Speech of other people, for as-norm and plda.")] = None,
+    backend_manifest: Annotated[
+        Path | None, typer.Option(help="Other people's speech: for plda, or for as-norm.")
+    ] = None,
     backend_split: Annotated[str, typer.Option(help="Split of the backend's manifest.")] = "train",
     rounds: Annotated[int, typer.Option(help="Resamplings for the intervals; 0 for none.", min=0)] = 200,
     plots: Annotated[Path | None, typer.Option(help="Folder for det.png and scores.png.")] = None,
@@ -65,9 +69,13 @@ def verify(
     if (trials is None) == (manifest is None):
         raise ConfigurationError("give either a trial list or --manifest.")
     sets = listed(trials, root) if trials is not None else cut_sets(_some(manifest), split, Cutting(duration, limit))
-    embed = embedder(model, device, token, revision, precision)
+    loaded = load_model(model, device, token, revision)
+    embed = embedder(loaded, precision)
     change = parse_condition(condition)
-    scorer = backend(scoring, backend_manifest, backend_split, Cutting(duration or 3.0, limit), embed, batch)
+    if scoring == "as-norm" and backend_manifest is None and loaded.cohort is not None:
+        scorer: Scorer = AdaptiveNorm(Cohort(loaded.cohort))
+    else:
+        scorer = backend(scoring, backend_manifest, backend_split, Cutting(duration or 3.0, limit), embed, batch)
     results: dict[str, Result] = {}
     with LateProgress("embedding", sum(len(items) for items, _ in sets.values())) as progress:
         before = 0
@@ -119,15 +127,13 @@ def cut_sets(manifest: Path, split: str | None, cutting: Cutting) -> Sets:
     }
 
 
-def embedder(model: str, device: str, token: str | None, revision: str | None, precision: str) -> Embed:
-    """A model of any source as a function of waveforms."""
+def embedder(model: Model, precision: str) -> Embed:
+    """A model as a function of waveforms."""
     import torch
 
-    loaded = load_model(model, device, token, revision)
-
     def embed(waves: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(loaded.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            return loaded(waves.unsqueeze(1)).float().cpu()
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            return model(waves.unsqueeze(1)).float().cpu()
 
     return embed
 
@@ -142,13 +148,15 @@ def backend(scoring: str, manifest: Path | None, split: str, cutting: Cutting, e
     if scoring not in ("as-norm", "plda"):
         raise ConfigurationError(f"scoring {scoring!r} is not known; use cosine, as-norm or plda.")
     if manifest is None:
-        raise ConfigurationError(f"{scoring} needs the speech of other people: give --backend-manifest.")
+        raise ConfigurationError(
+            f"{scoring} needs other people's speech, and this model brings none: give --backend-manifest."
+        )
     speakers = by_speaker(manifest.parent, read_manifest(manifest, split))
     items, trials = windows(speakers, cutting.duration_s, cutting.limit)
     embeddings = embed_items(items, embed, batch=batch)
     if scoring == "plda":
         return Plda.fit(embeddings, trials.speaker)
-    return AdaptiveNorm(speaker_means(embeddings, trials.speaker))
+    return AdaptiveNorm(Cohort(speaker_means(embeddings, trials.speaker)))
 
 
 def table(results: dict[str, Result]) -> str:

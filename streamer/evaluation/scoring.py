@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from streamer.speakers.backend import Cohort
+
 Float = npt.NDArray[np.floating]
 Int = npt.NDArray[np.integer]
 
@@ -43,20 +45,16 @@ class AdaptiveNorm:
     Each side's score is counted in standard deviations above the mean of that side's `top` best cohort scores.
 
     Args:
-        cohort: one embedding for each of many other speakers, (cohort, dimension).
+        cohort: other speakers.
     """
 
-    def __init__(self, cohort: Float, top: int = 200) -> None:
-        self.cohort = unit(cohort)
-        self.top = min(top, len(cohort))
+    def __init__(self, cohort: Cohort) -> None:
+        self.cohort = cohort
 
     def __call__(self, embeddings: Float, left: Int, right: Int) -> Float:
         embeddings = unit(embeddings)
-        best = [np.sort(row @ self.cohort.T)[-self.top :] for row in embeddings]
-        mean = np.array([scores.mean() for scores in best])
-        std = np.array([max(float(scores.std()), 1e-6) for scores in best])
-        scores = pairwise_dot(embeddings, left, right)
-        return np.asarray(((scores - mean[left]) / std[left] + (scores - mean[right]) / std[right]) / 2)
+        norms = self.cohort.norms(embeddings)
+        return self.cohort.normalised(pairwise_dot(embeddings, left, right), norms[left], norms[right])
 
 
 def speaker_means(embeddings: Float, speaker: Int) -> Float:

@@ -26,6 +26,7 @@ from streamer.evaluation.identification import (
     identify,
     shown_turns,
 )
+from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach
 from streamer.speakers.events import Event
 from streamer.speakers.profiles import Profile, Roster
@@ -123,14 +124,15 @@ def evaluate(
     conversations: Iterable[Conversation],
     step_s: float,
     settings: TrackerSettings | None = None,
-    calibration: Calibration | None = None,
+    backend: Backend | None = None,
 ) -> StreamReport:
     """Follow simulated conversations, each with its own enrolments."""
-    calibration = calibration or Calibration.of_card(engine.model.card.details)
+    backend = backend or Backend.of(engine.model)
+    calibration = Calibration.of_card(engine.model.card.details)
     followed = []
     for conversation in conversations:
         roster = enrolled(engine, conversation.enrolment, calibration, step_s)
-        tracker = Tracker(roster, calibration, engine.model.embed, settings)
+        tracker = Tracker(roster, backend, engine.model.embed, settings)
         events = follow(tracker, steps_of(engine, conversation.samples, step_s))
         followed.append(judge(conversation.name, events, conversation.turns, conversation.speech, roster.names))
     return together(followed)

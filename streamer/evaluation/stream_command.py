@@ -96,15 +96,15 @@ def _drawn(voices: Voices, plan: Plan, seed: int, count: int, progress: LateProg
 def _recordings(engine: IncrementalModel, files: list[Path], rttm: Path, step: float) -> StreamReport:
     from streamer.evaluation.identification import read_rttm
     from streamer.evaluation.stream import follow, judge, steps_of, together
+    from streamer.speakers.backend import Backend
     from streamer.speakers.profiles import Roster
-    from streamer.speakers.scoring import Calibration
     from streamer.speakers.tracker import Tracker
 
-    calibration = Calibration.of_card(engine.model.card.details)
+    backend = Backend.of(engine.model)
     followed = []
     for path in files:
         turns = read_rttm(rttm, path.stem)
-        tracker = Tracker(Roster.empty(engine.model.dimension), calibration, engine.model.embed)
+        tracker = Tracker(Roster.empty(engine.model.dimension), backend, engine.model.embed)
         events = follow(tracker, steps_of(engine, read_audio(path), step))
         followed.append(judge(path.stem, events, turns, turns, ()))
     return together(followed)

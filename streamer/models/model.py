@@ -43,6 +43,8 @@ class ModelCard:
 class Model:
     """A network ready for use, on one device, in evaluation mode.
 
+    cohort: embeddings (voices, dimension) of many people, to normalise scores by; see `streamer.speakers.backend`.
+
     >>> model = Model.from_pretrained("default")                                      # doctest: +SKIP
     >>> model(torch.zeros(1, 1, 48_000)).shape                                        # doctest: +SKIP
     torch.Size([1, 256])
@@ -50,9 +52,10 @@ class Model:
 
     sample_rate = SAMPLE_RATE
 
-    def __init__(self, network: XVectorSincNet, card: ModelCard) -> None:
+    def __init__(self, network: XVectorSincNet, card: ModelCard, cohort: NDArray[np.floating] | None = None) -> None:
         self.network = network.eval().requires_grad_(False)
         self.card = card
+        self.cohort = cohort
 
     @classmethod
     def from_pretrained(

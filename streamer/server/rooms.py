@@ -24,6 +24,7 @@ from streamer.server.replay import Keep
 from streamer.server.room import Room
 from streamer.server.session import Session
 from streamer.server.shelf import Kept, Shelf
+from streamer.speakers.backend import Backend
 from streamer.speakers.scoring import Calibration
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed
@@ -58,6 +59,7 @@ class Rooms:
         self._metrics = metrics
         self._clock = clock
         self._calibration = Calibration.of_card(engine.model.card.details)
+        self._backend = Backend.of(engine.model)
         self._desk = Desk(people, self._calibration, self._embed, self.listen_again)
         self._rooms: dict[str, Room] = {}
 
@@ -86,7 +88,7 @@ class Rooms:
         model = {"name": self._engine.model.card.name, "fingerprint": self._engine.model.fingerprint}
         session = Session(secrets.token_hex(4), secrets.token_urlsafe(24), settings, model, keep)
         room = Room(session, intake, address, access, self._config, self._metrics, self._clock)
-        trackers = [Tracker(roster, self._calibration, self._embed) for _ in streams]
+        trackers = [Tracker(roster, self._backend, self._embed) for _ in streams]
         self._enter(room, streams, trackers)
         self._metrics.sessions.inc()
         return room
@@ -118,7 +120,7 @@ class Rooms:
             policy = cast(Policy, settings.policy)
             streams = [self._engine.open(policy=policy, restore=state) for state, _, _ in kept.channels]
             roster = self._people.roster(settings.roster)
-            trackers = [Tracker(roster, self._calibration, self._embed) for _ in streams]
+            trackers = [Tracker(roster, self._backend, self._embed) for _ in streams]
             for tracker, (_, state, _) in zip(trackers, kept.channels, strict=True):
                 tracker.restore(state)
             room = Room(session, Intake(settings), kept.address, access, self._config, self._metrics, self._clock)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.speakers.backend import Backend, Cohort
 from streamer.speakers.profiles import Roster, Vector, unit
-from streamer.speakers.scoring import Array, Calibration, effective_seconds
+from streamer.speakers.scoring import Array, effective_seconds
 
 GUEST = "guest-"
 #: For so many of the enrolled, those with the best scores, evidence is weighed; far more than could be in question.
@@ -33,6 +34,9 @@ class Guests:
         self._settled = np.zeros((capacity, dimension), np.float32)
         self._settled_s = np.zeros(capacity, np.float32)
         self.centroids = np.zeros((capacity, dimension), np.float32)
+        self._norms = np.zeros((capacity, 2), np.float32)
+        #: Slots whose centroid has moved since its norms were worked out.
+        self._moved = np.ones(capacity, bool)
 
     @property
     def active(self) -> NDArray[np.bool_]:
@@ -52,6 +56,7 @@ class Guests:
         """The guest's current turn, as a whole so far: replaces what was heard of it before, until `settle`."""
         total = self._settled[slot] + unit(embedding) * np.float32(speech_s)
         self.centroids[slot] = unit(total)
+        self._moved[slot] = True
         self.speech_s[slot] = self._settled_s[slot] + speech_s
         self.heard[slot] = sample
 
@@ -75,6 +80,7 @@ class Guests:
         self._settled[kept] = self.centroids[kept] * self.speech_s[kept] + self.centroids[lost] * self.speech_s[lost]
         self._settled_s[kept] = self.speech_s[kept] = self.speech_s[kept] + self.speech_s[lost]
         self.centroids[kept] = unit(self._settled[kept])
+        self._moved[kept] = True
         self.heard[kept] = max(self.heard[kept], self.heard[lost])
         self.drop(lost)
 
@@ -82,6 +88,15 @@ class Guests:
         self.names[slot] = None
         for values in (self.speech_s, self.heard, self._settled, self._settled_s, self.centroids):
             values[slot] = 0
+        self._moved[slot] = True
+
+    def norms(self, cohort: Cohort) -> Vector:
+        """The centroids' norms (capacity, 2), see `Cohort.norms`."""
+        moved = np.flatnonzero(self._moved)
+        if len(moved):
+            self._norms[moved] = cohort.norms(self.centroids[moved])
+            self._moved[:] = False
+        return self._norms
 
     def state(self) -> dict[str, Any]:
         return {
@@ -99,6 +114,7 @@ class Guests:
         self.speech_s, self.heard = state["speech_s"].copy(), state["heard"].copy()
         self._settled, self._settled_s = state["settled"].copy(), state["settled_s"].copy()
         self.centroids = state["centroids"].copy()
+        self._moved[:] = True
 
 
 class Candidates:
@@ -108,11 +124,11 @@ class Candidates:
         self,
         roster: Roster,
         guests: Guests,
-        calibration: Calibration,
+        backend: Backend,
         unknown_prior: float,
         guest_caution: float,
     ) -> None:
-        self.roster, self.guests, self.calibration = roster, guests, calibration
+        self.roster, self.guests, self.backend = roster, guests, backend
         self._unknown_prior, self._guest_caution = unknown_prior, guest_caution
 
     @property
@@ -165,10 +181,19 @@ class Candidates:
         profile_s = np.concatenate([self.roster.speech_s, self.guests.speech_s])[near]
         # A guest was heard through this stream's own microphone and room, which makes any two voices more alike.
         caution = np.where(near < enrolled, 0.0, self._guest_caution).astype(np.float32)
-        llr = np.full_like(scores, -self.calibration.limit)
-        llr[:, near] = self.calibration.llr(scores[:, near] - caution, effective_seconds(speech_s[:, None], profile_s))
+        worth = self._normalised(scores[:, near] - caution, embeddings, near)
+        calibration = self.backend.calibration
+        llr = np.full_like(scores, -calibration.limit)
+        llr[:, near] = calibration.llr(worth, effective_seconds(speech_s[:, None], profile_s))
         llr[:, -1] = 0.0
         return scores, llr
+
+    def _normalised(self, scores: Array, embeddings: Array, near: NDArray[np.intp]) -> Array:
+        """Scores (embeddings, near) as the calibration wants them."""
+        if (cohort := self.backend.cohort) is None:
+            return scores
+        theirs = np.concatenate([self.roster.norms(cohort), self.guests.norms(cohort)])[near]
+        return cohort.normalised(scores, cohort.norms(embeddings)[:, None], theirs)
 
     def same_as_guest(self, slot: int, at_least: float) -> str | None:
         """Who else this guest is: the one whose log-likelihood ratio reaches `at_least`, if anybody's does."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError, EnrolmentRefused, SpeakerNotFound
+from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, EnrolmentSettings, Progress, Verdict
 from streamer.speakers.profiles import Profile, Roster
 from streamer.speakers.scoring import Calibration, effective_seconds
@@ -76,6 +77,7 @@ class Speakers:
         self.store = store if isinstance(store, SpeakerStore) else SpeakerStore(_location(store))
         self.settings = settings or EnrolmentSettings()
         self.calibration = Calibration.of_card(self.model.card.details)
+        self.backend = Backend.of(self.model)
         self._engine: IncrementalModel | None = None
 
     def close(self) -> None:
@@ -179,7 +181,7 @@ class Speakers:
         peers: Sequence[Tracker] = (),
     ) -> Tracker:
         """A tracker that listens for everybody enrolled, or for those named; `peers` are others in the same room."""
-        return Tracker(self.roster(names), self.calibration, self.model.embed, settings, peers)
+        return Tracker(self.roster(names), self.backend, self.model.embed, settings, peers)
 
     def check(self) -> Check:
         """How well those enrolled can be told apart, by their own exemplars."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamer.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from streamer.speakers.backend import Cohort
 
 Vector = NDArray[np.float32]
 
@@ -78,6 +82,7 @@ class Roster:
         self.names = tuple(names)
         self.centroids = np.ascontiguousarray(unit(np.asarray(centroids, np.float32)))
         self.speech_s = np.asarray(speech_s, np.float32)
+        self._norms: tuple[Cohort, Vector] | None = None
         if len(set(self.names)) != len(self.names):
             raise ConfigurationError("a roster holds each name once.")
         if self.centroids.ndim != 2 or not len(self.names) == len(self.centroids) == len(self.speech_s):
@@ -122,6 +127,12 @@ class Roster:
     def scores(self, embeddings: NDArray[np.floating]) -> Vector:
         """Cosines of embeddings (..., dimension) with every speaker: (..., speakers), in one product."""
         return np.asarray(unit(embeddings) @ self.centroids.T, np.float32)
+
+    def norms(self, cohort: Cohort) -> Vector:
+        """The speakers' norms (speakers, 2), see `Cohort.norms`; worked out once."""
+        if self._norms is None or self._norms[0] is not cohort:
+            self._norms = cohort, cohort.norms(self.centroids)
+        return self._norms[1]
 
     def restricted(self, names: Iterable[str]) -> Roster:
         """Only these speakers, such as the people invited. Raises ConfigurationError for one who is not enrolled."""

@@ -56,12 +56,10 @@ class Calibration:
 
     @classmethod
     def of_card(cls, details: Mapping[str, Any]) -> Calibration:
-        """From a model card: `tracking` (as `to_dict` gives it), or else `scores`, between windows of one length.
+        """From a model card's `scores`, cosines between windows of one length.
 
-        A model that says neither gets a guess that is wide enough to be harmless.
+        A model that does not say gets a guess that is wide enough to be harmless.
         """
-        if "tracking" in details:
-            return cls.from_dict(details["tracking"])
         scores = details.get("scores")
         if not scores:
             return cls((1.0,), (0.55,), (0.15,), (0.10,), (0.13,))

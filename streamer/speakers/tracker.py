@@ -23,11 +23,12 @@ from streamer.audio.chunks import SAMPLE_RATE, Gap
 from streamer.engine.window import Step
 from streamer.speakers import filter as hmm
 from streamer.speakers import naming, state
+from streamer.speakers.backend import Backend
 from streamer.speakers.boundaries import SpeechBoundaries
 from streamer.speakers.candidates import Candidates, Guests
 from streamer.speakers.events import Event, GapEvent, Overload, Renamed, SpeechEnd, SpeechStart
 from streamer.speakers.profiles import Roster
-from streamer.speakers.scoring import Calibration, log_softmax
+from streamer.speakers.scoring import log_softmax
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.turn import Embed, Piece, Turn, change_point, frame_speech
 
@@ -38,11 +39,11 @@ NOT_AGAIN = 20.0
 class Tracker:
     """The tracker of one stream.
 
-    roster: whom to listen for. calibration: what a score is worth, see `Calibration.of_card`.
+    roster: whom to listen for. backend: what a score is worth, see `Backend.of`.
     embed: `Model.embed`, to pool a turn from the steps' blocks; not needed in `exact` mode, whose steps have none.
     peers: trackers of other microphones in the same room, with the same roster, whose guests are this one's too.
 
-    >>> tracker = Tracker(roster, calibration, model.embed)                           # doctest: +SKIP
+    >>> tracker = Tracker(roster, Backend.of(model), model.embed)                     # doctest: +SKIP
     >>> for step in steps:                                                            # doctest: +SKIP
     ...     events = tracker.update(step)
     >>> events = tracker.finish()                                                     # doctest: +SKIP
@@ -51,14 +52,14 @@ class Tracker:
     def __init__(
         self,
         roster: Roster,
-        calibration: Calibration,
+        backend: Backend,
         embed: Embed | None = None,
         settings: TrackerSettings | None = None,
         peers: Sequence[Tracker] = (),
     ) -> None:
         self.settings = settings or TrackerSettings()
         guests = peers[0].guests if peers else Guests(self.settings.max_guests, roster.dimension)
-        self.candidates = self._candidates(roster, guests, calibration)
+        self.candidates = self._candidates(roster, guests, backend)
         #: All that share these guests, this one among them.
         self._sharing: list[Tracker] = peers[0]._sharing if peers else []
         self._sharing.append(self)
@@ -72,8 +73,8 @@ class Tracker:
         self.belief: NDArray[np.float64] = self.candidates.log_prior()
         self.recent: deque[Piece] = deque(maxlen=self.settings.kept_pieces)
 
-    def _candidates(self, roster: Roster, guests: Guests, calibration: Calibration) -> Candidates:
-        return Candidates(roster, guests, calibration, self.settings.unknown_prior, self.settings.guest_caution)
+    def _candidates(self, roster: Roster, guests: Guests, backend: Backend) -> Candidates:
+        return Candidates(roster, guests, backend, self.settings.unknown_prior, self.settings.guest_caution)
 
     def _new_boundaries(self) -> SpeechBoundaries:
         settings = self.settings
@@ -273,7 +274,7 @@ class Tracker:
         if roster == self.roster:
             return []
         names = [self.candidates.name(state) for state in range(self.candidates.unknown + 1)]
-        self.candidates = self._candidates(roster, self.guests, self.candidates.calibration)
+        self.candidates = self._candidates(roster, self.guests, self.candidates.backend)
         self.belief = state.carried(self.belief, names, self.candidates)
         if self.turn is not None:
             self.turn.log_prior = state.carried(self.turn.log_prior, names, self.candidates)

@@ -1,7 +1,7 @@
 """From a training state to the weights that are shipped: `python -m streamer.training.export RECIPE FILE`.
 
-Norm statistics are measured anew for the averaged weights, scores are described on speakers that training left out,
-and all of it goes into one file.
+Norm statistics are measured anew for the averaged weights, a cohort of training speakers is made, scores are described
+on speakers that training left out, and all of it goes into one file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import typer
 from torch import nn
 
 from streamer.evaluation.calibration import Calibration, cllr
-from streamer.evaluation.manifest import SAMPLE_RATE
 from streamer.evaluation.metrics import det_curve, eer, equal_error
 from streamer.evaluation.scoring import cosine
 from streamer.evaluation.trials import all_pairs
@@ -23,8 +22,10 @@ from streamer.evaluation.verification import embed_items
 from streamer.models.checkpoint import save
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
+from streamer.speakers.backend import Cohort
 from streamer.training.augmentation import Augmenter
-from streamer.training.data import Corpus, Float32, Int64
+from streamer.training.backend import calibrate, held_out_windows, make_cohort
+from streamer.training.data import Corpus, Int64
 from streamer.training.development import Development, embedder, pooled_threshold
 from streamer.training.prepare import prepared
 from streamer.training.recipe import Recipe
@@ -33,7 +34,6 @@ from streamer.training.sampler import Sampler
 NAME = "default"
 LICENCE = "MIT"
 DURATIONS_S = (1.0, 2.0, 3.0, 5.0)
-WINDOWS = 8  # of a held-out speaker
 Scores = dict[str, dict[str, float]]
 
 
@@ -63,24 +63,6 @@ def measure_norms(network: XVectorSincNet, sampler: Sampler, augment: Augmenter,
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
-
-
-def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: int = 7) -> tuple[list[Float32], Int64]:
-    """One window from the middle of each of up to 8 utterances of the speakers left out, and whose it is.
-
-    Utterances need half a second on either side of the window, where clips are mostly silent.
-    """
-    rng = np.random.default_rng(seed)
-    samples = round(duration_s * SAMPLE_RATE)
-    chosen, speaker = [], []
-    for number in held_out:
-        rows = np.flatnonzero((corpus.speaker == number) & (corpus.speed == 0))
-        rows = rows[corpus.samples[rows] >= samples + SAMPLE_RATE]
-        for row in rng.permutation(rows)[:WINDOWS]:
-            start = int(corpus.samples[row] - samples) // 2
-            chosen.append(corpus.wave(int(row), start, start + samples).astype(np.float32) / np.float32(32768))
-            speaker.append(number)
-    return chosen, np.array(speaker)
 
 
 def describe_scores(network: XVectorSincNet, corpus: Corpus, held_out: Int64) -> Scores:
@@ -136,6 +118,8 @@ def export(
     sampler, augment = prepared(plan)
     network, trained = averaged(plan)
     measure_norms(network, sampler, augment)
+    cohort = make_cohort(network, sampler, augment)
+    tracking = calibrate(network, sampler.corpus, sampler.held_out, augment, Cohort(cohort), list(DURATIONS_S))
     manifest = Path(plan.data.manifest).expanduser()
     development = Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz")
     found = development.scores(embedder(network))
@@ -146,7 +130,9 @@ def export(
         trained,
         recipe.read_text(encoding="utf-8"),
     )
-    save(path, Model(network, described), torch.float16)
+    if tracking is not None:
+        described.details["tracking"] = tracking.to_dict()
+    save(path, Model(network, described, cohort), torch.float16)
     path.chmod(0o644)
     for name, (scores, same) in found.items():
         typer.echo(f"{name}: {100 * eer(scores, same):.2f} %")

@@ -9,6 +9,7 @@ from scipy.stats import multivariate_normal
 from streamer.evaluation.metrics import eer
 from streamer.evaluation.plda import Plda, covariances
 from streamer.evaluation.scoring import AdaptiveNorm, cosine, speaker_means, unit
+from streamer.speakers.backend import Cohort
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_cosine_is_the_angle_whatever_the_lengths(rng: np.random.Generator) -> N
 def test_as_norm_counts_deviations_above_the_best_of_the_cohort_on_both_sides(rng: np.random.Generator) -> None:
     vectors, cohort = rng.normal(size=(4, 7)), rng.normal(size=(30, 7))
 
-    (score,) = AdaptiveNorm(cohort, top=10)(vectors, np.array([1]), np.array([3]))
+    (score,) = AdaptiveNorm(Cohort(cohort, top=10))(vectors, np.array([1]), np.array([3]))
 
     left, right = (sorted(unit(cohort) @ unit(vectors[side]))[-10:] for side in (1, 3))
     raw = unit(vectors[1]) @ unit(vectors[3])

@@ -45,7 +45,8 @@ class Seats:
     def room(self, seats: int, *names: str, **options: Any) -> Room:
         trackers: list[Any] = []
         for _ in range(seats):
-            trackers.append(voices.Tracker(self.stage.roster(*names), voices.CALIBRATION, voices.embed, peers=trackers))
+            backend = voices.Backend(voices.CALIBRATION)
+            trackers.append(voices.Tracker(self.stage.roster(*names), backend, voices.embed, peers=trackers))
         return Room(trackers, RATE // 2, voices.CALIBRATION, **options)
 
     def steps(self, scripts: Sequence[Script], leak_db: float | None = 12.0) -> list[list[Step]]:

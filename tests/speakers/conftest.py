@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streamer.engine.window import Step, Window
 from streamer.models.architecture import FRAME_GRID
 from streamer.models.pooling import Moments
+from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Roster, unit
 from streamer.speakers.scoring import Calibration
 from streamer.speakers.settings import TrackerSettings
@@ -53,7 +54,7 @@ class Stage:
         return Roster(names, np.stack([self.voice(name) for name in names]), [30.0] * len(names))
 
     def tracker(self, *names: str, **settings: object) -> Tracker:
-        return Tracker(self.roster(*names), CALIBRATION, embed, TrackerSettings(**settings))  # type: ignore[arg-type]
+        return Tracker(self.roster(*names), Backend(CALIBRATION), embed, TrackerSettings(**settings))  # type: ignore[arg-type]
 
     def steps(
         self,

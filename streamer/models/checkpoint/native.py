@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -21,6 +22,8 @@ FORMAT = "streamer-1"
 #: Tensors up to this size are always stored as they are: halving the sinc filters' tables would bend the filters, and
 #: biases and norms together weigh next to nothing.
 SMALL = 4096
+#: The name of the tensor that is not the network's.
+COHORT = "cohort"
 
 
 def save(path: str | os.PathLike[str], model: Model, dtype: torch.dtype = torch.float32) -> None:
@@ -31,6 +34,8 @@ def save(path: str | os.PathLike[str], model: Model, dtype: torch.dtype = torch.
         .contiguous()
         for name, tensor in model.network.state_dict().items()
     }
+    if model.cohort is not None:
+        tensors[COHORT] = torch.from_numpy(np.asarray(model.cohort, np.float16))
     card = model.card
     metadata = {
         "format": FORMAT,
@@ -60,7 +65,12 @@ def load(data: bytes, path: str) -> Model:
         card = ModelCard(metadata["name"], _number(metadata), metadata["licence"], json.loads(metadata["details"]))
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointUnreadable(f"{path!r} has damaged metadata: {error!r}.") from error
-    return Model(build_network(architecture, tensors, path), card)
+    cohort = tensors.pop(COHORT, None)
+    if cohort is not None and (cohort.dim() != 2 or cohort.shape[1] != architecture.dimension):
+        raise CheckpointUnreadable(
+            f"{path!r} has a cohort of shape {tuple(cohort.shape)}; it must be (voices, {architecture.dimension})."
+        )
+    return Model(build_network(architecture, tensors, path), card, None if cohort is None else cohort.float().numpy())
 
 
 def _metadata(data: bytes) -> dict[str, str]:

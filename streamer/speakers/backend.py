@@ -1,0 +1,67 @@
+"""From embeddings to evidence: scores normalised by a cohort, then calibrated.
+
+Some voices sound like many others (children, or whoever speaks over a poor microphone), and their scores are high
+against everybody. Adaptive symmetric normalisation (Matejka et al., 2017, "Analysis of score normalization in
+multilingual speaker recognition") counts a score from what both sides score against those of a cohort of other voices
+that are nearest to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.speakers.profiles import Vector, unit
+from streamer.speakers.scoring import Array, Calibration
+
+if TYPE_CHECKING:
+    from streamer.models.model import Model
+
+#: How many of the cohort, those nearest to a voice, its scores are counted from.
+TOP = 150
+#: Voices whose cohort scores are worked out at once: bounds the memory for rosters of many thousands.
+CHUNK = 1024
+
+
+class Cohort:
+    """Voices of many people who are nobody in particular: embeddings (voices, dimension)."""
+
+    def __init__(self, embeddings: NDArray[np.floating], top: int = TOP) -> None:
+        self.embeddings = np.ascontiguousarray(unit(np.asarray(embeddings, np.float32)))
+        self.top = min(top, len(self.embeddings))
+
+    def norms(self, embeddings: NDArray[np.floating]) -> Vector:
+        """Mean and standard deviation of each embedding's best scores against the cohort: (embeddings, 2)."""
+        found = np.empty((len(embeddings), 2), np.float32)
+        for start in range(0, len(embeddings), CHUNK):
+            scores = unit(embeddings[start : start + CHUNK]) @ self.embeddings.T
+            best = np.partition(scores, -self.top, axis=1)[:, -self.top :]
+            found[start : start + CHUNK, 0] = best.mean(1)
+            found[start : start + CHUNK, 1] = np.maximum(best.std(1), 1e-6)
+        return found
+
+    @staticmethod
+    def normalised(scores: Array, one: Vector, other: Vector) -> Vector:
+        """Scores (...) between two sides whose `norms` are (..., 2), counted from both."""
+        from_one = (scores - one[..., 0]) / one[..., 1]
+        from_other = (scores - other[..., 0]) / other[..., 1]
+        return np.asarray((from_one + from_other) / 2, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the scores of one model are worth. calibration: of the normalised scores, or of cosines without a cohort."""
+
+    calibration: Calibration
+    cohort: Cohort | None = None
+
+    @classmethod
+    def of(cls, model: Model) -> Backend:
+        """What a model brings with it; without a cohort, or without its calibration, cosines as they are."""
+        details = model.card.details
+        if model.cohort is None or "tracking" not in details:
+            return cls(Calibration.of_card(details))
+        return cls(Calibration.from_dict(details["tracking"]), Cohort(model.cohort))

@@ -1,0 +1,99 @@
+"""Scores are counted from what both voices score against a cohort, and voices like many others gain nothing by it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.models.architecture import Architecture
+from streamer.models.model import Model, ModelCard
+from streamer.models.xvector import XVectorSincNet
+from streamer.speakers.backend import CHUNK, Backend, Cohort
+from streamer.speakers.candidates import Candidates, Guests
+from streamer.speakers.profiles import Roster, unit
+from streamer.speakers.scoring import Calibration
+
+DIMENSION = 64
+COSINES = Calibration((1.0,), (0.7,), (0.1,), (0.0,), (0.13,))
+#: Normalised scores of one voice lie around 3, of two around 0.
+NORMALISED = Calibration((1.0,), (3.0,), (1.0,), (0.0,), (1.0,))
+
+
+def voices(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, DIMENSION)).astype(np.float32)
+
+
+@given(st.integers(1, 40), st.integers(1, 60))
+def test_norms_are_mean_and_deviation_of_the_best_scores(cohort_size, top):
+    others, some = voices(cohort_size, 1), voices(5, 2)
+    best = np.sort(unit(some) @ unit(others).T, axis=1)[:, -top:]
+
+    norms = Cohort(others, top).norms(some)
+
+    np.testing.assert_allclose(norms[:, 0], best.mean(1), atol=1e-6)
+    np.testing.assert_allclose(norms[:, 1], np.maximum(best.std(1), 1e-6), atol=1e-6)
+
+
+def test_norms_of_a_large_roster_are_those_of_each_speaker():
+    cohort, many = Cohort(voices(30, 1), 10), voices(CHUNK + 7, 2)
+    norms = cohort.norms(many)
+    np.testing.assert_allclose(norms[[0, CHUNK, CHUNK + 6]], cohort.norms(many[[0, CHUNK, CHUNK + 6]]), atol=1e-6)
+
+
+def test_a_crowd_of_similar_voices_is_told_apart_by_the_cohort():
+    """Strangers of one kind (children, say) have a high cosine; against a cohort of that kind it is nothing much."""
+    kind = np.zeros(DIMENSION, np.float32)
+    kind[0] = 1.5 * np.sqrt(DIMENSION)
+    crowd = voices(200, 3) + kind
+    enrolled, stranger = crowd[0], crowd[1]
+    roster = Roster(["ada"], enrolled[None], [10.0])
+
+    def llr(backend: Backend, voice: np.ndarray) -> float:
+        candidates = Candidates(roster, Guests(2, DIMENSION), backend, 0.3, 0.0)
+        return float(candidates.evidence(voice[None], np.array([3.0]))[1][0, 0])
+
+    assert llr(Backend(COSINES), stranger) > 3
+    assert llr(Backend(NORMALISED, Cohort(crowd[2:], 50)), stranger) < -2
+    assert llr(Backend(NORMALISED, Cohort(crowd[2:], 50)), enrolled) > 3
+
+
+def test_a_guests_norms_follow_its_centroid():
+    cohort, guests = Cohort(voices(30, 1), 10), Guests(3, DIMENSION)
+    one, other = voices(2, 4)
+    slot = guests.add(one, 2.0, 0)
+    before = guests.norms(cohort)[slot].copy()
+    np.testing.assert_allclose(before, cohort.norms(one[None])[0], atol=1e-5)
+
+    guests.settle(slot)
+    guests.hear(slot, other, 2.0, 1)
+
+    np.testing.assert_allclose(guests.norms(cohort)[slot], cohort.norms(guests.centroids[slot][None])[0], atol=1e-6)
+    assert not np.allclose(guests.norms(cohort)[slot], before, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "details"),
+    [(None, {}), (None, {"tracking": NORMALISED.to_dict()}), (voices(4), {})],
+)
+def test_a_model_without_a_cohort_and_its_calibration_is_scored_by_cosine(cohort, details):
+    model = SimpleNamespace(card=ModelCard("m", details=details), cohort=cohort)
+    assert Backend.of(model) == Backend(Calibration.of_card({}))
+
+
+def test_a_model_brings_its_cohort_from_its_file(tmp_path):
+    from streamer.models.checkpoint import save
+
+    architecture = Architecture(front="log", norm="batch", dimension=DIMENSION)
+    made = Model(XVectorSincNet(architecture), ModelCard("m", details={"tracking": NORMALISED.to_dict()}), voices(9))
+    save(tmp_path / "m.safetensors", made)
+
+    model = Model.from_pretrained(tmp_path / "m.safetensors")
+    backend = Backend.of(model)
+
+    assert backend.cohort is not None and backend.calibration == NORMALISED
+    np.testing.assert_allclose(backend.cohort.embeddings, unit(voices(9)), atol=1e-3)
+    assert model.fingerprint == made.fingerprint
