@@ -23,6 +23,8 @@ from streamer.models.xvector import ATTENTION_LAYER, SPEECH_LAYER, XVectorSincNe
 #: Positions a hop of 270 samples at the input of the two small convolutions and of the TDNN layers.
 RATES = (POOL * POOL, POOL, 1, 1, 1, 1, 1)
 HOP = POSITION_STRIDE * RATES[0]
+#: Of the leaky ReLUs.
+SLOPE = nn.LeakyReLU().negative_slope
 
 
 class Carry:
@@ -85,14 +87,17 @@ class FrameLayers:
         self.log_front = architecture.front == "log"
         self.sinc = SincFilters(sincnet.filterbank.filters()[:, 0].detach())
         # The front end stays in float32: it is a tenth of the work and sees the widest range of values.
-        self.small = [_convolution(module) for module in list(sincnet.conv1d)[1:]]
-        self.norms = [batch_affine(norm) for norm in sincnet.norm1d] if architecture.frame_local else []
+        small = [module for module in sincnet.conv1d if isinstance(module, nn.Conv1d)]
+        self.small = [_convolution(module, biased=False) for module in small]
+        # A constant in the input of a norm: one of the window's own statistics takes it out, others are corrected.
+        norms = zip(sincnet.norm1d, [None, *(module.bias for module in small)], strict=True)
+        self.norms = [batch_affine(norm, bias) for norm, bias in norms] if architecture.frame_local else []
         self.tdnns: list[Convolution] = []
         self.speech: Convolution | None = None
         self.attention: Convolution | None = None
         before: nn.Module | None = None
         for layer, start in enumerate(range(0, len(network.tdnns), 3)):
-            self.tdnns.append(_convolution(network.tdnns[start], before, precision))
+            self.tdnns.append(_convolution(network.tdnns[start], before, precision, SLOPE))
             before = network.tdnns[start + 2]
             if layer == SPEECH_LAYER and architecture.speech_head:
                 self.speech = _convolution(network.speech, before)
@@ -139,7 +144,7 @@ class FrameLayers:
                 speech = self.speech(extended).squeeze(2).sigmoid_()
             if layer == ATTENTION_LAYER + 1 and self.attention is not None:
                 attention = self.attention(extended).squeeze(2).sigmoid_()
-            block = F.leaky_relu_(convolution(extended))
+            block = convolution(extended)
         return FrameBlock(block, attention, speech)
 
 
@@ -154,27 +159,39 @@ def max_pool(block: Tensor) -> Tensor:
     return block[: count * POOL].view(count, POOL, *block.shape[1:]).amax(dim=1)
 
 
-def batch_affine(norm: nn.Module) -> Affine:
-    """A BatchNorm in evaluation mode as scale and shift; an absent norm as the identity."""
+def batch_affine(norm: nn.Module, bias: Tensor | None = None) -> Affine:
+    """A BatchNorm in evaluation mode as scale and shift; an absent norm as the identity.
+
+    bias: what the layer before should have added to its output, and did not.
+    """
     if not isinstance(norm, nn.BatchNorm1d):
         return Affine(torch.ones(1), torch.zeros(1))
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
-    return Affine(scale, norm.bias.detach() - norm.running_mean * scale)
+    mean = norm.running_mean if bias is None else norm.running_mean - bias
+    return Affine(scale, norm.bias.detach() - mean * scale)
 
 
-def _convolution(module: nn.Module, before: nn.Module | None = None, precision: Precision = "float32") -> Convolution:
+def _convolution(
+    module: nn.Module,
+    before: nn.Module | None = None,
+    precision: Precision = "float32",
+    slope: float = 1.0,
+    *,
+    biased: bool = True,
+) -> Convolution:
     """A Conv1d, with the BatchNorm before it folded in."""
     assert isinstance(module, nn.Conv1d) and module.bias is not None
     weight = module.kernel() if isinstance(module, ZeroSumConv1d) else module.weight
     weight, bias, dilation = weight.detach(), module.bias.detach(), module.dilation[0]
     if before is None:
-        return FloatConvolution(weight, bias, dilation)
+        return FloatConvolution(weight, bias if biased else None, dilation, slope)
     affine = batch_affine(before)
     bias = bias + torch.einsum("oit,i->o", weight, affine.shift)
     weight = weight * affine.scale[:, None]
     if precision == "int8":
         assert isinstance(before, nn.BatchNorm1d)
         assert before.running_mean is not None and before.running_var is not None
-        return Int8Convolution(weight, bias, dilation, before.running_mean, (before.running_var + before.eps).sqrt())
-    return FloatConvolution(weight, bias, dilation, torch.bfloat16 if precision == "bfloat16" else torch.float32)
+        std = (before.running_var + before.eps).sqrt()
+        return Int8Convolution(weight, bias, dilation, slope, before.running_mean, std)
+    return FloatConvolution(weight, bias, dilation, slope, torch.bfloat16 if precision == "bfloat16" else torch.float32)

@@ -10,9 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from streamer.engine.compiled import compiled
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
@@ -44,11 +48,23 @@ class Convolution(Protocol):
 
 
 class FloatConvolution:
-    """In float32, or with products in bfloat16. weight (out, in, taps) and bias (out,), float32."""
+    """In float32, or with products in bfloat16.
 
-    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, dtype: torch.dtype = torch.float32) -> None:
+    weight (out, in, taps) float32. bias (out,), or None where the norm that follows takes it out again. slope: of the
+    leaky ReLU that follows; 1 where none does.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        dilation: int,
+        slope: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.taps = [tap.t().contiguous().to(dtype) for tap in weight.unbind(2)]
         self.bias = bias
+        self.slope = slope
         self.dilation = dilation
         self.context = dilation * (len(self.taps) - 1)
         self.dtype = dtype
@@ -57,12 +73,14 @@ class FloatConvolution:
         time, streams = len(block) - self.context, block.shape[1]
         first, *others = shifted(block.to(self.dtype), time, self.dilation, len(self.taps))
         if self.dtype is torch.float32:
-            output = torch.addmm(self.bias, first, self.taps[0])
+            output = torch.mm(first, self.taps[0])
             for rows, tap in zip(others, self.taps[1:], strict=True):
                 output.addmm_(rows, tap)
         else:
             # One product sums all taps in its float32 accumulator: a sum in bfloat16 would lose what they gained.
-            output = (torch.cat([first, *others], 1) @ torch.cat(self.taps)).float() + self.bias
+            output = (torch.cat([first, *others], 1) @ torch.cat(self.taps)).float()
+        if self.bias is not None:
+            activate(output, self.bias, self.slope)
         return output.view(time, streams, -1)
 
 
@@ -74,10 +92,11 @@ class Int8Convolution:
     mean, std: (in,), of the input as it comes. The other arguments are FloatConvolution's.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, slope: float, mean: Tensor, std: Tensor) -> None:
         self.scale = 127 / (INT8_RANGE * std)
         self.shift = -mean * self.scale
         self.taps = weight.shape[2]
+        self.slope = slope
         self.dilation = dilation
         self.context = dilation * (self.taps - 1)
         scaled = weight / self.scale[:, None]
@@ -88,10 +107,57 @@ class Int8Convolution:
 
     def __call__(self, block: Tensor) -> Tensor:
         time, streams = len(block) - self.context, block.shape[1]
-        levels = torch.addcmul(self.shift, block, self.scale).round_().clamp_(-127, 127).to(torch.int8)
-        rows = shifted(levels, time, self.dilation, self.taps)
+        flat = block.reshape(-1, block.shape[2])
+        levels = torch.empty(flat.shape, dtype=torch.int8)
+        quantise(flat.numpy(), self.scale.numpy(), self.shift.numpy(), levels.numpy())
+        rows = shifted(levels.view(block.shape), time, self.dilation, self.taps)
         sums = torch._int_mm(torch.cat(rows, 1) if len(rows) > 1 else rows[0], self.matrix)
-        return torch.addcmul(self.bias, sums, self.step).view(time, streams, -1)
+        output = torch.empty(sums.shape)
+        dequantise(sums.numpy(), self.step.numpy(), self.bias.numpy(), np.float32(self.slope), output.numpy())
+        return output.view(time, streams, -1)
+
+
+def activate(output: Tensor, bias: Tensor, slope: float) -> Tensor:
+    """Add the bias and take the leaky ReLU of (rows, channels), in place."""
+    if output.device.type == "cpu":
+        add_bias(output.numpy(), bias.numpy(), np.float32(slope))
+        return output
+    return F.leaky_relu_(output.add_(bias), slope)
+
+
+@compiled
+def add_bias(output: NDArray[np.float32], bias: NDArray[np.float32], slope: np.float32) -> None:
+    rows, channels = output.shape
+    for row in range(rows):
+        for channel in range(channels):
+            value = output[row, channel] + bias[channel]
+            output[row, channel] = value if value > 0 else slope * value
+
+
+@compiled
+def quantise(
+    block: NDArray[np.float32], scale: NDArray[np.float32], shift: NDArray[np.float32], levels: NDArray[np.int8]
+) -> None:
+    rows, channels = block.shape
+    for row in range(rows):
+        for channel in range(channels):
+            value = np.rint(block[row, channel] * scale[channel] + shift[channel])
+            levels[row, channel] = np.int8(min(max(value, np.float32(-127)), np.float32(127)))
+
+
+@compiled
+def dequantise(
+    sums: NDArray[np.int32],
+    step: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    slope: np.float32,
+    output: NDArray[np.float32],
+) -> None:
+    rows, channels = sums.shape
+    for row in range(rows):
+        for channel in range(channels):
+            value = np.float32(sums[row, channel]) * step[channel] + bias[channel]
+            output[row, channel] = value if value > 0 else slope * value
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
