@@ -38,8 +38,9 @@ from streamer.speakers.store import SpeakerStore
 
 # Between two looks at every session: short beside a stats interval, long beside the work of it.
 TICK_S = 0.25
-# How often the speaker store is asked whether another process changed it.
-STORE_S = 1.0
+# How often the speaker store is asked whether another process changed it: others are to know of an enrolment within a
+# second.
+STORE_S = 0.5
 
 
 class Server:

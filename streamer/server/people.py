@@ -1,6 +1,6 @@
 """The enrolled speakers as the server's streams see them: read once, kept in step with the store, changed off the loop.
 
-The store is a database that other processes change too; its counter is asked each second, and every stream is told.
+The store is a database that other processes change too; its counter is asked twice a second, and every stream is told.
 """
 
 from __future__ import annotations
