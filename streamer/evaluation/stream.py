@@ -26,6 +26,7 @@ from streamer.evaluation.identification import (
     identify,
     shown_turns,
 )
+from streamer.models.model import Model
 from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach
 from streamer.speakers.events import Event
@@ -119,23 +120,38 @@ def judge(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A conversation with all that does not depend on the tracker: who is enrolled, and the engine's steps."""
+
+    conversation: Conversation
+    roster: Roster
+    steps: tuple[Step, ...]
+
+
+def compute(engine: IncrementalModel, conversation: Conversation, step_s: float) -> Computed:
+    """Enrol for a conversation, and stream it through the engine."""
+    calibration = Calibration.of_card(engine.model.card.details)
+    roster = enrolled(engine, conversation.enrolment, calibration, step_s)
+    return Computed(conversation, roster, tuple(steps_of(engine, conversation.samples, step_s)))
+
+
+def track(computed: Computed, model: Model, backend: Backend, settings: TrackerSettings | None = None) -> Followed:
+    """How a tracker follows a conversation."""
+    conversation, roster = computed.conversation, computed.roster
+    events = follow(Tracker(roster, backend, model.embed, settings), computed.steps)
+    return judge(conversation.name, events, conversation.turns, conversation.speech, roster.names)
+
+
 def evaluate(
     engine: IncrementalModel,
     conversations: Iterable[Conversation],
     step_s: float,
     settings: TrackerSettings | None = None,
-    backend: Backend | None = None,
 ) -> StreamReport:
     """Follow simulated conversations, each with its own enrolments."""
-    backend = backend or Backend.of(engine.model)
-    calibration = Calibration.of_card(engine.model.card.details)
-    followed = []
-    for conversation in conversations:
-        roster = enrolled(engine, conversation.enrolment, calibration, step_s)
-        tracker = Tracker(roster, backend, engine.model.embed, settings)
-        events = follow(tracker, steps_of(engine, conversation.samples, step_s))
-        followed.append(judge(conversation.name, events, conversation.turns, conversation.speech, roster.names))
-    return together(followed)
+    backend = Backend.of(engine.model)
+    return together([track(compute(engine, one, step_s), engine.model, backend, settings) for one in conversations])
 
 
 def together(followed: Sequence[Followed]) -> StreamReport:
