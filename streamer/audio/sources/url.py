@@ -165,7 +165,7 @@ class UrlSource(BaseSource):
 
     def _run(self) -> None:
         """Connect, read to the end, connect again: until the source is left."""
-        began = self._clock()
+        began = heard_at = self._clock()
         lost_at: float | None = None
         while not self._left.is_set():
             problem = "it ended"
@@ -173,6 +173,7 @@ class UrlSource(BaseSource):
                 container = self._open()
                 with container:
                     for block, lost in self._blocks(container):
+                        heard_at = self._clock()
                         if lost_at is not None:
                             self._mark(lost_at)
                             lost_at = None
@@ -195,7 +196,8 @@ class UrlSource(BaseSource):
                 if not self._reconnect:
                     return self._offer(SourceUnreachable(f"'{self.name}' was lost: {problem}."))
                 if lost_at is None:
-                    lost_at, self.reconnects = now, self.reconnects + 1
+                    # A stall was silent long before it was noticed.
+                    lost_at, self.reconnects = heard_at, self.reconnects + 1
                 else:
                     # Time goes on for the meeting, while nothing is heard here.
                     self._mark(lost_at)

@@ -1,0 +1,137 @@
+"""A small RTSP server (RFC 2326): one track of 16 bit PCM (L16), as RTP (RFC 3550, 3551) interleaved in the connection.
+
+It sends its sound over and over, in packets of 20 ms, faster than time goes, and can be made to lose packets, to cut
+connections, and to say nothing while they last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAYLOAD_TYPE = 96
+TELLS = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER"
+
+
+class RtspServer:
+    """samples: (channels, n) int16. lost: numbers of packets, of each connection, that never leave.
+
+    played: how many clients came to PLAY. asked: the methods of all of them, in order. silenced: nothing is sent
+    any more to those who came first, so many of them.
+    """
+
+    def __init__(self, samples: NDArray[np.int16], rate: int, *, lost: range = range(0), speed: float = 4.0) -> None:
+        self.samples, self.rate, self.lost, self.speed = samples, rate, lost, speed
+        self.played = 0
+        self.silenced = 0
+        self.asked: list[str] = []
+        self.port = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"rtsp://127.0.0.1:{self.port}/room"
+
+    async def open(self) -> None:
+        """Listen; again on the same port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Listen no more, and cut every connection without a word."""
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        sending: asyncio.Task[None] | None = None
+        try:
+            while (request := await _request(reader)) is not None:
+                method, url, headers = request
+                self.asked.append(method)
+                answer, body = self._answer(method, url)
+                # A client that wants UDP is told that this is not the way, and asks again.
+                odd = method == "SETUP" and "RTP/AVP/TCP" not in headers["transport"]
+                answer = {"CSeq": headers.get("cseq", "0"), "Session": "1;timeout=60", **answer}
+                status = "461 Unsupported Transport" if odd else "200 OK"
+                lines = [f"RTSP/1.0 {status}", *(f"{name}: {value}" for name, value in answer.items()), "", ""]
+                writer.write("\r\n".join(lines).encode() + body)
+                if method == "PLAY":
+                    self.played += 1
+                    sending = asyncio.create_task(self._send(writer, self.played))
+                if method == "TEARDOWN":
+                    break
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            if sending is not None:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+            self._writers.discard(writer)
+            writer.transport.abort()
+
+    def _answer(self, method: str, url: str) -> tuple[dict[str, str], bytes]:
+        if method == "OPTIONS":
+            return {"Public": TELLS}, b""
+        if method == "DESCRIBE":
+            body = (
+                "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=Room\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n"
+                f"m=audio 0 RTP/AVP {PAYLOAD_TYPE}\r\n"
+                f"a=rtpmap:{PAYLOAD_TYPE} L16/{self.rate}/{len(self.samples)}\r\na=control:track1\r\n"
+            ).encode()
+            about = {"Content-Type": "application/sdp", "Content-Base": f"{url}/", "Content-Length": str(len(body))}
+            return about, body
+        if method == "SETUP":
+            return {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1"}, b""
+        return {}, b""
+
+    async def _send(self, writer: asyncio.StreamWriter, who: int) -> None:
+        step = self.rate // 50
+        interleaved = self.samples.T.astype(">i2")
+        with contextlib.suppress(OSError):
+            for number in range(1 << 16):
+                place = number * step % (len(interleaved) - step + 1)
+                payload = interleaved[place : place + step].tobytes()
+                packet = struct.pack(">BBHII", 0x80, PAYLOAD_TYPE, number, number * step, 0xABCD) + payload
+                if who <= self.silenced:
+                    return
+                if number not in self.lost:
+                    writer.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+                    await writer.drain()
+                await asyncio.sleep(0.02 / self.speed)
+
+
+async def _request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str]] | None:
+    """Method, URL and headers; what the client sends as RTCP between the requests is passed over."""
+    while (first := await reader.read(1)) == b"$":
+        _, length = struct.unpack(">BH", await reader.readexactly(3))
+        await reader.readexactly(length)
+    if not first:
+        return None
+    head = (first + await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    method, url, _ = head[0].split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+    await reader.readexactly(int(headers.get("content-length", 0)))
+    return method, url, headers
+
+
+@contextlib.asynccontextmanager
+async def rtsp(samples: NDArray[np.int16], rate: int, **options: object) -> AsyncIterator[RtspServer]:
+    server = RtspServer(samples, rate, **options)  # type: ignore[arg-type]
+    await server.open()
+    try:
+        yield server
+    finally:
+        await server.close()
