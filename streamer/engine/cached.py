@@ -245,7 +245,7 @@ class CachedStepper:
                 records.append(record)
         result: list[list[Window]] = [[] for _ in streams]
         if records:
-            embeddings = self.model.embed(moments_of(np.stack(records)))
+            embeddings = self.model.embed_batch(moments_of(np.stack(records)))
             for (place, window), embedding in zip(found, embeddings, strict=True):
                 result[place].append(replace(window, embedding=embedding))
         return result

@@ -218,4 +218,4 @@ class ExactStepper:
         weights = to_device(np.stack([wanted.weights for wanted in batch]), self.device)
         moments = Moments.of(frames, weights[..., None])
         on_host = (part.cpu().numpy() for part in (moments.weight, moments.weight2, moments.mean, moments.m2))
-        return self.model.embed(Moments(*on_host))
+        return self.model.embed_batch(Moments(*on_host))

@@ -93,27 +93,26 @@ class Int8Convolution:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, dilation: int, slope: float, mean: Tensor, std: Tensor) -> None:
-        self.scale = 127 / (INT8_RANGE * std)
-        self.shift = -mean * self.scale
+        scale = 127 / (INT8_RANGE * std)
+        scaled = weight / scale[:, None]
+        step = scaled.abs().amax(dim=(1, 2)) / 127
+        matrix = (scaled / step[:, None, None]).round().to(torch.int8)
+        self.matrix = matrix.permute(2, 1, 0).reshape(-1, len(matrix)).contiguous()
+        self.scale, self.shift = scale.numpy(), (-mean * scale).numpy()
+        self.step, self.bias = step.numpy(), (bias + torch.einsum("oit,i->o", weight, mean)).numpy()
+        self.slope = np.float32(slope)
         self.taps = weight.shape[2]
-        self.slope = slope
         self.dilation = dilation
         self.context = dilation * (self.taps - 1)
-        scaled = weight / self.scale[:, None]
-        self.step = scaled.abs().amax(dim=(1, 2)) / 127
-        matrix = (scaled / self.step[:, None, None]).round().to(torch.int8)
-        self.matrix = matrix.permute(2, 1, 0).reshape(-1, len(matrix)).contiguous()
-        self.bias = bias + torch.einsum("oit,i->o", weight, mean)
 
     def __call__(self, block: Tensor) -> Tensor:
         time, streams = len(block) - self.context, block.shape[1]
-        flat = block.reshape(-1, block.shape[2])
-        levels = torch.empty(flat.shape, dtype=torch.int8)
-        quantise(flat.numpy(), self.scale.numpy(), self.shift.numpy(), levels.numpy())
-        rows = shifted(levels.view(block.shape), time, self.dilation, self.taps)
+        levels = torch.empty(block.shape, dtype=torch.int8)
+        quantise(block.numpy(), self.scale, self.shift, levels.numpy())
+        rows = shifted(levels, time, self.dilation, self.taps)
         sums = torch._int_mm(torch.cat(rows, 1) if len(rows) > 1 else rows[0], self.matrix)
         output = torch.empty(sums.shape)
-        dequantise(sums.numpy(), self.step.numpy(), self.bias.numpy(), np.float32(self.slope), output.numpy())
+        dequantise(sums.numpy(), self.step, self.bias, self.slope, output.numpy())
         return output.view(time, streams, -1)
 
 
@@ -138,11 +137,12 @@ def add_bias(output: NDArray[np.float32], bias: NDArray[np.float32], slope: np.f
 def quantise(
     block: NDArray[np.float32], scale: NDArray[np.float32], shift: NDArray[np.float32], levels: NDArray[np.int8]
 ) -> None:
-    rows, channels = block.shape
-    for row in range(rows):
-        for channel in range(channels):
-            value = np.rint(block[row, channel] * scale[channel] + shift[channel])
-            levels[row, channel] = np.int8(min(max(value, np.float32(-127)), np.float32(127)))
+    time, streams, channels = block.shape
+    for frame in range(time):
+        for stream in range(streams):
+            for channel in range(channels):
+                value = np.rint(block[frame, stream, channel] * scale[channel] + shift[channel])
+                levels[frame, stream, channel] = np.int8(min(max(value, np.float32(-127)), np.float32(127)))
 
 
 @compiled

@@ -10,6 +10,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -137,8 +138,13 @@ class Model:
         millisecond's work then waits for milliseconds. `einsum` has no threads.
         """
         weight, bias = self._last_layer
-        pooled = np.concatenate(moments.statistics(), axis=-1, dtype=np.float32)
-        return np.asarray(np.einsum("ij,...j->...i", weight, pooled) + bias)
+        return np.asarray(np.einsum("ij,...j->...i", weight, _pooled(moments)) + bias)
+
+    @torch.inference_mode()
+    def embed_batch(self, moments: Moments[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The same of moments (batch, 1500), for the thread that torch's threads work for: one matrix product."""
+        weight, bias = (torch.from_numpy(array) for array in self._last_layer)
+        return F.linear(torch.from_numpy(_pooled(moments)), weight, bias).numpy()
 
     @cached_property
     def _last_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -148,6 +154,10 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, dimension={self.dimension}, fingerprint={self.fingerprint!r})"
+
+
+def _pooled(moments: Moments[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.concatenate(moments.statistics(), axis=-1, dtype=np.float32)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
