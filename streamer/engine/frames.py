@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from streamer.engine.instance import after_sinc
 from streamer.engine.layers import Affine, Convolution, FloatConvolution, Int8Convolution, Norm, Precision
 from streamer.engine.sinc import POSITION_STRIDE, SincFilters
 from streamer.models.architecture import POOL, SINC_FILTERS
@@ -86,6 +87,8 @@ class FrameLayers:
         sincnet, architecture = network.sincnet, network.architecture
         self.log_front = architecture.front == "log"
         self.sinc = SincFilters(sincnet.filterbank.filters()[:, 0].detach())
+        wave_norm = batch_affine(sincnet.wav_norm1d)
+        self.wave_norm = Affine(wave_norm.scale[None], wave_norm.shift[None])
         # The front end stays in float32: it is a tenth of the work and sees the widest range of values.
         small = [module for module in sincnet.conv1d if isinstance(module, nn.Conv1d)]
         self.small = [_convolution(module, biased=False) for module in small]
@@ -124,7 +127,9 @@ class FrameLayers:
 
     def first(self, waves: Tensor) -> Tensor:
         """What the first layer makes of (streams, samples): (positions, streams, 40 or 80), before any norm."""
-        return self.sinc.log_power(waves) if self.log_front else rectified(self.sinc.filtered(waves))
+        if self.log_front:
+            return self.sinc.log_power(waves)
+        return rectified(after_sinc(self.wave_norm, self.sinc.filters, self.sinc.filtered(waves)))
 
     def front(self, block: Tensor, carry: Carry | NoCarry, norms: Sequence[Norm]) -> Tensor:
         """What follows `first`, up to the TDNN: (9 n, streams, 40 or 80) -> (n, streams, 60)."""

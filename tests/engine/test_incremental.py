@@ -17,7 +17,9 @@ from streamer.engine.incremental import Block, IncrementalModel, IncrementalStre
 from streamer.engine.settings import WindowSettings
 from streamer.engine.window import Step, Window
 from streamer.errors import AudioNotFinite, ConfigurationError, StateMismatch
+from streamer.models.architecture import Architecture
 from streamer.models.model import Model
+from streamer.models.xvector import XVectorSincNet
 
 RATE = 16_000
 #: Float32 sums in another order; `exact` normalises by statistics summed in another order besides.
@@ -89,6 +91,25 @@ def test_a_window_is_what_the_network_says_of_its_samples(
         piece = torch.from_numpy(samples[window.start_sample : window.end_sample])
         offline = engine.model(piece[None, None])[0].numpy()
         assert deviation(window.embedding, offline) < TOLERANCE[engine.mode]
+
+
+def test_a_rectified_front_with_fixed_norms_is_cached_exactly(pyannote_model: Model) -> None:
+    """The architecture between our own and pyannote's, which has a norm of the waveform with statistics of its own."""
+    samples = noise(3.1)
+    network = XVectorSincNet(Architecture(norm="batch", dimension=16))
+    missing = network.load_state_dict(
+        {name: value for name, value in pyannote_model.network.state_dict().items() if "embedding" not in name},
+        strict=False,
+    )
+    assert not missing.unexpected_keys
+    model = calibrated(Model(network, pyannote_model.card), samples)
+    engine = IncrementalModel(model, speech="off")
+
+    (window,) = windows_of(engine.open((1.0,), 1.0).push(samples)[-1:])
+
+    piece = torch.from_numpy(samples[window.start_sample : window.end_sample])
+    assert engine.mode == "cached"
+    assert deviation(window.embedding, model(piece[None, None])[0].numpy()) < TOLERANCE["cached"]
 
 
 def test_a_full_window_misses_less_than_one_stride_at_each_end(engine: IncrementalModel) -> None:
