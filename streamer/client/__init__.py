@@ -1,6 +1,7 @@
 """The WebSocket client: `Client` for asyncio, `listen` for everybody else."""
 
 from streamer.client.blocking import listen
-from streamer.client.client import Client, Message
+from streamer.client.client import Client
+from streamer.client.exchange import Message
 
 __all__ = ["Client", "Message", "listen"]

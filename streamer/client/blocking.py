@@ -10,7 +10,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from streamer.audio.chunks import Source
-from streamer.client.client import Client, Message
+from streamer.client.client import Client
+from streamer.client.exchange import Message
 
 # Messages between the two threads; the client waits beyond it.
 UNREAD = 100

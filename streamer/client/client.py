@@ -1,7 +1,8 @@
 """A session with a server over as many connections as it takes.
 
 The client keeps the last seconds of audio that it sent, so that a lost connection that comes back in time costs
-nothing: the server says what had arrived, and the rest is sent again. Events come in order, each once.
+nothing: the server says what had arrived, and the rest is sent again. Events come in order, each once. What is said
+over a connection is in `exchange`; when there is one, and what a user sees of it, is here.
 """
 
 from __future__ import annotations
@@ -15,24 +16,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from streamer.audio.chunks import Chunk, Source
 from streamer.audio.formats import BYTES_PER_SAMPLE, encode_pcm
 from streamer.client.answers import delays, lost, refusal, unreachable
 from streamer.client.backlog import Backlog
-from streamer.errors import ConfigurationError, ConnectionLost, ProtocolError, ServerRefused
+from streamer.client.exchange import Exchange, Message
+from streamer.errors import ConfigurationError, ConnectionLost, ServerRefused
 from streamer.server import protocol
-from streamer.server.framing import HEADER
-
-Message = dict[str, Any]
-
-ACK_EVERY = 32
-# A server that is there says something at least each `stats_interval`.
-SILENCE_S = 20.0
-# Messages that may wait to be read; beyond it the server is left waiting, which in the end cuts the client off.
-UNREAD = 1_000
 
 
 class Client:
@@ -82,24 +75,15 @@ class Client:
             self._options["additional_headers"] = {"Authorization": f"Bearer {token}"}
         self._encoding = encoding
         self._channels = channels
-        self._backlog = Backlog(round(keep_s * sample_rate))
+        self._exchange = Exchange(self._start, Backlog(round(keep_s * sample_rate)))
         self._unsent = round(unsent_s * sample_rate)
         self._patience_s = patience_s
-        self._silence_s = max(SILENCE_S, 3 * float(self._start.get("stats_interval", 5)))
         self._ready: asyncio.Future[Message] | None = None
-        self._messages: asyncio.Queue[Message | None] = asyncio.Queue(UNREAD)
-        self._changed = asyncio.Condition()
-        self._ending = self._leaving = False
-        self._last_event = self._acknowledged = 0
-        self._sequence = 0
-        self._token: str | None = None
-        self._socket: ClientConnection | None = None
-        self._requests: dict[int, asyncio.Future[Message]] = {}
+        self._leaving = False
         self._numbers = itertools.count(1)
         self._failure: Exception | None = None
         self._waits, self._lost_at = delays(random.Random()), 0.0
         self._tasks: list[asyncio.Task[None]] = []
-        self.reconnects = 0
 
     # A session
 
@@ -117,11 +101,16 @@ class Client:
     async def __aexit__(self, *exception: object) -> None:
         """Leave; a session that was not ended is given up."""
         self._leaving = True
-        if self._socket is not None:
-            await self._socket.close(1000)
+        if self._exchange.socket is not None:
+            await self._exchange.socket.close(1000)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def reconnects(self) -> int:
+        """How many connections took the session up again."""
+        return self._exchange.reconnects
 
     @property
     def ready(self) -> Message:
@@ -142,29 +131,29 @@ class Client:
         width = BYTES_PER_SAMPLE[self._encoding] * self._channels
         if len(data) % width:
             raise ConfigurationError(f"{len(data)} bytes are not whole samples; one of every channel takes {width}.")
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._backlog.unsent <= self._unsent or self._over)
+        async with self._exchange.changed:
+            await self._exchange.changed.wait_for(lambda: self._exchange.backlog.unsent <= self._unsent or self._over)
             self._check()
             # Pieces of a tenth of a second: soon sent, and little to send again.
             step = width * max(1, self._start["sample_rate"] // 10)
             for at in range(0, len(data), step):
-                self._backlog.add(data[at : at + step], len(data[at : at + step]) // width)
-            self._changed.notify_all()
+                self._exchange.backlog.add(data[at : at + step], len(data[at : at + step]) // width)
+            self._exchange.changed.notify_all()
 
     async def gap(self, num_samples: int) -> None:
         """The next samples, at the session's rate, don't exist: the server marks a gap."""
-        async with self._changed:
-            self._backlog.skip(num_samples)
+        async with self._exchange.changed:
+            self._exchange.backlog.skip(num_samples)
 
     async def end(self) -> None:
         """No more audio will come; the last messages follow, and then the iteration ends."""
-        async with self._changed:
-            self._ending = True
-            self._changed.notify_all()
+        async with self._exchange.changed:
+            self._exchange.ending = True
+            self._exchange.changed.notify_all()
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         """Every message but those that answer requests. Raises ConnectionLost or ServerRefused."""
-        while (message := await self._messages.get()) is not None:
+        while (message := await self._exchange.messages.get()) is not None:
             yield message
         if self._failure is not None:
             raise self._failure
@@ -173,12 +162,12 @@ class Client:
         """Send `flush`, `ping` or `speakers` and return the answer. Raises ServerRefused or ConnectionLost."""
         number = next(self._numbers)
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._requests[number] = future
+        self._exchange.requests[number] = future
         try:
             await self.tell(type_, request=number, **fields)
             answer = await future
         finally:
-            del self._requests[number]
+            del self._exchange.requests[number]
         if answer["type"] == "error":
             raise refusal(answer)
         return answer
@@ -190,10 +179,10 @@ class Client:
         """
         message = {"type": type_, **fields}
         protocol.check(message, "client")
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._backlog.unsent == 0 or self._over)
+        async with self._exchange.changed:
+            await self._exchange.changed.wait_for(lambda: self._exchange.backlog.unsent == 0 or self._over)
             self._check()
-            socket = self._socket
+            socket = self._exchange.socket
         if socket is None:
             raise ConnectionLost("The connection is lost just now; try again when it is back.")
         with lost("The connection was lost before the message was sent; try again."):
@@ -233,30 +222,23 @@ class Client:
             if not self._ready.done():
                 self._ready.set_exception(error)
         finally:
-            self._socket = None
-            self._fail_requests()
-            while self._messages.full():  # room for the end: nobody reads, or the reader was given up
-                self._messages.get_nowait()
-            self._messages.put_nowait(None)
-            async with self._changed:
-                self._changed.notify_all()
+            await self._exchange.finish()
 
     async def _stay_connected(self) -> None:
         loop = asyncio.get_running_loop()
         assert self._ready is not None
-        self._connected()
         while True:
             try:
                 async with connect(
                     self.url,
                     subprotocols=[protocol.SUBPROTOCOL],  # type: ignore[list-item]
                     compression=None,
-                    # Where the server paces us, its pongs come late; `_read` judges by what it says of itself.
+                    # Where the server paces us, its pongs come late; the exchange judges by what it says of itself.
                     ping_interval=None,
                     close_timeout=2.0,
                     **self._options,
                 ) as socket:
-                    if await self._converse(socket):
+                    if await self._exchange.over(socket, self._begun):
                         return
             except ConnectionLost:  # an OSError too, but nothing to try again after
                 raise
@@ -268,84 +250,12 @@ class Client:
                 impatient = loop.time() - self._lost_at > self._patience_s
                 if impatient or self._leaving or not self._ready.done():
                     raise unreachable(self.url, error) from None
-            self._fail_requests()
+            self._exchange.fail_requests()
             await asyncio.sleep(next(self._waits))
 
-    def _connected(self) -> None:
-        """The next loss is a new one."""
-        self._waits, self._lost_at = delays(random.Random()), 0.0
-
-    async def _converse(self, socket: ClientConnection) -> bool:
-        """Talk over one connection; whether the session is over."""
+    def _begun(self, ready: Message) -> None:
+        """The session goes on; the next loss is a new one."""
         assert self._ready is not None
-        start = dict(self._start)
-        if self._token is not None:
-            start |= {"resume": self._token, "last_event": self._last_event, "position": self._backlog.earliest}
-        await socket.send(protocol.write(start))
-        async with asyncio.timeout(self._silence_s):
-            answer = protocol.read(await socket.recv(decode=True), "server")
-        if answer["type"] == "error":
-            raise refusal(answer)
-        if answer["type"] != "ready":
-            raise ProtocolError(f"The server answered `start` with `{answer['type']}`.")
-        self.reconnects += answer["resumed"]
-        self._token, self._socket = answer["resume"], socket
-        self._backlog.rewind(answer["position"])
-        self._connected()
+        self._waits, self._lost_at = delays(random.Random()), 0.0
         if not self._ready.done():
-            self._ready.set_result(answer)
-        reader = asyncio.create_task(self._read(socket))
-        sender = asyncio.create_task(self._write(socket))
-        try:
-            await asyncio.wait({reader, sender}, return_when=asyncio.FIRST_EXCEPTION)
-            if sender.done() and not isinstance(sender.exception(), ConnectionClosed):
-                await sender
-            return await reader
-        finally:
-            self._socket = None
-            reader.cancel()
-            sender.cancel()
-            await asyncio.gather(reader, sender, return_exceptions=True)
-
-    async def _write(self, socket: ClientConnection) -> None:
-        while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._backlog.unsent or self._ending)
-                piece = self._backlog.take()
-                self._changed.notify_all()
-            if piece is None:
-                return await socket.send(protocol.write({"type": "end"}))
-            await socket.send(HEADER.pack(self._sequence, piece.position) + piece.data)
-            self._sequence = (self._sequence + 1) % 2**32
-
-    async def _read(self, socket: ClientConnection) -> bool:
-        """Read to the end of the connection; whether the session ended with it. Raises ConnectionClosed otherwise."""
-        while True:
-            async with asyncio.timeout(self._silence_s):
-                message = protocol.read(await socket.recv(decode=True), "server")
-            request = self._requests.get(message.get("request", 0))
-            if request is not None:
-                if not request.done():
-                    request.set_result(message)
-                continue
-            if "id" in message and message["id"] <= self._last_event:
-                continue
-            await self._messages.put(message)
-            if "id" in message:
-                self._last_event = message["id"]
-            if self._last_event - self._acknowledged >= ACK_EVERY or message["type"] == "stats":
-                await self._acknowledge(socket)
-            if message["type"] == "error" and message["fatal"]:
-                raise refusal(message)
-            if message["type"] == "goodbye" and not message["resume"]:
-                return True
-
-    async def _acknowledge(self, socket: ClientConnection) -> None:
-        if self._last_event > self._acknowledged:
-            self._acknowledged = self._last_event
-            await socket.send(protocol.write({"type": "ack", "event": self._last_event}))
-
-    def _fail_requests(self) -> None:
-        for future in self._requests.values():
-            if not future.done():
-                future.set_exception(ConnectionLost("The connection was lost before the answer came; ask again."))
+            self._ready.set_result(ready)

@@ -1,0 +1,143 @@
+"""What a session says over its connections, one after the other, and what must outlive each of them.
+
+Audio and `end` go out, messages come in, each once: the server is told how far both have come when a connection begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from streamer.client.answers import refusal
+from streamer.client.backlog import Backlog
+from streamer.errors import ConnectionLost, ProtocolError
+from streamer.server import protocol
+from streamer.server.framing import HEADER
+
+Message = dict[str, Any]
+
+ACK_EVERY = 32
+# A server that is there says something at least each `stats_interval`.
+SILENCE_S = 20.0
+# Messages that may wait to be read; beyond it the server is left waiting, which in the end cuts the client off.
+UNREAD = 1_000
+
+
+class Exchange:
+    """The session, whichever connection it has.
+
+    start: the first message of a new session. backlog: audio to be sent, and sent audio to be sent again.
+    changed: guards the backlog and `ending`, and is notified of each change of them. ending: no more audio will come.
+    messages: for the reader; None behind the last. requests: who waits for which answer. socket: the present one.
+    reconnects: how many connections took the session up again.
+    """
+
+    def __init__(self, start: Message, backlog: Backlog) -> None:
+        self.backlog = backlog
+        self.changed = asyncio.Condition()
+        self.ending = False
+        self.messages: asyncio.Queue[Message | None] = asyncio.Queue(UNREAD)
+        self.requests: dict[int, asyncio.Future[Message]] = {}
+        self.socket: ClientConnection | None = None
+        self.reconnects = 0
+        self._start = start
+        self._silence_s = max(SILENCE_S, 3 * float(start.get("stats_interval", 5)))
+        self._token: str | None = None
+        self._last_event = self._acknowledged = 0
+        self._sequence = 0
+
+    async def over(self, socket: ClientConnection, begun: Callable[[Message], None]) -> bool:
+        """Talk over one connection; whether the session ended with it.
+
+        begun: told of `ready`. Raises ConnectionClosed where the session may go on over another, ServerRefused and
+        ConnectionLost where it may not.
+        """
+        answer = await self._begin(socket)
+        begun(answer)
+        reader = asyncio.create_task(self._read(socket))
+        sender = asyncio.create_task(self._write(socket))
+        try:
+            await asyncio.wait({reader, sender}, return_when=asyncio.FIRST_EXCEPTION)
+            if sender.done() and not isinstance(sender.exception(), ConnectionClosed):
+                await sender
+            return await reader
+        finally:
+            self.socket = None
+            reader.cancel()
+            sender.cancel()
+            await asyncio.gather(reader, sender, return_exceptions=True)
+
+    async def finish(self) -> None:
+        """No connection will come any more: whoever waits for something is told."""
+        self.socket = None
+        self.fail_requests()
+        while self.messages.full():  # room for the end: nobody reads, or the reader was given up
+            self.messages.get_nowait()
+        self.messages.put_nowait(None)
+        async with self.changed:
+            self.changed.notify_all()
+
+    def fail_requests(self) -> None:
+        """The answers that were waited for will not come."""
+        for future in self.requests.values():
+            if not future.done():
+                future.set_exception(ConnectionLost("The connection was lost before the answer came; ask again."))
+
+    async def _begin(self, socket: ClientConnection) -> Message:
+        """Start the session, or take it up where it was lost."""
+        start = dict(self._start)
+        if self._token is not None:
+            start |= {"resume": self._token, "last_event": self._last_event, "position": self.backlog.earliest}
+        await socket.send(protocol.write(start))
+        async with asyncio.timeout(self._silence_s):
+            answer = protocol.read(await socket.recv(decode=True), "server")
+        if answer["type"] == "error":
+            raise refusal(answer)
+        if answer["type"] != "ready":
+            raise ProtocolError(f"The server answered `start` with `{answer['type']}`.")
+        self.reconnects += answer["resumed"]
+        self._token, self.socket = answer["resume"], socket
+        self.backlog.rewind(answer["position"])
+        return answer
+
+    async def _write(self, socket: ClientConnection) -> None:
+        while True:
+            async with self.changed:
+                await self.changed.wait_for(lambda: self.backlog.unsent or self.ending)
+                piece = self.backlog.take()
+                self.changed.notify_all()
+            if piece is None:
+                return await socket.send(protocol.write({"type": "end"}))
+            await socket.send(HEADER.pack(self._sequence, piece.position) + piece.data)
+            self._sequence = (self._sequence + 1) % 2**32
+
+    async def _read(self, socket: ClientConnection) -> bool:
+        """Read to the end of the connection; whether the session ended with it. Raises ConnectionClosed otherwise."""
+        while True:
+            async with asyncio.timeout(self._silence_s):
+                message = protocol.read(await socket.recv(decode=True), "server")
+            request = self.requests.get(message.get("request", 0))
+            if request is not None:
+                if not request.done():
+                    request.set_result(message)
+                continue
+            if "id" in message and message["id"] <= self._last_event:
+                continue
+            await self.messages.put(message)
+            if "id" in message:
+                self._last_event = message["id"]
+            if self._last_event - self._acknowledged >= ACK_EVERY or message["type"] == "stats":
+                await self._acknowledge(socket)
+            if message["type"] == "error" and message["fatal"]:
+                raise refusal(message)
+            if message["type"] == "goodbye" and not message["resume"]:
+                return True
+
+    async def _acknowledge(self, socket: ClientConnection) -> None:
+        if self._last_event > self._acknowledged:
+            self._acknowledged = self._last_event
+            await socket.send(protocol.write({"type": "ack", "event": self._last_event}))
