@@ -48,7 +48,12 @@ class Calls:
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self._config = config
         self._metrics = metrics
-        self._hook = Webhook(config.twilio_webhook, secret=_secret(config.twilio_secret_file), every_s=EVERY_S)
+        self._hook = Webhook(
+            config.twilio_webhook,
+            secret=_secret(config.twilio_secret_file),
+            every_s=EVERY_S,
+            close_s=config.grace_s / 2,
+        )
         metrics.watch_webhook(lambda: self._hook.statistics)
 
     async def serve(self, connection: Wire, rooms: Rooms, admit: Callable[[str | None], Access]) -> None:
@@ -78,7 +83,7 @@ class Calls:
             deliver({"type": "call_end", "reason": line.reason, "events": room.session.replay.last})
 
     async def close(self) -> None:
-        """Send what is left of the events, for a few seconds."""
+        """Send what is left of the events, within the time to stop in."""
         await asyncio.to_thread(self._hook.close)
         if dropped := self._hook.statistics["dropped"]:
             log.say("events of calls dropped", level=logging.WARNING, dropped=dropped, problem=self._hook.problem)

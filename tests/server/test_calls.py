@@ -292,6 +292,22 @@ async def test_a_server_that_stops_ends_its_calls_and_tells_of_them(serving):
         await empty(server)
 
 
+async def test_a_webhook_that_is_gone_costs_a_call_its_events_only_and_is_seen_in_the_metrics(serving, caplog):
+    caplog.set_level("WARNING", logger="streamer.server")
+    async with serving(twilio_webhook="http://127.0.0.1:9/", grace_s=0.2) as server:
+        async with calling(server) as call:
+            await call.dial()
+            await call.speak(mulaw(1.0))
+            await call.say(stop())
+            assert await call.closed() == (1000, "ended")
+        await empty(server)
+    metrics = server.metrics.text().decode()
+    # The beginning and the end of the call; of noise there is nothing to tell.
+    assert 'streamer_webhook_events{result="dropped"} 2.0' in metrics
+    assert 'streamer_webhook_events{result="sent"} 0.0' in metrics
+    assert [record.getMessage() for record in caplog.records] == ["events of calls dropped"]
+
+
 async def test_without_a_webhook_there_is_nobody_to_tell_and_no_call_is_taken(server):
     with pytest.raises(InvalidStatus, match="404"):
         async with calling(server):
