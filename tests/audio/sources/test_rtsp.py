@@ -143,6 +143,19 @@ async def test_a_connection_on_which_nothing_comes_any_more_counts_as_lost(talk)
     assert source.reconnects == 1
 
 
+async def test_packets_by_udp_are_heard_and_lost_ones_are_a_gap(talk):
+    async with rtsp(talk, RATE, udp=True, lost=range(70, 75)) as server:
+        events = await heard(UrlSource(server.url), 2.0)
+    assert server.asked.count("SETUP") == 1
+    # Whether the very first packet comes before the client listens is nobody's promise.
+    sound = laid_out(events)
+    first = talk[0] / np.float32(32768)
+    begin = next(number for number in range(5) if np.array_equal(sound[:320], first[number * 320 :][:320])) * 320
+    assert [(begin + gap.start_sample, begin + gap.end_sample) for gap in gaps(events)] == [(70 * 320, 75 * 320)]
+    there = ~np.isnan(sound)
+    np.testing.assert_array_equal(sound[there], first[begin:][: len(sound)][there])
+
+
 async def test_a_server_that_does_not_send_by_udp_is_asked_again(talk):
     async with rtsp(talk, RATE) as server:
         events = await heard(UrlSource(server.url), 1.0)

@@ -1,32 +1,38 @@
-"""A small RTSP server (RFC 2326): one track of 16 bit PCM (L16), as RTP (RFC 3550, 3551) interleaved in the connection.
+"""A small RTSP server (RFC 2326): one track of 16 bit PCM (L16), as RTP (RFC 3550, 3551).
 
-It sends its sound over and over, in packets of 20 ms, faster than time goes, and can be made to lose packets, to cut
-connections, and to say nothing while they last.
+RTP goes interleaved in the connection, or by UDP where that is offered. The sound is sent over and over, in packets of
+20 ms, faster than time goes; packets can be lost, connections be cut, or last and say nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
+Send = Callable[[bytes], Awaitable[None]]
 
 PAYLOAD_TYPE = 96
 TELLS = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER"
 
 
 class RtspServer:
-    """samples: (channels, n) int16. lost: numbers of packets, of each connection, that never leave.
+    """samples: (channels, n) int16. udp: whether who asks for UDP gets it. lost: numbers of packets, of each connection,
+    that never leave. silenced: nothing is sent any more to those who came first, so many of them.
 
-    played: how many clients came to PLAY. asked: the methods of all of them, in order. silenced: nothing is sent
-    any more to those who came first, so many of them.
+    played: how many clients came to PLAY. asked: the methods of all of them, in order.
     """
 
-    def __init__(self, samples: NDArray[np.int16], rate: int, *, lost: range = range(0), speed: float = 4.0) -> None:
+    def __init__(
+        self, samples: NDArray[np.int16], rate: int, *, udp: bool = False, lost: range = range(0), speed: float = 4.0
+    ) -> None:
         self.samples, self.rate, self.lost, self.speed = samples, rate, lost, speed
+        self.udp = udp
         self.played = 0
         self.silenced = 0
         self.asked: list[str] = []
@@ -57,22 +63,27 @@ class RtspServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         sending: asyncio.Task[None] | None = None
+        send: Send = _interleaved(writer)
         try:
-            while (request := await _request(reader)) is not None:
-                method, url, headers = request
-                self.asked.append(method)
-                answer, body = self._answer(method, url)
-                # A client that wants UDP is told that this is not the way, and asks again.
-                odd = method == "SETUP" and "RTP/AVP/TCP" not in headers["transport"]
-                answer = {"CSeq": headers.get("cseq", "0"), "Session": "1;timeout=60", **answer}
-                status = "461 Unsupported Transport" if odd else "200 OK"
-                lines = [f"RTSP/1.0 {status}", *(f"{name}: {value}" for name, value in answer.items()), "", ""]
-                writer.write("\r\n".join(lines).encode() + body)
-                if method == "PLAY":
-                    self.played += 1
-                    sending = asyncio.create_task(self._send(writer, self.played))
-                if method == "TEARDOWN":
-                    break
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                out.bind(("127.0.0.1", 0))
+                while (request := await _request(reader)) is not None:
+                    method, url, headers = request
+                    self.asked.append(method)
+                    status, (answer, body) = "200 OK", self._answer(method, url)
+                    if method == "SETUP" and "RTP/AVP/TCP" not in headers["transport"]:
+                        port = int(headers["transport"].partition("client_port=")[2].partition("-")[0])
+                        mine = out.getsockname()[1]
+                        way = f"RTP/AVP;unicast;client_port={port}-{port + 1};server_port={mine}-{mine + 1}"
+                        # Where there is no UDP a client is told so, and asks for the other way.
+                        status, answer = (status, {"Transport": way}) if self.udp else ("461 Unsupported Transport", {})
+                        send = _by_udp(out, port) if self.udp else send
+                    answer = {"CSeq": headers.get("cseq", "0"), "Session": "1;timeout=60", **answer}
+                    lines = [f"RTSP/1.0 {status}", *(f"{name}: {value}" for name, value in answer.items()), "", ""]
+                    writer.write("\r\n".join(lines).encode() + body)
+                    if method == "PLAY":
+                        self.played += 1
+                        sending = asyncio.create_task(self._send(send, self.played))
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -97,20 +108,33 @@ class RtspServer:
             return {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1"}, b""
         return {}, b""
 
-    async def _send(self, writer: asyncio.StreamWriter, who: int) -> None:
+    async def _send(self, send: Send, who: int) -> None:
         step = self.rate // 50
         interleaved = self.samples.T.astype(">i2")
         with contextlib.suppress(OSError):
             for number in range(1 << 16):
-                place = number * step % (len(interleaved) - step + 1)
-                payload = interleaved[place : place + step].tobytes()
-                packet = struct.pack(">BBHII", 0x80, PAYLOAD_TYPE, number, number * step, 0xABCD) + payload
                 if who <= self.silenced:
                     return
+                place = number * step % (len(interleaved) - step + 1)
+                header = struct.pack(">BBHII", 0x80, PAYLOAD_TYPE, number, number * step, 0xABCD)
                 if number not in self.lost:
-                    writer.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
-                    await writer.drain()
+                    await send(header + interleaved[place : place + step].tobytes())
                 await asyncio.sleep(0.02 / self.speed)
+
+
+def _interleaved(writer: asyncio.StreamWriter) -> Send:
+    async def send(packet: bytes) -> None:
+        writer.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+        await writer.drain()
+
+    return send
+
+
+def _by_udp(out: socket.socket, port: int) -> Send:
+    async def send(packet: bytes) -> None:
+        out.sendto(packet, ("127.0.0.1", port))
+
+    return send
 
 
 async def _request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str]] | None:
