@@ -22,7 +22,7 @@ TELLS = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER"
 
 
 class RtspServer:
-    """samples: (channels, n) int16. udp: whether who asks for UDP gets it. lost: numbers of packets, of each connection,
+    """samples: (channels, n) int16. udp: whether who asks for UDP gets it. lost: numbers of packets of each connection
     that never leave. silenced: nothing is sent any more to those who came first, so many of them.
 
     played: how many clients came to PLAY. asked: the methods of all of them, in order.
