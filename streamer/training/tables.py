@@ -14,10 +14,11 @@ from torch import Tensor
 from streamer.evaluation.conditions import disturbed, parse_condition
 from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_manifest
 from streamer.evaluation.metrics import bootstrap, det_curve, eer
-from streamer.evaluation.scoring import cosine
+from streamer.evaluation.scoring import AdaptiveNorm, Scorer, cosine
 from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import Embed, Estimate, embed_items
 from streamer.models.model import Model
+from streamer.speakers.backend import Cohort
 from streamer.training import speech
 from streamer.training.sampler import frame_centres
 from streamer.training.teacher import Teacher
@@ -51,14 +52,14 @@ def student(model: Model, dtype: torch.dtype = torch.float32) -> Embed:
 
 
 def error_rates(
-    sets: Speakers, embed: Embed, duration_s: float, condition: str, rounds: int = 200
+    sets: Speakers, embed: Embed, duration_s: float, condition: str, rounds: int = 200, scorer: Scorer = cosine
 ) -> dict[str, Estimate]:
     """The EER of each set under a condition."""
     found = {}
     for name, speakers in sets.items():
         items, trials = windows(speakers, duration_s)
         embeddings = embed_items(disturbed(items, parse_condition(condition)), embed, batch=16)
-        scores = cosine(embeddings, trials.left, trials.right)
+        scores = scorer(embeddings, trials.left, trials.right)
         value = eer(scores, trials.same)
         limits = bootstrap(eer, scores, trials.same, trials.speakers, rounds=rounds) if rounds else (value, value)
         found[name] = Estimate(value, *limits)
@@ -135,6 +136,10 @@ def tables(
         typer.echo(f"| {label} | " + " | ".join(cells) + " |")
     halves = error_rates(sets, student(loaded, torch.bfloat16), 3.0, "clean", rounds)
     typer.echo("| 3 s, bfloat16 | " + " | ".join(f"{halves[name].percent()} |" for name in sets) + " |")
+    if loaded.cohort is not None:
+        scorer = AdaptiveNorm(Cohort(loaded.cohort))
+        normalised = error_rates(sets, embed, 3.0, "clean", rounds, scorer)
+        typer.echo("| 3 s, AS-norm | " + " | ".join(f"{normalised[name].percent()} |" for name in sets) + " |")
     typer.echo("\n" + "\n".join(operating_points(sets, embed)))
     typer.echo("\n" + "\n".join(speech_head(sets, loaded, ["clean", "noise=20", "noise=10", "noise=5", "gain=-40"])))
 
