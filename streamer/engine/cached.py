@@ -190,15 +190,11 @@ class CachedStepper:
         """
         longest = int(hops.max())
         waves = np.zeros((len(streams), longest * HOP + HOP_END - HOP_START), np.float32)
-        frames = np.empty((len(streams), longest), np.int64)
-        known_speech = np.ones((len(streams), longest), np.float32)
-        pieces = np.empty((len(streams), longest), np.int64)
+        frames, pieces = _places(streams, hops)
+        known_speech = np.ones(frames.shape, np.float32)
         for row, (stream, count) in enumerate(zip(streams, hops, strict=True)):
-            used = count * HOP + HOP_END - HOP_START if count else 0
+            used = count * HOP + HOP_END - HOP_START
             waves[row, :used] = stream.tail[:used]
-            frames[row] = stream.next_output + np.arange(longest)
-            pieces[row] = stream.cell(frames[row]) - stream.cell(stream.next_frame)
-            pieces[row, (frames[row] < stream.valid_from) | (np.arange(longest) >= count)] = -1
             if stream.speech is not None:
                 known_speech[row] = stream.speech.at(frames[row] * HOP + FRAME_CENTRE)
         with torch.inference_mode():
@@ -267,6 +263,18 @@ class CachedStepper:
                 start_sample = stream.first_used(nominal) * HOP
                 end_sample = (stream.last_used - 1) * HOP + FRAME_GRID.receptive_field
                 yield Window(start_sample, end_sample, duration_s, _UNKNOWN, speech_s, partial), record
+
+
+def _places(streams: Sequence[CachedStream], hops: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The number and the piece of each frame that is computed, (streams, frames) each; -1 for what is no frame."""
+    outputs, valid, steps = np.array(
+        [(stream.next_output, stream.valid_from, stream.settings.step_samples) for stream in streams]
+    ).T[:, :, None]
+    order = np.arange(hops.max())
+    frames = outputs + order
+    pieces = frames * HOP // steps - np.maximum(outputs, valid) * HOP // steps
+    pieces[(frames < valid) | (order >= hops[:, None])] = -1
+    return frames, pieces
 
 
 _NO_FRAMES = np.zeros(0, np.float32)
