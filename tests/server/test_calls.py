@@ -8,9 +8,11 @@ import time
 
 import pytest
 from talking import empty, talking
-from telephone import CALL, CHUNK, STREAM, calling, chunks, media, mulaw, start, stop, voices, working
+from telephone import CALL, CHUNK, STREAM, calling, chunks, media, mulaw, start, stop, telephoned, voices, working
 from websockets.exceptions import InvalidStatus
 
+from streamer.audio.files import read_audio
+from streamer.demo import ENROLMENT
 from streamer.engine.engine import Engine
 from streamer.errors import ConfigurationError
 from streamer.server import protocol
@@ -61,6 +63,27 @@ async def test_a_call_says_what_the_session_of_a_native_client_says(serving):
     assert {event["track"] for event in office.events if "id" in event} == {"inbound"}
     for event in events(office):
         protocol.check(event, "server")
+
+
+async def test_who_was_enrolled_over_a_telephone_is_known_on_one(serving):
+    async with working() as office, serving(grown(), twilio_webhook=office.url) as server:
+        for name, file in ENROLMENT.items():
+            async with talking(server) as talk:
+                await talk.start(encoding="mulaw", sample_rate=8_000, stats_interval=0)
+                await talk.say(type="enroll", action="start", name=name)
+                await talk.socket.send(telephoned(read_audio(file).mono_16k()))
+                await talk.say(type="flush")
+                await talk.until("flushed")
+                await talk.say(type="enroll", action="commit", force=True)
+                while (await talk.until("enrolment"))["state"] != "committed":
+                    pass
+        async with calling(server) as call:
+            await call.dial(roster="carol, angus")
+            await call.speak(voices(0, 13))
+            await call.say(stop())
+            await call.closed()
+        await office.until("call_end")
+    assert [event["speaker"] for event in office.events if event["type"] == "turn_end"] == ["carol", "angus"]
 
 
 async def test_both_tracks_are_channels_each_heard_as_if_alone(serving):

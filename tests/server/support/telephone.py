@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import scipy.signal
+from numpy.typing import NDArray
 from talking import PATIENCE_S
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -33,10 +34,14 @@ def mulaw(seconds: float, seed: int = 0) -> bytes:
     return encode_pcm(noise.astype(np.float32), "mulaw")
 
 
-def voices(first_s: float, last_s: float) -> bytes:
-    """8 kHz: a part of the bundled conversation, over the telephone."""
-    samples = read_audio(CONVERSATION).mono_16k()[int(first_s * 16_000) : int(last_s * 16_000)]
+def telephoned(samples: NDArray[np.float32]) -> bytes:
+    """Samples at 16 kHz as they come over a telephone: 8 kHz, mu-law."""
     return encode_pcm(scipy.signal.resample_poly(samples, 1, 2).astype(np.float32), "mulaw")
+
+
+def voices(first_s: float, last_s: float) -> bytes:
+    """A part of the bundled conversation, over the telephone."""
+    return telephoned(read_audio(CONVERSATION).mono_16k()[int(first_s * 16_000) : int(last_s * 16_000)])
 
 
 def start(sent: tuple[str, ...] = ("inbound",), **parameters: str) -> dict[str, Any]:
