@@ -22,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from streamer import IncrementalModel, Inference, Model
+from streamer.engine.incremental import IncrementalStream
 from streamer.engine.layers import Precision
 from streamer.models.architecture import Architecture
 from streamer.models.model import ModelCard
@@ -32,6 +34,8 @@ from streamer.models.xvector import XVectorSincNet
 RATE, WINDOW_S = 16_000, 3.0
 STEPS_S = (1.0, 0.25, 0.1)
 STREAMS = (1, 8, 32, 128)
+#: torch's names of them.
+PRODUCTS = {"aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::_int_mm"}
 #: Enough work for one reading that the clock's grain and the first steps do not count.
 READING_S = 0.4
 
@@ -47,12 +51,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """ms of computation for one second of one stream, medians; how many times as long the others take."""
+    """ms of computation for one second of one stream, medians; how many times as long the others take; which share of
+    a step is spent in matrix products."""
 
     case: Case
     ms: float
     stepping_ms: float
     state_kb: float
+    products: float
     inference_ratio: float
     pyannote_ratio: float | None
 
@@ -61,8 +67,8 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
 
 
-def engine_reading(engine: IncrementalModel, case: Case) -> Callable[[], tuple[float, float]]:
-    """A function that times some steps of all streams: ms a stream-second, and the streams' state in kB."""
+def stepping(engine: IncrementalModel, case: Case) -> tuple[Callable[[], None], IncrementalStream]:
+    """A function that takes all of a case's streams one step further, once their windows are full, and one stream."""
     streams = [engine.open((WINDOW_S,), case.step_s) for _ in range(case.streams)]
     samples = noise(case.step_s)
 
@@ -71,16 +77,33 @@ def engine_reading(engine: IncrementalModel, case: Case) -> Callable[[], tuple[f
 
     for _ in range(round(WINDOW_S / case.step_s) + 1):
         step()
+    return step, streams[0]
 
-    def read() -> tuple[float, float]:
+
+def engine_reading(step: Callable[[], None], case: Case) -> Callable[[], float]:
+    """A function that times some steps of all streams: ms a stream-second."""
+
+    def read() -> float:
         steps, started = 0, time.perf_counter()
         while (elapsed := time.perf_counter() - started) < READING_S or not steps:
             step()
             steps += 1
-        seconds = steps * case.step_s * case.streams
-        return elapsed * 1000 / seconds, streams[0].nbytes / 1000
+        return elapsed * 1000 / (steps * case.step_s * case.streams)
 
     return read
+
+
+def share_of_products(step: Callable[[], None]) -> float:
+    """Which share of a step is spent in matrix products, by torch's profiler, which lengthens all the rest."""
+    shares = []
+    for _ in range(10):
+        with profile(activities=[ProfilerActivity.CPU]) as profiled:
+            started = time.perf_counter()
+            step()
+            elapsed_us = (time.perf_counter() - started) * 1e6
+        events = profiled.key_averages()
+        shares.append(sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS) / elapsed_us)
+    return statistics.median(shares)
 
 
 def inference_reading(model: Model, step_s: float) -> Callable[[], float]:
@@ -128,10 +151,11 @@ def measure(cases: list[Case], models: dict[str, Model], rounds: int, python: st
             engine = IncrementalModel(
                 model, "exact" if case.mode == "exact" else "cached", precision=case.precision, speech="off"
             )
-            ours, offline = engine_reading(engine, case), inference_reading(model, case.step_s)
-            mine, theirs, offlines, state_kb = [], [], [], 0.0
+            step, stream = stepping(engine, case)
+            ours, offline = engine_reading(step, case), inference_reading(model, case.step_s)
+            mine, theirs, offlines = [], [], []
             for _ in range(rounds):
-                ms, state_kb = ours()
+                ms = ours()
                 mine.append(ms)
                 offlines.append(offline() / ms)
                 theirs += [pyannote(case.threads, case.step_s) / ms] if pyannote else []
@@ -140,7 +164,8 @@ def measure(cases: list[Case], models: dict[str, Model], rounds: int, python: st
                     case,
                     statistics.median(mine),
                     statistics.median(mine) * case.step_s,
-                    state_kb,
+                    stream.nbytes / 1000,
+                    share_of_products(step),
                     statistics.median(offlines),
                     statistics.median(theirs) if theirs else None,
                 )
@@ -154,14 +179,14 @@ def table_row(row: Row) -> str:
     pyannote = f"{row.pyannote_ratio:.1f}x" if row.pyannote_ratio else "-"
     return (
         f"| {case.mode} | {case.precision} | {case.threads} | {case.step_s:g} | {case.streams} | {row.ms:.2f} "
-        f"| {1000 / row.ms:.0f} | {row.inference_ratio:.1f}x | {pyannote} | {row.state_kb:.0f} |"
+        f"| {1000 / row.ms:.0f} | {row.inference_ratio:.1f}x | {pyannote} | {row.products:.0%} | {row.state_kb:.0f} |"
     )
 
 
 HEADER = """\
 | mode | precision | threads | step, s | streams | ms a stream-second | streams in real time | against our Inference \
-| against pyannote.audio | state, kB |
-|---|---|---|---|---|---|---|---|---|---|"""
+| against pyannote.audio | in products | state, kB |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def models() -> dict[str, Model]:
