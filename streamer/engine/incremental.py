@@ -67,14 +67,7 @@ class IncrementalModel:
     ) -> None:
         if device is not None:
             model.to(resolve_device(device))
-        if precision not in get_args(Precision):
-            raise ConfigurationError(
-                f"precision={precision!r} is not known; use one of {', '.join(get_args(Precision))}."
-            )
-        if precision == "int8" and model.device.type != "cpu":
-            raise ConfigurationError(
-                f"precision='int8' runs on a CPU, and the model is on {model.device}; use bfloat16."
-            )
+        _check_precision(precision, model)
         frame_local = model.architecture.frame_local
         self.model = model
         self.mode: Mode = mode or ("cached" if frame_local else "exact")

@@ -55,14 +55,3 @@ class Snapshot:
         if header.get("format") != FORMAT:
             raise StateMismatch(f"the snapshot has format {header.get('format')!r}; this version reads {FORMAT!r}.")
         return snapshot
-
-
-def take(arrays: Arrays, expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise StateMismatch unless `arrays` has exactly these names, and their shapes (-1: any length)."""
-    if arrays.keys() != expected.keys():
-        odd = sorted(arrays.keys() ^ expected.keys())
-        raise StateMismatch(f"the snapshot's arrays do not fit: {', '.join(odd[:5])} missing or left over.")
-    for name, shape in expected.items():
-        found = arrays[name].shape
-        if len(found) != len(shape) or any(want not in (-1, have) for want, have in zip(shape, found, strict=True)):
-            raise StateMismatch(f"the snapshot's {name} has shape {found}; this stream needs {shape}.")
