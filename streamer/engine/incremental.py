@@ -70,7 +70,7 @@ class IncrementalModel:
         _check_precision(precision, model)
         frame_local = model.architecture.frame_local
         self.model = model
-        self.mode: Mode = mode or ("cached" if frame_local else "exact")
+        self.mode: Mode = _mode(mode, model)
         self.precision = precision
         self.speech = _speech_choice(speech, model)
         self._detector = _detector(self.speech)
@@ -268,6 +268,22 @@ class IncrementalStream:
 
 _NO_SAMPLES = np.zeros(0, np.float32)
 _NOT_FINITE = "the window that ends at sample {} has no finite embedding: its stream's state is broken; open a new one."
+
+
+def _mode(mode: Mode | None, model: Model) -> Mode:
+    architecture = model.architecture
+    if architecture.frame_local:
+        if mode == "exact":
+            raise ConfigurationError(
+                "mode='exact' is for models with window norms; this one has none, so that 'cached' is exact: use that."
+            )
+        return "cached"
+    if architecture.front != "rectified":
+        raise ConfigurationError(
+            f"front={architecture.front!r} with norm={architecture.norm!r} cannot be streamed: use `Inference`, or "
+            "train with norm='batch'."
+        )
+    return mode or "exact"
 
 
 def _check_precision(precision: Precision, model: Model) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from streamer.engine.settings import WindowSettings
 from streamer.engine.window import Step, Window
 from streamer.errors import AudioNotFinite, ConfigurationError, StateMismatch
 from streamer.models.architecture import Architecture
-from streamer.models.model import Model
+from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 
 RATE = 16_000
@@ -371,6 +372,15 @@ def test_settings_that_cannot_work_are_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         WindowSettings.of(local_model, durations, step, "cached")
+
+
+@pytest.mark.parametrize(
+    ("front", "norm", "mode"), [("log", "batch", "exact"), ("log", "instance", None), ("log", "instance", "cached")]
+)
+def test_a_mode_that_a_model_has_not_is_refused(front: Any, norm: Any, mode: Any) -> None:
+    model = Model(XVectorSincNet(Architecture(front, norm, 8)), ModelCard("random"))
+    with pytest.raises(ConfigurationError, match="norm"):
+        IncrementalModel(model, mode)
 
 
 def test_a_precision_that_is_not_known_is_refused(local_model: Model) -> None:
