@@ -1,7 +1,7 @@
 """From a training state to the weights that are shipped: `python -m streamer.training.export RECIPE FILE`.
 
-Norm statistics are measured anew for the averaged weights, a cohort of training speakers is made, scores are described
-on speakers that training left out, and all of it goes into one file.
+Beside the averaged weights, the file gets a cohort of training speakers, and what scores mean, measured on speakers
+that training left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from torch import nn
 
 from streamer.evaluation.calibration import Calibration, cllr
 from streamer.evaluation.metrics import det_curve, eer, equal_error
@@ -23,13 +22,11 @@ from streamer.models.checkpoint import save
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.speakers.backend import Cohort
-from streamer.training.augmentation import Augmenter
 from streamer.training.backend import calibrate, held_out_windows, make_cohort
 from streamer.training.data import Corpus, Int64
 from streamer.training.development import Development, embedder, pooled_threshold
 from streamer.training.prepare import prepared
 from streamer.training.recipe import Recipe
-from streamer.training.sampler import Sampler
 
 NAME = "default"
 LICENCE = "MIT"
@@ -38,31 +35,14 @@ Scores = dict[str, dict[str, float]]
 
 
 def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
-    """The averaged network of a recipe's run, and how far that was trained (steps, hours)."""
+    """The averaged network of a recipe's run, and how far that was trained (steps, hours).
+
+    Its norm statistics are averages of the run's over the same steps as its weights.
+    """
     state = torch.load(Path(recipe.folder).expanduser() / "state.pt", map_location="cpu", weights_only=True)
     network = XVectorSincNet(recipe.architecture)
     network.load_state_dict(state["average"])
     return network.eval().requires_grad_(False), {"steps": state["step"], "hours": round(state["seconds"] / 3600, 2)}
-
-
-def measure_norms(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, batches: int = 40) -> None:
-    """Replace the BatchNorm statistics by plain averages over many training batches.
-
-    The moving averages of training belong to the weights as they moved; averaged weights need their own.
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # A cumulative average.
-        norm.train()
-    rng = np.random.default_rng(12345)
-    with torch.inference_mode():
-        for _ in range(batches):
-            network(augment(sampler.draw(64, 2.0, rng).waves, rng)[0].unsqueeze(1))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.eval()
 
 
 def describe_scores(network: XVectorSincNet, corpus: Corpus, held_out: Int64) -> Scores:
@@ -117,7 +97,6 @@ def export(
     plan = Recipe.load(recipe)
     sampler, augment = prepared(plan)
     network, trained = averaged(plan)
-    measure_norms(network, sampler, augment)
     cohort = make_cohort(network, sampler, augment)
     tracking = calibrate(network, sampler.corpus, sampler.held_out, augment, Cohort(cohort), list(DURATIONS_S))
     manifest = Path(plan.data.manifest).expanduser()
