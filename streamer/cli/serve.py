@@ -87,6 +87,9 @@ def _make_token(name: str, scopes: str) -> None:
 
 
 async def _run(config: ServerConfig) -> None:
+    # The trackers' small products run on the event loop: threads of numpy's own would only spin beside the engine, at
+    # the price of a core. Read when numpy is first imported, so it must be set before.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from streamer.engine.engine import Engine
     from streamer.engine.layers import Precision
     from streamer.server import log

@@ -16,8 +16,8 @@ PROBABILITIES = ("speech_onset", "speech_offset", "unknown_prior", "resume", "co
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerSettings:
-    """The defaults were chosen by a short search on simulated conversations of training speakers
-    (`streamer evaluate stream`), and rounded by hand.
+    """The defaults were chosen on simulated conversations of speakers whom the training of the default weights left out
+    (`python -m streamer.training.tracking`).
 
     speech_onset, speech_offset: speech probability from which speech starts, and under which it ends.
     min_speech_s, min_silence_s: shorter bursts are no speech, shorter pauses do not end it.
@@ -44,13 +44,13 @@ class TrackerSettings:
     speech_onset: float = 0.5
     speech_offset: float = 0.35
     min_speech_s: float = 0.2
-    min_silence_s: float = 0.6
+    min_silence_s: float = 0.8
     silence_db: float = -60.0
     evidence_s: float = 0.3
-    unknown_prior: float = 0.3
-    resume: float = 0.35
+    unknown_prior: float = 0.4
+    resume: float = 0.2
     pause_s: float = 3.0
-    commit: float = 0.45
+    commit: float = 0.55
     relabel: float = 0.7
     settle: float = 0.95
     settle_s: float = 3.0
@@ -58,8 +58,8 @@ class TrackerSettings:
     short_rate: float = 0.7
     long_rate: float = 0.2
     seed_s: float = 1.5
-    stay_s: float = 8.0
-    switch: float = 0.9
+    stay_s: float = 4.0
+    switch: float = 0.8
     min_turn_s: float = 1.0
     ambiguous_s: float = 2.5
     guest_speech_s: float = 1.5

@@ -41,9 +41,9 @@ CONVERSATION = [
     ("ada", 5.0),
     (None, 1.0),
     ("bob", 4.0),
-    (None, 0.7),
+    (None, 1.0),
     ("dan", 5.0),
-    (None, 1.3),
+    (None, 1.0),
     ("ada", 3.0),
 ]
 
@@ -51,7 +51,7 @@ CONVERSATION = [
 def test_enrolled_speakers_are_named_and_a_stranger_becomes_a_guest(stage, blocks):
     steps = stage.steps([*CONVERSATION, (None, 1.0), ("dan", 3.0), (None, 1.0)], blocks=blocks)
     events = run(stage.tracker("ada", "bob", "cy"), steps)
-    expected = [("ada", 1, 6), ("bob", 7, 11), ("guest-1", 11.7, 16.7), ("ada", 18, 21), ("guest-1", 22, 25)]
+    expected = [("ada", 1, 6), ("bob", 7, 11), ("guest-1", 12, 17), ("ada", 18, 21), ("guest-1", 22, 25)]
     assert_turns(events, expected)
     assert not of_type(events, "correction", "ambiguous")
 
