@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import numpy as np
 import pytest
+from listening import heard
 from rtsp import rtsp
 
 from streamer.audio.chunks import Chunk, Gap
@@ -17,6 +19,7 @@ from streamer.errors import SourceUnreachable
 pytest.importorskip("av", reason="PyAV is not installed: pip install 'speaker-streamer[media]'")
 
 PATIENCE_S = 30.0
+hear = partial(heard, patience_s=PATIENCE_S)
 RATE = 16_000
 TCP = {"rtsp_transport": "tcp"}
 
@@ -25,19 +28,6 @@ TCP = {"rtsp_transport": "tcp"}
 def talk() -> np.ndarray:
     """(1, n) int16 at 16 kHz: 6 s of the bundled conversation."""
     return np.rint(read_audio(CONVERSATION).mono_16k()[None, : 6 * RATE] * 32767).astype(np.int16)
-
-
-async def heard(source, seconds):
-    """Events of so many seconds, contiguous as every source's."""
-    events, end = [], 0
-    async with asyncio.timeout(PATIENCE_S), source:
-        async for event in source:
-            assert event.start_sample == end
-            end = event.end_sample
-            events.append(event)
-            if end >= seconds * RATE:
-                break
-    return events
 
 
 def laid_out(events):
@@ -55,7 +45,7 @@ def gaps(events):
 
 async def test_the_samples_are_those_of_the_file(talk):
     async with rtsp(talk, RATE) as server:
-        events = await heard(UrlSource(server.url, options=TCP), 4.0)
+        events = await hear(UrlSource(server.url, options=TCP), 4.0)
     assert server.asked[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
     assert gaps(events) == []
     sound = laid_out(events)[: 4 * RATE]
@@ -67,14 +57,14 @@ async def test_each_channel_of_a_stream_is_a_microphone(talk):
     two = np.stack([talk[0], talk[0][::-1]])
     async with rtsp(two, RATE) as server:
         taps = split_channels(UrlSource(server.url, channels=2, options=TCP), 2)
-        both = await asyncio.gather(*(heard(tap, 1.0) for tap in taps))
+        both = await asyncio.gather(*(hear(tap, 1.0) for tap in taps))
     for channel, events in zip(two, both, strict=True):
         np.testing.assert_array_equal(laid_out(events)[:RATE], channel[:RATE] / np.float32(32768))
 
 
 async def test_packets_that_were_lost_are_a_gap_in_their_place(talk):
     async with rtsp(talk, RATE, lost=range(50, 60)) as server:
-        events = await heard(UrlSource(server.url, options=TCP), 2.0)
+        events = await hear(UrlSource(server.url, options=TCP), 2.0)
     assert [(gap.start_sample, gap.end_sample, gap.reason) for gap in gaps(events)] == [
         (50 * 320, 60 * 320, "packet loss")
     ]
@@ -145,7 +135,7 @@ async def test_a_connection_on_which_nothing_comes_any_more_counts_as_lost(talk)
 
 async def test_packets_by_udp_are_heard_and_lost_ones_are_a_gap(talk):
     async with rtsp(talk, RATE, udp=True, lost=range(70, 75)) as server:
-        events = await heard(UrlSource(server.url), 2.0)
+        events = await hear(UrlSource(server.url), 2.0)
     assert server.asked.count("SETUP") == 1
     # Whether the very first packet comes before the client listens is nobody's promise.
     sound = laid_out(events)
@@ -158,7 +148,7 @@ async def test_packets_by_udp_are_heard_and_lost_ones_are_a_gap(talk):
 
 async def test_a_server_that_does_not_send_by_udp_is_asked_again(talk):
     async with rtsp(talk, RATE) as server:
-        events = await heard(UrlSource(server.url), 1.0)
+        events = await hear(UrlSource(server.url), 1.0)
     assert server.asked.count("SETUP") == 2
     np.testing.assert_array_equal(laid_out(events)[:RATE], talk[0, :RATE] / np.float32(32768))
 
@@ -174,5 +164,5 @@ async def test_a_path_that_is_none_is_an_error_that_says_so():
     url = f"rtsp://ada:hunter2@127.0.0.1:{server.sockets[0].getsockname()[1]}/nothing"
     async with server:
         with pytest.raises(SourceUnreachable, match=r"/nothing' cannot be opened") as caught:
-            await heard(UrlSource(url, options=TCP, patience_s=0.2, retry_s=0.05), 1.0)
+            await hear(UrlSource(url, options=TCP, patience_s=0.2, retry_s=0.05), 1.0)
     assert "hunter2" not in str(caught.value)

@@ -8,10 +8,12 @@ import http.server
 import socket
 import struct
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
+from listening import heard
 
 from streamer.audio.chunks import Chunk, Gap
 from streamer.audio.sources import UrlSource, split_channels
@@ -21,6 +23,7 @@ from streamer.errors import ConfigurationError, SourceUnreachable
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'speaker-streamer[media]'")
 
 PATIENCE_S = 20.0
+hear = partial(heard, patience_s=PATIENCE_S)
 RATE = 48_000
 #: A millisecond, as AES67 has it.
 PACKET = 48
@@ -82,19 +85,6 @@ async def sending(port, sound, encoding, lost=()):
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def heard(source, seconds):
-    """Events of so many seconds; contiguous, as every source's."""
-    events, end = [], 0
-    async with asyncio.timeout(PATIENCE_S), source:
-        async for event in source:
-            assert event.start_sample == end
-            end = event.end_sample
-            events.append(event)
-            if end >= seconds * 16_000:
-                return events
-    return events
-
-
 def samples(events):
     return np.concatenate([event.samples for event in events if isinstance(event, Chunk)])
 
@@ -110,7 +100,7 @@ async def test_raw_rtp_is_heard_channel_by_channel(tmp_path, encoding):
     url = sdp(tmp_path, port, encoding, 2)
     async with sending(port, tone(2, 1.0), encoding):
         taps = split_channels(UrlSource(url, channels=2), 2)
-        first, second = await asyncio.gather(*(heard(tap, 0.5) for tap in taps))
+        first, second = await asyncio.gather(*(hear(tap, 0.5) for tap in taps))
     assert pitch(samples(first)) == pytest.approx(300, abs=8)
     assert pitch(samples(second)) == pytest.approx(600, abs=8)
     assert np.abs(samples(first)).max() == pytest.approx(0.4, abs=0.02)
@@ -119,7 +109,7 @@ async def test_raw_rtp_is_heard_channel_by_channel(tmp_path, encoding):
 async def test_lost_packets_are_a_gap_as_long_as_what_was_lost(tmp_path):
     port, lost = free_port(), range(700, 760)
     async with sending(port, tone(1, 1.0), "L16", lost):
-        events = await heard(UrlSource(sdp(tmp_path, port, "L16", 1)), 1.5)
+        events = await hear(UrlSource(sdp(tmp_path, port, "L16", 1)), 1.5)
     gaps = [event for event in events if isinstance(event, Gap)]
     assert {gap.reason for gap in gaps} == {"packet loss"}
     # 60 ms, give or take the packets around it that FFmpeg's reordering queue gave up.
@@ -137,7 +127,7 @@ async def test_rtp_as_ffmpeg_sends_it_is_heard(tmp_path):
     )
     sender.start()
     try:
-        events = await heard(UrlSource(str(path)), 0.5)
+        events = await hear(UrlSource(str(path)), 0.5)
     finally:
         stop.set()
         sender.join()
@@ -194,7 +184,7 @@ def wav(tmp_path):
 
 async def test_a_file_on_a_web_server_ends_where_it_ends(wav):
     with web(wav) as port:
-        events = await heard(UrlSource(f"http://127.0.0.1:{port}/talk.wav", ended=True), 60)
+        events = await hear(UrlSource(f"http://127.0.0.1:{port}/talk.wav", ended=True), 60)
     assert not [event for event in events if isinstance(event, Gap)]
     assert len(samples(events)) == 8_000
     assert pitch(samples(events)) == pytest.approx(300, abs=8)
@@ -203,7 +193,7 @@ async def test_a_file_on_a_web_server_ends_where_it_ends(wav):
 async def test_a_connection_that_ends_is_made_again_and_the_time_between_is_a_gap(wav):
     with web(wav) as port:
         source = UrlSource(f"http://127.0.0.1:{port}/live.wav", retry_s=0.1)
-        events = await heard(source, 1.3)
+        events = await hear(source, 1.3)
     gaps = [event for event in events if isinstance(event, Gap)]
     assert gaps
     assert {gap.reason for gap in gaps} == {"reconnect"}
@@ -213,19 +203,19 @@ async def test_a_connection_that_ends_is_made_again_and_the_time_between_is_a_ga
 
 async def test_without_reconnect_a_lost_connection_is_an_error(wav):
     with web(wav) as port, pytest.raises(SourceUnreachable, match="was lost"):
-        await heard(UrlSource(f"http://127.0.0.1:{port}/live.wav", reconnect=False), 60)
+        await hear(UrlSource(f"http://127.0.0.1:{port}/live.wav", reconnect=False), 60)
 
 
 async def test_an_address_where_nobody_is_says_so_without_its_password():
     source = UrlSource("http://ada:hunter2@127.0.0.1:9/x?key=1", patience_s=0.3, retry_s=0.05)
     with pytest.raises(SourceUnreachable, match=r"'http://127\.0\.0\.1:9/x' cannot be opened") as caught:
-        await heard(source, 1)
+        await hear(source, 1)
     assert "hunter2" not in str(caught.value)
 
 
 async def test_other_channels_than_promised_are_an_error(wav):
     with web(wav) as port, pytest.raises(ConfigurationError, match="1 channels, not 2"):
-        await heard(UrlSource(f"http://127.0.0.1:{port}/talk.wav", channels=2), 1)
+        await hear(UrlSource(f"http://127.0.0.1:{port}/talk.wav", channels=2), 1)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "concat:a|b", "talk.wav", "sdp://x", "ftp://x/y"])
@@ -244,4 +234,4 @@ async def test_a_source_can_be_left_while_nothing_comes(tmp_path):
     source = UrlSource(sdp(tmp_path, port, "L16", 1), stall_s=1.0, patience_s=60.0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await heard(source, 1)
+            await hear(source, 1)

@@ -1,0 +1,20 @@
+"""Hearing a source for a while."""
+
+from __future__ import annotations
+
+import asyncio
+
+RATE = 16_000
+
+
+async def heard(source, seconds, patience_s):
+    """Events of so many seconds, contiguous as every source's."""
+    events, end = [], 0
+    async with asyncio.timeout(patience_s), source:
+        async for event in source:
+            assert event.start_sample == end
+            end = event.end_sample
+            events.append(event)
+            if end >= seconds * RATE:
+                break
+    return events
