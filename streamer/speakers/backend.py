@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.speakers.profiles import Vector, unit
+from streamer.speakers.profiles import Vector, by_dimension, unit
 from streamer.speakers.scoring import Array, Calibration
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Cohort:
     """Voices of many people who are nobody in particular: embeddings (voices, dimension)."""
 
     def __init__(self, embeddings: NDArray[np.floating], top: int = TOP) -> None:
-        self.embeddings = np.ascontiguousarray(unit(np.asarray(embeddings, np.float32)))
+        self.embeddings = by_dimension(unit(np.asarray(embeddings, np.float32)))
         self.top = min(top, len(self.embeddings))
 
     def norms(self, embeddings: NDArray[np.floating]) -> Vector:

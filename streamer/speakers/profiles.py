@@ -25,6 +25,14 @@ def unit(vectors: NDArray[np.floating]) -> Vector:
     return np.asarray(vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + TINY), np.float32)
 
 
+def by_dimension(vectors: Vector) -> Vector:
+    """The same vectors (many, dimension), one dimension after the other in memory.
+
+    The product of a few rows with very many is then several times as fast: it need not turn them round first.
+    """
+    return np.asfortranarray(vectors)
+
+
 @dataclass(frozen=True, slots=True)
 class Exemplar:
     """One piece of enrolled speech: its embedding (dimension,), and how it was come by.
@@ -80,7 +88,7 @@ class Roster:
         self, names: Iterable[str], centroids: NDArray[np.floating], speech_s: Sequence[float] | NDArray[np.floating]
     ) -> None:
         self.names = tuple(names)
-        self.centroids = np.ascontiguousarray(unit(np.asarray(centroids, np.float32)))
+        self.centroids = by_dimension(unit(np.asarray(centroids, np.float32)))
         self.speech_s = np.asarray(speech_s, np.float32)
         self._norms: tuple[Cohort, Vector] | None = None
         if len(set(self.names)) != len(self.names):
