@@ -1,21 +1,19 @@
-"""What comes with the weights to score with: a cohort of training speakers, and what scores normalised by it mean."""
+"""What comes with the weights to score with: a cohort of training speakers; and windows of those left out."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from streamer.evaluation.manifest import SAMPLE_RATE
-from streamer.evaluation.scoring import AdaptiveNorm, speaker_means
-from streamer.evaluation.trials import all_pairs
-from streamer.evaluation.verification import embed_items
+from streamer.evaluation.scoring import speaker_means
+from streamer.evaluation.trials import Trials, all_pairs
 from streamer.models.xvector import XVectorSincNet
-from streamer.speakers.backend import Cohort
 from streamer.speakers.profiles import Vector
-from streamer.speakers.scoring import Calibration, fit
 from streamer.training.augmentation import Augmenter
 from streamer.training.data import Corpus, Float32, Int64
-from streamer.training.development import embedder
 from streamer.training.sampler import Sampler
 
 WINDOWS = 8  # of a held-out speaker
@@ -23,14 +21,41 @@ BATCH = 40
 CROP_S = 3.0
 
 
-def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: int = 7) -> tuple[list[Float32], Int64]:
-    """One window from the middle of each of up to 8 utterances of the speakers left out, and whose it is.
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows of one length of speakers left out: items, samples each; speaker and corpus (items,), as numbers."""
+
+    items: list[Float32]
+    speaker: Int64
+    corpus: Int64
+
+    def trials(self, pairs: int = 5000, seed: int = 11) -> Trials | None:
+        """Pairs within one corpus, so many of each kind from each corpus, drawn with repetition; None without any.
+
+        A voice is mistaken for another that speaks the same language into the same kind of microphone. Pairs across
+        corpora are easier, and would say that scores are worth more than they are among people who meet.
+        """
+        rng, every = np.random.default_rng(seed), all_pairs(self.speaker, np.arange(len(self.items)), apart=1)
+        corpus = np.where(self.corpus[every.left] == self.corpus[every.right], self.corpus[every.left], -1)
+        drawn = []
+        for number in np.unique(self.corpus):
+            kinds = [np.flatnonzero((corpus == number) & (every.same == same)) for same in (True, False)]
+            if all(len(kind) for kind in kinds):
+                drawn += [rng.choice(kind, pairs) for kind in kinds]
+        if not drawn:
+            return None
+        chosen = np.concatenate(drawn)
+        return Trials(every.left[chosen], every.right[chosen], every.same[chosen], self.speaker)
+
+
+def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: int = 7) -> Windows:
+    """One window from the middle of each of up to 8 utterances of the speakers left out.
 
     Utterances need half a second on either side of the window, where clips are mostly silent.
     """
     rng = np.random.default_rng(seed)
     samples = round(duration_s * SAMPLE_RATE)
-    chosen, speaker = [], []
+    chosen, speaker, where = [], [], []
     for number in held_out:
         rows = np.flatnonzero((corpus.speaker == number) & (corpus.speed == 0))
         rows = rows[corpus.samples[rows] >= samples + SAMPLE_RATE]
@@ -38,7 +63,8 @@ def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: i
             start = int(corpus.samples[row] - samples) // 2
             chosen.append(corpus.wave(int(row), start, start + samples).astype(np.float32) / np.float32(32768))
             speaker.append(number)
-    return chosen, np.array(speaker)
+            where.append(corpus.corpus[row])
+    return Windows(chosen, np.array(speaker, np.int64), np.array(where, np.int64))
 
 
 def make_cohort(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 6000) -> Vector:
@@ -58,27 +84,3 @@ def make_cohort(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, c
             embeddings.append(network(waves.unsqueeze(1)).numpy())
         labels.append(batch.label.numpy())
     return np.asarray(speaker_means(np.concatenate(embeddings), np.concatenate(labels)), np.float32)
-
-
-def calibrate(
-    network: XVectorSincNet, corpus: Corpus, held_out: Int64, augment: Augmenter, cohort: Cohort, seconds: list[float]
-) -> Calibration | None:
-    """What normalised scores mean, by the windows' length; every other window is disturbed, as life does.
-
-    None where the speakers left out have too little to say.
-    """
-    same, different = [], []
-    for duration_s in seconds:
-        items, speaker = held_out_windows(corpus, held_out, duration_s)
-        if len(items) < 2:
-            continue
-        disturbed, _ = augment(torch.from_numpy(np.stack(items[::2])), np.random.default_rng(9))
-        items[::2] = list(disturbed.numpy())
-        trials = all_pairs(speaker, np.arange(len(items)), apart=1)
-        embeddings = embed_items(items, embedder(network))
-        scores = AdaptiveNorm(cohort)(embeddings, trials.left, trials.right)
-        if trials.same.any() and not trials.same.all():
-            # Between windows of one length, half of it stands behind a score; see `effective_seconds`.
-            same.append((duration_s / 2, scores[trials.same]))
-            different.append((duration_s / 2, scores[~trials.same]))
-    return fit(same, different) if same else None

@@ -74,6 +74,8 @@ class Sampler:
         left_out = [corpus.corpora.index(name) for name in without]
         self.held_out = np.arange(0, len(corpus.speakers), held_out_every) if held_out_every else np.arange(0)
         kept = ~np.isin(corpus.corpus, left_out) & ~np.isin(corpus.speaker, self.held_out)
+        #: The speakers whom training does not hear: those held out, and all of the corpora left out.
+        self.unheard = np.unique(corpus.speaker[~kept])
         heard_by = np.where(kept & (corpus.speed == 0), corpus.speaker, -1)[self.row]
         mean, matrix = teacher.compensation(targets, heard_by, shrinkage)
         self.targets: Float32 = np.asarray((targets - mean) @ matrix, np.float32)

@@ -1,7 +1,7 @@
 """Choose the tracker's settings: `python -m streamer.training.tracking RECIPE [MODEL]`.
 
-Conversations are simulated of speakers whom the training left out, so that their scores are those of new voices. Each
-setting in turn takes the best of its values, the others staying as they are, until a round changes nothing.
+In conversations of voices that training never heard, each setting in turn takes the best of its values, the others
+staying as they are, until a round changes nothing.
 """
 
 from __future__ import annotations
@@ -16,43 +16,30 @@ import torch
 import typer
 
 from streamer.engine.incremental import IncrementalModel
-from streamer.evaluation.conversations import Plan, Voices, converse
-from streamer.evaluation.manifest import Utterance, read_manifest
-from streamer.evaluation.stream import Computed, StreamReport, compute, read_noise, together, track
+from streamer.evaluation.stream import Computed, StreamReport, together, track
 from streamer.models.model import Model
 from streamer.speakers.backend import Backend
-from streamer.speakers.settings import STEP_S, TrackerSettings
-from streamer.training.recipe import Data, Recipe
+from streamer.speakers.settings import TrackerSettings
+from streamer.training.recipe import Recipe
+from streamer.training.rehearsal import rehearse
 
 VALUES: dict[str, tuple[float, ...]] = {
-    "naming_weight": (0.5, 0.7, 1.0, 1.3),
+    "naming_weight": (0.7, 1.0, 1.3, 1.6),
     "unknown_prior": (0.1, 0.2, 0.3, 0.4, 0.5),
-    "guest_caution": (0.0, 0.05, 0.1, 0.15),
+    "guest_caution": (0.0, 0.05, 0.1, 0.15, 0.2),
     "commit": (0.35, 0.45, 0.55, 0.65),
     "relabel": (0.5, 0.6, 0.7, 0.8),
-    "switch": (0.8, 0.9, 0.95, 0.98),
-    "short_rate": (0.2, 0.4, 0.7, 1.0),
+    "switch": (0.7, 0.8, 0.9, 0.95),
+    "short_rate": (0.4, 0.7, 1.0, 1.4),
     "long_rate": (0.0, 0.1, 0.2, 0.4),
-    "stay_s": (4.0, 8.0, 16.0),
-    "guest_merge": (2.0, 4.0, 6.0),
+    "stay_s": (2.0, 4.0, 8.0, 16.0),
+    "guest_merge": (1.0, 2.0, 4.0),
     "guest_speech_s": (1.0, 1.5, 2.5),
     "evidence_s": (0.3, 0.5, 0.8),
     "min_silence_s": (0.4, 0.6, 0.8),
     "resume": (0.2, 0.35, 0.5),
 }
 ROUNDS = 3
-
-
-def groups(data: Data) -> dict[str, Voices]:
-    """The voices to simulate with: the speakers held out of training, and each corpus that was left out."""
-    manifest = Path(data.manifest).expanduser()
-    training = read_manifest(manifest, "train")
-    speakers = sorted({row.speaker for row in training})
-    held_out = set(speakers[:: data.held_out_every])
-    noise = read_noise(manifest.parent / row.path for row in read_manifest(manifest, "noise"))
-    found: dict[str, list[Utterance]] = {name: [row for row in training if row.corpus == name] for name in data.without}
-    found["held out"] = [row for row in training if row.speaker in held_out and row.corpus not in data.without]
-    return {name: Voices.of(manifest.parent, rows, noise) for name, rows in found.items()}
 
 
 def cost(reports: Sequence[StreamReport]) -> float:
@@ -93,10 +80,7 @@ def tune(
     """Print the settings that follow the recipe's left-out speakers best."""
     torch.set_num_threads(1)
     engine = IncrementalModel(Model.from_pretrained(model))
-    computed = {
-        name: [compute(engine, converse(voices, Plan(), seed + i), STEP_S) for i in range(count)]
-        for name, voices in groups(Recipe.load(recipe).data).items()
-    }
+    computed = rehearse(engine, Recipe.load(recipe).data, count, seed)
     before = TrackerSettings()
     after = choose(computed, engine.model, before, VALUES)
     for name, value in after.to_dict().items():

@@ -14,10 +14,9 @@ from streamer.errors import ConfigurationError
 from streamer.models.architecture import Architecture
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
-from streamer.speakers.backend import Cohort
 from streamer.training import export
 from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
-from streamer.training.backend import calibrate, make_cohort
+from streamer.training.backend import make_cohort
 from streamer.training.curves import plot_curves
 from streamer.training.loop import Trainer
 from streamer.training.network import Average
@@ -159,19 +158,6 @@ def test_exported_weights_are_halves_with_the_meaning_of_their_scores(
     assert model.card.details["scores"].keys() == {"1.0"}  # no speaker has two utterances for longer windows
     assert model.cohort is not None and model.cohort.shape == cohort.shape
     assert (tmp_path / "model.safetensors").stat().st_size < 9.5e6
-
-
-def test_normalised_scores_are_calibrated_on_the_speakers_left_out(
-    sampler: Sampler, augment: Augmenter, recipe: Recipe
-) -> None:
-    network = XVectorSincNet(recipe.architecture).eval()
-    cohort = Cohort(make_cohort(network, sampler, augment, crops=40))
-    everybody, nobody = np.arange(len(sampler.corpus.speakers)), np.arange(0)
-
-    found = calibrate(network, sampler.corpus, everybody, augment, cohort, [1.0])
-
-    assert found is not None and found.seconds == (0.5,)
-    assert calibrate(network, sampler.corpus, nobody, augment, cohort, [1.0]) is None
 
 
 def test_the_recipe_of_the_default_weights_reads() -> None:

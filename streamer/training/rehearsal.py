@@ -1,0 +1,41 @@
+"""Simulated conversations of voices that training never heard: the tracker's scores and settings are fitted to them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from streamer.engine.incremental import IncrementalModel
+from streamer.errors import ConfigurationError
+from streamer.evaluation.conversations import Plan, Voices, converse
+from streamer.evaluation.manifest import read_manifest
+from streamer.evaluation.stream import Computed, compute, read_noise
+from streamer.speakers.settings import STEP_S
+from streamer.training.recipe import Data
+
+
+def groups(data: Data) -> dict[str, Voices]:
+    """The voices to simulate with: the speakers held out of training, and all of the corpora that were left out.
+
+    By corpus, as people who meet sound more alike than people of several corpora do. A corpus with fewer than three
+    such voices has no group.
+    """
+    manifest = Path(data.manifest).expanduser()
+    training = read_manifest(manifest, "train")
+    speakers = sorted({row.speaker for row in training})
+    held_out = set(speakers[:: data.held_out_every])
+    noise = read_noise(manifest.parent / row.path for row in read_manifest(manifest, "noise"))
+    found: dict[str, Voices] = {}
+    for name in sorted({row.corpus for row in training}):
+        rows = [row for row in training if row.corpus == name and (name in data.without or row.speaker in held_out)]
+        with suppress(ConfigurationError):
+            found[name] = Voices.of(manifest.parent, rows, noise)
+    return found
+
+
+def rehearse(engine: IncrementalModel, data: Data, count: int, seed: int) -> dict[str, list[Computed]]:
+    """So many conversations of each group, through the engine; the first one is drawn from `seed`."""
+    return {
+        name: [compute(engine, converse(voices, Plan(), seed + number), STEP_S) for number in range(count)]
+        for name, voices in groups(data).items()
+    }

@@ -1,0 +1,126 @@
+"""Conversations of voices that training left out say what scores mean, and which settings follow them best."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from streamer.engine.incremental import IncrementalModel
+from streamer.errors import ConfigurationError
+from streamer.evaluation.conversations import Plan, Voices, converse
+from streamer.evaluation.manifest import Utterance
+from streamer.evaluation.stream import Computed, compute, together, track
+from streamer.models.model import Model
+from streamer.speakers.backend import Backend, Cohort
+from streamer.speakers.settings import TrackerSettings
+from streamer.training.backend import Windows
+from streamer.training.calibration import calibrate
+from streamer.training.recipe import Data
+from streamer.training.rehearsal import groups
+from streamer.training.tracking import choose, cost
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight "speakers" of noise in two corpora, six utterances each; and a recording of nothing but noise."""
+    root = tmp_path_factory.mktemp("corpora")
+    rng = np.random.default_rng(0)
+    rows = ["path,split,corpus,speaker,seconds,language"]
+    for speaker in range(8):
+        for number in range(6):
+            path = f"{speaker}-{number}.wav"
+            soundfile.write(root / path, 0.05 * rng.standard_normal(RATE), RATE)
+            rows.append(f"{path},train,{'far' if speaker >= 4 else 'near'},s{speaker},3.0,en")
+    soundfile.write(root / "noise.wav", 0.01 * rng.standard_normal(RATE), RATE)
+    rows.append("noise.wav,noise,noise,-,1.0,-")
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return root / "manifest.csv"
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Voices:
+    """The bundled voices, each cut into five utterances."""
+    root, utterances = tmp_path_factory.mktemp("voices"), []
+    for name in ("angus", "brian", "carol"):
+        samples, rate = soundfile.read(str(resources.files("streamer.demo") / f"{name}.ogg"))
+        for number, piece in enumerate(np.array_split(samples, 5)):
+            soundfile.write(root / f"{name}-{number}.wav", piece, rate)
+            utterances.append(Utterance(f"{name}-{number}.wav", name))
+    return Voices.of(root, utterances, np.zeros(0, np.float32))
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model.from_pretrained("default")
+
+
+@pytest.fixture(scope="module")
+def computed(model: Model, voices: Voices) -> list[Computed]:
+    engine, plan = IncrementalModel(model), Plan(seconds=20.0, enrolment_s=6.0, turn_s=(3.0, 8.0), overlap=0.0)
+    return [compute(engine, converse(voices, plan, seed), 0.5) for seed in (3, 4)]
+
+
+def test_the_search_keeps_what_follows_conversations_better(model: Model, computed: list[Computed]) -> None:
+    # Nothing on earth is named with these: any other value follows better.
+    worst = TrackerSettings(evidence_s=1000.0)
+
+    def judged(settings: TrackerSettings) -> float:
+        return cost([together([track(one, model, Backend.of(model), settings) for one in computed])])
+
+    found = choose({"voices": computed}, model, worst, {"evidence_s": (1000.0, 0.3), "stay_s": (8.0,)})
+
+    assert found.evidence_s == 0.3
+    assert judged(found) < judged(worst)
+
+
+def test_scores_are_worth_what_turns_score_against_their_speakers_and_others(
+    model: Model, computed: list[Computed]
+) -> None:
+    assert model.cohort is not None
+    cohort = Cohort(model.cohort)
+
+    found = calibrate({"voices": computed}, model, cohort)
+
+    assert len(found.seconds) >= 2 and list(found.seconds) == sorted(found.seconds)
+    assert (found.llr(np.array(found.same_mean), np.array(found.seconds)) > 1).all()
+    assert (found.llr(np.array(found.different_mean), np.array(found.seconds)) < -1).all()
+    # A group counts as much as another, whether it has many conversations or one.
+    repeated = calibrate({"voices": computed[:1] * 5, "the same": computed[1:]}, model, cohort)
+    once = calibrate({"voices": computed[:1], "the same": computed[1:]}, model, cohort)
+    assert repeated.same_mean == pytest.approx(once.same_mean, abs=0.1)
+
+
+def test_without_conversations_there_is_no_calibration(model: Model) -> None:
+    assert model.cohort is not None
+
+    with pytest.raises(ConfigurationError, match="points"):
+        calibrate({"nobody": []}, model, Cohort(model.cohort))
+
+
+def test_trials_are_pairs_within_a_corpus_and_every_corpus_has_as_many() -> None:
+    speaker = np.repeat(np.arange(6), [2, 2, 2, 9, 9, 2])
+    corpus = np.repeat([0, 1, 2], [6, 18, 2])  # the last has one speaker: nobody to be mistaken for
+    windows = Windows([np.zeros(1, np.float32)] * len(speaker), speaker, corpus)
+
+    trials = windows.trials(pairs=50)
+
+    assert trials is not None
+    assert (corpus[trials.left] == corpus[trials.right]).all()
+    assert ((speaker[trials.left] == speaker[trials.right]) == trials.same).all()
+    assert [int((trials.same[corpus[trials.left] == number]).sum()) for number in range(3)] == [50, 50, 0]
+    assert len(trials.same) == 200
+    assert Windows(windows.items[:2], speaker[:2], corpus[:2]).trials() is None
+
+
+def test_voices_are_those_held_out_and_those_of_corpora_left_out(manifest: Path) -> None:
+    found = groups(Data(str(manifest), "", without=["far"], held_out_every=1))
+
+    assert sorted(found["far"].speakers) == ["s4", "s5", "s6", "s7"]
+    assert sorted(found["near"].speakers) == ["s0", "s1", "s2", "s3"]
+    assert len(found["far"].noise) == RATE
