@@ -43,8 +43,16 @@ ROUNDS = 3
 
 
 def cost(reports: Sequence[StreamReport]) -> float:
-    """What is to be small: wrong time in the end and on display, turns never named right, and flips."""
-    each = [r.error + r.shown_error + 0.5 * r.never + 0.02 * r.flips_per_minute for r in reports]
+    """What is to be small: wrong time in the end and on display, turns never named right, and flips; and strangers
+    under an enrolled name, which count beyond their time: no name is better than a wrong one."""
+    each = [
+        r.error
+        + r.shown_error
+        + 0.5 * (1 - np.nan_to_num(r.rejected, nan=1.0))
+        + 0.5 * r.never
+        + 0.02 * r.flips_per_minute
+        for r in reports
+    ]
     return float(np.mean(each))
 
 
