@@ -13,10 +13,10 @@ from websockets.asyncio.client import connect
 
 
 async def main(path: str, url: str) -> None:
-    token = os.environ.get("STREAMER_TOKEN")
-    headers = {"Authorization": f"Bearer {token}"} if token else None
-    # Compression would only cost time: the server doesn't offer it for audio.
-    async with connect(url, subprotocols=["streamer.v1"], additional_headers=headers, compression=None) as socket:
+    headers = {"Authorization": f"Bearer {token}"} if (token := os.environ.get("STREAMER_TOKEN")) else None
+    # Compression would only cost time. While the server slows us down, its pongs are late: they wait behind the audio.
+    options = {"subprotocols": ["streamer.v1"], "compression": None, "ping_timeout": None}
+    async with connect(url, additional_headers=headers, **options) as socket:
         with wave.open(path) as file:
             encoding = {1: None, 2: "s16le", 3: "s24le", 4: "s32le"}[file.getsampwidth()]
             if encoding is None:
