@@ -31,7 +31,6 @@ from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach
 from streamer.speakers.events import Event
 from streamer.speakers.profiles import Profile, Roster
-from streamer.speakers.scoring import Calibration
 from streamer.speakers.settings import DURATIONS, TrackerSettings
 from streamer.speakers.tracker import Tracker
 
@@ -86,11 +85,11 @@ def steps_of(engine: IncrementalModel, samples: Wave, step_s: float) -> list[Ste
     return found + stream.finish()
 
 
-def enrolled(engine: IncrementalModel, enrolment: dict[str, Wave], calibration: Calibration, step_s: float) -> Roster:
+def enrolled(engine: IncrementalModel, enrolment: dict[str, Wave], backend: Backend, step_s: float) -> Roster:
     """A roster from samples of each speaker; whatever the coach thinks of them."""
     model, profiles = engine.model, []
     for name, samples in enrolment.items():
-        coach = Coach(calibration, model.embed, Roster.empty(model.dimension))
+        coach = Coach(backend, model.embed, Roster.empty(model.dimension))
         coach.hear(samples)
         for step in steps_of(engine, samples, step_s):
             coach.step(step)
@@ -131,8 +130,7 @@ class Computed:
 
 def compute(engine: IncrementalModel, conversation: Conversation, step_s: float) -> Computed:
     """Enrol for a conversation, and stream it through the engine."""
-    calibration = Calibration.of_card(engine.model.card.details)
-    roster = enrolled(engine, conversation.enrolment, calibration, step_s)
+    roster = enrolled(engine, conversation.enrolment, Backend.of(engine.model), step_s)
     return Computed(conversation, roster, tuple(steps_of(engine, conversation.samples, step_s)))
 
 

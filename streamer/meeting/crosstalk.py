@@ -19,8 +19,7 @@ import numpy as np
 from streamer.engine.window import Step, Window
 from streamer.errors import ConfigurationError
 from streamer.models.architecture import FRAME_GRID
-from streamer.speakers.profiles import unit
-from streamer.speakers.scoring import Calibration, effective_seconds
+from streamer.speakers.backend import Backend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +61,12 @@ class CrossTalk:
     def __init__(
         self,
         channels: int,
-        calibration: Calibration,
+        backend: Backend,
         settings: CrossTalkSettings | None = None,
         gains_db: tuple[float, ...] | None = None,
     ) -> None:
         self.settings = settings or CrossTalkSettings()
-        self._calibration = calibration
+        self._backend = backend
         self._gains_db = gains_db or (0.0,) * channels
         if len(self._gains_db) != channels:
             raise ConfigurationError(f"{len(self._gains_db)} gains for {channels} channels; give one for each.")
@@ -108,17 +107,19 @@ class CrossTalk:
         """Log-likelihood ratio that the shortest windows of two channels hold one voice; 0 where one has none."""
         if not one.windows or not other.windows:
             return 0.0
-        return one_voice(one.windows[0], other.windows[0], self._calibration)
+        return one_voice(one.windows[0], other.windows[0], self._backend)
 
     def _loudness(self, number: int, step: Step) -> float:
         # Digital silence is no reason to compare with infinity.
         return max(step.level_db, -120.0) + self._gains_db[number]
 
 
-def one_voice(one: Window, other: Window, calibration: Calibration) -> float:
+def one_voice(one: Window, other: Window, backend: Backend) -> float:
     """Log-likelihood ratio (nats) that two windows hold the same voice."""
-    score = np.array([unit(one.embedding) @ unit(other.embedding)])
-    return float(calibration.llr(score, effective_seconds(one.speech_s, np.array([other.speech_s])))[0])
+    _, llr = backend.compare(
+        one.embedding[None], np.array([one.speech_s]), other.embedding[None], np.array([other.speech_s])
+    )
+    return float(llr[0, 0])
 
 
 def speech_seconds(step: Step) -> float:

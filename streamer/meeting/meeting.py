@@ -64,7 +64,7 @@ class Meeting(Session):
         self.room = Room(
             trackers,
             round(step_s * SAMPLE_RATE),
-            speakers.calibration,
+            speakers.backend,
             crosstalk=crosstalk,
             gains_db=gains_db,
             hold_s=HOLD_S if live else None,

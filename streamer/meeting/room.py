@@ -21,9 +21,9 @@ from streamer.errors import ConfigurationError
 from streamer.meeting.aligner import Aligner, Slot
 from streamer.meeting.crosstalk import CrossTalk, CrossTalkSettings, num_frames, speech_seconds
 from streamer.meeting.turns import RoomTurns
+from streamer.speakers.backend import Backend
 from streamer.speakers.events import Event, GapEvent, Overload, SpeechEnd, SpeechStart
 from streamer.speakers.profiles import Roster
-from streamer.speakers.scoring import Calibration
 from streamer.speakers.tracker import Tracker
 
 
@@ -31,11 +31,11 @@ class Room:
     """Who speaks in a room.
 
     trackers: one for each microphone, peers of each other: all know the same people, guests included.
-    step_samples: of the engine's steps. calibration: see `Calibration.of_card`.
+    step_samples: of the engine's steps. backend: see `Backend.of`.
     gains_db: one for each channel, see CrossTalk. hold_s: how long to wait for a microphone that is behind the others,
         in seconds of their audio; None waits for it.
 
-    >>> room = Room(trackers, 8_000, calibration)                                     # doctest: +SKIP
+    >>> room = Room(trackers, 8_000, backend)                                     # doctest: +SKIP
     >>> events = room.hear(2, step)                                                   # doctest: +SKIP
     """
 
@@ -43,7 +43,7 @@ class Room:
         self,
         trackers: Sequence[Tracker],
         step_samples: int,
-        calibration: Calibration,
+        backend: Backend,
         *,
         crosstalk: CrossTalkSettings | None = None,
         gains_db: Sequence[float] | None = None,
@@ -55,7 +55,7 @@ class Room:
         self.trackers = list(trackers)
         self.aligner = Aligner(channels, step_samples, None if hold_s is None else round(hold_s * SAMPLE_RATE))
         self.heard_sample = 0
-        self._crosstalk = CrossTalk(channels, calibration, crosstalk, None if gains_db is None else tuple(gains_db))
+        self._crosstalk = CrossTalk(channels, backend, crosstalk, None if gains_db is None else tuple(gains_db))
         self._turns = RoomTurns(channels)
         self._speaking: dict[int, int] = {}
         self._speech_start = 0

@@ -10,8 +10,8 @@ from streamer.server.commands import Directory, Enroll
 from streamer.server.enrolling import Enrolling
 from streamer.server.people import People
 from streamer.server.protocol import Refusal
+from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar
-from streamer.speakers.scoring import Calibration
 from streamer.speakers.turn import Embed
 
 
@@ -21,11 +21,9 @@ class Desk:
     changed: called after a change of the people, so that every running stream listens for them.
     """
 
-    def __init__(
-        self, people: People, calibration: Calibration, embed: Embed | None, changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, people: People, backend: Backend, embed: Embed | None, changed: Callable[[], None]) -> None:
         self._people = people
-        self._calibration = calibration
+        self._backend = backend
         self._embed = embed
         self._changed = changed
 
@@ -38,7 +36,7 @@ class Desk:
                 channel.index,
                 channel.progress.written,
                 self._people,
-                self._calibration,
+                self._backend,
                 self._embed,
             )
             return channel.enrolling.listening()

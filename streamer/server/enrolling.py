@@ -12,9 +12,9 @@ from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk
 from streamer.engine.window import Step
 from streamer.models.architecture import FRAME_GRID
 from streamer.server.people import People
+from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, Finding
 from streamer.speakers.profiles import Roster
-from streamer.speakers.scoring import Calibration
 from streamer.speakers.turn import Embed
 
 # Somebody who forgets to commit must not fill the memory: after so much audio an enrolment hears no more.
@@ -29,7 +29,7 @@ class Enrolling:
     """
 
     def __init__(
-        self, name: str, channel: int, position: int, people: People, calibration: Calibration, embed: Embed | None
+        self, name: str, channel: int, position: int, people: People, backend: Backend, embed: Embed | None
     ) -> None:
         self.name = name
         self.channel = channel
@@ -40,7 +40,7 @@ class Enrolling:
         profiles = people.profiles
         others = Roster.of([profile for profile in profiles if profile.name != name], people.dimension)
         mine = next((profile for profile in profiles if profile.name == name), None)
-        self._coach = Coach(calibration, embed, others, mine, source="streamer.v1")
+        self._coach = Coach(backend, embed, others, mine, source="streamer.v1")
 
     def hear(self, event: AudioEvent) -> None:
         """The channel's audio, as it arrives. What is missing is silence to the coach, for its clock runs on."""

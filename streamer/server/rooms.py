@@ -25,7 +25,6 @@ from streamer.server.room import Room
 from streamer.server.session import Session
 from streamer.server.shelf import Kept, Shelf
 from streamer.speakers.backend import Backend
-from streamer.speakers.scoring import Calibration
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed
 
@@ -58,9 +57,8 @@ class Rooms:
         self._config = config
         self._metrics = metrics
         self._clock = clock
-        self._calibration = Calibration.of_card(engine.model.card.details)
         self._backend = Backend.of(engine.model)
-        self._desk = Desk(people, self._calibration, self._embed, self.listen_again)
+        self._desk = Desk(people, self._backend, self._embed, self.listen_again)
         self._rooms: dict[str, Room] = {}
 
     def __len__(self) -> int:

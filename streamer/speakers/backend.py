@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.speakers.profiles import Vector, by_dimension, unit
-from streamer.speakers.scoring import Array, Calibration
+from streamer.speakers.scoring import Array, Calibration, effective_seconds
 
 if TYPE_CHECKING:
     from streamer.models.model import Model
@@ -57,6 +57,29 @@ class Backend:
 
     calibration: Calibration
     cohort: Cohort | None = None
+
+    def norms(self, embeddings: NDArray[np.floating]) -> Vector | None:
+        """The norms of embeddings (embeddings, dimension), see `Cohort.norms`; None without a cohort."""
+        return None if self.cohort is None else self.cohort.norms(embeddings)
+
+    def llr(self, scores: Array, seconds: Array, one: Vector | None, other: Vector | None) -> NDArray[np.float32]:
+        """Log-likelihood ratios (nats) of cosines (...) between two sides, with so many effective seconds behind them.
+
+        one, other: the sides' `norms`, (..., 2) each.
+        """
+        if self.cohort is not None:
+            assert one is not None and other is not None
+            scores = self.cohort.normalised(scores, one, other)
+        return self.calibration.llr(scores, seconds)
+
+    def compare(
+        self, one: NDArray[np.floating], one_s: Array, other: NDArray[np.floating], other_s: Array
+    ) -> tuple[Vector, Vector]:
+        """Cosines and log-likelihood ratios (one, other) of embeddings with so many seconds of speech each."""
+        scores = np.asarray(unit(one) @ unit(other).T, np.float32)
+        ones, others = self.norms(one), self.norms(other)
+        seconds = effective_seconds(np.asarray(one_s)[:, None], np.asarray(other_s))
+        return scores, self.llr(scores, seconds, ones if ones is None else ones[:, None], others)
 
     @classmethod
     def of(cls, model: Model) -> Backend:

@@ -181,19 +181,15 @@ class Candidates:
         profile_s = np.concatenate([self.roster.speech_s, self.guests.speech_s])[near]
         # A guest was heard through this stream's own microphone and room, which makes any two voices more alike.
         caution = np.where(near < enrolled, 0.0, self._guest_caution).astype(np.float32)
-        worth = self._normalised(scores[:, near] - caution, embeddings, near)
-        calibration = self.backend.calibration
-        llr = np.full_like(scores, -calibration.limit)
-        llr[:, near] = calibration.llr(worth, effective_seconds(speech_s[:, None], profile_s))
+        backend, mine, theirs = self.backend, None, None
+        if backend.cohort is not None:
+            mine = backend.cohort.norms(embeddings)[:, None]
+            theirs = np.concatenate([self.roster.norms(backend.cohort), self.guests.norms(backend.cohort)])[near]
+        seconds = effective_seconds(speech_s[:, None], profile_s)
+        llr = np.full_like(scores, -backend.calibration.limit)
+        llr[:, near] = backend.llr(scores[:, near] - caution, seconds, mine, theirs)
         llr[:, -1] = 0.0
         return scores, llr
-
-    def _normalised(self, scores: Array, embeddings: Array, near: NDArray[np.intp]) -> Array:
-        """Scores (embeddings, near) as the calibration wants them."""
-        if (cohort := self.backend.cohort) is None:
-            return scores
-        theirs = np.concatenate([self.roster.norms(cohort), self.guests.norms(cohort)])[near]
-        return cohort.normalised(scores, cohort.norms(embeddings)[:, None], theirs)
 
     def same_as_guest(self, slot: int, at_least: float) -> str | None:
         """Who else this guest is: the one whose log-likelihood ratio reaches `at_least`, if anybody's does."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from streamer.audio.chunks import Samples
 from streamer.engine.window import Step
+from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar, Profile, Roster, Vector, centroid, unit
 from streamer.speakers.recording import Recording
-from streamer.speakers.scoring import Calibration, effective_seconds
 from streamer.speakers.turn import Embed, Pool
 
 Code = Literal["too_short", "too_quiet", "clipped", "noisy", "two_voices", "inconsistent_with_profile", "same_as_other"]
@@ -55,7 +55,10 @@ class EnrolmentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that speaks against this enrolment: a code, the measured value, its limit, and words for people."""
+    """Something that speaks against this enrolment: a code, the measured value, its limit, and words for people.
+
+    value, limit: of voices that are alike or not, log-likelihood ratios (nats); of the sound, in the message's units.
+    """
 
     code: Code
     value: float
@@ -95,11 +98,11 @@ class Verdict:
 class Coach:
     """One enrolment.
 
-    embed: `Model.embed`; None in `exact` mode. others: everybody else who is enrolled. profile: what is there already
-    of this speaker, or None.
+    backend: see `Backend.of`. embed: `Model.embed`; None in `exact` mode. others: everybody else who is enrolled.
+    profile: what is there already of this speaker, or None.
     """
 
-    calibration: Calibration
+    backend: Backend
     embed: Embed | None
     others: Roster
     profile: Profile | None = None
@@ -196,7 +199,7 @@ class Coach:
         """Whether the enrolment falls into two parts that do not sound like one speaker.
 
         The parts are the best division of its stretches by 2-means on directions, each at least two stretches. They
-        are judged by the mean score of a stretch of one with a stretch of the other: the parts' own centroids would
+        are judged by the mean evidence of a stretch of one with a stretch of the other: the parts' own centroids would
         look too far apart, since they were chosen to be.
         """
         stretches = self._embeddings(self.settings.piece_s)
@@ -204,7 +207,7 @@ class Coach:
             return []
         directions = unit(np.stack([embedding for embedding, _ in stretches]))
         seconds = np.array([s for _, s in stretches])
-        scores = directions @ directions.T
+        scores, llr = self.backend.compare(directions, seconds, directions, seconds)
         first, second = np.unravel_index(int(np.argmin(scores)), scores.shape)
         side = scores[first] >= scores[second]
         for _ in range(10):
@@ -214,40 +217,31 @@ class Coach:
             side = directions @ one >= directions @ other
         if min(side.sum(), (~side).sum()) < 2:
             return []
-        score = float(scores[np.ix_(side, ~side)].mean())
-        piece_s = float(np.median(seconds))
-        if self._llr(score, piece_s, piece_s) > -self.settings.sure:
+        evidence = float(llr[np.ix_(side, ~side)].mean())
+        if evidence > -self.settings.sure:
             return []
-        limit = self.calibration.threshold(_seconds(piece_s, piece_s), -self.settings.sure)
         parts = sorted([float(seconds[side].sum()), float(seconds[~side].sum())])
         message = f"{parts[0]:.0f} s and {parts[1]:.0f} s of this sound like two different people"
-        return [Finding("two_voices", score, limit, message)]
+        return [Finding("two_voices", evidence, -self.settings.sure, message)]
 
     def _against_profiles(self, exemplars: list[Exemplar]) -> list[Finding]:
         found = []
-        voice, speech_s = centroid(exemplars), sum(exemplar.speech_s for exemplar in exemplars)
+        voice, speech_s = centroid(exemplars)[None], np.array([sum(exemplar.speech_s for exemplar in exemplars)])
         if self.profile is not None and self.profile.exemplars:
-            score = float(voice @ self.profile.centroid)
-            if self._llr(score, speech_s, self.profile.speech_s) < 0:
-                limit = self.calibration.threshold(_seconds(speech_s, self.profile.speech_s))
+            known_s = np.array([self.profile.speech_s])
+            (score,), (llr,) = (
+                v[0] for v in self.backend.compare(voice, speech_s, self.profile.centroid[None], known_s)
+            )
+            if llr < 0:
                 message = f"this does not sound like {self.profile.name} so far (similarity {score:.2f})"
-                found.append(Finding("inconsistent_with_profile", score, limit, message))
+                found.append(Finding("inconsistent_with_profile", float(llr), 0.0, message))
         if len(self.others):
-            scores = self.others.scores(voice)
-            closest = int(np.argmax(scores))
-            score = float(scores[closest])
-            theirs = float(self.others.speech_s[closest])
+            scores, llr = self.backend.compare(voice, speech_s, self.others.centroids, self.others.speech_s)
+            closest = int(np.argmax(llr[0]))
             # With many others, one of them is somewhat close by chance.
             sure = self.settings.sure + float(np.log(len(self.others)))
-            if self._llr(score, speech_s, theirs) > sure:
-                limit = self.calibration.threshold(_seconds(speech_s, theirs), sure)
-                message = f"this sounds like {self.others.names[closest]}, who is enrolled (similarity {score:.2f})"
-                found.append(Finding("same_as_other", score, limit, message))
+            if llr[0, closest] > sure:
+                score, name = scores[0, closest], self.others.names[closest]
+                message = f"this sounds like {name}, who is enrolled (similarity {score:.2f})"
+                found.append(Finding("same_as_other", float(llr[0, closest]), sure, message))
         return found
-
-    def _llr(self, score: float, one_s: float, other_s: float) -> float:
-        return float(self.calibration.llr(np.array([score]), np.array([_seconds(one_s, other_s)]))[0])
-
-
-def _seconds(one_s: float, other_s: float) -> float:
-    return float(effective_seconds(one_s, np.array([other_s]))[0])

@@ -16,7 +16,7 @@ from streamer.errors import ConfigurationError, EnrolmentRefused, SpeakerNotFoun
 from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, EnrolmentSettings, Progress, Verdict
 from streamer.speakers.profiles import Profile, Roster
-from streamer.speakers.scoring import Calibration, effective_seconds
+from streamer.speakers.scoring import Calibration
 from streamer.speakers.settings import DURATIONS, STEP_S, TrackerSettings
 from streamer.speakers.store import SpeakerStore, clean_name
 from streamer.speakers.tracker import Tracker
@@ -76,7 +76,6 @@ class Speakers:
         self.model = model if isinstance(model, Model) else Model.from_pretrained(model)
         self.store = store if isinstance(store, SpeakerStore) else SpeakerStore(_location(store))
         self.settings = settings or EnrolmentSettings()
-        self.calibration = Calibration.of_card(self.model.card.details)
         self.backend = Backend.of(self.model)
         self._engine: IncrementalModel | None = None
 
@@ -106,7 +105,7 @@ class Speakers:
         profiles = self.profiles()
         mine = next((profile for profile in profiles if profile.name == name), None)
         others = Roster.of((profile for profile in profiles if profile.name != name), self.model.dimension)
-        return Coach(self.calibration, self.model.embed, others, mine, self.settings, source)
+        return Coach(self.backend, self.model.embed, others, mine, self.settings, source)
 
     def enroll(
         self,
@@ -196,7 +195,8 @@ class Speakers:
                     alone = Roster.of([Profile(profile.name, profile.fingerprint, rest)], self.model.dimension)
                     within += alone.scores(exemplar.embedding).tolist()
         measured = len(within) >= 2 and len(between) >= 2
-        threshold = _divide(np.array(within), np.array(between)) if measured else self.calibration.threshold(1.5)
+        usual = Calibration.of_card(self.model.card.details).threshold(1.5)  # between windows of 3 s
+        threshold = _divide(np.array(within), np.array(between)) if measured else usual
         return Check(
             np.array(within, np.float32), np.array(between, np.float32), threshold, measured, self._overlaps(profiles)
         )
@@ -205,8 +205,7 @@ class Speakers:
         roster = Roster.of(profiles, self.model.dimension)
         if len(roster) < 2:
             return ()
-        scores = roster.scores(roster.centroids)
-        llr = self.calibration.llr(scores, effective_seconds(roster.speech_s[:, None], roster.speech_s))
+        scores, llr = self.backend.compare(roster.centroids, roster.speech_s, roster.centroids, roster.speech_s)
         pairs = [
             Overlap(roster.names[i], roster.names[j], float(scores[i, j]), float(llr[i, j]))
             for i, j in zip(*np.triu_indices(len(roster), 1), strict=True)

@@ -47,7 +47,7 @@ class Seats:
         for _ in range(seats):
             backend = voices.Backend(voices.CALIBRATION)
             trackers.append(voices.Tracker(self.stage.roster(*names), backend, voices.embed, peers=trackers))
-        return Room(trackers, RATE // 2, voices.CALIBRATION, **options)
+        return Room(trackers, RATE // 2, voices.Backend(voices.CALIBRATION), **options)
 
     def steps(self, scripts: Sequence[Script], leak_db: float | None = 12.0) -> list[list[Step]]:
         """The steps of each seat's microphone. Where its own people are silent it hears the others', weaker by leak_db

@@ -61,6 +61,20 @@ def test_a_crowd_of_similar_voices_is_told_apart_by_the_cohort():
     assert llr(Backend(NORMALISED, Cohort(crowd[2:], 50)), enrolled) > 3
 
 
+@pytest.mark.parametrize("backend", [Backend(COSINES), Backend(NORMALISED, Cohort(voices(40, 7), 15))])
+def test_what_is_compared_in_pairs_is_worth_what_it_is_among_candidates(backend):
+    some, others = voices(3, 8), voices(4, 9)
+    roster = Roster("abcd", others, [4.0, 8.0, 2.0, 1.0])
+    heard_s = np.array([1.0, 3.0, 9.0])
+
+    scores, llr = backend.compare(some, heard_s, others, roster.speech_s)
+
+    expected = Candidates(roster, Guests(2, DIMENSION), backend, 0.3, 0.0).evidence(some, heard_s)
+    np.testing.assert_allclose(scores, expected[0][:, :4], atol=1e-6)
+    np.testing.assert_allclose(llr, expected[1][:, :4], atol=1e-4)
+    np.testing.assert_allclose(llr, backend.compare(others, roster.speech_s, some, heard_s)[1].T, atol=1e-4)
+
+
 def test_a_guests_norms_follow_its_centroid():
     cohort, guests = Cohort(voices(30, 1), 10), Guests(3, DIMENSION)
     one, other = voices(2, 4)

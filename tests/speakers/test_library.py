@@ -35,7 +35,7 @@ def empty(model):
 def test_the_bundled_voices_are_enrolled_and_told_apart(speakers):
     assert speakers.roster().names == ("angus", "brian", "carol")
     scores = speakers.roster().scores(speakers.roster().centroids)
-    assert scores[2, :2].max() < speakers.calibration.threshold(5.0)
+    assert scores[2, :2].max() < speakers.model.card.threshold
     assert scores[0, 1] < 0.8
     assert all(profile.speech_s > 8 for profile in speakers.profiles())
 
