@@ -75,6 +75,8 @@ async def run(url: str, audio: bytes, start_at: float, seconds: float, step: flo
                 if "id" in message:
                     seen.events += 1
                     seen.lost += message["id"] != seen.events
+                    if seen.events % 20 == 0:  # or the server would keep them for a resume
+                        await socket.send(json.dumps({"type": "ack", "event": seen.events}))
                     whole = message["decided_sample"] % round(step * RATE) == 0
                     if message["type"] == "window" and whole:
                         asked = sent[message["decided_sample"] // FRAME - 1]
