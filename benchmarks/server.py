@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -76,7 +77,8 @@ async def run(url: str, audio: bytes, start_at: float, seconds: float, step: flo
                     seen.events += 1
                     seen.lost += message["id"] != seen.events
                     if seen.events % 20 == 0:  # or the server would keep them for a resume
-                        await socket.send(json.dumps({"type": "ack", "event": seen.events}))
+                        with suppress(ConnectionClosed):  # it has said goodbye; that is still to be read
+                            await socket.send(json.dumps({"type": "ack", "event": seen.events}))
                     whole = message["decided_sample"] % round(step * RATE) == 0
                     if message["type"] == "window" and whole:
                         asked = sent[message["decided_sample"] // FRAME - 1]
