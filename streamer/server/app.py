@@ -155,7 +155,7 @@ class Server:
                 self._tokens = Tokens.load(Path(self.config.token_file))
             if self._tls is not None:
                 # New connections use it at once: a context is asked at each handshake.
-                tls.load(self._tls, self.config)
+                tls.reload(self._tls, self.config)
         except ConfigurationError as error:
             log.say("reload failed", level=logging.ERROR, problem=str(error))
         else:
@@ -224,6 +224,8 @@ class Server:
     async def _listen(self) -> SocketServer:
         config = self.config
         wire = type("CountedWire", (Wire,), {"admission": self.admission, "refused": self.metrics.refused.inc})
+        # A socket in its TLS handshake is no connection yet, so neither the limits nor `open_timeout` see it.
+        patience = {"ssl_handshake_timeout": config.hello_timeout_s, "ssl_shutdown_timeout": 2.0} if self._tls else {}
         return await serve(
             self.handle,
             config.host,
@@ -243,6 +245,7 @@ class Server:
             create_connection=wire,
             ssl=self._tls,
             backlog=1024,
+            **patience,
         )
 
     async def _tick(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from typing import NoReturn
 
 from streamer.errors import ConfigurationError
 from streamer.server.config import ServerConfig
@@ -14,13 +15,29 @@ def context(config: ServerConfig) -> ssl.SSLContext | None:
         return None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
-    load(made, config)
+    _load(made, config)
     return made
 
 
-def load(context: ssl.SSLContext, config: ServerConfig) -> None:
-    """Read the certificate, perhaps again. Raises ConfigurationError."""
+def reload(live: ssl.SSLContext, config: ServerConfig) -> None:
+    """Read the certificate again, for connections from now on.
+
+    Raises ConfigurationError for one that can't be used; `live` is then as it was.
+    """
+    # `load_cert_chain` installs a certificate before it looks at the key, so the two are tried elsewhere first.
+    context(config)
+    _load(live, config)
+
+
+def _load(into: ssl.SSLContext, config: ServerConfig) -> None:
+    def no_password() -> NoReturn:
+        # OpenSSL's own way is to ask on the terminal, where nobody may be, and to wait for the answer.
+        raise ConfigurationError(
+            f"key: {config.key} is encrypted, and there is nobody to ask for the passphrase; write it without one: "
+            "openssl pkey -in KEY -out PLAIN."
+        )
+
     try:
-        context.load_cert_chain(config.cert, config.key)
+        into.load_cert_chain(config.cert, config.key, no_password)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"cert, key: {config.cert}, {config.key} can't be used ({error}).") from error

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import logging
+import shutil
 import ssl
 import subprocess
 
 import pytest
-from talking import talking
+from talking import PATIENCE_S, talking
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from streamer.errors import ConfigurationError
-from streamer.server import auth, origins
+from streamer.server import auth, origins, tls
 from streamer.server.auth import Tokens, new_token, presented
+from streamer.server.config import ServerConfig
 
 
 @pytest.fixture
@@ -189,24 +192,75 @@ async def test_a_page_of_another_origin_is_refused(server):
     assert rejected.value.response.status_code == 403
 
 
-async def test_the_connection_can_be_encrypted_and_the_certificate_replaced(serving, tmp_path):
-    def certificate(name: str) -> None:
+@pytest.fixture
+def certificate(tmp_path):
+    """Makes a certificate of this name, and a key: `certificate("first")`."""
+
+    def make(name: str) -> None:
         subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
         files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
         command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         subprocess.run([*command, "-days", "1", *subject, *files], check=True, capture_output=True)
+        shutil.copy(tmp_path / "cert.pem", tmp_path / f"{name}.pem")
 
-    async def name_shown(server) -> str:
-        trusting = ssl.create_default_context(cafile=tmp_path / "cert.pem")
-        async with talking(server, ssl=trusting) as talk:
-            assert (await talk.start())["type"] == "ready"
-            peer = talk.socket.transport.get_extra_info("peercert")
-            return dict(pair for part in peer["subject"] for pair in part)["commonName"]
+    make("first")
+    return make
 
-    certificate("first")
-    settings = {"cert": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}
-    async with serving(**settings) as server:
-        assert await name_shown(server) == "first"
+
+@pytest.fixture
+def encrypted(certificate, tmp_path):
+    """Settings of a server that shows the certificate."""
+    return {"cert": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}
+
+
+async def name_shown(server, trusted) -> str:
+    """The name that the server's certificate has, where it is the trusted one."""
+    async with talking(server, ssl=ssl.create_default_context(cafile=trusted)) as talk:
+        assert (await talk.start())["type"] == "ready"
+        peer = talk.socket.transport.get_extra_info("peercert")
+        return dict(pair for part in peer["subject"] for pair in part)["commonName"]
+
+
+async def test_the_connection_can_be_encrypted_and_the_certificate_replaced(serving, certificate, encrypted, tmp_path):
+    async with serving(**encrypted) as server:
+        assert await name_shown(server, tmp_path / "first.pem") == "first"
         certificate("second")
         server.reload()
-        assert await name_shown(server) == "second"
+        assert await name_shown(server, tmp_path / "second.pem") == "second"
+
+
+@pytest.mark.parametrize("key", ["of another", "damaged", "encrypted"])
+async def test_a_certificate_that_is_no_good_leaves_the_old_one_in_use(serving, certificate, encrypted, tmp_path, key):
+    async with serving(**encrypted) as server:
+        old = (tmp_path / "key.pem").read_bytes()
+        certificate("second")
+        if key == "of another":
+            (tmp_path / "key.pem").write_bytes(old)
+        elif key == "damaged":
+            (tmp_path / "key.pem").write_text("nonsense")
+        else:
+            encrypt(tmp_path / "key.pem")
+        server.reload()
+        assert await name_shown(server, tmp_path / "first.pem") == "first"
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(encrypted, tmp_path):
+    encrypt(tmp_path / "key.pem")
+    with pytest.raises(ConfigurationError, match="passphrase"):
+        tls.context(ServerConfig(**encrypted))
+
+
+def encrypt(key) -> None:
+    """Put a passphrase on a key."""
+    locked = key.with_suffix(".locked")
+    command = ["openssl", "pkey", "-in", str(key), "-aes256", "-passout", "pass:secret", "-out", str(locked)]
+    subprocess.run(command, check=True, capture_output=True)
+    locked.replace(key)
+
+
+async def test_who_never_greets_an_encrypted_server_is_left(serving, encrypted):
+    async with serving(hello_timeout_s=0.2, **encrypted) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.read() == b""
+        writer.close()
