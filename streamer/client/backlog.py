@@ -33,6 +33,7 @@ class Backlog:
 
     def __init__(self, keep: int) -> None:
         self.end = 0
+        self._audio_end = 0
         self._keep = keep
         self._sent: deque[Piece] = deque()
         self._waiting: deque[Piece] = deque()
@@ -50,11 +51,17 @@ class Backlog:
                 return pieces[0].position
         return self.end
 
+    @property
+    def trails(self) -> bool:
+        """The last samples don't exist: behind all pieces, something was skipped."""
+        return self.end > self._audio_end
+
     def add(self, data: bytes, num_samples: int) -> None:
         """The next samples."""
         if num_samples:
             self._waiting.append(Piece(self.end, num_samples, data))
             self.end += num_samples
+            self._audio_end = self.end
 
     def skip(self, num_samples: int) -> None:
         """The next samples don't exist."""

@@ -24,7 +24,7 @@ from streamer.audio.formats import BYTES_PER_SAMPLE, encode_pcm
 from streamer.client.answers import delays, lost, refusal, unreachable
 from streamer.client.backlog import Backlog
 from streamer.client.exchange import Exchange, Message
-from streamer.errors import ConfigurationError, ConnectionLost, ServerRefused
+from streamer.errors import ConfigurationError, ConnectionLost, ServerBusy, ServerRefused
 from streamer.server import protocol
 
 
@@ -35,7 +35,8 @@ class Client:
     encoding: how samples are sent: s16le, s24le, s32le, f32le, mulaw or alaw. sample_rate, channels: of what is sent.
     settings: further fields of `start`: step, duration, roster, windows, embeddings, policy, stats_interval, ...
     keep_s: seconds of sent audio that are kept to be sent again. unsent_s: seconds that may wait to be sent; then
-        `send` waits. patience_s: how long to try to reach the server again before ConnectionLost is raised.
+        `send` waits. patience_s: how long to try to take a session up again before ConnectionLost is raised, or
+        ServerBusy where the server is there but has no room for it.
     tls: for wss:// with a certificate of one's own.
 
     >>> async with Client("ws://127.0.0.1:8765", roster=["Ada"]) as client:           # doctest: +SKIP
@@ -114,8 +115,9 @@ class Client:
 
     @property
     def ready(self) -> Message:
-        """The server's first answer: settings, model, scopes."""
-        assert self._ready is not None, "enter the client first: async with Client(...)"
+        """The server's first answer: settings, model, scopes. Raises ConfigurationError before the session began."""
+        if self._ready is None or not self._ready.done():
+            raise ConfigurationError("ready: there is no session yet; enter the client first: async with Client(...).")
         return self._ready.result()
 
     def feed(self, source: Source) -> None:
@@ -225,7 +227,6 @@ class Client:
             await self._exchange.finish()
 
     async def _stay_connected(self) -> None:
-        loop = asyncio.get_running_loop()
         assert self._ready is not None
         while True:
             try:
@@ -242,16 +243,26 @@ class Client:
                         return
             except ConnectionLost:  # an OSError too, but nothing to try again after
                 raise
+            except ServerBusy as busy:
+                # It stops, or is full until somebody leaves; what it keeps of a session that has begun is still there.
+                if not self._ready.done() or not self._patient(busy.retry_after):
+                    raise
+                await asyncio.sleep(busy.retry_after)
+                continue
             except InvalidURI as error:
                 raise ConfigurationError(f"url={self.url!r} is no ws:// or wss:// address: {error}.") from None
             except (InvalidHandshake, OSError, ConnectionClosed, TimeoutError) as error:
                 # A connection that was there before may come back, whatever is in its way now.
-                self._lost_at = self._lost_at or loop.time()
-                impatient = loop.time() - self._lost_at > self._patience_s
-                if impatient or self._leaving or not self._ready.done():
+                if not self._ready.done() or not self._patient(0.0):
                     raise unreachable(self.url, error) from None
             self._exchange.fail_requests()
             await asyncio.sleep(next(self._waits))
+
+    def _patient(self, wait_s: float) -> bool:
+        """Whether to try again after so long."""
+        now = asyncio.get_running_loop().time()
+        self._lost_at = self._lost_at or now
+        return not self._leaving and now + wait_s - self._lost_at <= self._patience_s
 
     def _begun(self, ready: Message) -> None:
         """The session goes on; the next loss is a new one."""

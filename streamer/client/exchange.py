@@ -53,15 +53,16 @@ class Exchange:
     async def over(self, socket: ClientConnection, begun: Callable[[Message], None]) -> bool:
         """Talk over one connection; whether the session ended with it.
 
-        begun: told of `ready`. Raises ConnectionClosed where the session may go on over another, ServerRefused and
-        ConnectionLost where it may not.
+        begun: told of `ready`. Raises ConnectionClosed where the session may go on over another, and ServerBusy where it
+        may later if it has begun; ServerRefused and ConnectionLost where it may not.
         """
         answer = await self._begin(socket)
         begun(answer)
         reader = asyncio.create_task(self._read(socket))
         sender = asyncio.create_task(self._write(socket))
         try:
-            await asyncio.wait({reader, sender}, return_when=asyncio.FIRST_EXCEPTION)
+            # Not the first exception: the server may end a session while the sender waits for a source that stalls.
+            await asyncio.wait({reader, sender}, return_when=asyncio.FIRST_COMPLETED)
             if sender.done() and not isinstance(sender.exception(), ConnectionClosed):
                 await sender
             return await reader
@@ -110,10 +111,16 @@ class Exchange:
                 await self.changed.wait_for(lambda: self.backlog.unsent or self.ending)
                 piece = self.backlog.take()
                 self.changed.notify_all()
-            if piece is None:
-                return await socket.send(protocol.write({"type": "end"}))
-            await socket.send(HEADER.pack(self._sequence, piece.position) + piece.data)
-            self._sequence = (self._sequence + 1) % 2**32
+            if piece is not None:
+                await self._send(socket, piece.position, piece.data)
+                continue
+            if self.backlog.trails:  # no audio follows whose position would tell of it
+                await self._send(socket, self.backlog.end, b"")
+            return await socket.send(protocol.write({"type": "end"}))
+
+    async def _send(self, socket: ClientConnection, position: int, data: bytes) -> None:
+        await socket.send(HEADER.pack(self._sequence, position) + data)
+        self._sequence = (self._sequence + 1) % 2**32
 
     async def _read(self, socket: ClientConnection) -> bool:
         """Read to the end of the connection; whether the session ended with it. Raises ConnectionClosed otherwise."""

@@ -224,7 +224,8 @@ class Server:
     async def _listen(self) -> SocketServer:
         config = self.config
         wire = type("CountedWire", (Wire,), {"admission": self.admission, "refused": self.metrics.refused.inc})
-        # A socket in its TLS handshake is no connection yet, so neither the limits nor `open_timeout` see it.
+        # A socket in its TLS handshake is no connection yet, so neither the limits nor `open_timeout` see it; not every
+        # release of `websockets` sets these by itself.
         patience = {"ssl_handshake_timeout": config.hello_timeout_s, "ssl_shutdown_timeout": 2.0} if self._tls else {}
         return await serve(
             self.handle,

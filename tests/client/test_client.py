@@ -9,12 +9,13 @@ import random
 import numpy as np
 import pytest
 from network import Proxy
-from talking import RATE, empty, pcm
+from talking import PATIENCE_S, RATE, empty, pcm
 
 from streamer.audio.sources import IteratorSource
 from streamer.client import Client, listen
 from streamer.client.answers import delays
 from streamer.errors import ConfigurationError, ConnectionLost, ProtocolError, ServerBusy, ServerRefused
+from streamer.server import admission
 
 SECONDS = 8.0
 OPTIONS = {"windows": True, "embeddings": True, "stats_interval": 0}
@@ -107,6 +108,48 @@ async def test_a_session_that_was_given_up_by_the_server_is_said_to_be(serving):
                     pass
 
 
+async def test_a_session_that_the_server_ends_ends_though_the_source_stalls(serving):
+    async def blocks():
+        yield np.zeros(RATE, np.float32)
+        await asyncio.Event().wait()
+
+    async with serving(idle_timeout_s=1.0) as server, Client(url(server.port), **OPTIONS) as client:
+        client.feed(IteratorSource(blocks(), rate=RATE))
+        async with asyncio.timeout(PATIENCE_S):
+            messages = [message async for message in client]
+    assert messages[-1]["reason"] == "idle"
+
+
+async def test_a_client_comes_back_to_a_server_that_had_no_room_for_a_moment(server, monkeypatch):
+    monkeypatch.setattr(admission, "RETRY_AFTER_S", 0.05)
+    audio = pcm(2.0)
+    clean, _ = await run(server.port, audio)
+    proxy = Proxy(server.port, cuts=[], split=10_000)
+    async with proxy.running() as port, Client(url(port), **OPTIONS) as client:
+        await client.send(audio[:RATE])
+        server.admission.draining = True
+        proxy.cut()
+        async with asyncio.timeout(PATIENCE_S):
+            while 'code="busy"' not in server.metrics.text().decode():  # noqa: ASYNC110 - nothing tells of a refusal
+                await asyncio.sleep(0.01)
+        server.admission.draining = False
+        await client.send(audio[RATE:])
+        await client.end()
+        events = [message async for message in client if "id" in message]
+    assert client.reconnects == 1
+    assert events == clean
+
+
+async def test_a_server_that_has_no_room_for_too_long_is_given_up(server):
+    proxy = Proxy(server.port, cuts=[], split=10_000)
+    async with proxy.running() as port, Client(url(port), patience_s=1.0, **OPTIONS) as client:
+        server.admission.draining = True
+        proxy.cut()
+        with pytest.raises(ServerBusy):
+            async for _ in client:
+                pass
+
+
 async def test_nobody_there_is_said_at_once():
     with pytest.raises(ConnectionLost, match="can't be reached"):
         async with Client("ws://127.0.0.1:1"):
@@ -147,6 +190,21 @@ async def test_questions_are_answered_beside_the_events(server):
         assert (await client.ask("speakers", action="list"))["speakers"] == []
         with pytest.raises(ServerRefused, match="nobody called 'Ada'"):
             await client.ask("speakers", action="remove", speaker="Ada")
+
+
+async def test_audio_that_is_missing_at_the_very_end_is_a_gap_too(server):
+    async with Client(url(server.port), **OPTIONS) as client:
+        await client.send(np.zeros(RATE, np.float32))
+        await client.gap(RATE // 2)
+        await client.end()
+        events = [message async for message in client if "id" in message]
+    [gap] = [event for event in events if event["type"] == "gap"]
+    assert (gap["sample"], gap["end_sample"]) == (RATE, RATE + RATE // 2)
+
+
+def test_a_client_that_was_not_entered_has_no_answer_of_the_server():
+    with pytest.raises(ConfigurationError, match="async with"):
+        _ = Client("ws://127.0.0.1").ready
 
 
 async def test_a_source_is_sent_to_its_end(server):
