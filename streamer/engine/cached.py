@@ -143,6 +143,9 @@ class CachedStream:
         for name in ("position", "tail_start", "next_hop", "valid_from", "runs"):
             setattr(self, name, values[name])
         self.tail = arrays["tail"]
+        follows = self.tail_start == self.next_hop * HOP + HOP_START
+        if not follows or len(self.tail) != max(0, self.position - self.tail_start):
+            raise ValueError("its samples do not fit its clock")
         self.carry.copy_(torch.from_numpy(arrays["carry"]))
         self.pooling.restore(values["pooling"], arrays)
         if self.speech:

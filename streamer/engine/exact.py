@@ -216,6 +216,8 @@ class ExactStepper:
         block = layers.tdnn(layers.front(rectified(normalised), NoCarry(), self.norms), NoCarry())
         frames = layers.last_norm(block.features).transpose(0, 1)
         weights = to_device(np.stack([wanted.weights for wanted in batch]), self.device)
+        if block.attention is not None:
+            weights = weights * block.attention.t()
         moments = Moments.of(frames, weights[..., None])
         on_host = (part.cpu().numpy() for part in (moments.weight, moments.weight2, moments.mean, moments.m2))
         return self.model.embed_batch(Moments(*on_host))

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import torch
 
 from streamer.audio.chunks import Samples
 from streamer.engine.cached import CachedStepper
+from streamer.engine.choices import check_precision, choose_mode, choose_speech, detector_of
 from streamer.engine.exact import ExactStepper
 from streamer.engine.frames import FrameLayers
 from streamer.engine.layers import Precision
@@ -25,9 +25,16 @@ from streamer.engine.state import Snapshot
 from streamer.engine.stepper import Stepper, StepTally, StreamState
 from streamer.engine.trailing import TrailingStepper
 from streamer.engine.window import Step, Window
-from streamer.errors import AudioNotFinite, ConfigurationError, StateMismatch, StreamerError, StreamFailed
+from streamer.errors import (
+    AudioNotFinite,
+    ConfigurationError,
+    StateMismatch,
+    StreamClosed,
+    StreamerError,
+    StreamFailed,
+)
 from streamer.models.model import Model, resolve_device
-from streamer.speech.detector import SpeechChoice, SpeechDetector
+from streamer.speech.detector import SpeechChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Block:
 class IncrementalModel:
     """A model prepared for stepping: one copy of the weights for any number of streams.
 
-    mode: "exact" (window statistics, equal to `Inference`) or "cached" (each frame computed once). "auto" is cached for
+    mode: "exact" (window statistics, equal to `Inference`) or "cached" (each frame computed once). None is cached for
         models whose frames depend on their receptive field alone, where both are the same, and exact for all others.
         "cached" for a model with window norms is an approximation, to be asked for by name: it normalises by the
         statistics of the trailing audio.
@@ -67,13 +74,13 @@ class IncrementalModel:
     ) -> None:
         if device is not None:
             model.to(resolve_device(device))
-        _check_precision(precision, model)
+        check_precision(precision, model)
         frame_local = model.architecture.frame_local
         self.model = model
-        self.mode: Mode = _mode(mode, model)
+        self.mode: Mode = choose_mode(mode, model)
         self.precision = precision
-        self.speech = _speech_choice(speech, model)
-        self._detector = _detector(self.speech)
+        self.speech = choose_speech(speech, model)
+        self._detector = detector_of(self.speech)
         layers = FrameLayers(model.network, precision)
         self._stepper: Stepper
         if self.mode == "exact":
@@ -86,7 +93,7 @@ class IncrementalModel:
     @property
     def owner(self) -> str:
         """What a stream's state belongs to."""
-        return f"{self.model.fingerprint}/{self.mode}/{self.speech}"
+        return f"{self.model.fingerprint}/{self.mode}/{self.precision}/{self.speech}"
 
     def open(self, durations: Sequence[float] = (3.0,), step: float = 1.0) -> IncrementalStream:
         """A new stream, at sample 0. Raises ConfigurationError on durations and steps that cannot work."""
@@ -146,6 +153,7 @@ class IncrementalStream:
         self.tally = StepTally(0, state.next_frame)
         self.received = 0
         self._pending: list[Samples] = []
+        self._finished = False
 
     @property
     def position(self) -> int:
@@ -164,6 +172,7 @@ class IncrementalStream:
 
     def cut(self, samples: Samples) -> list[Block]:
         """Receive samples: the blocks that they complete, to be stepped in this order. The rest waits for more."""
+        self._check_open()
         blocks, start = [], 0
         while len(samples) - start >= (missing := self.boundary - self.received):
             self._pending.append(samples[start : start + missing])
@@ -178,30 +187,48 @@ class IncrementalStream:
 
     def rest(self) -> list[Block]:
         """The audio ends here: what is left of a step as the last block, if anything is."""
-        whole = self.received % self.settings.step_samples == 0
-        return [] if whole else [Block(self, self._taken(), ends=True)]
+        nothing = self._finished or self.received % self.settings.step_samples == 0
+        self._finished = True
+        return [] if nothing else [Block(self, self._taken(), ends=True)]
 
     def skip(self, to_sample: int) -> list[Block]:
         """Samples are lost: go on at `to_sample`. A gap that goes beyond the present step ends it."""
+        self._check_open()
+        if to_sample < self.received:
+            raise ConfigurationError(f"cannot skip back from sample {self.received} to {to_sample}.")
         block = Block(self, self._taken(), ends=to_sample >= self.boundary, skip_to=to_sample)
         self.received = to_sample
         return [block]
 
     def push(self, samples: Samples) -> list[Step]:
-        """Hear samples (n,), float32 mono at 16 kHz: the steps they complete."""
-        return self._run(self.cut(np.asarray(samples, np.float32)))
+        """Hear samples (n,), float32 mono at 16 kHz: the steps they complete.
+
+        Raises ConfigurationError for samples of another shape and AudioNotFinite for a NaN or an infinity among them,
+        which nothing is heard of then; StreamClosed after `finish`; StreamFailed where the stream is broken for good.
+        """
+        samples = np.asarray(samples, np.float32)
+        if samples.ndim != 1:
+            raise ConfigurationError(f"samples of shape {samples.shape} are not mono: push one row of them, (n,).")
+        if (error := _not_finite(samples, self.received)) is not None:
+            raise error
+        return self._run(self.cut(samples))
 
     def gap(self, to_sample: int) -> list[Step]:
-        """Go on at `to_sample`: the samples up to there are lost."""
+        """Go on at `to_sample`: the samples up to there are lost. Raises ConfigurationError for one that is past."""
         return self._run(self.skip(to_sample))
 
     def finish(self) -> list[Step]:
-        """The audio ends here: the last, incomplete step."""
+        """The audio ends here, and so does the stream: the last, incomplete step."""
         return self._run(self.rest())
 
     def snapshot(self) -> bytes:
-        """All of the state, to be put back by `IncrementalModel.restore`."""
+        """All of the state, to be put back by `IncrementalModel.restore`. Go on at `received` then.
+
+        Blocks that were cut and not stepped are not in it, nor what follows them: `received` is before them.
+        """
         pending = np.concatenate([_NO_SAMPLES, *self._pending])
+        if self.received - len(pending) != self.position:
+            pending = _NO_SAMPLES
         arrays = {**self.state.arrays(), **self.tally.arrays(), "pending": pending}
         values = {**self.state.values(), **self.tally.values()}
         return Snapshot(self.engine.owner, self.settings, values, arrays).to_bytes()
@@ -225,10 +252,7 @@ class IncrementalStream:
             )
         if block.skip_to is not None and block.skip_to < end:
             return ConfigurationError(f"cannot skip back from sample {end} to {block.skip_to}.")
-        if not np.isfinite(block.samples).all():
-            first = int(np.flatnonzero(~np.isfinite(block.samples))[0])
-            return AudioNotFinite(f"sample {self.position + first} of the stream is NaN or infinite; mark it as a gap.")
-        return None
+        return _not_finite(block.samples, self.position)
 
     def hear(self, samples: Samples) -> None:
         self.tally.hear(samples)
@@ -260,6 +284,10 @@ class IncrementalStream:
                 steps.append(outcome)
         return steps
 
+    def _check_open(self) -> None:
+        if self._finished:
+            raise StreamClosed("the stream was finished; open another one for what follows.")
+
     def _taken(self) -> Samples:
         samples = self._pending[0] if len(self._pending) == 1 else np.concatenate([_NO_SAMPLES, *self._pending])
         self._pending.clear()
@@ -270,42 +298,10 @@ _NO_SAMPLES = np.zeros(0, np.float32)
 _NOT_FINITE = "the window that ends at sample {} has no finite embedding: its stream's state is broken; open a new one."
 
 
-def _mode(mode: Mode | None, model: Model) -> Mode:
-    architecture = model.architecture
-    if architecture.frame_local:
-        if mode == "exact":
-            raise ConfigurationError(
-                "mode='exact' is for models with window norms; this one has none, so that 'cached' is exact: use that."
-            )
-        return "cached"
-    if architecture.front != "rectified":
-        raise ConfigurationError(
-            f"front={architecture.front!r} with norm={architecture.norm!r} cannot be streamed: use `Inference`, or "
-            "train with norm='batch'."
-        )
-    return mode or "exact"
-
-
-def _check_precision(precision: Precision, model: Model) -> None:
-    known = get_args(Precision)
-    if precision not in known:
-        raise ConfigurationError(f"precision={precision!r} is not known; use one of {', '.join(known)}.")
-    if precision == "int8" and model.device.type != "cpu":
-        raise ConfigurationError(f"precision='int8' is for CPUs, and the model is on {model.device}; use bfloat16.")
-
-
-def _speech_choice(speech: SpeechChoice, model: Model) -> SpeechChoice:
-    head = model.architecture.speech_head
-    if speech == "head" and not head:
-        raise ConfigurationError("speech='head': this model has no speech head; use silero, off, or auto.")
-    if speech == "auto":
-        return "head" if head else "silero"
-    return speech
-
-
-def _detector(speech: SpeechChoice) -> SpeechDetector | None:
-    if speech != "silero":
+def _not_finite(samples: Samples, start_sample: int) -> AudioNotFinite | None:
+    """What is to be said of samples from `start_sample` on that are not all numbers."""
+    finite = np.isfinite(samples)
+    if finite.all():
         return None
-    from streamer.speech.silero import SileroDetector
-
-    return SileroDetector()
+    first = start_sample + int(np.flatnonzero(~finite)[0])
+    return AudioNotFinite(f"sample {first} of the stream is NaN or infinite; mark it as a gap.")

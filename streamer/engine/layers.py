@@ -63,6 +63,7 @@ class FloatConvolution:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.taps = [tap.t().contiguous().to(dtype) for tap in weight.unbind(2)]
+        self.matrix = torch.cat(self.taps)
         self.bias = bias
         self.slope = slope
         self.dilation = dilation
@@ -78,7 +79,7 @@ class FloatConvolution:
                 output.addmm_(rows, tap)
         else:
             # One product sums all taps in its float32 accumulator: a sum in bfloat16 would lose what they gained.
-            output = (torch.cat([first, *others], 1) @ torch.cat(self.taps)).float()
+            output = (torch.cat([first, *others], 1) @ self.matrix).float()
         if self.bias is not None:
             activate(output, self.bias, self.slope)
         return output.view(time, streams, -1)
@@ -161,11 +162,14 @@ def dequantise(
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """One copy; on CUDA from pinned memory, so that the host need not wait for it."""
+    """One copy; on CUDA from pinned memory, so that the host need not wait for it.
+
+    Any other device is waited for: it might read the array when that is gone (https://github.com/pytorch/pytorch/issues/139550).
+    """
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def shifted(block: Tensor, time: int, dilation: int, taps: int) -> list[Tensor]:

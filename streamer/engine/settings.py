@@ -13,7 +13,7 @@ from streamer.models.model import Model
 
 Mode = Literal["exact", "cached"]
 
-#: Windows cut on the grid begin up to this much later than asked for.
+#: Of a step, and of a window.
 MAXIMUM_SECONDS = 60.0
 
 
@@ -23,6 +23,14 @@ class WindowSettings:
 
     step_samples: int
     counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        step, counts = self.step_samples, self.counts
+        integers = all(type(number) is int and number > 0 for number in (step, *counts))
+        if not integers or step < SINC_STRIDE or not counts or list(counts) != sorted(set(counts)):
+            raise ConfigurationError(f"steps of {step!r} samples and windows of {counts!r} steps make no stream.")
+        if step * counts[-1] > MAXIMUM_SECONDS * SAMPLE_RATE + 1:
+            raise ConfigurationError(f"windows of {counts[-1]} steps of {step} samples exceed {MAXIMUM_SECONDS:g} s.")
 
     @property
     def duration_samples(self) -> tuple[int, ...]:

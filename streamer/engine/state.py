@@ -14,7 +14,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from streamer.engine.settings import WindowSettings
-from streamer.errors import StateMismatch
+from streamer.errors import ConfigurationError, StateMismatch
 
 FORMAT = "streamer-stream-1"
 
@@ -50,7 +50,7 @@ class Snapshot:
             header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["stream"])
             settings = WindowSettings(header["step_samples"], tuple(header["counts"]))
             snapshot = cls(header["owner"], settings, header["values"], arrays)
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (SafetensorError, KeyError, ValueError, TypeError, ConfigurationError) as error:
             raise StateMismatch(f"these {len(data)} bytes are not a whole snapshot of a stream: {error!r}.") from error
         if header.get("format") != FORMAT:
             raise StateMismatch(f"the snapshot has format {header.get('format')!r}; this version reads {FORMAT!r}.")

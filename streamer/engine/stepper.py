@@ -49,7 +49,7 @@ class StreamState(Protocol):
     def hear(self, samples: Samples) -> None: ...
 
     def restart(self, sample: int) -> None:
-        """Go on at a later sample, with nothing carried over; windows that reach back keep what came before."""
+        """Go on at a later sample, with nothing carried over; where frames are kept, windows keep those before it."""
         ...
 
     def values(self) -> Mapping[str, Any]: ...
@@ -89,10 +89,12 @@ class StepTally:
         self.energy += float(np.dot(samples, samples))
 
     def add(self, new: NewFrames) -> None:
-        if new.speech.size and not self.speech:
-            self.first_frame = new.first
         if new.speech.size:
-            self.speech.append(new.speech)
+            if not self.speech:
+                self.first_frame = new.first
+            # Frames that a short gap inside of the step took: nobody heard speech in them.
+            missing = new.first - self.first_frame - sum(map(len, self.speech))
+            self.speech += [np.zeros(missing, np.float32), new.speech] if missing > 0 else [new.speech]
         if new.block is not None:
             if self.block is None:
                 self.block = new.block

@@ -11,9 +11,11 @@ from typing import Literal
 
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap, Samples, Source
 from streamer.audio.ring import RingBuffer, RingStatistics
+from streamer.engine.choices import check_known
 from streamer.engine.incremental import Block, IncrementalStream
 from streamer.engine.window import Step, Window
 from streamer.engine.worker import Worker
+from streamer.errors import StreamClosed
 
 #: What happens when the engine, or who reads the steps, falls behind. "every": whoever writes is made to wait, and
 #: every step is computed. "latest": the writer never waits; the stream goes on with the newest window and says what it
@@ -43,6 +45,7 @@ class Stream:
     """
 
     def __init__(self, incremental: IncrementalStream, worker: Worker, policy: Policy, capacity_s: float) -> None:
+        check_known("policy", policy, Policy)
         settings = incremental.settings
         longest = settings.duration_samples[-1]
         capacity = max(round(capacity_s * SAMPLE_RATE), longest + 2 * settings.step_samples)
@@ -56,6 +59,8 @@ class Stream:
         self._results: asyncio.Queue[Step | Gap | None] = asyncio.Queue(UNREAD_STEPS)
         self._between_steps = asyncio.Lock()
         self._failure: Exception | None = None
+        #: Whether something was taken from the buffer whose results are not all there yet.
+        self._in_hand = False
         self._tasks: list[asyncio.Task[None]] = []
         self._skipped = self._unreported = self._steps = 0
         self._lag_s = self._worst_lag_s = 0.0
@@ -71,10 +76,22 @@ class Stream:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks and self._tasks[0].cancelled():
+            # Whoever reads in another task must not wait for what will not come.
+            self._failure = StreamClosed("the stream was left before its end.")
+            while not self._results.empty():
+                self._results.get_nowait()
+            self._results.put_nowait(None)
 
     @property
     def statistics(self) -> StreamStatistics:
         return StreamStatistics(self._lag_s, self._worst_lag_s, self._steps, self._skipped, self._ring.statistics)
+
+    @property
+    def unread(self) -> int:
+        """Results that nobody has read yet, with what is being computed as one: a snapshot is ahead of its reader by
+        these."""
+        return self._results.qsize() + self._in_hand
 
     @property
     def position(self) -> int:
@@ -99,7 +116,9 @@ class Stream:
         self._ring.close()
 
     async def snapshot(self) -> bytes:
-        """The engine's state between two steps; samples written but not stepped are not in it."""
+        """The engine's state between two steps. Samples written that it has not taken up yet are not in it: a stream
+        that goes on from it says by its `position` from where.
+        """
         async with self._between_steps:
             return self._incremental.snapshot()
 
@@ -142,7 +161,9 @@ class Stream:
     async def _run(self) -> None:
         try:
             while (event := await self._ring.read()) is not None:
+                self._in_hand = True
                 await self._take(event)
+                self._in_hand = False
             await self._step(self._incremental.rest())
         except asyncio.CancelledError:
             raise
@@ -153,9 +174,11 @@ class Stream:
 
     async def _take(self, event: AudioEvent) -> None:
         if isinstance(event, Gap):
-            await self._step(self._incremental.skip(self._origin + event.end_sample))
-            start = self._origin + event.start_sample
-            await self._results.put(Gap(start, self._origin + event.end_sample, event.reason))
+            start, end = self._origin + event.start_sample, self._origin + event.end_sample
+            await self._step(self._incremental.skip(end))
+            while self._arrivals and self._arrivals[0][0] <= end:
+                self._arrivals.popleft()
+            await self._results.put(Gap(start, end, event.reason))
         else:
             await self._catch_up(event)
 
@@ -185,7 +208,7 @@ class Stream:
                 await self._results.put(replace(step, lag_s=self._lag_s, skipped=skipped))
 
     def _lag(self, end_sample: int) -> float:
-        arrived = time.monotonic()
-        while self._arrivals and self._arrivals[0][0] <= end_sample:
-            arrived = self._arrivals.popleft()[1]
-        return time.monotonic() - arrived
+        """Seconds since a step's last sample was written: the first write that reached at least so far."""
+        while self._arrivals and self._arrivals[0][0] < end_sample:
+            self._arrivals.popleft()
+        return time.monotonic() - self._arrivals[0][1] if self._arrivals else 0.0

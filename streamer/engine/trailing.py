@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from streamer.engine.cached import CachedStepper, CachedStream
@@ -66,7 +67,10 @@ class TrailingStepper(CachedStepper):
     def _frames(self, streams: Sequence[CachedStream], waves: Tensor, carry: Carry) -> FrameBlock:
         # `first` and `end` are the hops that count: neither zeros before a restart nor the padding behind.
         first = torch.tensor([max(0, stream.valid_from - stream.next_hop) for stream in streams], device=self.device)
-        history = torch.stack([stream.history for stream in streams if isinstance(stream, TrailingStream)])
+        # The oldest block makes room for the present one. Shorter histories begin with blocks of nothing.
+        histories = [stream.history[1:] for stream in streams if isinstance(stream, TrailingStream)]
+        longest = max(map(len, histories))
+        history = torch.stack([F.pad(rows, (0, 0, longest - len(rows), 0)) for rows in histories])
         trailing = TrailingStatistics(history, self.sizes, first, carry.hops)
         # The waveform is the input of hops of 270 samples of its own.
         wave = trailing.norm(self.wave_norm, FRAME_GRID.stride)
@@ -82,13 +86,13 @@ class TrailingStepper(CachedStepper):
 
 
 class TrailingStatistics:
-    """Statistics of the inputs of all norms, over the blocks remembered and the present one.
+    """Statistics of the inputs of all norms, over the blocks before and the present one.
 
-    history (streams, blocks, size). first, end (streams,): which hops of the present block count.
+    history (streams, blocks, size), of the blocks before. first, end (streams,): which hops of the present block count.
     """
 
     def __init__(self, history: Tensor, sizes: list[int], first: Tensor, end: Tensor) -> None:
-        self.history = iter(_split(history[:, 1:], sizes))
+        self.history = iter(_split(history, sizes))
         self.first = first
         self.end = end
         self.rows: list[Tensor] = []

@@ -55,9 +55,10 @@ class Step:
         audio or speech to be embedded.
     speech: (frames,) float32, the speech probability of each new frame; None where no speech detector runs. The new
         frames are consecutive: `first_frame`, `first_frame + 1`, ... on the grid of the model (frame i sees the samples
-        from 270 * i on; its centre is `270 * i + 2385`), and lag the samples by their receptive field (0.3 s).
+        from 270 * i on; its centre is `270 * i + 2385`), and lag the samples by their receptive field (0.3 s). Those
+        that a short gap inside of the step took have none.
     block: pooled moments of the new frames alone (numpy, speech-weighted), to pool a whole turn from; None in `exact`
-        mode.
+        mode, and where no frame was completed.
     level_db: root mean square level of the new samples, dB below full scale (-inf for digital silence).
     partial: the stream or its audio before a gap ended before the step did.
     lag_s: seconds from the arrival of the step's last sample to this result; 0 where nobody measured it.

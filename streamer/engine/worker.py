@@ -69,6 +69,7 @@ class Worker:
             )
 
     def start(self) -> None:
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="streamer-engine", daemon=True)
         self._thread.start()
 
@@ -85,7 +86,7 @@ class Worker:
     async def step(self, block: Block) -> Step | None:
         """Step a block in the next batch. Raises what its stream failed of, or StreamClosed.
 
-        Cancelled, the block is stepped all the same if its batch has begun; its outcome is forgotten.
+        Cancelled, the block is stepped all the same if its batch has begun, and its outcome forgotten.
         """
         loop = asyncio.get_running_loop()
         request = _Request(block, loop.create_future(), loop)
@@ -100,7 +101,9 @@ class Worker:
         return outcome
 
     def _run(self) -> None:
-        while batch := self._gather():
+        while (batch := self._gather()) is not None:
+            if not batch:
+                continue
             started = time.perf_counter()
             outcomes = self._outcomes([request.block for request in batch])
             statistics = self.statistics
@@ -111,8 +114,8 @@ class Worker:
             statistics.largest_batch = max(statistics.largest_batch, len(batch))
             _deliver(list(zip(batch, outcomes, strict=True)))
 
-    def _gather(self) -> list[_Request]:
-        """The next batch; empty when the worker is to end."""
+    def _gather(self) -> list[_Request] | None:
+        """The next batch, without those who were cancelled; None when the worker is to end."""
         with self._ready:
             self._ready.wait_for(lambda: self._requests or self._closing)
             # There is nothing to wait for when every stream has handed in its block.
@@ -120,18 +123,19 @@ class Worker:
                 lambda: len(self._requests) >= min(self.expected, self.max_batch) or self._closing, self.max_wait_s
             )
             if self._closing:
-                return []
-            return [self._requests.popleft() for _ in range(min(len(self._requests), self.max_batch))]
+                return None
+            batch = [self._requests.popleft() for _ in range(min(len(self._requests), self.max_batch))]
+        return [request for request in batch if not request.future.done()]
 
     def _outcomes(self, blocks: Sequence[Block]) -> Sequence[Outcome]:
         try:
             return self.model.step(blocks)
-        except (RuntimeError, MemoryError) as error:
-            # The device itself failed (out of memory, lost): the streams' states can no longer be trusted.
+        except Exception as error:
+            # Whatever failed, the streams' states can no longer be trusted, and must hear of it; this thread lives on.
             if isinstance(error, torch.OutOfMemoryError | MemoryError):
                 advice = f"out of memory with {len(blocks)} streams at once; lower max_batch={self.max_batch}"
             else:
-                advice = "the device failed"
+                advice = f"stepping {len(blocks)} streams failed ({type(error).__name__})"
             return [StreamClosed(f"{advice}: {error}.") for _ in blocks]
 
 

@@ -61,6 +61,9 @@ class SileroState:
 class SileroDetector:
     """Speech probability for each 32 ms, at about the cost of the embedding."""
 
+    def __init__(self) -> None:
+        _network()  # What is missing is said here, and not by the thread that steps the streams.
+
     def new_state(self) -> SileroState:
         return SileroState()
 

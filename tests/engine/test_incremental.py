@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from streamer.engine.incremental import Block, IncrementalModel, IncrementalStream
 from streamer.engine.settings import WindowSettings
+from streamer.engine.state import Snapshot
 from streamer.engine.window import Step, Window
-from streamer.errors import AudioNotFinite, ConfigurationError, StateMismatch
-from streamer.models.architecture import Architecture
+from streamer.errors import AudioNotFinite, ConfigurationError, StateMismatch, StreamClosed
+from streamer.models.architecture import FRAME_GRID, Architecture
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 
@@ -193,12 +194,52 @@ def test_snapshot_and_restore_anywhere_changes_nothing(engine: IncrementalModel,
     assert_same(found, expected)
 
 
+def test_a_snapshot_between_the_steps_of_one_chunk_goes_on_from_what_was_stepped(engine: IncrementalModel) -> None:
+    samples = noise(36_800 / RATE)
+    expected = engine.open((0.5, 1.0), 0.5).push(samples)
+    stream = engine.open((0.5, 1.0), 0.5)
+    first, *waiting = stream.cut(samples)
+    (step,) = engine.step([first])
+
+    restored = engine.restore(stream.snapshot())
+
+    assert waiting and isinstance(step, Step)
+    assert restored.received == restored.position == 8000
+    assert_same([step, *restored.push(samples[restored.received :])], expected)
+
+
+def test_a_snapshot_that_cannot_be_is_refused(local_model: Model) -> None:
+    engine = IncrementalModel(local_model, speech="off")
+    stream = engine.open((1.0,), 0.5)
+    stream.push(noise(1.3))
+    data = stream.snapshot()
+    whole = Snapshot.from_bytes(data)
+    shifted = replace(whole, values={**whole.values, "next_hop": whole.values["next_hop"] + 1})
+
+    for header in (rb"\"counts\": [0]", rb"\"counts\": [9999999]", rb"\"counts\": [\"2\"]"):
+        with pytest.raises(StateMismatch):
+            engine.restore(with_header(data, rb"\"counts\": [2]", header))
+    with pytest.raises(StateMismatch, match="clock"):
+        engine.restore(shifted.to_bytes())
+
+
+def with_header(data: bytes, old: bytes, new: bytes) -> bytes:
+    """A snapshot's bytes with something else in their header."""
+    length = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + length].rstrip(b" ")
+    assert old in header
+    header = header.replace(old, new)
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
 def test_a_snapshot_fits_its_own_model_and_mode_alone(local_model: Model, pyannote_model: Model) -> None:
     data = IncrementalModel(pyannote_model, speech="off").open().snapshot()
 
     for other in (
         IncrementalModel(local_model, speech="off"),
         IncrementalModel(pyannote_model, "cached", speech="off"),
+        IncrementalModel(pyannote_model, precision="bfloat16", speech="off"),
         IncrementalModel(pyannote_model, speech="silero"),
     ):
         with pytest.raises(StateMismatch, match="belongs to"):
@@ -259,6 +300,61 @@ def test_a_short_gap_does_not_end_its_step(engine: IncrementalModel) -> None:
     steps = stream.push(noise(0.3)) + stream.gap(6000) + stream.push(noise(2.0))
 
     assert [step.end_sample for step in steps] == [16_000, 32_000]
+
+
+def test_frames_are_dated_right_across_a_short_gap_inside_of_a_step(local_model: Model) -> None:
+    stream = IncrementalModel(local_model).open((1.0,), 1.0)
+
+    steps = stream.push(noise(0.6)) + stream.gap(9_920) + stream.push(noise(2.0))
+
+    ends = [step.first_frame + len(step.speech) for step in steps if step.speech is not None]
+    assert ends[:-1] == [step.first_frame for step in steps[1:]]
+    lost = steps[0].speech[FRAME_GRID.end_frame(9_600) : FRAME_GRID.first_frame(9_920)]
+    assert len(lost) > 15 and (lost == 0).all()
+
+
+def test_samples_that_are_refused_leave_the_stream_as_it_was(engine: IncrementalModel) -> None:
+    samples, stream = noise(3.2), engine.open((1.0,), 0.5)
+    spoilt = samples[20_000:40_000].copy()
+    spoilt[15_000] = np.inf
+    found = stream.push(samples[:20_000])
+
+    with pytest.raises(AudioNotFinite, match="sample 35000"):
+        stream.push(spoilt)
+    with pytest.raises(ConfigurationError, match="skip back"):
+        stream.gap(19_999)
+    with pytest.raises(ConfigurationError, match="shape"):
+        stream.push(samples[None])
+
+    assert_same(found + stream.push(samples[20_000:]), engine.open((1.0,), 0.5).push(samples))
+
+
+def test_a_finished_stream_hears_no_more(engine: IncrementalModel) -> None:
+    stream = engine.open((1.0,), 0.5)
+    stream.push(noise(1.2))
+    stream.finish()
+
+    for more in (lambda: stream.push(noise(0.1)), lambda: stream.gap(90_000)):
+        with pytest.raises(StreamClosed, match="finished"):
+            more()
+
+
+def test_exact_mode_weighs_frames_by_the_networks_attention() -> None:
+    torch.manual_seed(3)
+    model = Model(XVectorSincNet(Architecture("rectified", "instance", attention=True)), ModelCard("attends"))
+    with torch.no_grad():
+        model.network.attention.weight.mul_(50)  # or it would hardly tell frames apart
+    samples = noise(2.0)
+
+    window = windows_of(IncrementalModel(model, speech="off").open((2.0,), 1.0).push(samples))[-1]
+
+    assert deviation(window.embedding, model(torch.from_numpy(samples)[None, None])[0].numpy()) < 1e-4
+
+
+@pytest.mark.parametrize("choice", [{"mode": "auto"}, {"speech": "sillero"}, {"precision": "float8"}])
+def test_what_is_misspelt_is_refused(pyannote_model: Model, choice: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="is not known"):
+        IncrementalModel(pyannote_model, **choice)
 
 
 def test_the_last_incomplete_step_is_flushed(engine: IncrementalModel) -> None:

@@ -60,3 +60,19 @@ def test_any_chunking_and_a_restore_give_the_same(pyannote_model: Model, samples
     steps += stream.push(samples[20_000:50_000])
 
     np.testing.assert_allclose(embeddings(steps), expected, atol=1e-5)
+
+
+def test_streams_with_other_windows_in_the_batch_do_not_matter(pyannote_model: Model, samples: np.ndarray) -> None:
+    engine = IncrementalModel(pyannote_model, "cached", speech="off")
+    short, long = engine.open((1.0,), 0.5), engine.open((3.0,), 0.5)
+    found: dict[int, list[Step]] = {0: [], 1: []}
+
+    for blocks in zip(short.cut(samples), long.cut(samples), strict=True):
+        for place, step in enumerate(engine.step(blocks)):
+            found[place] += [step] if isinstance(step, Step) else []
+
+    for place, duration in enumerate((1.0, 3.0)):
+        alone = engine.open((duration,), 0.5).push(samples)
+        for one, other in zip(found[place], alone, strict=True):
+            for window, same in zip(one.windows, other.windows, strict=True):
+                np.testing.assert_allclose(window.embedding, same.embedding, atol=1e-4 * np.abs(same.embedding).max())

@@ -1,0 +1,64 @@
+"""What may be chosen for an engine, checked against its model once."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from streamer.engine.layers import Precision
+from streamer.engine.settings import Mode
+from streamer.errors import ConfigurationError
+from streamer.models.model import Model
+from streamer.speech.detector import SpeechChoice, SpeechDetector
+
+
+def check_known(name: str, value: object, kind: Any) -> None:
+    """Raises ConfigurationError unless `value` is one of a Literal's."""
+    if value not in get_args(kind):
+        raise ConfigurationError(f"{name}={value!r} is not known; use one of {', '.join(get_args(kind))}.")
+
+
+def choose_mode(mode: Mode | None, model: Model) -> Mode:
+    """The mode asked for, or the exact one of the model. Raises ConfigurationError for one that the model has not."""
+    architecture = model.architecture
+    if mode is not None:
+        check_known("mode", mode, Mode)
+    if architecture.frame_local:
+        if mode == "exact":
+            raise ConfigurationError(
+                "mode='exact' is for models with window norms; this one has none, so that 'cached' is exact: use that."
+            )
+        return "cached"
+    if architecture.front != "rectified":
+        raise ConfigurationError(
+            f"front={architecture.front!r} with norm={architecture.norm!r} cannot be streamed: use `Inference`, or "
+            "train with norm='batch'."
+        )
+    return mode or "exact"
+
+
+def check_precision(precision: Precision, model: Model) -> None:
+    """Raises ConfigurationError for a precision that is not known, or not on the model's device."""
+    check_known("precision", precision, Precision)
+    if precision == "int8" and model.device.type != "cpu":
+        raise ConfigurationError(f"precision='int8' is for CPUs, and the model is on {model.device}; use bfloat16.")
+
+
+def choose_speech(speech: SpeechChoice, model: Model) -> SpeechChoice:
+    """Whose speech probabilities count. Raises ConfigurationError for a head that the model has not."""
+    check_known("speech", speech, SpeechChoice)
+    # A model with window norms computes its frames anew for each window: a head on them says nothing of a stream.
+    head = model.architecture.speech_head and model.architecture.frame_local
+    if speech == "head" and not head:
+        raise ConfigurationError("speech='head': this model has no speech head for streams; use silero, off, or auto.")
+    if speech == "auto":
+        return "head" if head else "silero"
+    return speech
+
+
+def detector_of(speech: SpeechChoice) -> SpeechDetector | None:
+    """What hears the samples beside the network, for the choice that wants it."""
+    if speech != "silero":
+        return None
+    from streamer.speech.silero import SileroDetector
+
+    return SileroDetector()
