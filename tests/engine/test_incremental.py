@@ -2,64 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from steps import RATE, assert_same, deviation, noise, windows_of
 
-from streamer.engine.incremental import Block, IncrementalModel, IncrementalStream
-from streamer.engine.settings import WindowSettings
-from streamer.engine.state import Snapshot
-from streamer.engine.window import Step, Window
-from streamer.errors import AudioNotFinite, ConfigurationError, StateMismatch, StreamClosed
-from streamer.models.architecture import FRAME_GRID, Architecture
+from streamer.engine.incremental import IncrementalModel, IncrementalStream
+from streamer.engine.window import Step
+from streamer.models.architecture import Architecture
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 
-RATE = 16_000
 #: Float32 sums in another order; `exact` normalises by statistics summed in another order besides.
 TOLERANCE = {"cached": 1e-5, "exact": 1e-4}
 PAIRS = [((3.0,), 1.0), ((1.0, 3.0), 0.25), ((0.5, 1.3), 0.1)]
 COMPANIONS = [((1.0,), 0.5), ((0.5, 1.0), 0.25), ((0.6, 1.2), 0.3)]
-
-
-def noise(seconds: float, seed: int = 0) -> np.ndarray:
-    """Noise whose level and colour wander, so that neighbouring windows differ."""
-    rng = np.random.default_rng(seed)
-    samples = rng.standard_normal(round(seconds * RATE))
-    swell = 0.05 + 0.04 * np.sin(np.arange(len(samples)) / RATE * rng.uniform(2, 5))
-    return (np.convolve(samples, rng.standard_normal(9), "same") * swell).astype(np.float32)
-
-
-def windows_of(steps: list[Step]) -> list[Window]:
-    return [window for step in steps for window in step.windows]
-
-
-def placed(windows: list[Window]) -> list[tuple[int, int, float, bool]]:
-    return [(window.start_sample, window.end_sample, window.duration_s, window.partial) for window in windows]
-
-
-def deviation(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.abs(one - other).max() / np.abs(other).max())
-
-
-def assert_same(found: list[Step], expected: list[Step], tolerance: float = 1e-5) -> None:
-    assert [(step.start_sample, step.end_sample) for step in found] == [
-        (step.start_sample, step.end_sample) for step in expected
-    ]
-    assert placed(windows_of(found)) == placed(windows_of(expected))
-    for one, other in zip(windows_of(found), windows_of(expected), strict=True):
-        assert deviation(one.embedding, other.embedding) < tolerance
-    for step, same in zip(found, expected, strict=True):
-        assert step.level_db == pytest.approx(same.level_db)
-        np.testing.assert_allclose(step.speech, same.speech, atol=1e-5) if same.speech is not None else None
 
 
 def calibrated(model: Model, samples: np.ndarray) -> Model:
@@ -71,11 +34,6 @@ def calibrated(model: Model, samples: np.ndarray) -> Model:
     for _ in range(8):  # a layer's statistics settle once those before it have
         network(torch.from_numpy(samples)[None, None])
     return Model(network, model.card)
-
-
-@pytest.fixture(scope="module")
-def engine(any_model: Model) -> IncrementalModel:
-    return IncrementalModel(any_model, speech="off")
 
 
 @pytest.mark.parametrize(("durations", "step"), PAIRS, ids=lambda value: str(value))
@@ -179,166 +137,6 @@ def test_batch_companions_do_not_matter(engine: IncrementalModel, data: st.DataO
         assert_same(one.said, engine.open(*COMPANIONS[n]).push(one.samples), TOLERANCE[engine.mode])
 
 
-@settings(max_examples=6, deadline=None)
-@given(cut=st.integers(0, 36_000))
-def test_snapshot_and_restore_anywhere_changes_nothing(engine: IncrementalModel, cut: int) -> None:
-    samples = noise(36_000 / RATE)
-    whole = engine.open((0.5, 1.0), 0.5)
-    expected = whole.push(samples) + whole.finish()
-
-    first = engine.open((0.5, 1.0), 0.5)
-    found = first.push(samples[:cut])
-    second = engine.restore(first.snapshot())
-    found += second.push(samples[cut:]) + second.finish()
-
-    assert_same(found, expected)
-
-
-def test_a_snapshot_between_the_steps_of_one_chunk_goes_on_from_what_was_stepped(engine: IncrementalModel) -> None:
-    samples = noise(36_800 / RATE)
-    expected = engine.open((0.5, 1.0), 0.5).push(samples)
-    stream = engine.open((0.5, 1.0), 0.5)
-    first, *waiting = stream.cut(samples)
-    (step,) = engine.step([first])
-
-    restored = engine.restore(stream.snapshot())
-
-    assert waiting and isinstance(step, Step)
-    assert restored.received == restored.position == 8000
-    assert_same([step, *restored.push(samples[restored.received :])], expected)
-
-
-def test_a_snapshot_that_cannot_be_is_refused(local_model: Model) -> None:
-    engine = IncrementalModel(local_model, speech="off")
-    stream = engine.open((1.0,), 0.5)
-    stream.push(noise(1.3))
-    data = stream.snapshot()
-    whole = Snapshot.from_bytes(data)
-    shifted = replace(whole, values={**whole.values, "next_hop": whole.values["next_hop"] + 1})
-
-    for header in (rb"\"counts\": [0]", rb"\"counts\": [9999999]", rb"\"counts\": [\"2\"]"):
-        with pytest.raises(StateMismatch):
-            engine.restore(with_header(data, rb"\"counts\": [2]", header))
-    with pytest.raises(StateMismatch, match="clock"):
-        engine.restore(shifted.to_bytes())
-
-
-def with_header(data: bytes, old: bytes, new: bytes) -> bytes:
-    """A snapshot's bytes with something else in their header."""
-    length = int.from_bytes(data[:8], "little")
-    header = data[8 : 8 + length].rstrip(b" ")
-    assert old in header
-    header = header.replace(old, new)
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + data[8 + length :]
-
-
-def test_a_snapshot_fits_its_own_model_and_mode_alone(local_model: Model, pyannote_model: Model) -> None:
-    data = IncrementalModel(pyannote_model, speech="off").open().snapshot()
-
-    for other in (
-        IncrementalModel(local_model, speech="off"),
-        IncrementalModel(pyannote_model, "cached", speech="off"),
-        IncrementalModel(pyannote_model, precision="bfloat16", speech="off"),
-        IncrementalModel(pyannote_model, speech="silero"),
-    ):
-        with pytest.raises(StateMismatch, match="belongs to"):
-            other.restore(data)
-
-
-@settings(max_examples=30, deadline=None)
-@given(damage=st.data())
-def test_a_damaged_snapshot_is_refused_or_still_whole(local_model: Model, damage: st.DataObject) -> None:
-    engine = IncrementalModel(local_model, speech="off")
-    stream = engine.open((1.0,), 0.5)
-    stream.push(noise(1.3))
-    data = bytearray(stream.snapshot())
-    if damage.draw(st.booleans()):
-        del data[damage.draw(st.integers(0, len(data) - 1)) :]
-    else:
-        # The header alone: a changed number in an array is another state, not a damaged one.
-        header = 8 + int.from_bytes(data[:8], "little")
-        data[damage.draw(st.integers(0, header - 1))] ^= damage.draw(st.integers(1, 255))
-
-    with contextlib.suppress(StateMismatch, ConfigurationError):
-        engine.restore(bytes(data)).push(noise(0.5))
-
-
-def test_a_gap_advances_the_clock_and_joins_nothing_across_it(local_model: Model) -> None:
-    engine, samples = IncrementalModel(local_model, speech="off"), noise(9)
-    lost = slice(33_333, 50_001)
-    stream = engine.open((1.0, 3.0), 0.5)
-
-    steps = stream.push(samples[: lost.start]) + stream.gap(lost.stop) + stream.push(samples[lost.stop :])
-
-    assert [step.end_sample for step in steps[4:6]] == [lost.start, 56_000]
-    assert steps[4].partial
-    late = [window for window in windows_of(steps) if window.start_sample >= lost.stop]
-    assert any(not window.partial for window in late)
-    for window in late:
-        piece = torch.from_numpy(samples[window.start_sample : window.end_sample])
-        assert deviation(window.embedding, local_model(piece[None, None])[0].numpy()) < 1e-5
-    spanning = [window for window in windows_of(steps) if window.start_sample < lost.start < window.end_sample - 5000]
-    assert spanning
-    assert all(window.partial for window in spanning)
-
-
-def test_a_gap_of_hours_costs_nothing(engine: IncrementalModel) -> None:
-    stream = engine.open((1.0,), 0.1)
-    stream.push(noise(1.5))
-
-    stream.gap(10 * 3600 * RATE + 7)
-    steps = stream.push(noise(1.5))
-
-    assert steps[0].start_sample == 10 * 3600 * RATE + 7
-    assert windows_of(steps)[-1].end_sample > 10 * 3600 * RATE + RATE
-
-
-def test_a_short_gap_does_not_end_its_step(engine: IncrementalModel) -> None:
-    stream = engine.open((1.0,), 1.0)
-
-    steps = stream.push(noise(0.3)) + stream.gap(6000) + stream.push(noise(2.0))
-
-    assert [step.end_sample for step in steps] == [16_000, 32_000]
-
-
-def test_frames_are_dated_right_across_a_short_gap_inside_of_a_step(local_model: Model) -> None:
-    stream = IncrementalModel(local_model).open((1.0,), 1.0)
-
-    steps = stream.push(noise(0.6)) + stream.gap(9_920) + stream.push(noise(2.0))
-
-    ends = [step.first_frame + len(step.speech) for step in steps if step.speech is not None]
-    assert ends[:-1] == [step.first_frame for step in steps[1:]]
-    lost = steps[0].speech[FRAME_GRID.end_frame(9_600) : FRAME_GRID.first_frame(9_920)]
-    assert len(lost) > 15 and (lost == 0).all()
-
-
-def test_samples_that_are_refused_leave_the_stream_as_it_was(engine: IncrementalModel) -> None:
-    samples, stream = noise(3.2), engine.open((1.0,), 0.5)
-    spoilt = samples[20_000:40_000].copy()
-    spoilt[15_000] = np.inf
-    found = stream.push(samples[:20_000])
-
-    with pytest.raises(AudioNotFinite, match="sample 35000"):
-        stream.push(spoilt)
-    with pytest.raises(ConfigurationError, match="skip back"):
-        stream.gap(19_999)
-    with pytest.raises(ConfigurationError, match="shape"):
-        stream.push(samples[None])
-
-    assert_same(found + stream.push(samples[20_000:]), engine.open((1.0,), 0.5).push(samples))
-
-
-def test_a_finished_stream_hears_no_more(engine: IncrementalModel) -> None:
-    stream = engine.open((1.0,), 0.5)
-    stream.push(noise(1.2))
-    stream.finish()
-
-    for more in (lambda: stream.push(noise(0.1)), lambda: stream.gap(90_000)):
-        with pytest.raises(StreamClosed, match="finished"):
-            more()
-
-
 def test_exact_mode_weighs_frames_by_the_networks_attention() -> None:
     torch.manual_seed(3)
     model = Model(XVectorSincNet(Architecture("rectified", "instance", attention=True)), ModelCard("attends"))
@@ -349,12 +147,6 @@ def test_exact_mode_weighs_frames_by_the_networks_attention() -> None:
     window = windows_of(IncrementalModel(model, speech="off").open((2.0,), 1.0).push(samples))[-1]
 
     assert deviation(window.embedding, model(torch.from_numpy(samples)[None, None])[0].numpy()) < 1e-4
-
-
-@pytest.mark.parametrize("choice", [{"mode": "auto"}, {"speech": "sillero"}, {"precision": "float8"}])
-def test_what_is_misspelt_is_refused(pyannote_model: Model, choice: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="is not known"):
-        IncrementalModel(pyannote_model, **choice)
 
 
 def test_the_last_incomplete_step_is_flushed(engine: IncrementalModel) -> None:
@@ -373,20 +165,6 @@ def test_windows_come_once_there_is_a_second_of_speech(engine: IncrementalModel)
 
     assert ends[0] in (16_000, 24_000)  # the frames of the first second see a little less than a second
     assert partial == [True] * (len(partial) - 3) + [False] * 3
-
-
-def test_a_stream_with_nan_fails_alone(engine: IncrementalModel) -> None:
-    broken, sound = engine.open((1.0,), 1.0), engine.open((1.0,), 1.0)
-    samples = noise(1.0)
-    spoilt = samples.copy()
-    spoilt[777] = np.nan
-
-    first, second = engine.step([Block(broken, spoilt), Block(sound, samples)])
-
-    assert isinstance(first, AudioNotFinite)
-    assert "sample 777" in str(first)
-    assert isinstance(second, Step)
-    assert_same([second], engine.open((1.0,), 1.0).push(samples))
 
 
 def test_a_stream_costs_at_most_a_megabyte(engine: IncrementalModel) -> None:
@@ -449,52 +227,6 @@ def test_lower_precision_stays_close(local_model: Model, precision: str) -> None
     for one, other in zip(low, plain, strict=True):
         cosine = one.embedding @ other.embedding / np.linalg.norm(one.embedding) / np.linalg.norm(other.embedding)
         assert 0.99 < cosine < 1.0
-
-
-@pytest.mark.parametrize(
-    ("durations", "step", "message"),
-    [
-        ((), 1.0, "durations is empty"),
-        ((3.0,), 0.0, "step=0.0"),
-        ((3.0,), float("nan"), "step=nan"),
-        ((3.0,), 61.0, "at most 60"),
-        ((0.2,), 0.1, "duration=0.2"),
-        ((3.0,), 2.0, "not a multiple"),
-        ((float("inf"),), 1.0, "duration=inf"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(
-    local_model: Model, durations: tuple[float, ...], step: float, message: str
-) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        WindowSettings.of(local_model, durations, step, "cached")
-
-
-@pytest.mark.parametrize(
-    ("front", "norm", "mode"), [("log", "batch", "exact"), ("log", "instance", None), ("log", "instance", "cached")]
-)
-def test_a_mode_that_a_model_has_not_is_refused(front: Any, norm: Any, mode: Any) -> None:
-    model = Model(XVectorSincNet(Architecture(front, norm, 8)), ModelCard("random"))
-    with pytest.raises(ConfigurationError, match="norm"):
-        IncrementalModel(model, mode)
-
-
-def test_a_precision_that_is_not_known_is_refused(local_model: Model) -> None:
-    with pytest.raises(ConfigurationError, match="float32, bfloat16, int8"):
-        IncrementalModel(local_model, precision="float64")  # type: ignore[arg-type]
-
-
-def test_exact_mode_wants_steps_on_the_filters_grid(pyannote_model: Model) -> None:
-    with pytest.raises(ConfigurationError, match="multiple of 10"):
-        WindowSettings.of(pyannote_model, (3003 / RATE * 3,), 1001 / RATE, "exact")
-
-
-def test_blocks_beyond_their_step_are_refused(engine: IncrementalModel) -> None:
-    stream = engine.open((1.0,), 0.5)
-
-    (outcome,) = engine.step([Block(stream, noise(0.6))])
-
-    assert isinstance(outcome, ConfigurationError)
 
 
 def test_on_every_device(local_model: Model, device: str) -> None:
