@@ -295,3 +295,10 @@ async def test_what_cannot_work_is_refused_at_once(local_model: Model) -> None:
         await stream.write(noise(1))
         with pytest.raises(StreamClosed, match="async with Engine"):
             _ = [step async for step in stream.steps()]
+
+
+async def test_an_engine_that_was_left_can_be_entered_again(local_model: Model) -> None:
+    engine = Engine(local_model, speech="off")
+    for _ in range(2):
+        async with engine, engine.stream(ListSource(chunks(noise(1), 1600)), 1.0, 0.5) as stream:
+            assert len([step async for step in stream.steps()]) == 2
