@@ -17,7 +17,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from streamer.errors import ConfigurationError
 from streamer.sinks.base import Sink
@@ -75,9 +75,7 @@ class Webhook(Sink):
         close_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(f"webhook {url!r}: an address begins with http:// or https:// and has a host.")
+        parts = _parts(url)
         if batch < 1 or capacity < batch:
             raise ConfigurationError(f"webhook: batch={batch} must be 1 or more, and capacity={capacity} no less.")
         self._parts = parts
@@ -130,7 +128,7 @@ class Webhook(Sink):
             name = uuid.uuid4().hex
             body = json.dumps(
                 {"session": self._session, "batch": name, "dropped": dropped, "events": events}, ensure_ascii=False
-            ).encode()
+            ).encode(errors="replace")  # a lone surrogate must not end this thread
             self._deliver(name, body, len(events))
 
     def _next(self) -> list[dict[str, Any]] | None:
@@ -176,9 +174,25 @@ class Webhook(Sink):
             response.read(1 << 16)
             self.problem = "" if response.status < 300 else f"{response.status} {response.reason}"
             wanted = response.getheader("Retry-After", "")
-            return response.status, min(float(wanted), LONGEST_PAUSE_S) if wanted.isdigit() else 0.0
-        except (OSError, http.client.HTTPException) as error:
+            seconds = float(wanted) if wanted.isascii() and wanted.isdigit() else 0.0
+            return response.status, min(seconds, LONGEST_PAUSE_S)
+        except (OSError, http.client.HTTPException, ValueError) as error:
             self.problem = str(error) or type(error).__name__
             return 0, 0.0
         finally:
             connection.close()
+
+
+def _parts(url: str) -> SplitResult:
+    """Raises ConfigurationError for an address that nothing can be sent to."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # looked at when asked for
+        (parts.hostname or "").encode("idna")
+    except ValueError as error:
+        raise ConfigurationError(f"webhook {url!r}: this is no address ({error}).") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(f"webhook {url!r}: an address begins with http:// or https:// and has a host.")
+    if not all("!" <= letter <= "~" for letter in parts.path + parts.query):
+        raise ConfigurationError(f"webhook {url!r}: write spaces and letters beyond ASCII as %xx: /b%C3%BCro.")
+    return parts

@@ -130,9 +130,41 @@ def test_a_server_that_is_gone_costs_the_meeting_only_the_events():
     assert hook.problem
 
 
-@pytest.mark.parametrize("url", ["ftp://x/", "example.org", "http://"])
+@pytest.mark.parametrize("wanted", ["\u00b2", "-1", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_server_that_says_no_seconds_is_tried_again_in_our_own_time(wanted):
+    with serving([(503, {"Retry-After": wanted})]) as (url, got):
+        hook = Webhook(url, every_s=0.01, first_pause_s=0.01)
+        told(hook, events(1))
+        hook.close(None)
+        assert len(got) == 2
+        assert hook.statistics["sent"] == 1
+
+
+def test_text_that_is_none_does_not_stop_what_follows():
+    with serving() as (url, got):
+        hook = Webhook(url, batch=1, every_s=0.0)
+        hook.put({"sample": 1, "name": "\ud800"})
+        hook.put({"sample": 2})
+        hook.close(None)
+        assert delivered(got) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://x/",
+        "example.org",
+        "http://",
+        "http://host:99999/",
+        "http://host:port/",
+        "http://[::1/",
+        "http://host/b\u00fcro",
+        "http://host/a room",
+        f"http://{64 * 'a'}/",
+    ],
+)
 def test_an_address_that_is_none_is_an_error(url):
-    with pytest.raises(ConfigurationError, match="http"):
+    with pytest.raises(ConfigurationError, match="webhook"):
         Webhook(url)
 
 
