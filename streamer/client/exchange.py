@@ -53,8 +53,8 @@ class Exchange:
     async def over(self, socket: ClientConnection, begun: Callable[[Message], None]) -> bool:
         """Talk over one connection; whether the session ended with it.
 
-        begun: told of `ready`. Raises ConnectionClosed where the session may go on over another, and ServerBusy where it
-        may later if it has begun; ServerRefused and ConnectionLost where it may not.
+        begun: told of `ready`. Raises ConnectionClosed where the session may go on over another, ServerBusy where one
+        that has begun may do so later; ServerRefused and ConnectionLost where it may not.
         """
         answer = await self._begin(socket)
         begun(answer)

@@ -7,6 +7,8 @@ for its client's return still holds it. Nothing here waits: a client without a s
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from streamer.server.protocol import Refusal
@@ -38,10 +40,24 @@ class Admission:
     def connections(self) -> int:
         return self._connections.total()
 
-    def take(self, address: str, streams: int) -> None:
-        """Take slots for a new session. Raises Refusal("busy")."""
+    def open(self) -> None:
+        """Raises Refusal("busy") where the server is stopping."""
         if self.draining:
             raise self._busy("The server is stopping.", "Try again in a moment, or another server.")
+
+    @contextmanager
+    def taking(self, address: str, streams: int) -> Iterator[None]:
+        """Take slots for a session that is made within; they are given back if that fails. Raises Refusal("busy")."""
+        self.take(address, streams)
+        try:
+            yield
+        except BaseException:
+            self.give_back(address, streams)
+            raise
+
+    def take(self, address: str, streams: int) -> None:
+        """Take slots for a session. Raises Refusal("busy")."""
+        self.open()
         if self.streams + streams > self.max_streams:
             raise self._busy(
                 f"{self.streams} of {self.max_streams} streams are taken; this session needs {streams}.",

@@ -51,7 +51,8 @@ class Channel:
         self.index = index
         self.stream = stream
         self.tracker = tracker
-        self.progress = Progress()
+        # A restored stream goes on where it stood.
+        self.progress = Progress(stream.position, stream.position)
         self._settings = settings
         self._step_samples = round(settings.step * SAMPLE_RATE)
         self._emit = emit
@@ -74,6 +75,12 @@ class Channel:
                 if self.enrolling is not None:
                     self.enrolling.hear(Gap(start, end, event.reason))
                 self.stream.gap(end - start, event.reason)
+
+    def lose(self, end_sample: int, reason: str) -> None:
+        """What had been written up to `end_sample` will not be looked at."""
+        if end_sample > self.progress.written:
+            self.stream.gap(end_sample - self.progress.written, reason)
+            self.progress.written = end_sample
 
     def when_looked_at(self, call: Callable[[], None]) -> None:
         """Call once every whole step of what was written so far is looked at."""

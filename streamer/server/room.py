@@ -73,7 +73,7 @@ class Room:
         self._clock = clock
         self._link: Link | None = None
         self._connection: Wire | None = None
-        self._reading = False
+        self._reading = self._hearing = False
         self._alone = asyncio.Event()
         self._alone.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,8 +110,11 @@ class Room:
                 self._reading = True
                 frame = await connection.recv()
                 self._reading = False
+                self._hearing = isinstance(frame, bytes)
                 await self._carry_out(self.session.receive(frame))
                 await self._pace(frame, link)
+                if self._hearing:
+                    self.times.audio, self._hearing = self._clock(), False
         except ConnectionClosed:
             pass
         except (BufferClosed, StreamClosed):
@@ -119,18 +122,25 @@ class Room:
             await link.finished(self._config.send_timeout_s)
         finally:
             self._link = self._connection = None
+            self._reading = self._hearing = False
             self.session.detach(self._clock())
             received = connection.protocol.close_rcvd
-            if received is not None and received.code == 1000:
+            # If we closed first, `_do` has decided what that means, whatever the client says to it.
+            if received is not None and received.code == 1000 and connection.protocol.close_rcvd_then_sent:
                 self._end("ended" if self.session.done else "left")
             await asyncio.shield(link.abandon())
             self._alone.set()
 
     async def replace(self) -> None:
-        """Another connection has the session's token: send the present one away and wait until it is gone."""
-        if self._link is not None:
-            self._do(self.session.dismiss("replaced", "Another connection resumed.", resume=False, code=1008))
-        await self._alone.wait()
+        """Another connection has the session's token: send the present one away and wait until it is gone.
+
+        Several may wait. Whoever wakes first is to serve at once, without an await between, and the next sends it away:
+        the last one stays.
+        """
+        while not self._alone.is_set():
+            if self._link is not None:
+                self._do(self.session.dismiss("replaced", "Another connection resumed.", resume=False, code=1008))
+            await self._alone.wait()
 
     async def _pace(self, frame: str | bytes, link: Link) -> None:
         """Read on only when the client has not been faster than it may: the transport's flow control does the rest."""
@@ -138,7 +148,6 @@ class Room:
         if isinstance(frame, str):
             pause = self._text_pace.take(1.0, now)
         else:
-            self.times.audio = now
             seconds = self._taken_s()
             self._metrics.audio.inc(seconds)
             pause = self._audio_pace.take(seconds, now)
@@ -246,16 +255,12 @@ class Room:
                 await asyncio.gather(*(channel.run() for channel in self.channels))
         except StreamerError as error:
             log.say("stream failed", level=logging.WARNING, session=self.session.name, problem=str(error)[:300])
-            self._fail(str(error))
+            self.fail(str(error))
         except Exception:
             log.say("stream failed", level=logging.ERROR, exc_info=True, session=self.session.name)
-            self._fail("The server made a mistake.")
+            self.fail("The server made a mistake.")
         else:
             self._do(self.session.drained())
-
-    def _fail(self, message: str) -> None:
-        self._refuse(Refusal("internal", message, "Start a new session.", fatal=True))
-        self._end("failed")
 
     # From outside
 
@@ -265,7 +270,8 @@ class Room:
         if self.attached and interval and now - self.times.stats >= interval:
             self.times.stats = now
             self._do(self.session.stats(**self._statistics()))
-        if self.attached and now - self.times.audio > self._config.idle_timeout_s and not self.session.ending:
+        idle = self.attached and not self._hearing and now - self.times.audio > self._config.idle_timeout_s
+        if idle and not self.session.ending:
             limit = self._config.idle_timeout_s
             message = f"No audio came for {limit:g} s."
             self._do(self.session.dismiss("idle", message, resume=False, code=1000))
@@ -274,6 +280,11 @@ class Room:
             self._connection.transport.abort()
         if self.session.expired(now):
             self._end("expired")
+
+    def fail(self, message: str) -> None:
+        """End the session for a fault of ours."""
+        self._end("failed")
+        self._refuse(Refusal("internal", message, "Start a new session.", fatal=True))
 
     def dismiss(self, reason: str, message: str, *, resume: bool, code: int, retry_after: float | None = None) -> None:
         """Send the client away, if one is there."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy, Stream
-from streamer.errors import ConfigurationError, StreamerError
+from streamer.errors import ConfigurationError, StateMismatch, StreamerError
 from streamer.server import log
 from streamer.server.admission import Admission
 from streamer.server.auth import Access
@@ -30,6 +31,11 @@ from streamer.speakers.turn import Embed
 
 # The tracker's short window, beside the long one that the client chooses.
 SHORT_S = 1.0
+# How often the shelf is cleared: nothing is there for much longer than it may be.
+CLEAR_S = 60.0
+# How long a stopping server waits for streams that have not computed all they were given: beside the time to stop in,
+# little.
+SETTLE_S = 1.0
 
 
 class Rooms:
@@ -49,6 +55,7 @@ class Rooms:
         shelf: Shelf | None = None,
     ) -> None:
         self._shelf = shelf
+        self._cleared = clock()
         self._engine = engine
         # In `exact` mode the steps have no moments to pool a turn from.
         self._embed: Embed | None = engine.model.embed if engine.incremental.mode == "cached" else None
@@ -75,63 +82,66 @@ class Rooms:
         """A new session. Raises Refusal: busy, unsupported, unknown_speaker, invalid_message."""
         settings = Settings.of(start)
         roster = self._people.invited(settings.roster)
-        self._admission.take(address, settings.streams)
-        try:
+        with self._admission.taking(address, settings.streams):
             intake = Intake(settings)
             streams = [self._stream(settings) for _ in range(settings.streams)]
-        except BaseException:
-            self._admission.give_back(address, settings.streams)
-            raise
-        keep = Keep(seconds=self._config.resume_s)
-        model = {"name": self._engine.model.card.name, "fingerprint": self._engine.model.fingerprint}
-        session = Session(secrets.token_hex(4), secrets.token_urlsafe(24), settings, model, keep)
-        room = Room(session, intake, address, access, self._config, self._metrics, self._clock)
-        trackers = [Tracker(roster, self._backend, self._embed) for _ in streams]
-        self._enter(room, streams, trackers)
+            keep = Keep(seconds=self._config.resume_s)
+            model = {"name": self._engine.model.card.name, "fingerprint": self._engine.model.fingerprint}
+            session = Session(secrets.token_hex(4), secrets.token_urlsafe(24), settings, model, keep)
+            room = Room(session, intake, address, access, self._config, self._metrics, self._clock)
+            self._enter(room, streams, [Tracker(roster, self._backend, self._embed) for _ in streams])
         self._metrics.sessions.inc()
         return room
 
     async def resume(self, token: str, access: Access) -> Room:
-        """The session of a resume token, with nobody connected to it. Raises Refusal("unknown_session", "busy")."""
+        """The session of a resume token, with nobody connected to it. Raises Refusal: unknown_session, busy."""
+        self._admission.open()
         room = self._rooms.get(token) or self._unshelve(token, access)
-        if room is None or room.over or room.access.name != access.name:
-            raise Refusal(
-                "unknown_session",
-                f"There is no such session, or its {self._config.resume_s:g} s are over.",
-                "Start a new one, without resume.",
-                fatal=True,
-            )
-        await room.replace()
-        self._metrics.resumes.inc()
-        return room
+        if room is not None and not room.over and room.access.name == access.name:
+            await room.replace()
+            # While we waited for the present connection to go, the server may have begun to stop, or the session ended.
+            self._admission.open()
+            if not room.over:
+                self._metrics.resumes.inc()
+                return room
+        raise Refusal(
+            "unknown_session",
+            f"There is no such session, or its {self._config.resume_s:g} s are over.",
+            "Start a new one, without resume.",
+            fatal=True,
+        )
 
     def _unshelve(self, token: str, access: Access) -> Room | None:
         """A session from before a restart of the server, if it is one of this client's and still fits the engine."""
-        kept = None if self._shelf is None else self._shelf.take(token)
-        if kept is None or kept.client != access.name:
+        if self._shelf is None or (kept := self._shelf.find(token)) is None or kept.client != access.name:
             return None
-        keep = Keep(seconds=self._config.resume_s)
-        session = Session.restore(kept.session, self._clock() - min(kept.away_s, keep.seconds), keep)
-        settings = session.settings
-        self._admission.take(kept.address, settings.streams)
         try:
-            policy = cast(Policy, settings.policy)
-            streams = [self._engine.open(policy=policy, restore=state) for state, _, _ in kept.channels]
-            roster = self._people.roster(settings.roster)
-            trackers = [Tracker(roster, self._backend, self._embed) for _ in streams]
-            for tracker, (_, state, _) in zip(trackers, kept.channels, strict=True):
-                tracker.restore(state)
-            room = Room(session, Intake(settings), kept.address, access, self._config, self._metrics, self._clock)
-        except StreamerError as error:  # another model, or another version
-            log.say("session not restored", session=session.name, problem=str(error)[:300])
-            self._admission.give_back(kept.address, settings.streams)
+            keep = Keep(seconds=self._config.resume_s)
+            session = Session.restore(kept.session, self._clock() - kept.away_s, keep)
+            with self._admission.taking(kept.address, session.settings.streams):
+                room = self._restored(session, kept, access)
+        except (StreamerError, LookupError, TypeError, ValueError) as error:  # another model, or another version
+            log.say("session not restored", session=kept.session.get("name"), problem=str(error)[:300])
             return None
-        for stream, (_, _, written) in zip(streams, kept.channels, strict=True):
-            if written > stream.position:  # it had arrived, but was not looked at
-                stream.gap(written - stream.position, "restart")
+        # Not before: where there is no room for it just now, its client comes back for it.
+        self._shelf.forget(token)
+        return room
+
+    def _restored(self, session: Session, kept: Kept, access: Access) -> Room:
+        """A kept session on new streams of the engine. Raises what they and the trackers do not take."""
+        settings = session.settings
+        if len(kept.channels) != settings.streams:
+            raise StateMismatch(f"{len(kept.channels)} streams were kept of a session that has {settings.streams}.")
+        policy = cast(Policy, settings.policy)
+        streams = [self._engine.open(policy=policy, restore=state) for state, _, _ in kept.channels]
+        roster = self._people.roster(settings.roster)
+        trackers = [Tracker(roster, self._backend, self._embed) for _ in streams]
+        for tracker, (_, state, _) in zip(trackers, kept.channels, strict=True):
+            tracker.restore(state)
+        room = Room(session, Intake(settings), kept.address, access, self._config, self._metrics, self._clock)
         self._enter(room, streams, trackers)
-        for channel in room.channels:
-            channel.progress.written = channel.stream.position
+        for channel, (_, _, written) in zip(room.channels, kept.channels, strict=True):
+            channel.lose(written, "restart")  # it had arrived, but was not looked at
         return room
 
     def _stream(self, settings: Settings) -> Stream:
@@ -159,14 +169,25 @@ class Rooms:
         """Called a few times a second: look after every session, and close those that are over."""
         now = self._clock()
         for room in list(self._rooms.values()):
-            room.tick(now)
+            try:
+                room.tick(now)
+            except Exception:  # the others are to be looked after all the same
+                log.say("session failed", level=logging.ERROR, exc_info=True, session=room.session.name)
+                room.fail("The server made a mistake.")
         over = [room for room in self._rooms.values() if room.over and not room.attached]
         await asyncio.gather(*(self._leave(room) for room in over))
+        if self._shelf is not None and now - self._cleared >= CLEAR_S:
+            self._cleared = now
+            await asyncio.to_thread(self._shelf.clear)
 
     async def _leave(self, room: Room) -> None:
         del self._rooms[room.session.token]
-        await room.shut()
-        self._admission.give_back(room.address, room.session.settings.streams)
+        try:
+            await room.shut()
+        except Exception:
+            log.say("session not closed", level=logging.ERROR, exc_info=True, session=room.session.name)
+        finally:
+            self._admission.give_back(room.address, room.session.settings.streams)
         for code, count in room.session.errors.items():
             self._metrics.errors.labels(code).inc(count)
         log.say("session", **room.summary(self._clock()))
@@ -182,20 +203,34 @@ class Rooms:
             for future in waiting:
                 future.cancel()
         if self._shelf is not None:
+            end = self._clock() + SETTLE_S
             for room in kept:
-                await self._keep(room, self._shelf)
+                try:
+                    await self._keep(room, self._shelf, end)
+                except Exception:
+                    log.say("session not kept", level=logging.ERROR, exc_info=True, session=room.session.name)
 
-    async def _keep(self, room: Room, shelf: Shelf) -> None:
+    async def _keep(self, room: Room, shelf: Shelf, end: float) -> None:
+        """Put a session on the shelf once its trackers have heard all that its streams computed, or at `end`."""
+        streams = [channel.stream for channel in room.channels]
+        while True:
+            late = self._clock() >= end
+            if late or not any(stream.unread for stream in streams):
+                heard = [channel.progress.heard for channel in room.channels]
+                states = [await stream.snapshot() for stream in streams]
+                # A stream that is ahead of its tracker never says again what the tracker has not heard.
+                level = heard == [channel.progress.heard for channel in room.channels]
+                if late or (level and not any(stream.unread for stream in streams)):
+                    break
+            await asyncio.sleep(SETTLE_S / 1000)
+        # No await from here on: trackers and session belong together.
         if room.over or room.session.done:
             return
-        channels = [
-            (await channel.stream.snapshot(), channel.tracker.snapshot(), channel.progress.written)
-            for channel in room.channels
-        ]
-        try:
-            shelf.put(Kept(room.session.snapshot(), room.access.name, room.address, tuple(channels), 0.0))
-        except OSError as error:
-            log.say("session not kept", session=room.session.name, problem=str(error))
+        channels = tuple(
+            (state, channel.tracker.snapshot(), channel.progress.written)
+            for state, channel in zip(states, room.channels, strict=True)
+        )
+        shelf.put(Kept(room.session.snapshot(), room.access.name, room.address, channels, 0.0))
 
     async def shut(self) -> None:
         """Close every session."""

@@ -1,14 +1,14 @@
 """Sessions kept on disk while the server restarts: one file each, unreadable to others, gone when taken or too old.
 
-A file holds what a client's events were and the state of its streams: numbers, names of speakers, and the resume token
-to compare with. No audio is in it. The name of the file is the hash of the token.
+A file holds what a client's events were and the state of its streams: numbers, names of speakers, and voice prints of
+those who spoke of late. No audio is in it. The name of the file is the hash of the resume token, which is not in it
+either: whoever can read the folder can resume nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import hmac
 import json
 import os
 import time
@@ -23,6 +23,7 @@ from streamer.errors import ConfigurationError, StateMismatch
 from streamer.speakers.snapshot import pack, unpack
 
 SUFFIX = ".session"
+PART = ".part"
 # A restart takes a while, in which nobody can come back.
 RESTART_S = 60.0
 
@@ -51,7 +52,7 @@ class Shelf:
         self._clock = clock
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._clear()
+            self.clear()
         except OSError as error:
             raise ConfigurationError(f"state_dir: {folder} can't be used ({error}).") from error
 
@@ -61,26 +62,27 @@ class Shelf:
             {"engine": _array(engine), "tracker": _array(tracker), "written": written}
             for engine, tracker, written in kept.channels
         ]
+        session = dict(kept.session)
+        token = session.pop("token")
         tree = {
-            "session": json.dumps(kept.session),
+            "session": json.dumps(session),
             "client": kept.client,
             "address": kept.address,
             "channels": channels,
             "at": self._clock(),
         }
-        path = self._path(kept.session["token"])
-        part = path.with_suffix(".part")
+        path = self._path(token)
+        part = path.with_suffix(PART)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as file:
             file.write(pack(tree))
         part.replace(path)
 
-    def take(self, token: str) -> Kept | None:
-        """The session of a token, once; None where there is none, or none that can be used."""
-        path = self._path(token)
+    def find(self, token: str) -> Kept | None:
+        """The session of a token; None where there is none, or none that can be used. It stays until `forget`."""
         try:
-            tree = unpack(path.read_bytes())
-            session = json.loads(tree["session"])
+            tree = unpack(self._path(token).read_bytes())
+            session = {**json.loads(tree["session"]), "token": token}
             away_s = self._clock() - float(tree["at"])
             channels = tuple(
                 (bytes(channel["engine"]), bytes(channel["tracker"]), int(channel["written"]))
@@ -88,18 +90,21 @@ class Shelf:
             )
             kept = Kept(session, str(tree["client"]), str(tree["address"]), channels, away_s)
         except (OSError, StateMismatch, ValueError, KeyError, TypeError):
-            kept = None
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-        if kept is None or kept.away_s > self._keep_s or not hmac.compare_digest(kept.session["token"], token):
             return None
-        return kept
+        return kept if kept.away_s <= self._keep_s else None
 
-    def _clear(self) -> None:
-        """Delete what nobody came back for."""
-        for path in self._folder.glob(f"*{SUFFIX}"):
-            if self._clock() - path.stat().st_mtime > self._keep_s:
-                path.unlink(missing_ok=True)
+    def forget(self, token: str) -> None:
+        """The session of a token has been taken up."""
+        with contextlib.suppress(OSError):
+            self._path(token).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Delete what nobody came back for, and what a server that was killed left half written."""
+        for pattern in (f"*{SUFFIX}", f"*{PART}"):
+            for path in self._folder.glob(pattern):
+                with contextlib.suppress(FileNotFoundError):  # another server has the folder too
+                    if self._clock() - path.stat().st_mtime > self._keep_s:
+                        path.unlink()
 
     def _path(self, token: str) -> Path:
         return self._folder / f"{hashlib.sha256(token.encode(errors='replace')).hexdigest()}{SUFFIX}"

@@ -69,6 +69,14 @@ def restore(tracker: Tracker, data: bytes) -> None:
     state = unpack(data)
     if not isinstance(state, dict) or state.get("version") != VERSION:
         raise StateMismatch(f"this is not a tracker's snapshot of version {VERSION}.")
+    try:
+        _check(tracker, state)
+        _put_back(tracker, state)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise StateMismatch(f"this tracker's snapshot is not whole, or of another release ({error!r}).") from error
+
+
+def _check(tracker: Tracker, state: dict[str, Any]) -> None:
     if state["settings"] != tracker.settings.to_dict():
         differing = [name for name, value in tracker.settings.to_dict().items() if state["settings"].get(name) != value]
         raise StateMismatch(f"the snapshot was taken with other settings: {', '.join(differing)}.")
@@ -77,6 +85,9 @@ def restore(tracker: Tracker, data: bytes) -> None:
             f"the snapshot has embeddings of {state['dimension']} dimensions, this tracker {tracker.roster.dimension}: "
             "it was taken with another model."
         )
+
+
+def _put_back(tracker: Tracker, state: dict[str, Any]) -> None:
     tracker.guests.restore(state["guests"])
     names = state["names"]
     tracker.belief = _belief(state["belief"], names, tracker.candidates)

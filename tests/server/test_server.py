@@ -205,6 +205,14 @@ async def test_a_session_without_audio_ends(serving):
         assert (goodbye["reason"], goodbye["resume"]) == ("idle", False)
 
 
+async def test_a_client_that_the_server_slows_down_is_not_idle(serving):
+    async with serving(idle_timeout_s=1.0, max_rate=2.0, burst_s=1.0) as server, talking(server) as talk:
+        await talk.start(stats_interval=0)
+        await talk.socket.send(pcm(4.6))  # 1 s at once, and a pause of 1.8 s
+        await talk.say(type="end")
+        assert (await talk.until("goodbye"))["reason"] == "ended"
+
+
 async def test_a_client_that_does_not_read_is_cut_off_and_may_come_back_for_its_events(serving):
     event = {"type": "gap", "time": 1.0, "sample": 16000, "decided_sample": 16000, "end_sample": 16001}
     event["reason"] = "x" * 500
@@ -318,6 +326,21 @@ async def test_an_old_or_damaged_state_is_not_taken(serving, tmp_path):
     async with serving(state_dir=str(state)) as server:
         error = await hello_refused(server, json.dumps({"type": "start", "resume": ready["resume"]}))
         assert error["code"] == "unknown_session"
+
+
+async def test_a_store_that_fails_once_is_asked_again(server, tmp_path, local_model, monkeypatch):
+    people, asked = server.rooms._people, []
+
+    async def fail() -> bool:
+        asked.append(1)
+        monkeypatch.undo()
+        raise RuntimeError("the disk coughed")
+
+    monkeypatch.setattr(people, "refresh", fail)
+    async with asyncio.timeout(5):
+        while not asked:  # noqa: ASYNC110 - the store is asked each second
+            await asyncio.sleep(0.05)
+    await test_a_change_of_the_store_reaches_running_streams(server, tmp_path, local_model)
 
 
 async def test_a_change_of_the_store_reaches_running_streams(server, tmp_path, local_model):

@@ -19,6 +19,7 @@ export class Connection {
     this.lastEvent = 0;
     this.acknowledged = 0;
     this.attempt = 0;
+    this.pause = 0; // seconds that the server wants to be left alone
     this.ended = this.done = false;
   }
 
@@ -51,6 +52,11 @@ export class Connection {
   receive(message) {
     if (message.type === "ready") return this.started(message);
     if (message.type === "error" && message.fatal) {
+      // It stops, or is full for a moment: our session is still there when it has room again.
+      if (message.code === "busy" && this.resume) {
+        this.pause = message.retry_after ?? 5;
+        return;
+      }
       this.finish();
       return this.on.refused(message);
     }
@@ -137,7 +143,8 @@ export class Connection {
     this.on.state("waiting");
     const wait = this.attempt ? Math.min(5000, 200 * 2 ** this.attempt) * (0.5 + Math.random() / 2) : 0;
     this.attempt++;
-    setTimeout(() => this.done || this.connect(), wait);
+    setTimeout(() => this.done || this.connect(), Math.max(wait, this.pause * 1000));
+    this.pause = 0;
   }
 
   finish() {
