@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, NegotiationError
 from websockets.typing import Subprotocol
 
 from streamer.engine.engine import Engine
-from streamer.errors import ConfigurationError, ProtocolError
+from streamer.errors import ConfigurationError
 from streamer.server import log, protocol, tls, twilio
 from streamer.server.admission import RETRY_AFTER_S, Admission
 from streamer.server.auth import EVERYBODY, Access, Tokens, presented
@@ -92,7 +92,11 @@ class Server:
         self._watch()
         if self.config.twilio_webhook:
             self._calls = Calls(self.config, self.metrics)
-        self._sockets = await self._listen()
+        try:
+            self._sockets = await self._listen()
+        except BaseException:
+            await self._stop_calls()
+            raise
         self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._follow_store(people))]
         log.say(
             "listening",
@@ -115,8 +119,7 @@ class Server:
         await self._rooms.shut()
         self._sockets.close(code=1012)
         await self._sockets.wait_closed()
-        if self._calls is not None:
-            await self._calls.close()
+        await self._stop_calls()
 
     def stop(self) -> None:
         """Let `run` end: no new streams, a goodbye with a hint to resume for those that run."""
@@ -172,13 +175,12 @@ class Server:
     async def handle(self, connection: ServerConnection) -> None:
         """From `start` to the end of the connection. Never raises but for a mistake of ours."""
         assert isinstance(connection, Wire)
-        assert connection.request is not None
         try:
-            if self._calls is not None and connection.request.path.partition("?")[0] == twilio.PATH:
+            if self._calls is not None and _path(connection) == twilio.PATH:
                 return await self._calls.serve(connection, self._rooms, lambda token: self._access(connection, token))
             async with asyncio.timeout(self.config.hello_timeout_s):
                 first = await connection.recv()
-            start = _start(first)
+            start = protocol.first(first)
             access = self._access(connection, start.get("token"))
             if "resume" in start:
                 room = await self._rooms.resume(start["resume"], access)
@@ -216,17 +218,24 @@ class Server:
         code = {"busy": 1013, "internal": 1011}.get(refusal.code, 1008)
         with contextlib.suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(self.config.send_timeout_s):
-                await connection.send(protocol.write({**refusal.to_dict(), "fatal": True}))
+                if _path(connection) != twilio.PATH:  # Twilio knows messages of its own only
+                    await connection.send(protocol.write({**refusal.to_dict(), "fatal": True}))
                 await connection.close(code, refusal.code)
 
     # Within
+
+    async def _stop_calls(self) -> None:
+        if self._calls is not None:
+            await self._calls.close()
 
     async def _listen(self) -> SocketServer:
         config = self.config
         wire = type("CountedWire", (Wire,), {"admission": self.admission, "refused": self.metrics.refused.inc})
         # A socket in its TLS handshake is no connection yet, so neither the limits nor `open_timeout` see it; not every
         # release of `websockets` sets these by itself.
-        patience = {"ssl_handshake_timeout": config.hello_timeout_s, "ssl_shutdown_timeout": 2.0} if self._tls else {}
+        patience: dict[str, Any] = {}
+        if self._tls is not None:
+            patience = {"ssl_handshake_timeout": config.hello_timeout_s, "ssl_shutdown_timeout": 2.0}
         return await serve(
             self.handle,
             config.host,
@@ -265,6 +274,8 @@ class Server:
                     self._rooms.listen_again()
             except Refusal as refusal:
                 log.say("speaker store", level=logging.ERROR, problem=refusal.message)
+            except Exception:  # enrolments are to be heard of again once it is well
+                log.say("speaker store", level=logging.ERROR, exc_info=True)
 
     def _watch(self) -> None:
         def now() -> dict[str, float]:
@@ -281,16 +292,9 @@ class Server:
         self.metrics.watch(now)
 
 
-def _start(first: str | bytes) -> dict[str, Any]:
-    if isinstance(first, bytes):
-        raise Refusal("wrong_order", "Audio came before `start`.", "Send `start` first.", fatal=True)
-    try:
-        start = protocol.read(first, "client")
-    except ProtocolError as error:
-        raise Refusal("invalid_message", str(error), "See docs/protocol.md.", fatal=True) from None
-    if start["type"] != "start":
-        raise Refusal("wrong_order", f"`{start['type']}` came before `start`.", "Send `start` first.", fatal=True)
-    return start
+def _path(connection: ServerConnection) -> str:
+    assert connection.request is not None
+    return connection.request.path.partition("?")[0]
 
 
 def _select_subprotocol(connection: ServerConnection, names: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -77,7 +77,8 @@ class Tokens:
         """Whose token this is, or None. Every entry is compared, in constant time each."""
         if not token:
             return None
-        digest = hashlib.sha256(token.encode()).digest()
+        # Bytes of a header that are no text come as surrogates; nobody's token has any.
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         found = None
         for entry in self._entries:
             if hmac.compare_digest(entry.digest, digest):

@@ -80,7 +80,8 @@ class Calls:
         try:
             await room.serve(cast(Wire, line), call.settings, access.scopes)
         finally:
-            deliver({"type": "call_end", "reason": line.reason, "events": room.session.replay.last})
+            end = {"reason": line.reason, "events": room.session.replay.last, "duplicates": translator.duplicates}
+            deliver({"type": "call_end", **end})
 
     async def close(self) -> None:
         """Send what is left of the events, within the time to stop in."""
@@ -117,7 +118,7 @@ class Line:
         # Fifty chunks a second of each track; what is no audio must not come faster either.
         self._pace = Pacer(4 * config.max_messages_per_s, 16 * config.max_messages_per_s)
         # Nobody resumes a call, so for the room every end is one that the client chose.
-        self.protocol = SimpleNamespace(close_rcvd=Close(1000, ""))
+        self.protocol = SimpleNamespace(close_rcvd=Close(1000, ""), close_rcvd_then_sent=True)
         self.transport = SimpleNamespace(abort=self._abort)
 
     @property

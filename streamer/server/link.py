@@ -34,7 +34,6 @@ class Link:
         self._size = 0
         self._wake = asyncio.Event()
         self._close: tuple[int, str] | None = None
-        self.slow = False
         self._task = asyncio.create_task(self._run())
 
     def put(self, text: str) -> None:
@@ -92,7 +91,6 @@ class Link:
         self._connection.transport.abort()
 
     def _cut_off(self) -> None:
-        self.slow = True
         self._waiting.clear()
         self._size = 0
         goodbye = {

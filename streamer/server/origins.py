@@ -30,7 +30,10 @@ def allowed(origin: str | None, host: str | None, others: Sequence[str], *, loop
         return True
     if "*" in others or origin.rstrip("/").lower() in {other.rstrip("/").lower() for other in others}:
         return True
-    page = urlsplit(origin)
+    try:
+        page = urlsplit(origin)
+    except ValueError:  # no address at all, such as http://[::1
+        return False
     if page.scheme not in ("http", "https") or host is None or page.netloc.lower() != host.lower():
         return False
     return not loopback or is_loopback(page.hostname or "")

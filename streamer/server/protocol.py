@@ -187,3 +187,16 @@ class Refusal(Exception):
         if request is not None:
             body["request"] = request
         return body
+
+
+def first(frame: str | bytes) -> dict[str, Any]:
+    """The `start` that a connection must begin with. Raises Refusal: wrong_order, invalid_message."""
+    if isinstance(frame, bytes):
+        raise Refusal("wrong_order", "Audio came before `start`.", "Send `start` first.", fatal=True)
+    try:
+        start = read(frame, "client")
+    except ProtocolError as error:
+        raise Refusal("invalid_message", str(error), "See docs/protocol.md.", fatal=True) from None
+    if start["type"] != "start":
+        raise Refusal("wrong_order", f"`{start['type']}` came before `start`.", "Send `start` first.", fatal=True)
+    return start

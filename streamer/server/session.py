@@ -132,7 +132,7 @@ class Session:
             return []
         commands: list[Command] = [_send(body)]
         if body["fatal"]:
-            commands.append(Close(1008, refusal.code))
+            commands.append(Close(1011 if refusal.code == "internal" else 1008, refusal.code))
         return commands
 
     def _audio(self, frame: bytes) -> list[Command]:

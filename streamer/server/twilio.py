@@ -90,6 +90,11 @@ class Translator:
         self.ended = False
         self._tracks = Tracks(1)
 
+    @property
+    def duplicates(self) -> int:
+        """Chunks that had come before."""
+        return self._tracks.duplicates
+
     def receive(self, frame: str | bytes) -> list[str | bytes | Lost]:
         """Frames of the protocol, and what is missing of one track alone.
 

@@ -44,7 +44,7 @@ def test_a_token_has_its_scopes_and_another_none(tokens):
     path, made = tokens
     loaded = Tokens.load(path)
     assert loaded.find(made["stream,admin"]).scopes == {"stream", "admin"}
-    for wrong in (None, "", "x", made["stream"][:-1], made["stream"] + "x"):
+    for wrong in (None, "", "x", made["stream"][:-1], made["stream"] + "x", "\udcff", "\ud800"):
         assert loaded.find(wrong) is None
 
 
@@ -108,6 +108,7 @@ def test_a_token_comes_as_a_header_or_a_subprotocol(header, subprotocols, token)
         ("null", "rooms.example", False, False),
         ("https://friend.example", "rooms.example", False, True),
         ("file://", "rooms.example", False, False),
+        ("http://[::1", "[::1", True, False),
     ],
 )
 def test_pages_may_connect_from_here_and_from_friends(origin, host, loopback, may):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 
 import pytest
 from talking import empty, talking
 from telephone import CALL, CHUNK, STREAM, calling, chunks, media, mulaw, start, stop, telephoned, voices, working
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Close
 
 from streamer.audio.files import read_audio
 from streamer.demo import ENROLMENT
@@ -129,12 +131,14 @@ async def test_chunks_that_never_came_are_gaps_of_their_length(serving):
     async with working() as office, serving(twilio_webhook=office.url) as server:
         async with calling(server) as call:
             await call.dial()
+            await call.say(media(1, audio[0]))
             for number, payload in enumerate(audio, start=1):
                 if not 101 <= number <= 125:
                     await call.say(media(number, payload, at_ms=20 * (number - 1) + (3_000 if number > 150 else 0)))
             await call.say(stop())
             await call.closed()
         await office.until("call_end")
+    assert office.events[-1]["duplicates"] == 1
     gaps = [(e["sample"], e["end_sample"], e["reason"]) for e in office.events if e["type"] == "gap"]
     assert gaps == [
         (2 * 100 * CHUNK, 2 * 125 * CHUNK, "packet loss"),
@@ -254,6 +258,22 @@ async def test_a_wrong_beginning_closes_the_connection_and_harms_no_other_call(s
         assert server.admission.streams == 0
     assert [event["type"] for event in office.events].count("call_start") == 1
     assert [event for event in office.events if event["type"] in ("error", "gap")] == []
+
+
+async def test_a_call_that_is_refused_is_closed_without_a_word(serving):
+    async with working() as office, serving(twilio_webhook=office.url) as server, calling(server) as call:
+        await call.dial(tracks="nobody")
+        with pytest.raises(ConnectionClosed) as closed:
+            await call.socket.recv()
+        assert closed.value.rcvd == Close(1008, "invalid_message")
+
+
+async def test_a_port_that_is_taken_leaves_no_thread_behind(serving, server):
+    webhooks = [thread for thread in threading.enumerate() if thread.name == "streamer-webhook"]
+    with pytest.raises(OSError, match="in use"):
+        async with serving(port=server.port, twilio_webhook="http://127.0.0.1:9/"):
+            pass
+    assert [thread for thread in threading.enumerate() if thread.name == "streamer-webhook"] == webhooks
 
 
 async def test_a_bad_chunk_is_told_and_missing_and_ten_of_them_end_the_call(serving):

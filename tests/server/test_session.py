@@ -44,6 +44,12 @@ def test_the_first_answer_is_ready_with_what_was_agreed():
     assert ready["scopes"] == ["stream"]
 
 
+def test_a_fault_of_the_servers_is_not_put_down_to_the_client():
+    for code, close in (("internal", 1011), ("gap_too_long", 1008)):
+        [_, command] = session().refuse(Refusal(code, "", "", fatal=True))
+        assert command == Close(close, code)
+
+
 def test_audio_flush_and_end_come_out_in_their_order():
     room = session()
     commands = [*room.receive(b"abcd"), *tell(room, type="flush", request=4), *tell(room, type="end")]
