@@ -29,6 +29,7 @@ from streamer.server.link import Link
 from streamer.server.metrics import Metrics
 from streamer.server.pacing import Pacer
 from streamer.server.protocol import Refusal
+from streamer.server.report import statistics
 from streamer.server.session import Session
 from streamer.server.wire import Wire
 
@@ -269,7 +270,7 @@ class Room:
         interval = self.session.settings.stats_interval
         if self.attached and interval and now - self.times.stats >= interval:
             self.times.stats = now
-            self._do(self.session.stats(**self._statistics()))
+            self._do(self.session.stats(**statistics(self.channels)))
         idle = self.attached and not self._hearing and now - self.times.audio > self._config.idle_timeout_s
         if idle and not self.session.ending:
             limit = self._config.idle_timeout_s
@@ -306,32 +307,3 @@ class Room:
     def _end(self, reason: str) -> None:
         if not self.over:
             self.over, self.reason = True, reason
-
-    def _statistics(self) -> dict[str, Any]:
-        parts = [channel.progress for channel in self.channels]
-        return {
-            "lag": max(part.lag_s for part in parts),
-            "queue": max(part.written - part.heard for part in parts) / 16_000,
-            "skipped": sum(part.skipped for part in parts),
-            "level_db": parts[0].level_db,
-        }
-
-    def summary(self, now: float) -> dict[str, Any]:
-        """What the log says of the session."""
-        session = self.session
-        return {
-            "session": session.name,
-            "address": self.address,
-            "client": self.access.name,
-            "reason": self.reason,
-            "seconds": round(now - self.times.began, 1),
-            "audio_s": round(session.received / session.settings.sample_rate, 1),
-            "rate": session.settings.sample_rate,
-            "encoding": session.settings.encoding,
-            "streams": session.settings.streams,
-            "events": session.replay.last,
-            "gaps": session.gaps,
-            "gap_s": round(session.gap_seconds, 1),
-            "skipped": sum(channel.progress.skipped for channel in self.channels),
-            "errors": session.errors,
-        }

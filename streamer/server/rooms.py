@@ -22,6 +22,7 @@ from streamer.server.metrics import Metrics
 from streamer.server.people import People
 from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep
+from streamer.server.report import summary
 from streamer.server.room import Room
 from streamer.server.session import Session
 from streamer.server.shelf import Kept, Shelf
@@ -190,7 +191,7 @@ class Rooms:
             self._admission.give_back(room.address, room.session.settings.streams)
         for code, count in room.session.errors.items():
             self._metrics.errors.labels(code).inc(count)
-        log.say("session", **room.summary(self._clock()))
+        log.say("session", **summary(room, self._clock()))
 
     async def close(self, message: str, retry_after: float, grace_s: float) -> None:
         """Send everybody away with a hint to resume, wait for them to go, and keep what can be resumed."""
@@ -213,7 +214,7 @@ class Rooms:
     async def _keep(self, room: Room, shelf: Shelf, end: float) -> None:
         """Put a session on the shelf once its trackers have heard all that its streams computed, or at `end`."""
         streams = [channel.stream for channel in room.channels]
-        while True:
+        while not (room.over or room.session.done):
             late = self._clock() >= end
             if late or not any(stream.unread for stream in streams):
                 heard = [channel.progress.heard for channel in room.channels]
@@ -221,16 +222,11 @@ class Rooms:
                 # A stream that is ahead of its tracker never says again what the tracker has not heard.
                 level = heard == [channel.progress.heard for channel in room.channels]
                 if late or (level and not any(stream.unread for stream in streams)):
-                    break
+                    # No await from here on: trackers and session belong together.
+                    parts = [(channel.tracker.snapshot(), channel.progress.written) for channel in room.channels]
+                    channels = tuple((state, *part) for state, part in zip(states, parts, strict=True))
+                    return shelf.put(Kept(room.session.snapshot(), room.access.name, room.address, channels, 0.0))
             await asyncio.sleep(SETTLE_S / 1000)
-        # No await from here on: trackers and session belong together.
-        if room.over or room.session.done:
-            return
-        channels = tuple(
-            (state, channel.tracker.snapshot(), channel.progress.written)
-            for state, channel in zip(states, room.channels, strict=True)
-        )
-        shelf.put(Kept(room.session.snapshot(), room.access.name, room.address, channels, 0.0))
 
     async def shut(self) -> None:
         """Close every session."""
