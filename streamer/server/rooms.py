@@ -214,7 +214,7 @@ class Rooms:
     async def _keep(self, room: Room, shelf: Shelf, end: float) -> None:
         """Put a session on the shelf once its trackers have heard all that its streams computed, or at `end`."""
         streams = [channel.stream for channel in room.channels]
-        while not (room.over or room.session.done):
+        while not room.over:
             late = self._clock() >= end
             if late or not any(stream.unread for stream in streams):
                 heard = [channel.progress.heard for channel in room.channels]

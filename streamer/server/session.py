@@ -57,6 +57,8 @@ class Session:
         self.received = 0
         self.errors: dict[str, int] = {}
         self._scopes: frozenset[str] = frozenset()
+        # `end` came before the server was restarted, so the streams of this one were not told of it.
+        self._unfinished = False
 
     # The connection comes and goes.
 
@@ -93,6 +95,9 @@ class Session:
         }
         commands.append(_send(ready))
         commands += [Send(text) for text in self.replay.pending]
+        if self._unfinished:
+            self._unfinished = False
+            commands.append(Finish())
         if self.done:
             commands += self._goodbye("ended", "All of the audio was looked at.", resume=False, code=1000)
         return commands
@@ -310,6 +315,7 @@ class Session:
         session = cls(snapshot["name"], snapshot["token"], settings, snapshot["model"], keep)
         session.framing.restore(snapshot["framing"])
         session.ending, session.done = snapshot["ending"], snapshot["done"]
+        session._unfinished = session.ending and not session.done
         session.gaps, session.gap_seconds = int(snapshot["gaps"]), float(snapshot["gap_seconds"])
         session.received = int(snapshot["received"])
         session.replay.restore(snapshot["replay"])

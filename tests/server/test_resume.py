@@ -171,6 +171,26 @@ async def test_a_server_that_stops_in_the_midst_of_it_loses_no_step(serving, sta
     assert bare(before + talk.events) == bare(clean.events)
 
 
+@pytest.mark.parametrize("settle_s", [0.0, PATIENCE_S], ids=["unfinished", "finished"])
+async def test_an_end_that_was_said_before_a_restart_is_reached_after_it(serving, state, monkeypatch, settle_s):
+    monkeypatch.setattr(server_rooms, "SETTLE_S", settle_s)
+    async with serving(state_dir=str(state)) as server, talking(server) as talk:
+        ready = await talk.start(windows=True, **QUIET)
+        await talk.socket.send(pcm(8.0))
+        await talk.say(type="end")
+        await talk.until("window")
+        draining = asyncio.create_task(server.drain())
+        assert (await talk.until("goodbye"))["reason"] == "draining"
+        await draining
+        before = talk.events
+    async with serving(state_dir=str(state)) as server, talking(server) as talk:
+        assert (await talk.start(resume=ready["resume"], last_event=before[-1]["id"]))["resumed"]
+        assert (await talk.until("goodbye"))["reason"] == "ended"
+    heard = [*before, *talk.events]
+    assert [event["id"] for event in heard] == list(range(1, len(heard) + 1))
+    assert heard[-1]["decided_sample"] == 8 * RATE
+
+
 async def test_of_two_that_resume_at_once_the_last_has_the_session_and_is_heard(server):
     async with contextlib.AsyncExitStack() as stack:
         old, *both = [await stack.enter_async_context(talking(server, close_timeout=0.1)) for _ in range(3)]

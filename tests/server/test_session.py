@@ -169,6 +169,18 @@ def test_an_end_that_was_reached_while_nobody_was_there_is_told_on_return():
     assert commands[-1] == Close(1000, "ended")
 
 
+def test_an_end_that_came_before_a_restart_is_not_forgotten():
+    room = session()
+    tell(room, type="end")
+    room.detach(now=1.0)
+    restored = Session.restore(room.snapshot(), now=1.0)
+    commands = restored.attach({"type": "start", "resume": "secret"}, ALL, now=2.0)
+    assert [message["type"] for message in said(commands)] == ["ready"]
+    assert commands[-1] == Finish()
+    restored.detach(now=3.0)
+    assert Finish() not in restored.attach({"type": "start", "resume": "secret"}, ALL, now=4.0)
+
+
 def test_a_session_expires_when_nobody_returns():
     room = session(keep=Keep(seconds=30))
     assert not room.expired(1e9)
