@@ -47,26 +47,26 @@ class TrackerSettings:
     min_silence_s: float = 0.8
     silence_db: float = -60.0
     evidence_s: float = 0.3
-    unknown_prior: float = 0.4
+    unknown_prior: float = 0.5
     resume: float = 0.2
     pause_s: float = 3.0
     commit: float = 0.55
-    relabel: float = 0.7
+    relabel: float = 0.5
     settle: float = 0.95
     settle_s: float = 3.0
-    naming_weight: float = 1.3
-    short_rate: float = 0.7
+    naming_weight: float = 1.6
+    short_rate: float = 1.4
     long_rate: float = 0.2
     seed_s: float = 1.5
-    stay_s: float = 4.0
-    switch: float = 0.8
+    stay_s: float = 16.0
+    switch: float = 0.7
     min_turn_s: float = 1.0
     ambiguous_s: float = 2.5
     guest_speech_s: float = 1.5
-    guest_caution: float = 0.05
+    guest_caution: float = 0.0
     max_guests: int = 16
     guest_forget_s: float = 1800.0
-    guest_merge: float = 4.0
+    guest_merge: float = 1.0
     kept_pieces: int = 12
 
     def __post_init__(self) -> None:
