@@ -56,7 +56,7 @@ class TrackerSettings:
     settle_s: float = 3.0
     naming_weight: float = 1.6
     short_rate: float = 1.4
-    long_rate: float = 0.2
+    long_rate: float = 0.4
     seed_s: float = 1.5
     stay_s: float = 16.0
     switch: float = 0.7
