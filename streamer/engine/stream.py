@@ -15,7 +15,7 @@ from streamer.engine.choices import check_known
 from streamer.engine.incremental import Block, IncrementalStream
 from streamer.engine.window import Step, Window
 from streamer.engine.worker import Worker
-from streamer.errors import StreamClosed
+from streamer.errors import StreamClosed, StreamerError
 
 #: What happens when the engine, or who reads the steps, falls behind. "every": whoever writes is made to wait, and
 #: every step is computed. "latest": the writer never waits; the stream goes on with the newest window and says what it
@@ -131,7 +131,12 @@ class Stream:
         while (result := await self._results.get()) is not None:
             yield result
         if self._failure is not None:
-            raise self._failure
+            failure, self._failure = self._failure, None
+            try:
+                raise failure
+            finally:
+                # A failure knows the frames it passed through: together they would live until the next full collection.
+                del failure
 
     async def __aiter__(self) -> AsyncIterator[Window]:
         async for result in self.steps():
@@ -168,7 +173,8 @@ class Stream:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self._failure = error
+            # Our own errors say all there is to say. Their frames would keep this stream's memory.
+            self._failure = error.with_traceback(None) if isinstance(error, StreamerError) else error
             self._ring.abandon()
         await self._results.put(None)
 

@@ -102,17 +102,20 @@ class Worker:
 
     def _run(self) -> None:
         while (batch := self._gather()) is not None:
-            if not batch:
-                continue
-            started = time.perf_counter()
-            outcomes = self._outcomes([request.block for request in batch])
-            statistics = self.statistics
-            statistics.busy_s += time.perf_counter() - started
-            statistics.batches += 1
-            statistics.blocks += len(batch)
-            statistics.failures += sum(isinstance(outcome, StreamerError) for outcome in outcomes)
-            statistics.largest_batch = max(statistics.largest_batch, len(batch))
-            _deliver(list(zip(batch, outcomes, strict=True)))
+            if batch:
+                self._step_batch(batch)
+            del batch  # While there is nothing to do, nobody's samples are held on to.
+
+    def _step_batch(self, batch: list[_Request]) -> None:
+        started = time.perf_counter()
+        outcomes = self._outcomes([request.block for request in batch])
+        statistics = self.statistics
+        statistics.busy_s += time.perf_counter() - started
+        statistics.batches += 1
+        statistics.blocks += len(batch)
+        statistics.failures += sum(isinstance(outcome, StreamerError) for outcome in outcomes)
+        statistics.largest_batch = max(statistics.largest_batch, len(batch))
+        _deliver(list(zip(batch, outcomes, strict=True)))
 
     def _gather(self) -> list[_Request] | None:
         """The next batch, without those who were cancelled; None when the worker is to end."""

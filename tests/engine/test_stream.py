@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -302,3 +305,24 @@ async def test_an_engine_that_was_left_can_be_entered_again(local_model: Model) 
     for _ in range(2):
         async with engine, engine.stream(ListSource(chunks(noise(1), 1600)), 1.0, 0.5) as stream:
             assert len([step async for step in stream.steps()]) == 2
+
+
+@pytest.mark.parametrize("fate", ["ends", "fails"])
+async def test_a_stream_that_is_over_is_gone_at_once(local_model: Model, fate: str) -> None:
+    async def visit(engine: Engine) -> list[weakref.ref[object]]:
+        async with engine.open((1.0,), 0.5) as stream:
+            await stream.write(noise(1) if fate == "ends" else np.full(RATE, np.nan, np.float32))
+            await stream.end()
+            with suppress(AudioNotFinite):
+                _ = [step async for step in stream.steps()]
+            return [weakref.ref(stream), weakref.ref(stream._incremental)]
+
+    async with Engine(local_model, speech="off") as engine:
+        gc.collect()
+        gc.disable()
+        try:
+            over = await visit(engine)
+            await asyncio.sleep(0.05)  # the tasks' last callbacks, and the worker's way back to its wait
+            assert [reference() for reference in over] == [None, None]
+        finally:
+            gc.enable()
