@@ -62,8 +62,8 @@ class FloatConvolution:
         slope: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.taps = [tap.t().contiguous().to(dtype) for tap in weight.unbind(2)]
-        self.matrix = torch.cat(self.taps)
+        self.matrix = torch.cat([tap.t() for tap in weight.unbind(2)]).to(dtype)
+        self.taps = torch.split(self.matrix, weight.shape[1])  # views: the weights are there once
         self.bias = bias
         self.slope = slope
         self.dilation = dilation
