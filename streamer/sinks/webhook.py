@@ -86,6 +86,7 @@ class Webhook(Sink):
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._given_up = threading.Event()
+        self._under_way = 0
         self._dropped = 0
         self._session = ""
         self.statistics = {"sent": 0, "dropped": 0, "refused": 0, "retries": 0}
@@ -107,19 +108,24 @@ class Webhook(Sink):
             self._changed.notify()
 
     def close(self, session: Session | None = None) -> None:
-        """Send what is left, for so long; what is left then counts as dropped."""
+        """Send what is left, for so long; what is left then counts as dropped, a batch without an answer too."""
         self._closing.set()
         with self._changed:
             self._changed.notify()
         self._thread.join(self._close_s)
         self._given_up.set()
         with self._changed:
-            self._drop(len(self._waiting))
+            self._drop(len(self._waiting) + self._landed())
             self._waiting.clear()
 
     def _drop(self, count: int) -> None:
         self._dropped += count
         self.statistics["dropped"] += count
+
+    def _landed(self) -> int:
+        """How many events the batch under way has, which from now on is not: whoever asks first counts them."""
+        count, self._under_way = self._under_way, 0
+        return count
 
     def _run(self) -> None:
         while (events := self._next()) is not None:
@@ -129,7 +135,8 @@ class Webhook(Sink):
             body = json.dumps(
                 {"session": self._session, "batch": name, "dropped": dropped, "events": events}, ensure_ascii=False
             ).encode(errors="replace")  # a lone surrogate must not end this thread
-            self._deliver(name, body, len(events))
+            if events:
+                self._deliver(name, body)
 
     def _next(self) -> list[dict[str, Any]] | None:
         """The next batch, when it is full or has waited long enough; None when all is sent and the meeting over."""
@@ -139,26 +146,22 @@ class Webhook(Sink):
             self._changed.wait_for(full, self._every_s)
             if not self._waiting:
                 return None if self._closing.is_set() else []
-            return [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+            self._under_way = min(self._batch, len(self._waiting))
+            return [self._waiting.popleft() for _ in range(self._under_way)]
 
-    def _deliver(self, name: str, body: bytes, count: int) -> None:
-        if not count:
-            return
+    def _deliver(self, name: str, body: bytes) -> None:
         pause_s = self._first_pause_s
         while not self._given_up.is_set():
             status, retry_after_s = self._post(name, body)
-            if 200 <= status < 300:
-                self.statistics["sent"] += count
-                return
-            if status not in (0, 408, 425, 429) and status < 500:
-                self.statistics["refused"] += count
+            taken = 200 <= status < 300
+            if taken or (status not in (0, 408, 425, 429) and status < 500):
+                with self._changed:
+                    self.statistics["sent" if taken else "refused"] += self._landed()
                 return
             self.statistics["retries"] += 1
             # Chance keeps many senders from coming back at once.
             self._given_up.wait(max(retry_after_s, pause_s * random.uniform(0.75, 1.25)))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        with self._changed:
-            self._drop(count)
 
     def _post(self, name: str, body: bytes) -> tuple[int, float]:
         """Status of one attempt (0: no answer), and for how long the server wants to be left alone."""

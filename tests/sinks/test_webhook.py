@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import socket
 import threading
 import time
 
@@ -128,6 +129,18 @@ def test_a_server_that_is_gone_costs_the_meeting_only_the_events():
     assert time.monotonic() - began < 2
     _wait(lambda: hook.statistics["dropped"] == 3)
     assert hook.problem
+
+
+def test_a_batch_without_an_answer_counts_as_dropped_when_the_meeting_ends():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hook = Webhook(f"http://127.0.0.1:{silent.getsockname()[1]}/", every_s=0.01, close_s=0.05)
+        told(hook, events(3))
+        connection, _ = silent.accept()  # The batch is under way; nobody will ever say anything to it.
+        hook.close()
+        assert hook.statistics == {"sent": 0, "dropped": 3, "refused": 0, "retries": 0}
+        connection.close()
+    hook._thread.join(PATIENCE_S)
+    assert hook.statistics["dropped"] == 3
 
 
 @pytest.mark.parametrize("wanted", ["\u00b2", "-1", "Wed, 21 Oct 2015 07:28:00 GMT"])
