@@ -19,6 +19,7 @@ from streamer.models.xvector import XVectorSincNet
 from streamer.training.augmentation import Augmenter
 from streamer.training.network import Average, Student
 from streamer.training.recipe import Recipe
+from streamer.training.refit import refit
 from streamer.training.sampler import Sampler
 from streamer.training.team import Team
 
@@ -38,11 +39,14 @@ class Trainer:
         self.recipe, self.sampler, self.augment, self.team = recipe, sampler, augment, team or Team()
         self.folder = Path(recipe.folder).expanduser()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.state = self.folder / "state.pt"
         self.device = torch.device(device)
         torch.manual_seed(recipe.schedule.seed)
         network = XVectorSincNet(recipe.architecture)
         if recipe.start:
             network.load_state_dict(Model.from_pretrained(recipe.start).network.state_dict())
+        if recipe.refit and not self.state.exists():
+            refit(network, sampler, augment)
         self.student = Student(network, sampler.prototypes()).to(self.device)
         self.average = Average(self.student.network, recipe.schedule.average)
         vectors = [p for p in self.student.parameters() if p.requires_grad and p.dim() < 2]
@@ -147,14 +151,13 @@ class Trainer:
         }
         part = self.folder / "state.part"
         torch.save(state, part)
-        os.replace(part, self.folder / "state.pt")
+        os.replace(part, self.state)
 
     def resume(self) -> bool:
         """Take up the folder's state, if there is one."""
-        path = self.folder / "state.pt"
-        if not path.exists():
+        if not self.state.exists():
             return False
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        state: dict[str, Any] = torch.load(self.state, map_location=self.device, weights_only=True)
         self.student.load_state_dict(state["student"])
         self.average.network.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

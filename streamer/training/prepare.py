@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamer.evaluation.manifest import read_audio, read_manifest
-from streamer.training import speech, teacher
+from streamer.training import speech
 from streamer.training.augmentation import Augmenter, noise_bank, simulate_rooms
 from streamer.training.data import prepare
 from streamer.training.recipe import Recipe
 from streamer.training.sampler import Sampler
+from streamer.training.teachers import embed_corpus, teacher_of
 
 
 def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
@@ -17,11 +18,13 @@ def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
     cache, manifest = Path(recipe.data.cache).expanduser(), Path(recipe.data.manifest).expanduser()
     corpus = prepare(manifest.parent, read_manifest(manifest, "train"), recipe.data.speeds, cache)
     labels = speech.label_corpus(corpus, cache / "speech.npy")
-    targets = teacher.embed_corpus(corpus, cache / "teacher.npy")
+    teacher = teacher_of(recipe.data.teacher)
     sampler = Sampler(
         corpus,
-        targets,
+        teacher,
+        embed_corpus(teacher, corpus, cache / f"{teacher.name}.npy"),
         labels,
+        recipe.architecture.dimension,
         utterance_share=recipe.loss.utterance_share,
         shrinkage=recipe.loss.shrinkage,
         without=recipe.data.without,

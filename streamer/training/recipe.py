@@ -14,10 +14,11 @@ from streamer.training.augmentation import Chances
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Where the audio is; `manifest` lists it relative to its own folder."""
+    """Where the audio is, and who teaches; `manifest` lists the audio relative to its own folder."""
 
     manifest: str
     cache: str
+    teacher: str = "campplus"
     speeds: list[float] = field(default_factory=lambda: [1.0, 0.9, 1.1])
     rooms: int = 300
     noise_minutes: float = 30.0
@@ -45,8 +46,7 @@ class Schedule:
 
     hours: the length of a run, by the clock; steps: if given, its length in steps instead.
     seconds: lengths of crops, one drawn for each step.
-    half: in bfloat16 where that is safe. Faster on GPUs and on CPUs with AMX; on one with AVX512-BF16 alone, float32
-        was faster by half.
+    half: in bfloat16 where that is safe. Faster on GPUs, and on most CPUs that have it.
     """
 
     hours: float = 2.0
@@ -69,6 +69,7 @@ class Recipe:
     """One training run.
 
     start: a model to begin with ("default", or a file of ours) instead of random weights.
+    refit: fit its last layer to the teacher before the first step, as it was made for the targets of another.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Recipe:
     data: Data
     architecture: Architecture
     start: str = ""
+    refit: bool = False
     loss: Loss = field(default_factory=Loss)
     schedule: Schedule = field(default_factory=Schedule)
     augmentation: Chances = field(default_factory=Chances)

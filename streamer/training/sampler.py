@@ -11,8 +11,10 @@ from torch import Tensor
 
 from streamer.evaluation.manifest import SAMPLE_RATE
 from streamer.models.architecture import FRAME_GRID
-from streamer.training import speech, teacher
+from streamer.training import speech
 from streamer.training.data import Corpus, Float32, Int64
+from streamer.training.targets import class_sums, compensation, spread
+from streamer.training.teachers import Teacher
 
 LEAST_SPEECH = 0.5  # of a partial, for a crop to be taken around it
 
@@ -21,7 +23,7 @@ LEAST_SPEECH = 0.5  # of a partial, for a crop to be taken around it
 class Batch:
     """Clean crops and their labels.
 
-    Shapes: waves (batch, samples); target (batch, 256) of norm 1; label (batch,) int64; speech (batch, frames).
+    Shapes: waves (batch, samples); target (batch, dimension) of norm 1; label (batch,) int64; speech (batch, frames).
     """
 
     waves: Tensor
@@ -45,11 +47,12 @@ class Sampler:
     A class (a speaker at a speed) is drawn in proportion to the square root of its speech.
 
     Args:
-        targets: the teacher's embeddings of all partials, see `teacher.embed_corpus`.
+        teacher: whose embeddings `heard` are, of all partials of the corpus; see `embed_corpus`.
+        dimension: of the targets made of them, at least the teacher's.
         labels: silero's probabilities, see `speech.label_corpus`.
         utterance_share: how much of a target is the teacher's mean over the whole utterance, which hears more than
             the crop; the rest is its mean over the crop.
-        shrinkage: see `teacher.compensation`.
+        shrinkage: see `compensation`.
         without: corpora to leave out (an extra development set).
         held_out_every: every so many-th speaker is left out, for calibrating scores; 0 keeps all.
     """
@@ -57,15 +60,17 @@ class Sampler:
     def __init__(
         self,
         corpus: Corpus,
-        targets: Float32,
+        teacher: type[Teacher],
+        heard: Float32,
         labels: Float32,
+        dimension: int,
         utterance_share: float = 0.0,
         shrinkage: float = 1.0,
         without: Sequence[str] = (),
         held_out_every: int = 0,
     ) -> None:
-        self.corpus, self.labels, self.utterance_share = corpus, labels, utterance_share
-        self.counts = teacher.partial_counts(corpus.samples)
+        self.corpus, self.teacher, self.labels, self.utterance_share = corpus, teacher, labels, utterance_share
+        self.counts = teacher.counts(corpus.samples)
         self.first = np.cumsum(self.counts) - self.counts
         self.first_label = np.cumsum(speech.label_counts(corpus.samples)) - speech.label_counts(corpus.samples)
         self.row = np.repeat(np.arange(len(corpus)), self.counts)
@@ -76,14 +81,15 @@ class Sampler:
         kept = ~np.isin(corpus.corpus, left_out) & ~np.isin(corpus.speaker, self.held_out)
         #: The speakers whom training does not hear: those held out, and all of the corpora left out.
         self.unheard = np.unique(corpus.speaker[~kept])
-        heard_by = np.where(kept & (corpus.speed == 0), corpus.speaker, -1)[self.row]
-        mean, matrix = teacher.compensation(targets, heard_by, shrinkage)
-        self.targets: Float32 = np.asarray((targets - mean) @ matrix, np.float32)
-        begin = self.first_label[self.row] + self.index * teacher.HOP // speech.HOP
+        speaker = np.where(kept & (corpus.speed == 0), corpus.speaker, -1)[self.row]
+        mean, matrix = compensation(heard, speaker, shrinkage)
+        self.targets: Float32 = np.asarray((heard - mean) @ (matrix @ spread(teacher.dimension, dimension)), np.float32)
+        begin = self.first_label[self.row] + self.index * teacher.hop // speech.HOP
         total = np.concatenate([[0.0], np.cumsum(labels, dtype=np.float64)])
-        end = np.minimum(begin + teacher.PARTIAL // speech.HOP, len(labels))
-        heard = (total[end] - total[begin]) / (teacher.PARTIAL // speech.HOP)
-        usable = np.flatnonzero((heard >= LEAST_SPEECH) & kept[self.row])
+        # A row that is shorter than a partial was heard repeated: what of it was speech is a share of itself.
+        length = np.minimum(teacher.partial, corpus.samples[self.row]) // speech.HOP
+        end = np.minimum(begin + length, len(labels))
+        usable = np.flatnonzero((total[end] - total[begin] >= LEAST_SPEECH * length) & kept[self.row])
         label = corpus.label(self.row[usable])
         self.anchors = usable[np.argsort(label, kind="stable")]
         self.class_size = np.bincount(label, minlength=corpus.classes)
@@ -93,18 +99,18 @@ class Sampler:
     def target(self, row: int, start: int, samples: int) -> Float32:
         """What the teacher says of a crop: the mean of the partials inside it, and of the whole utterance."""
         partials = self.targets[self.first[row] : self.first[row] + self.counts[row]]
-        begin = np.arange(len(partials)) * teacher.HOP
-        overlap = np.minimum(begin + teacher.PARTIAL, start + samples) - np.maximum(begin, start)
+        begin = np.arange(len(partials)) * self.teacher.hop
+        overlap = np.minimum(begin + self.teacher.partial, start + samples) - np.maximum(begin, start)
         weight = np.maximum(overlap, 1.0) ** 4  # Nearly only the partials that lie inside.
         crop = _unit(weight @ partials / weight.sum())
         whole = _unit(partials.mean(0))
         return _unit((1 - self.utterance_share) * crop + self.utterance_share * whole)
 
     def prototypes(self, seed: int = 0) -> Tensor:
-        """The teacher's mean of each class (classes, 256), of norm 1; random for a class without an utterance."""
+        """The teacher's mean of each class (classes, dimension), of norm 1; random for a class without an utterance."""
         rng = np.random.default_rng(seed)
-        noise = rng.standard_normal((self.corpus.classes, teacher.DIMENSION)).astype(np.float32) * np.float32(1e-3)
-        sums = teacher.class_sums(self.targets, self.corpus.label(self.row), self.corpus.classes)
+        sums = class_sums(self.targets, self.corpus.label(self.row), self.corpus.classes)
+        noise = rng.standard_normal(sums.shape).astype(np.float32) * np.float32(1e-3)
         return torch.nn.functional.normalize(torch.from_numpy(sums + noise), dim=1)
 
     def draw(self, count: int, seconds: float, rng: np.random.Generator, classes: Int64 | None = None) -> Batch:
@@ -118,13 +124,11 @@ class Sampler:
         anchors = self.anchors[self.class_start[classes] + (rng.random(count) * self.class_size[classes]).astype(int)]
         rows = self.row[anchors]
         waves = np.empty((count, samples), np.float32)
-        target = np.empty((count, teacher.DIMENSION), np.float32)
+        target = np.empty((count, self.targets.shape[1]), np.float32)
         labels = np.empty((count, len(frame_centres(samples))), np.float32)
         for i, (row, anchor) in enumerate(zip(rows, anchors, strict=True)):
             length = int(self.corpus.samples[row])
-            middle = (
-                int(self.index[anchor]) * teacher.HOP + teacher.PARTIAL // 2 + rng.integers(-teacher.HOP, teacher.HOP)
-            )
+            middle = int(self.index[anchor]) * self.teacher.hop + rng.integers(0, self.teacher.partial)
             start = int(np.clip(middle - samples // 2, 0, max(0, length - samples)))
             waves[i] = np.resize(self.corpus.wave(row, start, start + samples), samples)
             target[i] = self.target(row, start, min(samples, length))

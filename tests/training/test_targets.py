@@ -1,0 +1,67 @@
+"""What becomes of a teacher's embeddings before the network learns to give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from streamer.errors import ConfigurationError
+from streamer.training.data import Corpus
+from streamer.training.targets import compensation, spread
+from streamer.training.teachers import Teacher, embed_corpus, teacher_of
+
+
+def test_compensation_turns_down_what_varies_within_a_speaker(
+    corpus: Corpus, listener: type[Teacher], targets: np.ndarray
+) -> None:
+    row = np.repeat(np.arange(len(corpus)), listener.counts(corpus.samples))
+    direction = np.random.default_rng(0).standard_normal(listener.dimension).astype(np.float32)
+    session = np.random.default_rng(1).standard_normal((len(row), 1)).astype(np.float32) * 0.05
+
+    mean, matrix = compensation(targets + session * direction, corpus.speaker[row], shrinkage=0.1)
+
+    found = (targets + session * direction - mean) @ matrix
+
+    axis = direction / np.linalg.norm(direction)
+    along, elsewhere = found @ axis, found - np.outer(found @ axis, axis)
+    assert along.std() < elsewhere.std() * 16  # an untouched direction would have most of the power
+    assert np.abs(found.mean(0)).max() < 1e-3
+
+
+def test_vectors_spread_over_more_dimensions_keep_their_cosines() -> None:
+    vectors = np.random.default_rng(3).standard_normal((20, 192)).astype(np.float32)
+
+    wider = vectors @ spread(192, 256)
+
+    assert wider.shape == (20, 256)
+    np.testing.assert_allclose(wider @ wider.T, vectors @ vectors.T, atol=1e-3)
+    assert (wider.std(0) > 0.3).all()  # no dimension is left empty
+
+
+def test_vectors_do_not_fit_into_fewer_dimensions() -> None:
+    with pytest.raises(ConfigurationError, match=r"256 .* 192"):
+        spread(256, 192)
+
+
+def test_a_corpus_is_heard_partial_by_partial_and_short_rows_repeated(
+    corpus: Corpus, listener: type[Teacher], tmp_path: Path
+) -> None:
+    found = embed_corpus(listener, corpus, tmp_path / "heard.npy", batch=5)
+
+    counts = listener.counts(corpus.samples)
+    assert len(found) == counts.sum()
+    teacher = listener()
+    for row in (0, int(np.argmax(corpus.samples))):  # the first is shorter than a partial
+        last = (counts[row] - 1) * listener.hop
+        piece = np.resize(corpus.wave(row, last, last + listener.partial), listener.partial)
+        expected = teacher.embed_partials(torch.from_numpy(piece / np.float32(32768))[None])[0].numpy()
+        np.testing.assert_allclose(found[counts[: row + 1].sum() - 1], expected, rtol=2e-3)  # half precision
+    np.testing.assert_array_equal(embed_corpus(listener, corpus, tmp_path / "heard.npy"), found)
+
+
+def test_a_teacher_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="campplus"):
+        teacher_of("socrates")
