@@ -15,7 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamer.engine.instance import after_sinc
-from streamer.engine.layers import Affine, Convolution, FloatConvolution, Int8Convolution, Norm, Precision
+from streamer.engine.layers import (
+    Affine,
+    Convolution,
+    FloatConvolution,
+    HalfConvolution,
+    Int8Convolution,
+    Norm,
+    Precision,
+)
 from streamer.engine.sinc import POSITION_STRIDE, SincFilters
 from streamer.models.architecture import POOL, SINC_FILTERS
 from streamer.models.sincnet import ZeroSumConv1d
@@ -50,7 +58,7 @@ class Carry:
         size = context * channels
         past = self.rows[:, self.offset : self.offset + size].view(streams, context, channels)
         self.offset += size
-        extended = torch.cat([past.transpose(0, 1), block])
+        extended = torch.cat([past.transpose(0, 1).to(block.dtype), block])
         if self.even:
             kept = extended[len(block) :].transpose(0, 1)
         else:
@@ -98,14 +106,15 @@ class FrameLayers:
         self.tdnns: list[Convolution] = []
         self.speech: Convolution | None = None
         self.attention: Convolution | None = None
+        heads: Precision = "bfloat16" if precision == "bfloat16" else "float32"
         before: nn.Module | None = None
         for layer, start in enumerate(range(0, len(network.tdnns), 3)):
             self.tdnns.append(_convolution(network.tdnns[start], before, precision, SLOPE))
             before = network.tdnns[start + 2]
             if layer == SPEECH_LAYER and architecture.speech_head:
-                self.speech = _convolution(network.speech, before)
+                self.speech = _convolution(network.speech, before, heads)
             if layer == ATTENTION_LAYER and architecture.attention:
-                self.attention = _convolution(network.attention, before)
+                self.attention = _convolution(network.attention, before, heads)
         assert before is not None
         self.last_norm = batch_affine(before)
 
@@ -146,11 +155,11 @@ class FrameLayers:
         for layer, convolution in enumerate(self.tdnns):
             extended = carry.extend(block, convolution.context, 1)
             if layer == SPEECH_LAYER + 1 and self.speech is not None:
-                speech = self.speech(extended).squeeze(2).sigmoid_()
+                speech = self.speech(extended).squeeze(2).float().sigmoid_()
             if layer == ATTENTION_LAYER + 1 and self.attention is not None:
-                attention = self.attention(extended).squeeze(2).sigmoid_()
+                attention = self.attention(extended).squeeze(2).float().sigmoid_()
             block = convolution(extended)
-        return FrameBlock(block, attention, speech)
+        return FrameBlock(block.float(), attention, speech)
 
 
 def rectified(filtered: Tensor) -> Tensor:
@@ -199,4 +208,5 @@ def _convolution(
         assert before.running_mean is not None and before.running_var is not None
         std = (before.running_var + before.eps).sqrt()
         return Int8Convolution(weight, bias, dilation, slope, before.running_mean, std)
-    return FloatConvolution(weight, bias, dilation, slope, torch.bfloat16 if precision == "bfloat16" else torch.float32)
+    kind = HalfConvolution if precision == "bfloat16" else FloatConvolution
+    return kind(weight, bias, dilation, slope)

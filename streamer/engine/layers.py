@@ -40,7 +40,7 @@ class Affine:
 
 
 class Convolution(Protocol):
-    """(time + context, streams, in) -> (time, streams, out), float32; `context` frames of the input are used up."""
+    """(time + context, streams, in) -> (time, streams, out); `context` frames of the input are used up."""
 
     context: int
 
@@ -48,41 +48,48 @@ class Convolution(Protocol):
 
 
 class FloatConvolution:
-    """In float32, or with products in bfloat16.
+    """In float32.
 
     weight (out, in, taps) float32. bias (out,), or None where the norm that follows takes it out again. slope: of the
     leaky ReLU that follows; 1 where none does.
     """
 
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor | None,
-        dilation: int,
-        slope: float = 1.0,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        self.matrix = torch.cat([tap.t() for tap in weight.unbind(2)]).to(dtype)
-        self.taps = torch.split(self.matrix, weight.shape[1])  # views: the weights are there once
+    def __init__(self, weight: Tensor, bias: Tensor | None, dilation: int, slope: float = 1.0) -> None:
+        matrix = torch.cat([tap.t() for tap in weight.unbind(2)])
+        self.taps = torch.split(matrix, weight.shape[1])  # views: the weights are there once
         self.bias = bias
         self.slope = slope
         self.dilation = dilation
         self.context = dilation * (len(self.taps) - 1)
-        self.dtype = dtype
 
     def __call__(self, block: Tensor) -> Tensor:
         time, streams = len(block) - self.context, block.shape[1]
-        first, *others = shifted(block.to(self.dtype), time, self.dilation, len(self.taps))
-        if self.dtype is torch.float32:
-            output = torch.mm(first, self.taps[0])
-            for rows, tap in zip(others, self.taps[1:], strict=True):
-                output.addmm_(rows, tap)
-        else:
-            # One product sums all taps in its float32 accumulator: a sum in bfloat16 would lose what they gained.
-            output = (torch.cat([first, *others], 1) @ self.matrix).float()
+        first, *others = shifted(block, time, self.dilation, len(self.taps))
+        output = torch.mm(first, self.taps[0])
+        for rows, tap in zip(others, self.taps[1:], strict=True):
+            output.addmm_(rows, tap)
         if self.bias is not None:
             activate(output, self.bias, self.slope)
         return output.view(time, streams, -1)
+
+
+class HalfConvolution:
+    """With products in bfloat16, in which its blocks come and go too. The arguments are FloatConvolution's."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, slope: float = 1.0) -> None:
+        self.matrix = weight.transpose(1, 2).flatten(1).to(torch.bfloat16)
+        self.bias = bias.to(torch.bfloat16)
+        self.slope = slope
+        self.taps = weight.shape[2]
+        self.dilation = dilation
+        self.context = dilation * (self.taps - 1)
+
+    def __call__(self, block: Tensor) -> Tensor:
+        time, streams = len(block) - self.context, block.shape[1]
+        rows = shifted(block.to(torch.bfloat16), time, self.dilation, self.taps)
+        # One product sums all taps in its float32 accumulator: a sum in bfloat16 would lose what they gained.
+        output = F.linear(joined(rows), self.matrix, self.bias)
+        return F.leaky_relu_(output, self.slope).view(time, streams, -1)
 
 
 class Int8Convolution:
@@ -110,8 +117,7 @@ class Int8Convolution:
         time, streams = len(block) - self.context, block.shape[1]
         levels = torch.empty(block.shape, dtype=torch.int8)
         quantise(block.numpy(), self.scale, self.shift, levels.numpy())
-        rows = shifted(levels, time, self.dilation, self.taps)
-        sums = torch._int_mm(torch.cat(rows, 1) if len(rows) > 1 else rows[0], self.matrix)
+        sums = torch._int_mm(joined(shifted(levels, time, self.dilation, self.taps)), self.matrix)
         output = torch.empty(sums.shape)
         dequantise(sums.numpy(), self.step, self.bias, self.slope, output.numpy())
         return output.view(time, streams, -1)
@@ -175,3 +181,8 @@ def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
 def shifted(block: Tensor, time: int, dilation: int, taps: int) -> list[Tensor]:
     """What each tap sees of a block: (time * streams, channels), views."""
     return [block[tap * dilation : tap * dilation + time].reshape(-1, block.shape[2]) for tap in range(taps)]
+
+
+def joined(rows: list[Tensor]) -> Tensor:
+    """What all taps see, side by side: (time * streams, taps * channels). A single tap's rows are not copied."""
+    return torch.cat(rows, 1) if len(rows) > 1 else rows[0]

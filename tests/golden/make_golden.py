@@ -8,7 +8,7 @@ Run it in an environment of its own, from the root of the repository:
     find "$VIRTUAL_ENV" -path '*torchaudio/lib/*.so' -delete           # built for CUDA; nothing here needs them
     pip install lightning einops asteroid-filterbanks pyannote-core pyannote-database pyannote-pipeline \
         pyannote-metrics pytorch-metric-learning torch-audiomentations torchmetrics opentelemetry-api \
-        opentelemetry-sdk opentelemetry-exporter-otlp matplotlib pyannoteai-sdk safetensors
+        opentelemetry-sdk opentelemetry-exporter-otlp matplotlib pyannoteai-sdk safetensors huggingface_hub rich
     PYANNOTE_METRICS_ENABLED=0 PYTHONPATH=. python -W ignore tests/golden/make_golden.py
 
 It also shows that the state dicts go both ways with strict=True, which the file written stands for.
