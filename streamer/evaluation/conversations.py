@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import oaconvolve
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
@@ -135,7 +136,7 @@ def _floor(
         if turns and rng.random() < plan.overlap * 2 and overlapped + early < plan.overlap * spoken:
             start = max(turns[-1][0], turns[-1][1] - early)
             overlapped += turns[-1][1] - start
-        wet = np.convolve(dry, rooms[name])[: len(mix) - start].astype(np.float32) * np.float32(levels[name])
+        wet = oaconvolve(dry, rooms[name])[: len(mix) - start].astype(np.float32) * np.float32(levels[name])
         mix[start : start + len(wet)] += wet
         turns.append((start, start + len(dry), name))
         speech += [(start + a, start + b, name) for a, b in _without_pauses(dry)]
