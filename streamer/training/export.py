@@ -28,6 +28,7 @@ from streamer.training.development import Development, embedder, pooled_threshol
 from streamer.training.prepare import prepared
 from streamer.training.recipe import Recipe
 from streamer.training.rehearsal import rehearse
+from streamer.training.teachers import teacher_of
 
 NAME = "default"
 LICENCE = "MIT"
@@ -38,14 +39,16 @@ Scores = dict[str, dict[str, float]]
 
 
 def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
-    """The averaged network of a recipe's run, and how far that was trained (steps, hours).
+    """The averaged network of a recipe's run, and how far that was trained (steps, hours), before the run too.
 
     Its norm statistics are averages of the run's over the same steps as its weights.
     """
     state = torch.load(Path(recipe.folder).expanduser() / "state.pt", map_location="cpu", weights_only=True)
     network = XVectorSincNet(recipe.architecture)
     network.load_state_dict(state["average"])
-    return network.eval().requires_grad_(False), {"steps": state["step"], "hours": round(state["seconds"] / 3600, 2)}
+    before = Model.from_pretrained(recipe.start).card.details.get("trained", {}) if recipe.start else {}
+    steps, hours = state["step"] + before.get("steps", 0), state["seconds"] / 3600 + before.get("hours", 0.0)
+    return network.eval().requires_grad_(False), {"steps": steps, "hours": round(hours, 2)}
 
 
 def describe_scores(network: XVectorSincNet, corpus: Corpus, held_out: Int64) -> Scores:
@@ -80,7 +83,7 @@ def card(recipe: Recipe, scores: Scores, threshold: float, trained: dict[str, fl
     details: dict[str, Any] = {
         "recipe": text,
         "trained": trained,
-        "teacher": "Resemblyzer 0.1.4 (GE2E, Apache-2.0), with within-class covariance normalisation",
+        "teacher": f"{teacher_of(recipe.data.teacher).description}, with within-class covariance normalisation",
         "speech_teacher": "silero-vad (MIT)",
         "scores": scores,
     }

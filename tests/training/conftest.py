@@ -22,7 +22,8 @@ SPEAKERS, EACH = 6, 3
 class Listener(Teacher):
     """Knows voices by how strong their harmonics are."""
 
-    name, partial, hop, dimension = "listener", 25_600, 12_800, 200
+    name, description = "listener", "Who hears harmonics"
+    partial, hop, dimension = 25_600, 12_800, 200
 
     def embed_partials(self, waves: torch.Tensor) -> torch.Tensor:
         return torch.fft.rfft(waves).abs()[:, : 8 * self.dimension].unflatten(1, (-1, 8)).sum(2)

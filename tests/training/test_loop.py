@@ -176,6 +176,23 @@ def test_exported_weights_are_halves_with_the_meaning_of_their_scores(
     assert (tmp_path / "model.safetensors").stat().st_size < 9.5e6
 
 
+def test_what_a_model_was_trained_before_counts_too(
+    sampler: Sampler, augment: Augmenter, recipe: Recipe, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors"
+    card = ModelCard("start", details={"trained": {"steps": 100, "hours": 2.0}})
+    export.save(start, Model(XVectorSincNet(recipe.architecture), card))
+    recipe = replace(recipe, start=str(start))
+    trainer = Trainer(recipe, sampler, augment)
+    trainer.train_step()
+    trainer.save()
+
+    _, trained = export.averaged(recipe)
+
+    assert trained["steps"] == 101
+    assert 2.0 <= trained["hours"] < 2.1
+
+
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_recipes_of_the_default_weights_read(path: Path) -> None:
     recipe = Recipe.load(path)

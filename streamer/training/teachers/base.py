@@ -22,6 +22,7 @@ class Teacher(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    description: ClassVar[str]
     partial: ClassVar[int]
     hop: ClassVar[int]
     dimension: ClassVar[int]

@@ -24,6 +24,7 @@ class Resemblyzer(Teacher):
     """Waveforms (batch, samples) at 16 kHz -> embeddings (batch, 256) of norm 1, none of them negative."""
 
     name: ClassVar[str] = "resemblyzer"
+    description: ClassVar[str] = "Resemblyzer 0.1.4 (GE2E, Apache-2.0)"
     partial: ClassVar[int] = 25_600
     hop: ClassVar[int] = 12_800
     dimension: ClassVar[int] = 256
