@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -40,10 +41,30 @@ def info(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
+    for line in outline(facts):
+        typer.echo(line)
+
+
+def outline(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Facts as lines; what a fact consists of stands indented below it."""
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
-        shown = json.dumps(value) if isinstance(value, (dict, list)) else "not recorded" if value is None else value
-        typer.echo(f"{name:<{width}}{shown}")
+        if isinstance(value, Mapping) and value:
+            yield name
+            yield from (f"  {line}".rstrip() for line in outline(value))
+        elif isinstance(value, str) and "\n" in value:
+            yield name
+            yield from (f"  {line}".rstrip() for line in value.splitlines())
+        else:
+            yield f"{name:<{width}}{_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return "not recorded" if value is None or value == {} else str(value)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import pytest
 
 from streamer import Model
 from streamer.cli import main
+from streamer.cli.model import outline
 from streamer.models import checkpoint
 
 
@@ -22,6 +23,25 @@ def test_info_shows_what_a_model_is(model_file: Path, local_model: Model, capsys
     assert facts["minimum_s"] == pytest.approx(0.315, abs=1e-3)
     assert facts["threshold"] == 0.5
     assert facts["architecture"]["norm"] == "batch"
+
+
+def test_what_a_fact_consists_of_stands_indented_below_it() -> None:
+    facts = {
+        "name": "default",
+        "details": {"hours": 5.300001, "recipe": "a = 1\n\n[b]\n", "points": [1.0, 0.25]},
+        "x": None,
+    }
+    assert list(outline(facts)) == [
+        "name     default",
+        "details",
+        "  hours   5.3",
+        "  recipe",
+        "    a = 1",
+        "",
+        "    [b]",
+        "  points  1, 0.25",
+        "x        not recorded",
+    ]
 
 
 def test_converting_keeps_the_weights_and_records_what_is_given(
