@@ -106,6 +106,7 @@ class FrameLayers:
         self.tdnns: list[Convolution] = []
         self.speech: Convolution | None = None
         self.attention: Convolution | None = None
+        # A head is too small to gain from int8; of blocks in bfloat16, it makes what it can without converting them.
         heads: Precision = "bfloat16" if precision == "bfloat16" else "float32"
         before: nn.Module | None = None
         for layer, start in enumerate(range(0, len(network.tdnns), 3)):
