@@ -143,11 +143,20 @@ class SincNet(nn.Module):
         return cast(SincConv, self.conv1d[0]).filterbank
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        # The log domain has a large common offset, which cancels in the zero-sum kernels only in float32.
-        with torch.autocast(waveforms.device.type, enabled=not self.log_front and torch.is_autocast_enabled()):
-            outputs = self.conv1d[1](self.first_stage(self.conv1d[0](self.wav_norm1d(waveforms))))
+        with self._precise(waveforms):
+            bands = self.first_stage(self.conv1d[0](self.wav_norm1d(waveforms)))
+        return self.after_first_stage(bands)
+
+    def after_first_stage(self, bands: Tensor) -> Tensor:
+        """What follows `first_stage`: (batch, 80 or 40, positions) -> (batch, 60, frames)."""
+        with self._precise(bands):
+            outputs = self.conv1d[1](bands)
         outputs = F.leaky_relu(self.norm1d[1](self.pool1d[1](outputs)))
         return F.leaky_relu(self.norm1d[2](self.pool1d[2](self.conv1d[2](outputs))))
+
+    def _precise(self, inputs: Tensor) -> torch.autocast:
+        # The log domain has a large common offset, which cancels in the zero-sum kernels only in float32.
+        return torch.autocast(inputs.device.type, enabled=not self.log_front and torch.is_autocast_enabled())
 
     def first_stage(self, filtered: Tensor) -> Tensor:
         """What follows the sinc filters: (batch, 80, positions) -> (batch, 80 or 40, positions // 3)."""

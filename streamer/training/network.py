@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from streamer.engine.sinc import SincFilters
+from streamer.models.pooling import EPSILON, Moments
 from streamer.models.xvector import Frames, XVectorSincNet
 from streamer.training import losses
 from streamer.training.recipe import Loss
@@ -30,6 +33,25 @@ class Student(nn.Module):
         # The mel-spaced filters stay: learned cut-offs hardly move, and their gradient costs as much as the TDNN.
         self.network.sincnet.filterbank.requires_grad_(False)
 
+    def frames(self, heard: Tensor) -> Frames:
+        """What `network.frames` gives. The fixed filters are those of the engine, twice as fast without a gradient."""
+        sincnet = self.network.sincnet
+        if not sincnet.log_front:
+            return self.network.frames(heard.unsqueeze(1))
+        with torch.no_grad():
+            bands = SincFilters(sincnet.filterbank.filters()[:, 0]).log_power(heard)
+        return self.network.frames_of(sincnet.after_first_stage(bands.permute(1, 2, 0)))
+
+    def embed(self, frames: Frames) -> Tensor:
+        """What `network.pool` gives for float32 frames."""
+        if frames.attention is None:
+            return self.network.pool(frames)
+        weights = frames.attention.unsqueeze(2)
+        mean, m2 = WeightedMoments.apply(frames.features.transpose(1, 2), weights)  # type: ignore[no-untyped-call]
+        moments = Moments(weights.sum(1), weights.square().sum(1), mean, m2)
+        embeddings: Tensor = self.network.embedding(torch.cat(moments.statistics(), dim=1))
+        return embeddings
+
     def forward(self, heard: Tensor, batch: Batch, voices: Tensor, weights: Loss, margin: float) -> dict[str, Tensor]:
         """The losses of a batch.
 
@@ -39,14 +61,13 @@ class Student(nn.Module):
             margin: the margin softmax' weight by now.
         """
         count = len(batch.label)
-        frames = self.network.frames(heard.unsqueeze(1))
-        features = frames.features[:count].float()
+        frames = self.frames(heard)
         # Above all in bfloat16, a channel can be constant over a crop, and the root of its variance, 0, has no slope:
         # every other frame is raised by a thousandth of a standard deviation.
-        features = features + DITHER * (torch.arange(features.shape[-1], device=features.device) % 2)
-        pooled = Frames(features, _float(frames.attention, count))
+        dither = DITHER * (torch.arange(frames.features.shape[2], device=heard.device) % 2).float()
+        pooled = Frames(frames.features[:count] + dither, _float(frames.attention, count))  # in float32, as dither is
         with torch.autocast(heard.device.type, enabled=False):
-            embeddings = F.normalize(self.network.pool(pooled), dim=1)
+            embeddings = F.normalize(self.embed(pooled), dim=1)
             parts = {
                 "distillation": losses.distillation(embeddings, batch.target),
                 "similarity": losses.similarity(embeddings, batch.target),
@@ -64,6 +85,34 @@ class Student(nn.Module):
 
 def _float(tensor: Tensor | None, count: int) -> Tensor | None:
     return None if tensor is None else tensor[:count].float()
+
+
+class WeightedMoments(torch.autograd.Function):
+    """`mean` and `m2` of `Moments.of`: (batch, frames, channels), (batch, frames, 1) -> (batch, channels), twice.
+
+    In few sweeps over the frames, either way: derived step by step, they cost more than some of the layers.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, frames: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        by_channel = weights.transpose(1, 2)
+        weight = weights.sum(1) + EPSILON
+        mean = (by_channel @ frames).squeeze(1) / weight
+        m2 = (by_channel @ (frames - mean[:, None]).square_()).squeeze(1)
+        ctx.save_for_backward(frames, weights, mean, weight)
+        return mean, m2
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        frames, weights, mean, weight = ctx.saved_tensors
+        # The deviations from the mean sum to nothing under the weights, so that m2 does not see the mean move.
+        of_mean, of_m2 = gradients[0] / weight, gradients[1]
+        slope = (of_mean - 2 * of_m2 * mean)[:, None]
+        by_frame = torch.addcmul(slope, frames, 2 * of_m2[:, None])
+        # Of a frame's weight: (of_mean + of_m2 * (x - mean)) * (x - mean), summed over the channels.
+        constant = ((of_m2 * mean - of_mean) * mean).sum(1)[:, None, None]
+        by_weight = (torch.linalg.vecdot(by_frame, frames)[..., None] + frames @ slope.transpose(1, 2)) / 2 + constant
+        return by_frame.mul_(weights), by_weight
 
 
 class Average:
