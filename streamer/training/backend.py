@@ -67,20 +67,43 @@ def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: i
     return Windows(chosen, np.array(speaker, np.int64), np.array(where, np.int64))
 
 
-def make_cohort(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 6000) -> Vector:
-    """Embeddings (voices, dimension) of speakers of the training data with two utterances or more.
+def embedded(
+    network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int, classes: Vector | None = None
+) -> tuple[Float32, Int64]:
+    """Embeddings (crops, dimension) of training crops, a third of them undisturbed, and their labels.
 
-    Each is the mean direction of some crops, a third of them undisturbed; speakers are drawn as in training.
+    classes: how probable each class is, (classes,); as in training where it is not given.
     """
-    corpus, rng = sampler.corpus, np.random.default_rng(5)
-    count = len(corpus.speakers)
-    utterances = np.bincount(corpus.speaker[corpus.speed == 0], minlength=count)
-    chance = np.where((utterances >= 2) & (sampler.class_size[:count] > 0), sampler.chance[:count], 0.0)
+    rng = np.random.default_rng(5)
     embeddings, labels = [], []
     for number in range(crops // BATCH):
-        batch = sampler.draw(BATCH, CROP_S, rng, rng.choice(count, BATCH, p=chance / chance.sum()))
+        drawn = None if classes is None else rng.choice(len(classes), BATCH, p=classes)
+        batch = sampler.draw(BATCH, CROP_S, rng, drawn)
         waves = batch.waves if number % 3 == 0 else augment(batch.waves, rng)[0]
         with torch.inference_mode():
             embeddings.append(network(waves.unsqueeze(1)).numpy())
         labels.append(batch.label.numpy())
-    return np.asarray(speaker_means(np.concatenate(embeddings), np.concatenate(labels)), np.float32)
+    return np.concatenate(embeddings), np.concatenate(labels)
+
+
+def centre(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 6000) -> None:
+    """Take the mean of the training crops' embeddings out of all that the network gives.
+
+    What all voices share says nothing of any of them, and adds to every cosine.
+    """
+    embeddings, _ = embedded(network, sampler, augment, crops)
+    with torch.no_grad():
+        network.embedding.bias.sub_(torch.from_numpy(embeddings.mean(0)))
+
+
+def make_cohort(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 6000) -> Vector:
+    """Embeddings (voices, dimension) of speakers of the training data with two utterances or more.
+
+    Each is the mean direction of some crops; speakers are drawn as in training.
+    """
+    corpus = sampler.corpus
+    count = len(corpus.speakers)
+    utterances = np.bincount(corpus.speaker[corpus.speed == 0], minlength=count)
+    chance = np.where((utterances >= 2) & (sampler.class_size[:count] > 0), sampler.chance[:count], 0.0)
+    embeddings, labels = embedded(network, sampler, augment, crops, chance / chance.sum())
+    return np.asarray(speaker_means(embeddings, labels), np.float32)

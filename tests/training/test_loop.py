@@ -16,7 +16,7 @@ from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.training import export
 from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
-from streamer.training.backend import make_cohort
+from streamer.training.backend import centre, embedded, make_cohort
 from streamer.training.curves import plot_curves
 from streamer.training.loop import Trainer
 from streamer.training.network import Average
@@ -174,6 +174,16 @@ def test_exported_weights_are_halves_with_the_meaning_of_their_scores(
     assert model.card.details["scores"].keys() == {"1.0"}  # no speaker has two utterances for longer windows
     assert model.cohort is not None and model.cohort.shape == cohort.shape
     assert (tmp_path / "model.safetensors").stat().st_size < 9.5e6
+
+
+def test_what_all_voices_share_is_taken_out(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+    torch.manual_seed(2)
+    network = XVectorSincNet(recipe.architecture).eval()
+    shared = np.linalg.norm(embedded(network, sampler, augment, 40)[0].mean(0))
+
+    centre(network, sampler, augment, crops=40)
+
+    assert np.linalg.norm(embedded(network, sampler, augment, 40)[0].mean(0)) < 1e-3 * shared
 
 
 def test_what_a_model_was_trained_before_counts_too(
