@@ -47,10 +47,10 @@ class TrackerSettings:
     min_silence_s: float = 0.8
     silence_db: float = -60.0
     evidence_s: float = 0.3
-    unknown_prior: float = 0.5
+    unknown_prior: float = 0.3
     resume: float = 0.2
     pause_s: float = 3.0
-    commit: float = 0.55
+    commit: float = 0.45
     relabel: float = 0.5
     settle: float = 0.95
     settle_s: float = 3.0
@@ -63,7 +63,7 @@ class TrackerSettings:
     min_turn_s: float = 1.0
     ambiguous_s: float = 2.5
     guest_speech_s: float = 1.5
-    guest_caution: float = 0.0
+    guest_caution: float = 0.03
     max_guests: int = 16
     guest_forget_s: float = 1800.0
     guest_merge: float = 1.0
