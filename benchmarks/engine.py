@@ -35,7 +35,10 @@ RATE, WINDOW_S = 16_000, 3.0
 STEPS_S = (1.0, 0.25, 0.1)
 STREAMS = (1, 8, 32, 128)
 #: torch's names of them.
-PRODUCTS = {"aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::_int_mm"}
+PRODUCTS = {
+    *("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::_int_mm"),
+    *("mkldnn::_convolution_pointwise", "mkldnn::_linear_pointwise"),
+}
 #: Enough work for one reading that the clock's grain and the first steps do not count.
 READING_S = 0.4
 

@@ -19,7 +19,6 @@ from streamer.engine.layers import (
     Affine,
     Convolution,
     FloatConvolution,
-    HalfConvolution,
     Int8Convolution,
     Norm,
     Precision,
@@ -209,5 +208,5 @@ def _convolution(
         assert before.running_mean is not None and before.running_var is not None
         std = (before.running_var + before.eps).sqrt()
         return Int8Convolution(weight, bias, dilation, slope, before.running_mean, std)
-    kind = HalfConvolution if precision == "bfloat16" else FloatConvolution
-    return kind(weight, bias, dilation, slope)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    return FloatConvolution(weight, bias, dilation, slope, dtype)

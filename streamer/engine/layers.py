@@ -1,7 +1,7 @@
 """Convolutions prepared for stepping: matrices instead of modules, time-major blocks instead of batches.
 
 A block is (time, streams, channels). Time-major, each tap of a convolution sees all streams as one contiguous matrix,
-so a convolution is one matrix product a tap, or one in all, however many streams there are.
+so a convolution is one matrix product, however many streams there are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamer.engine import onednn
 from streamer.engine.compiled import compiled
 
 Precision = Literal["float32", "bfloat16", "int8"]
@@ -48,48 +49,35 @@ class Convolution(Protocol):
 
 
 class FloatConvolution:
-    """In float32.
+    """In float32, or with products in bfloat16, in which its blocks then come and go too.
 
     weight (out, in, taps) float32. bias (out,), or None where the norm that follows takes it out again. slope: of the
     leaky ReLU that follows; 1 where none does.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, dilation: int, slope: float = 1.0) -> None:
-        matrix = torch.cat([tap.t() for tap in weight.unbind(2)])
-        self.taps = torch.split(matrix, weight.shape[1])  # views: the weights are there once
-        self.bias = bias
-        self.slope = slope
-        self.dilation = dilation
-        self.context = dilation * (len(self.taps) - 1)
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, dilation: int, slope: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> None:
+        weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+        self.dtype = dtype
+        self.context = dilation * (weight.shape[2] - 1)
+        make = onednn.packed if onednn.available(weight.device, dtype) else unpacked
+        self._product = make(weight, bias, dilation, slope)
 
     def __call__(self, block: Tensor) -> Tensor:
-        time, streams = len(block) - self.context, block.shape[1]
-        first, *others = shifted(block, time, self.dilation, len(self.taps))
-        output = torch.mm(first, self.taps[0])
-        for rows, tap in zip(others, self.taps[1:], strict=True):
-            output.addmm_(rows, tap)
-        if self.bias is not None:
-            activate(output, self.bias, self.slope)
-        return output.view(time, streams, -1)
+        return self._product(block.to(self.dtype))
 
 
-class HalfConvolution:
-    """With products in bfloat16, in which its blocks come and go too. The arguments are FloatConvolution's."""
+def unpacked(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> Callable[[Tensor], Tensor]:
+    """What `onednn.packed` gives, where there is no oneDNN: one matrix product, which sums all taps in float32."""
+    taps, side_by_side = weight.shape[2], weight.transpose(1, 2).flatten(1)
 
-    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, slope: float = 1.0) -> None:
-        self.matrix = weight.transpose(1, 2).flatten(1).to(torch.bfloat16)
-        self.bias = bias.to(torch.bfloat16)
-        self.slope = slope
-        self.taps = weight.shape[2]
-        self.dilation = dilation
-        self.context = dilation * (self.taps - 1)
+    def product(block: Tensor) -> Tensor:
+        time, streams = len(block) - dilation * (taps - 1), block.shape[1]
+        output = F.linear(joined(shifted(block, time, dilation, taps)), side_by_side, bias)
+        return (output if slope == 1 else F.leaky_relu_(output, slope)).view(time, streams, -1)
 
-    def __call__(self, block: Tensor) -> Tensor:
-        time, streams = len(block) - self.context, block.shape[1]
-        rows = shifted(block.to(torch.bfloat16), time, self.dilation, self.taps)
-        # One product sums all taps in its float32 accumulator: a sum in bfloat16 would lose what they gained.
-        output = F.linear(joined(rows), self.matrix, self.bias)
-        return F.leaky_relu_(output, self.slope).view(time, streams, -1)
+    return product
 
 
 class Int8Convolution:
@@ -121,23 +109,6 @@ class Int8Convolution:
         output = torch.empty(sums.shape)
         dequantise(sums.numpy(), self.step, self.bias, self.slope, output.numpy())
         return output.view(time, streams, -1)
-
-
-def activate(output: Tensor, bias: Tensor, slope: float) -> Tensor:
-    """Add the bias and take the leaky ReLU of (rows, channels), in place."""
-    if output.device.type == "cpu":
-        add_bias(output.numpy(), bias.numpy(), np.float32(slope))
-        return output
-    return F.leaky_relu_(output.add_(bias), slope)
-
-
-@compiled
-def add_bias(output: NDArray[np.float32], bias: NDArray[np.float32], slope: np.float32) -> None:
-    rows, channels = output.shape
-    for row in range(rows):
-        for channel in range(channels):
-            value = output[row, channel] + bias[channel]
-            output[row, channel] = value if value > 0 else slope * value
 
 
 @compiled
