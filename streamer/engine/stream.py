@@ -76,7 +76,10 @@ class Stream:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._tasks and self._tasks[0].cancelled():
+        left = any(task.cancelled() for task in self._tasks[:1])
+        # A cancelled task knows the frames it was cancelled in, and they know this stream.
+        self._tasks.clear()
+        if left:
             # Whoever reads in another task must not wait for what will not come.
             self._failure = StreamClosed("the stream was left before its end.")
             while not self._results.empty():

@@ -303,6 +303,9 @@ class Room:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        # Rooms, channels and tasks know each other: what they hold goes now, and not when the collector comes round.
+        self.channels.clear()
+        self._tasks.clear()
 
     def _end(self, reason: str) -> None:
         if not self.over:

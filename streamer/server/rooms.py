@@ -183,6 +183,7 @@ class Rooms:
 
     async def _leave(self, room: Room) -> None:
         del self._rooms[room.session.token]
+        line = summary(room, self._clock())
         try:
             await room.shut()
         except Exception:
@@ -191,7 +192,7 @@ class Rooms:
             self._admission.give_back(room.address, room.session.settings.streams)
         for code, count in room.session.errors.items():
             self._metrics.errors.labels(code).inc(count)
-        log.say("session", **summary(room, self._clock()))
+        log.say("session", **line)
 
     async def close(self, message: str, retry_after: float, grace_s: float) -> None:
         """Send everybody away with a hint to resume, wait for them to go, and keep what can be resumed."""

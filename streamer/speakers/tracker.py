@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +62,8 @@ class Tracker:
         guests = peers[0].guests if peers else Guests(self.settings.max_guests, roster.dimension)
         self.candidates = self._candidates(roster, guests, backend)
         #: All that share these guests, this one among them.
-        self._sharing: list[Tracker] = peers[0]._sharing if peers else []
-        self._sharing.append(self)
+        self._sharing: WeakSet[Tracker] = peers[0]._sharing if peers else WeakSet()
+        self._sharing.add(self)
         self.embed = embed
         self.turn: Turn | None = None
         self.turns = 0
