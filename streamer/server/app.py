@@ -186,7 +186,7 @@ class Server:
                 room = await self._rooms.resume(start["resume"], access)
             else:
                 room = self._rooms.begin(start, access, connection.address)
-            await room.serve(connection, start, access.scopes)
+            await self._rooms.serve(room, connection, start, access.scopes)
         except ConnectionClosed:
             return
         except TimeoutError:

@@ -78,7 +78,7 @@ class Calls:
         # What one track alone has lost is an event of the room, so that it is numbered with the others.
         line.tell = lambda lost: room.emit(0 if call.mixed else lost.channel, [_gap(lost, call)])
         try:
-            await room.serve(cast(Wire, line), call.settings, access.scopes)
+            await rooms.serve(room, cast(Wire, line), call.settings, access.scopes)
         finally:
             end = {"reason": line.reason, "events": room.session.replay.last, "duplicates": translator.duplicates}
             deliver({"type": "call_end", **end})

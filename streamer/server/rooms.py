@@ -26,6 +26,7 @@ from streamer.server.report import summary
 from streamer.server.room import Room
 from streamer.server.session import Session
 from streamer.server.shelf import Kept, Shelf
+from streamer.server.wire import Wire
 from streamer.speakers.backend import Backend
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed
@@ -93,6 +94,12 @@ class Rooms:
             self._enter(room, streams, [Tracker(roster, self._backend, self._embed) for _ in streams])
         self._metrics.sessions.inc()
         return room
+
+    async def serve(self, room: Room, connection: Wire, start: Mapping[str, Any], scopes: frozenset[str]) -> None:
+        """Serve one connection of a session to its end. A session that is over gives its place back at once."""
+        await room.serve(connection, start, scopes)
+        if room.over and not room.attached:
+            await self._leave(room)
 
     async def resume(self, token: str, access: Access) -> Room:
         """The session of a resume token, with nobody connected to it. Raises Refusal: unknown_session, busy."""
@@ -182,7 +189,8 @@ class Rooms:
             await asyncio.to_thread(self._shelf.clear)
 
     async def _leave(self, room: Room) -> None:
-        del self._rooms[room.session.token]
+        if self._rooms.pop(room.session.token, None) is None:
+            return
         line = summary(room, self._clock())
         try:
             await room.shut()

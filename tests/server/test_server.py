@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from streamer.audio.formats import ENCODINGS, decode_pcm, encode_pcm
 from streamer.engine.incremental import IncrementalModel
+from streamer.server import app
 from streamer.server.app import Server
 from streamer.server.framing import HEADER
 from streamer.speakers.profiles import Exemplar
@@ -182,6 +183,16 @@ async def test_beyond_capacity_a_stream_is_refused_and_the_others_go_on(serving)
         await empty(server)
         async with talking(server) as third:
             assert (await third.start())["type"] == "ready"
+
+
+async def test_a_session_that_has_ended_makes_room_at_once(serving, monkeypatch):
+    monkeypatch.setattr(app, "TICK_S", 60.0)
+    async with serving(max_streams=1) as server:
+        for _ in range(5):
+            async with talking(server) as talk:
+                assert (await talk.start())["type"] == "ready"
+                await talk.say(type="end")
+                await talk.until("goodbye")
 
 
 async def test_sockets_over_the_limit_are_dropped_before_a_word(serving):
