@@ -14,31 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, create_engine, event, func, insert, inspect, select, update
+from sqlalchemy import Connection, Row, func, insert, inspect, select, update
 from sqlalchemy import delete as sql_delete
-from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import QueuePool
 
 from streamer.errors import ConfigurationError, SpeakerExists, SpeakerNotFound, StoreTooNew, StoreUnreadable
+from streamer.speakers.database import BUSY_S, engine_of, url_of
 from streamer.speakers.failures import named
 from streamer.speakers.profiles import Exemplar, Profile
 from streamer.speakers.tables import SCHEMA_VERSION, exemplars, guests, meta, metadata, speakers
 
-#: How long to wait for another process that is writing.
-BUSY_S = 10.0
-#: What writers of a store in PostgreSQL hold; the number says "streamer" to nobody but us.
-WRITER_LOCK = 0x73747265616D6572
 #: Guests are for naming soon: what nobody named by then is deleted.
 GUEST_DAYS = 1.0
 NAME_LENGTH = 100
-
-
-def default_path() -> Path:
-    """`speakers.db` in the user's data directory."""
-    from platformdirs import user_data_path
-
-    return user_data_path("streamer", appauthor=False) / "speakers.db"
 
 
 def clean_name(name: str) -> str:
@@ -60,7 +47,7 @@ class SpeakerStore:
     """
 
     def __init__(self, location: str | Path | None = None, *, busy_s: float = BUSY_S) -> None:
-        self.url = _url(location)
+        self.url = url_of(location)
         self.where = self.url.database if self.url.drivername.startswith("sqlite") else str(self.url)
         if self.url.drivername.startswith("sqlite") and self.url.database and self.url.database != ":memory:":
             with named(self.where):
@@ -69,7 +56,7 @@ class SpeakerStore:
                 if not path.exists() and "uri" not in self.url.query:
                     # Voice prints are nobody else's business; SQLite gives its own files beside it the same mode.
                     path.touch(mode=0o600)
-        self._engine = _engine(self.url, busy_s)
+        self._engine = engine_of(self.url, busy_s)
         try:
             with named(self.where):
                 self._prepare()
@@ -263,56 +250,6 @@ class SpeakerStore:
             there = list(connection.scalars(select(speakers.c.name).order_by(speakers.c.name).limit(20)))
             raise SpeakerNotFound(f"nobody called {name!r} is enrolled; enrolled are: {', '.join(there) or 'nobody'}.")
         return speaker
-
-
-def _url(location: str | Path | None) -> URL:
-    if location is None:
-        location = default_path()
-    if isinstance(location, str) and "://" in location:
-        try:
-            return make_url(location)
-        except SQLAlchemyError as error:
-            raise ConfigurationError(f"{location!r} is not a database URL: {error}.") from error
-    return URL.create("sqlite", database=str(location))
-
-
-def _engine(url: URL, busy_s: float) -> Engine:
-    if not url.drivername.startswith("sqlite"):
-        with named(str(url)):
-            return _one_writer_at_a_time(create_engine(url, pool_pre_ping=True), busy_s)
-    # A database in memory is its connection: every thread has to use the same one, one after the other.
-    memory = (
-        {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0} if url.database in (None, "", ":memory:") else {}
-    )
-    engine = create_engine(url, connect_args={"timeout": busy_s, "check_same_thread": False}, **memory)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, record: Any) -> None:
-        # SQLAlchemy's own advice for SQLite: the driver begins no transactions, `begin` below does.
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A transaction that reads first and then writes cannot wait for another writer: say so from the start.
-        write = connection.get_execution_options().get("write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-def _one_writer_at_a_time(engine: Engine, busy_s: float) -> Engine:
-    """On PostgreSQL, who writes waits for who does already, as on SQLite: two who enrol one name make one profile."""
-    if engine.dialect.name == "postgresql":
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            if connection.get_execution_options().get("write", False):
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(busy_s * 1000)}")
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
-
-    return engine
 
 
 def _speaker(connection: Connection, name: str) -> int | None:

@@ -22,8 +22,9 @@ from streamer.errors import (
     StoreTooNew,
     StoreUnreadable,
 )
+from streamer.speakers.database import default_path
 from streamer.speakers.profiles import Exemplar
-from streamer.speakers.store import SpeakerStore, default_path
+from streamer.speakers.store import SpeakerStore
 
 MODEL = "0123456789abcdef"
 
