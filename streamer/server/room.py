@@ -229,7 +229,7 @@ class Room:
                 self._do(self.session.speaker_list(listed, request))
         except Refusal as refusal:
             if isinstance(command, Enroll) and command.action == "start":
-                self.session.enrolling = None
+                self.session.requests.enrolling = None
             self._refuse(refusal, request)
 
     def _refuse(self, refusal: Refusal, request: int | None = None) -> None:

@@ -16,16 +16,14 @@ from typing import Any
 
 from streamer.errors import ProtocolError
 from streamer.server import protocol
-from streamer.server.commands import Audio, Close, Command, Directory, Enroll, Finish, Flush, Hole, Send
+from streamer.server.commands import Audio, Close, Command, Finish, Flush, Hole, Send
 from streamer.server.framing import Framing, Missing, Payload
 from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep, Replay
+from streamer.server.requests import Requests
 
 # How many mistakes a client may make before it is cut off: enough to debug with, too few to keep a server busy.
 MAX_ERRORS = 10
-
-
-_NEEDS = {"list": "stream", "name": "enroll", "rename": "admin", "remove": "admin"}
 
 
 class Session:
@@ -51,12 +49,11 @@ class Session:
         self.ending = False
         self.done = False
         self.detached_at: float | None = None
-        self.enrolling: str | None = None
+        self.requests = Requests(settings.streams)
         self.gaps = 0
         self.gap_seconds = 0.0
         self.received = 0
         self.errors: dict[str, int] = {}
-        self._scopes: frozenset[str] = frozenset()
         # `end` came before the server was restarted, so the streams of this one were not told of it.
         self._unfinished = False
 
@@ -78,7 +75,7 @@ class Session:
                 commands += self._holes(missing)
         self.attached = True
         self.detached_at = None
-        self._scopes = scopes
+        self.requests.scopes = scopes
         ready = {
             "type": "ready",
             "version": protocol.VERSION,
@@ -171,7 +168,7 @@ class Session:
         if kind == "start":
             raise Refusal("wrong_order", "`start` came a second time.", "One connection is one session.")
         if kind == "speakers":
-            return [self._directory(message)]
+            return [self.requests.directory(message)]
         if self.ending:
             if kind == "end":  # a client that lost its connection can't know that the first one arrived
                 return []
@@ -181,46 +178,7 @@ class Session:
         if kind == "end":
             self.ending = True
             return [Finish()]
-        return [self._enroll(message)]
-
-    def _enroll(self, message: Mapping[str, Any]) -> Command:
-        self._must("enroll", "enrolling")
-        action = message["action"]
-        if action == "start":
-            if self.enrolling is not None:
-                raise Refusal("conflict", f"{self.enrolling!r} is being enrolled.", "Commit or cancel that first.")
-            if "name" not in message:
-                raise Refusal("invalid_message", "`enroll` has no name.", "Say whom the voice belongs to.")
-            channel = self._channel(message)
-            self.enrolling = message["name"]
-            return Enroll("start", message["name"], channel, force=False)
-        if self.enrolling is None:
-            raise Refusal("wrong_order", f"Nobody is being enrolled, so there is nothing to {action}.", "Start first.")
-        return Enroll(action, self.enrolling, 0, message.get("force", False))
-
-    def _directory(self, message: Mapping[str, Any]) -> Command:
-        action = message["action"]
-        self._must(_NEEDS[action], f"speakers {action}")
-        for field, actions in {"speaker": ("name", "rename", "remove"), "to": ("name", "rename")}.items():
-            if action in actions and field not in message:
-                raise Refusal("invalid_message", f"`speakers` {action} has no `{field}`.", "See docs/protocol.md.")
-        return Directory(
-            action, message.get("speaker", ""), message.get("to", ""), self._channel(message), message.get("request")
-        )
-
-    def _channel(self, message: Mapping[str, Any]) -> int:
-        channel = protocol.whole(message.get("channel", 0))
-        if channel >= self.settings.streams:
-            raise Refusal(
-                "invalid_message",
-                f"There is no channel {channel}; the session hears {self.settings.streams}, counted from 0.",
-                "Start with channel_mode split to hear channels apart.",
-            )
-        return channel
-
-    def _must(self, scope: str, what: str) -> None:
-        if scope not in self._scopes:
-            raise Refusal("forbidden", f"{what} needs the scope {scope}.", "Use a token that has it.")
+        return [self.requests.enroll(message)]
 
     def _holes(self, missing: Sequence[Missing]) -> list[Command]:
         self.gaps += len(missing)
@@ -257,7 +215,7 @@ class Session:
     def enrolment(self, report: Mapping[str, Any]) -> list[Command]:
         """Pass on how the enrolment does; it is over unless it listens on."""
         if report["state"] in ("committed", "cancelled"):
-            self.enrolling = None
+            self.requests.enrolling = None
         return self._say({"type": "enrolment", **report})
 
     def speaker_list(self, speakers: Sequence[Mapping[str, Any]], request: int | None) -> list[Command]:
