@@ -1,4 +1,4 @@
-"""Convolutions by oneDNN, which torch brings along on most CPUs.
+"""Convolutions by oneDNN, which torch brings along, on processors with AVX-512.
 
 Weights are packed once; the taps are read from where they lie, without putting them side by side first; the bias and
 the leaky ReLU are applied to sums that are still in registers. These are the operators that `torch.compile` puts in the
@@ -18,8 +18,14 @@ TIME, STREAMS = 59, 32
 
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether oneDNN is there for tensors of a type on a device: for bfloat16, it wants a processor with AVX-512."""
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    """Whether oneDNN is there, and fast, for tensors of a type on a device.
+
+    Without AVX-512, oneDNN packs the weights of such convolutions otherwise for each size of the block, and would do so
+    again at every call: up to a hundred times the time of the product itself.
+    """
+    if device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
