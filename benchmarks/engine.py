@@ -35,9 +35,9 @@ RATE, WINDOW_S = 16_000, 3.0
 STEPS_S = (1.0, 0.25, 0.1)
 STREAMS = (1, 8, 32, 128)
 #: torch's names of them; oneDNN's take bias and activation along.
-PRODUCTS = {
-    *("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::_int_mm"),
-    *("mkldnn::_convolution_pointwise", "mkldnn::_linear_pointwise"),
+PRODUCTS = {"aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::_int_mm"} | {
+    "mkldnn::_convolution_pointwise",
+    "mkldnn::_linear_pointwise",
 }
 #: Enough work for one reading that the clock's grain and the first steps do not count.
 READING_S = 0.4

@@ -76,7 +76,7 @@ class Stream:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        left = any(task.cancelled() for task in self._tasks[:1])
+        left = bool(self._tasks) and self._tasks[0].cancelled()
         # A cancelled task knows the frames it was cancelled in, and they know this stream.
         self._tasks.clear()
         if left:
