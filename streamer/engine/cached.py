@@ -20,7 +20,7 @@ from streamer.engine.settings import WindowSettings
 from streamer.engine.sinc import POSITION_FIELD, POSITION_STRIDE
 from streamer.engine.sliding import FRAMES, SPEECH, CellPooling, Record, empty_record, merge_into, moments_of
 from streamer.engine.state import Arrays
-from streamer.engine.stepper import FRAME_CENTRE, NewFrames, reportable, seconds_of_frames
+from streamer.engine.stepper import FRAME_CENTRE, NewFrames, bucket, reportable, seconds_of_frames
 from streamer.engine.window import Window
 from streamer.models.architecture import FRAME_GRID
 from streamer.models.model import MINIMUM_FRAMES, Model
@@ -161,6 +161,7 @@ class CachedStepper:
         self.use_head = use_head
         self.device = layers.device
         self.channels = layers.channels
+        self._no_carry = torch.zeros(layers.carry_size, device=layers.device)
 
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> CachedStream:
         return CachedStream.new(settings, self.layers, speech)
@@ -187,27 +188,30 @@ class CachedStepper:
     def _compute(
         self, streams: Sequence[CachedStream], hops: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Records (streams, pieces, record) and speech probabilities (streams, frames) of the new frames.
+        """Records (rows, pieces, record) and speech probabilities (rows, frames) of the new frames.
 
-        A piece is what a stream's new frames have in one cell; -1 marks what is no frame.
+        A row for each stream, whose hops are in ascending order, and some that stand for none. A piece is what a
+        stream's new frames have in one cell; -1 marks what is no frame.
         """
-        longest = int(hops.max())
-        waves = np.zeros((len(streams), longest * HOP + HOP_END - HOP_START), np.float32)
-        frames, pieces = _places(streams, hops)
-        known_speech = np.ones(frames.shape, np.float32)
+        rows, longest = bucket(len(streams)), bucket(int(hops.max()))
+        waves = np.zeros((rows, longest * HOP + HOP_END - HOP_START), np.float32)
+        frames, pieces = _places(streams, hops, rows, longest)
+        known_speech = np.ones(pieces.shape, np.float32)
         for row, (stream, count) in enumerate(zip(streams, hops, strict=True)):
             used = count * HOP + HOP_END - HOP_START
             waves[row, :used] = stream.tail[:used]
             if stream.speech is not None:
-                known_speech[row] = stream.speech.at(frames[row] * HOP + FRAME_CENTRE)
+                known_speech[row, :count] = stream.speech.at(frames[row, :count] * HOP + FRAME_CENTRE)
         with torch.inference_mode():
+            carries = [stream.carry for stream in streams]
+            padding = [self._no_carry] * (rows - len(streams))
             carry = Carry(
-                torch.stack([stream.carry for stream in streams]),
-                to_device(hops, self.device),
-                even=bool((hops == longest).all()),
+                torch.stack(carries + padding),
+                to_device(np.pad(hops, (0, len(padding)), "edge"), self.device),
+                common=int(hops[0]) if hops[0] == hops[-1] else None,
             )
             block = self._frames(streams, to_device(waves, self.device), carry)
-            torch._foreach_copy_([stream.carry for stream in streams], list(carry.next_rows().unbind()))
+            torch._foreach_copy_(carries, list(carry.next_rows()[: len(streams)].unbind()))
             speech = to_device(known_speech, self.device)
             if self.use_head and block.speech is not None:
                 speech = speech * block.speech.t()
@@ -268,16 +272,18 @@ class CachedStepper:
                 yield Window(start_sample, end_sample, duration_s, _UNKNOWN, speech_s, partial), record
 
 
-def _places(streams: Sequence[CachedStream], hops: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number and the piece of each frame that is computed, (streams, frames) each; -1 for what is no frame."""
+def _places(
+    streams: Sequence[CachedStream], hops: NDArray[np.int64], rows: int, longest: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The number (streams, longest) and the piece (rows, longest) of each frame that is computed; -1 for no frame."""
     outputs, valid, steps = np.array(
         [(stream.next_output, stream.valid_from, stream.settings.step_samples) for stream in streams]
     ).T[:, :, None]
-    order = np.arange(hops.max())
+    order = np.arange(longest)
     frames = outputs + order
     pieces = frames * HOP // steps - np.maximum(outputs, valid) * HOP // steps
     pieces[(frames < valid) | (order >= hops[:, None])] = -1
-    return frames, pieces
+    return frames, np.pad(pieces, ((0, rows - len(streams)), (0, 0)), constant_values=-1)
 
 
 _NO_FRAMES = np.zeros(0, np.float32)

@@ -38,14 +38,14 @@ SLOPE = nn.LeakyReLU().negative_slope
 class Carry:
     """What the layers keep of the past, as one row a stream, taken apart and put together layer by layer.
 
-    rows (streams, size) float32; hops (streams,) int64, how many of the block's hops are each stream's own; even, that
-    all hops are everyone's own, so that the past to keep is in one place.
+    rows (streams, size) float32; hops (streams,) int64, how many of the block's hops are each stream's own; common,
+    that number where all have the same, so that the past to keep is in one place.
     """
 
-    def __init__(self, rows: Tensor, hops: Tensor, even: bool) -> None:
+    def __init__(self, rows: Tensor, hops: Tensor, common: int | None) -> None:
         self.rows = rows
         self.hops = hops
-        self.even = even
+        self.common = common
         self.kept: list[Tensor] = []
         self.offset = 0
 
@@ -58,8 +58,8 @@ class Carry:
         past = self.rows[:, self.offset : self.offset + size].view(streams, context, channels)
         self.offset += size
         extended = torch.cat([past.transpose(0, 1).to(block.dtype), block])
-        if self.even:
-            kept = extended[len(block) :].transpose(0, 1)
+        if self.common is not None:
+            kept = extended[self.common * rate :][:context].transpose(0, 1)
         else:
             last = self.hops[:, None] * rate + torch.arange(context, device=block.device)
             kept = extended[last, torch.arange(streams, device=block.device)[:, None]]

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from steps import RATE, assert_same, deviation, noise, windows_of
 
-from streamer.engine.incremental import IncrementalModel, IncrementalStream
+from streamer.engine.incremental import Block, IncrementalModel, IncrementalStream
+from streamer.engine.stepper import bucket
 from streamer.engine.window import Step
 from streamer.models.architecture import Architecture
 from streamer.models.model import Model, ModelCard
@@ -117,6 +118,12 @@ class Driven:
     said: list[Step] = field(default_factory=list)
 
 
+def step_together(engine: IncrementalModel, driven: list[Driven], blocks: list[Block]) -> None:
+    for block, outcome in zip(blocks, engine.step(blocks), strict=True):
+        if isinstance(outcome, Step):
+            next(one for one in driven if one.stream is block.stream).said.append(outcome)
+
+
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_batch_companions_do_not_matter(engine: IncrementalModel, data: st.DataObject) -> None:
@@ -129,12 +136,30 @@ def test_batch_companions_do_not_matter(engine: IncrementalModel, data: st.DataO
             missing = one.stream.boundary - one.stream.received
             blocks += one.stream.cut(one.samples[one.heard : one.heard + missing])
             one.heard += missing
-        for block, outcome in zip(blocks, engine.step(blocks), strict=True):
-            if isinstance(outcome, Step):
-                next(one for one in driven if one.stream is block.stream).said.append(outcome)
+        step_together(engine, driven, blocks)
 
     for n, one in enumerate(driven):
         assert_same(one.said, engine.open(*COMPANIONS[n]).push(one.samples), TOLERANCE[engine.mode])
+
+
+@pytest.mark.parametrize("kind", ["local_model", "pyannote_model"])
+def test_a_crowd_of_uneven_streams_is_what_each_is_alone(kind: str, request: pytest.FixtureRequest) -> None:
+    # More than 16 streams, and hops, are padded to a rounder number; these stop at different places in their steps.
+    engine = IncrementalModel(request.getfixturevalue(kind), "cached", speech="off")
+    crowd = [Driven(engine.open((0.5,), 0.5), noise(1.0 + n / 80, n)) for n in range(37)]
+
+    turns = itertools.zip_longest(*(one.stream.cut(one.samples) + one.stream.rest() for one in crowd))
+    for turn in turns:
+        step_together(engine, crowd, [block for block in turn if block is not None])
+
+    for one in crowd:
+        alone = engine.open((0.5,), 0.5)
+        assert_same(one.said, alone.push(one.samples) + alone.finish())
+
+
+@pytest.mark.parametrize(("count", "padded"), [(1, 1), (16, 16), (17, 18), (59, 60), (60, 60), (61, 64), (65, 72)])
+def test_sizes_are_rounded_to_few(count: int, padded: int) -> None:
+    assert bucket(count) == padded
 
 
 def test_exact_mode_weighs_frames_by_the_networks_attention() -> None:
