@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.audio.chunks import Samples
+from streamer.engine.batching import groups, padded_hops
 from streamer.engine.frames import HOP, Carry, FrameBlock, FrameLayers
 from streamer.engine.layers import to_device
 from streamer.engine.pieces import piece_records
@@ -20,7 +21,7 @@ from streamer.engine.settings import WindowSettings
 from streamer.engine.sinc import POSITION_FIELD, POSITION_STRIDE
 from streamer.engine.sliding import FRAMES, SPEECH, CellPooling, Record, empty_record, merge_into, moments_of
 from streamer.engine.state import Arrays
-from streamer.engine.stepper import FRAME_CENTRE, NewFrames, bucket, reportable, seconds_of_frames
+from streamer.engine.stepper import FRAME_CENTRE, NewFrames, reportable, seconds_of_frames
 from streamer.engine.window import Window
 from streamer.models.architecture import FRAME_GRID
 from streamer.models.model import MINIMUM_FRAMES, Model
@@ -32,8 +33,6 @@ FRAME_LAG = 14
 HOP_START = 16 * POSITION_STRIDE
 #: With h hops done, the samples up to h * 270 + HOP_END have been used.
 HOP_END = HOP_START + POSITION_FIELD - POSITION_STRIDE
-#: On a CPU, hops computed at once: more streams' activations than these fall out of its second-level cache.
-CPU_HOPS = 512
 #: Hops of zeros before the first sample, which give the layers something to carry. Their frames do not count.
 WARM_UP_HOPS = 2
 
@@ -161,7 +160,6 @@ class CachedStepper:
         self.use_head = use_head
         self.device = layers.device
         self.channels = layers.channels
-        self._no_carry = torch.zeros(layers.carry_size, device=layers.device)
 
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> CachedStream:
         return CachedStream.new(settings, self.layers, speech)
@@ -170,33 +168,24 @@ class CachedStepper:
         """Compute all frames that the streams' samples complete, and merge them into their cells."""
         gained = [NewFrames(stream.next_frame, _NO_FRAMES, None) for stream in streams]
         hops = np.array([stream.ready_hops for stream in streams])
-        for group in self._groups(hops):
+        for group in groups(hops, self.device):
             records, speech = self._compute([streams[place] for place in group], hops[group])
             for row, place in enumerate(group):
                 gained[place] = self._merge(streams[place], int(hops[place]), records[row], speech[row])
         return gained
 
-    def _groups(self, hops: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """The places of streams that have new hops, in groups to be computed at once."""
-        # Streams with as many hops stand together, so that little is padded.
-        places = np.argsort(hops, kind="stable")[np.count_nonzero(hops == 0) :]
-        if self.device.type != "cpu" or len(places) == 0:
-            return [places] if len(places) else []
-        per_group = max(1, CPU_HOPS // int(hops.max()))
-        return np.array_split(places, -(-len(places) // per_group))
-
     def _compute(
         self, streams: Sequence[CachedStream], hops: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Records (rows, pieces, record) and speech probabilities (rows, frames) of the new frames.
+        """Records (streams, pieces, record) and speech probabilities (streams, frames) of the new frames.
 
-        A row for each stream, whose hops are in ascending order, and some that stand for none. A piece is what a
-        stream's new frames have in one cell; -1 marks what is no frame.
+        hops: of each stream, in ascending order. A piece is what a stream's new frames have in one cell; -1 marks what
+        is no frame.
         """
-        rows, longest = bucket(len(streams)), bucket(int(hops.max()))
-        waves = np.zeros((rows, longest * HOP + HOP_END - HOP_START), np.float32)
-        frames, pieces = _places(streams, hops, rows, longest)
-        known_speech = np.ones(pieces.shape, np.float32)
+        longest = padded_hops(int(hops[-1]), streams[-1].settings.step_samples)
+        waves = np.zeros((len(streams), longest * HOP + HOP_END - HOP_START), np.float32)
+        frames, pieces = _places(streams, hops, longest)
+        known_speech = np.ones(frames.shape, np.float32)
         for row, (stream, count) in enumerate(zip(streams, hops, strict=True)):
             used = count * HOP + HOP_END - HOP_START
             waves[row, :used] = stream.tail[:used]
@@ -204,14 +193,10 @@ class CachedStepper:
                 known_speech[row, :count] = stream.speech.at(frames[row, :count] * HOP + FRAME_CENTRE)
         with torch.inference_mode():
             carries = [stream.carry for stream in streams]
-            padding = [self._no_carry] * (rows - len(streams))
-            carry = Carry(
-                torch.stack(carries + padding),
-                to_device(np.pad(hops, (0, len(padding)), "edge"), self.device),
-                common=int(hops[0]) if hops[0] == hops[-1] else None,
-            )
+            common = int(hops[0]) if hops[0] == hops[-1] else None
+            carry = Carry(torch.stack(carries), to_device(hops, self.device), common)
             block = self._frames(streams, to_device(waves, self.device), carry)
-            torch._foreach_copy_(carries, list(carry.next_rows()[: len(streams)].unbind()))
+            torch._foreach_copy_(carries, list(carry.next_rows().unbind()))
             speech = to_device(known_speech, self.device)
             if self.use_head and block.speech is not None:
                 speech = speech * block.speech.t()
@@ -273,9 +258,9 @@ class CachedStepper:
 
 
 def _places(
-    streams: Sequence[CachedStream], hops: NDArray[np.int64], rows: int, longest: int
+    streams: Sequence[CachedStream], hops: NDArray[np.int64], longest: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number (streams, longest) and the piece (rows, longest) of each frame that is computed; -1 for no frame."""
+    """The number and the piece of each frame that is computed, (streams, frames) each; -1 for what is no frame."""
     outputs, valid, steps = np.array(
         [(stream.next_output, stream.valid_from, stream.settings.step_samples) for stream in streams]
     ).T[:, :, None]
@@ -283,7 +268,7 @@ def _places(
     frames = outputs + order
     pieces = frames * HOP // steps - np.maximum(outputs, valid) * HOP // steps
     pieces[(frames < valid) | (order >= hops[:, None])] = -1
-    return frames, np.pad(pieces, ((0, rows - len(streams)), (0, 0)), constant_values=-1)
+    return frames, pieces
 
 
 _NO_FRAMES = np.zeros(0, np.float32)

@@ -61,7 +61,8 @@ class FloatConvolution:
         weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
         self.dtype = dtype
         self.context = dilation * (weight.shape[2] - 1)
-        make = onednn.packed if onednn.available(weight.device, dtype) else unpacked
+        # Of a head's single output, oneDNN would make no faster product, and keep kernels for each size of it.
+        make = onednn.packed if len(weight) > 1 and onednn.available(weight.device, dtype) else unpacked
         self._product = make(weight, bias, dilation, slope)
 
     def __call__(self, block: Tensor) -> Tensor:

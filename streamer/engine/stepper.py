@@ -138,16 +138,6 @@ class StepTally:
 _NO_FRAMES = np.zeros(0, np.float32)
 
 
-def bucket(count: int) -> int:
-    """As how many so many streams, or hops, are computed: a number of four bits and zeros, up to an eighth more.
-
-    oneDNN keeps a kernel for each size of a layer's input that it has met, and making one takes as long as using it; of
-    few sizes it soon has them all, and what they leave behind in memory fits the next ones.
-    """
-    unit = 1 << max(0, (count - 1).bit_length() - 4)
-    return -(-count // unit) * unit
-
-
 def reportable(partial: bool, speech_s: float, duration_s: float) -> bool:
     """Whether a window is reported: when complete, or when it holds enough speech already."""
     return not partial or speech_s >= min(PARTIAL_SPEECH_S, duration_s)

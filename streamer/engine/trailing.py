@@ -66,14 +66,11 @@ class TrailingStepper(CachedStepper):
 
     def _frames(self, streams: Sequence[CachedStream], waves: Tensor, carry: Carry) -> FrameBlock:
         # `first` and `end` are the hops that count: neither zeros before a restart nor the padding behind.
-        padding = len(waves) - len(streams)
-        starts = [max(0, stream.valid_from - stream.next_hop) for stream in streams]
-        first = torch.tensor(starts + [0] * padding, device=self.device)
+        first = torch.tensor([max(0, stream.valid_from - stream.next_hop) for stream in streams], device=self.device)
         # The oldest block makes room for the present one. Shorter histories begin with blocks of nothing.
         histories = [stream.history[1:] for stream in streams if isinstance(stream, TrailingStream)]
         longest = max(map(len, histories))
         history = torch.stack([F.pad(rows, (0, 0, longest - len(rows), 0)) for rows in histories])
-        history = F.pad(history, (0, 0, 0, 0, 0, padding))
         trailing = TrailingStatistics(history, self.sizes, first, carry.hops)
         # The waveform is the input of hops of 270 samples of its own.
         wave = trailing.norm(self.wave_norm, FRAME_GRID.stride)
@@ -82,7 +79,7 @@ class TrailingStepper(CachedStepper):
         filtered = after_sinc(wave.affine(samples), self.layers.sinc.filters, self.layers.sinc.filtered(waves))
         norms = [trailing.norm(norm, rate) for norm, rate in zip(self.norms, (RATES[0], RATES[1], 1), strict=True)]
         block = self.layers.tdnn(self.layers.front(rectified(filtered), carry, norms), carry)
-        for stream, row in zip(streams, torch.cat(trailing.rows, dim=1)[: len(streams)], strict=True):
+        for stream, row in zip(streams, torch.cat(trailing.rows, dim=1), strict=True):
             if isinstance(stream, TrailingStream) and bool(row[0] > 0):
                 stream.history = torch.cat([stream.history[1:], row[None]])
         return block

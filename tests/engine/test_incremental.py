@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from steps import RATE, assert_same, deviation, noise, windows_of
 
+from streamer.engine.batching import group_sizes, padded_hops
 from streamer.engine.incremental import Block, IncrementalModel, IncrementalStream
-from streamer.engine.stepper import bucket
 from streamer.engine.window import Step
 from streamer.models.architecture import Architecture
 from streamer.models.model import Model, ModelCard
@@ -144,7 +144,7 @@ def test_batch_companions_do_not_matter(engine: IncrementalModel, data: st.DataO
 
 @pytest.mark.parametrize("kind", ["local_model", "pyannote_model"])
 def test_a_crowd_of_uneven_streams_is_what_each_is_alone(kind: str, request: pytest.FixtureRequest) -> None:
-    # More than 16 streams, and hops, are padded to a rounder number; these stop at different places in their steps.
+    # They are computed in groups of some sizes, and padded to some lengths; these end at different places in a step.
     engine = IncrementalModel(request.getfixturevalue(kind), "cached", speech="off")
     crowd = [Driven(engine.open((0.5,), 0.5), noise(1.0 + n / 80, n)) for n in range(37)]
 
@@ -157,9 +157,14 @@ def test_a_crowd_of_uneven_streams_is_what_each_is_alone(kind: str, request: pyt
         assert_same(one.said, alone.push(one.samples) + alone.finish())
 
 
-@pytest.mark.parametrize(("count", "padded"), [(1, 1), (16, 16), (17, 18), (59, 60), (60, 60), (61, 64), (65, 72)])
-def test_sizes_are_rounded_to_few(count: int, padded: int) -> None:
-    assert bucket(count) == padded
+def test_what_is_computed_at_once_has_few_sizes() -> None:
+    lengths = {padded_hops(hops, RATE) for hops in range(1, 61)}
+    sizes = {size for streams in range(1, 200) for size in group_sizes(streams, 17)}
+
+    assert lengths == {1, 2, 4, 8, 15, 30, 60}
+    assert sizes == {1, 2, 3, 4, 6, 8, 12, 16}
+    assert all(padded_hops(hops, RATE) >= hops for hops in range(1, 61))
+    assert all(sum(group_sizes(streams, 17)) == streams for streams in range(1, 200))
 
 
 def test_exact_mode_weighs_frames_by_the_networks_attention() -> None:
