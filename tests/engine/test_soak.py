@@ -22,7 +22,7 @@ from streamer.errors import AudioNotFinite, BufferClosed
 from streamer.models.model import Model
 
 RATE = 16_000
-SECONDS = float(os.environ.get("STREAMER_SOAK_SECONDS", "8"))
+SECONDS = float(os.environ.get("STREAMER_SOAK_SECONDS", "20"))
 STREAMS = int(os.environ.get("STREAMER_SOAK_STREAMS", "24"))
 STEP = RATE // 2
 PAGE = os.sysconf("SC_PAGE_SIZE")
