@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from streamer.audio.chunks import SAMPLE_RATE, Gap
 from streamer.engine.window import Step
 from streamer.speakers import filter as hmm
-from streamer.speakers import naming, state
+from streamer.speakers import naming, sharing, state
 from streamer.speakers.backend import Backend
 from streamer.speakers.boundaries import SpeechBoundaries
 from streamer.speakers.candidates import Candidates, Guests
-from streamer.speakers.events import Event, GapEvent, Overload, Renamed, SpeechEnd, SpeechStart
+from streamer.speakers.events import Event, GapEvent, Overload, SpeechEnd, SpeechStart
 from streamer.speakers.profiles import Roster
 from streamer.speakers.scoring import log_softmax
 from streamer.speakers.settings import TrackerSettings
@@ -62,8 +62,8 @@ class Tracker:
         guests = peers[0].guests if peers else Guests(self.settings.max_guests, roster.dimension)
         self.candidates = self._candidates(roster, guests, backend)
         #: All that share these guests, this one among them.
-        self._sharing: WeakSet[Tracker] = peers[0]._sharing if peers else WeakSet()
-        self._sharing.add(self)
+        self.sharing: WeakSet[Tracker] = peers[0].sharing if peers else WeakSet()
+        self.sharing.add(self)
         self.embed = embed
         self.turn: Turn | None = None
         self.turns = 0
@@ -124,7 +124,7 @@ class Tracker:
                 events += self._end_speech(boundary.sample, "silence")
         if self.turn is not None and piece.speech_s > 0:
             events += self._judge(piece)
-        self._forget_guests()
+        sharing.forget(self)
         return events
 
     def gap(self, gap: Gap) -> list[Event]:
@@ -265,7 +265,7 @@ class Tracker:
         if slot is not None and verdict is not None:
             self.guests.hear(slot, verdict.embedding, verdict.speech_s, sample)
             self.guests.settle(slot)
-            events += self._recognise(slot)
+            events += sharing.recognise(self, slot)
         return events
 
     # Guests and the roster
@@ -284,40 +284,8 @@ class Tracker:
         events: list[Event] = []
         for slot, name in enumerate(list(self.guests.names)):
             if name is not None and self.guests.names[slot] == name:
-                events += self._recognise(slot)
+                events += sharing.recognise(self, slot)
         return events
-
-    def _recognise(self, slot: int) -> list[Event]:
-        """Whether a guest is somebody we know after all: enrolled, or another guest."""
-        if (same := self.candidates.same_as_guest(slot, self.settings.guest_merge)) is None:
-            return []
-        lost, kept = self.guests.names[slot], same
-        assert lost is not None
-        if self.candidates.guest_slot(same) is not None and self.guests.number(lost) < self.guests.number(same):
-            lost, kept = same, lost
-        for tracker in self._sharing:
-            source, target = tracker.candidates.index(lost), tracker.candidates.index(kept)
-            for belief in tracker._beliefs():
-                belief[target] = np.logaddexp(belief[target], belief[source])
-                belief[source] = -np.inf
-            if tracker.turn is not None and tracker.turn.label == lost:
-                tracker.turn.label = kept
-        self.guests.merge(self.candidates.guest_slot(kept), self.guests.names.index(lost))
-        return [Renamed(sample=0, decided_sample=self.heard_sample, speaker=kept, previous=lost, reason="one voice")]
-
-    def _beliefs(self) -> list[NDArray[np.float64]]:
-        return [self.belief] + ([self.turn.log_prior] if self.turn is not None else [])
-
-    def _forget_guests(self) -> None:
-        """Guests that were silent for too long are dropped; the one who speaks is not."""
-        oldest = self.heard_sample - self.settings.guest_forget_s * SAMPLE_RATE
-        speaking = {tracker.turn.label for tracker in self._sharing if tracker.turn is not None}
-        for slot, name in enumerate(self.guests.names):
-            if name is not None and self.guests.heard[slot] < oldest and name not in speaking:
-                for tracker in self._sharing:
-                    for belief in tracker._beliefs():
-                        belief[tracker.candidates.index(name)] = -np.inf
-                self.guests.drop(slot)
 
     # State
 

@@ -1,0 +1,52 @@
+"""Guests that the trackers of one room share: what one of them finds out about a guest, all of them go by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.speakers.events import Event, Renamed
+
+if TYPE_CHECKING:
+    from streamer.speakers.tracker import Tracker
+
+
+def recognise(tracker: Tracker, slot: int) -> list[Event]:
+    """Whether a guest is somebody we know after all: enrolled, or another guest."""
+    guests, candidates = tracker.guests, tracker.candidates
+    if (same := candidates.same_as_guest(slot, tracker.settings.guest_merge)) is None:
+        return []
+    lost, kept = guests.names[slot], same
+    assert lost is not None
+    if candidates.guest_slot(same) is not None and guests.number(lost) < guests.number(same):
+        lost, kept = same, lost
+    for one in tracker.sharing:
+        source, target = one.candidates.index(lost), one.candidates.index(kept)
+        for belief in _beliefs(one):
+            belief[target] = np.logaddexp(belief[target], belief[source])
+            belief[source] = -np.inf
+        if one.turn is not None and one.turn.label == lost:
+            one.turn.label = kept
+    guests.merge(candidates.guest_slot(kept), guests.names.index(lost))
+    return [Renamed(sample=0, decided_sample=tracker.heard_sample, speaker=kept, previous=lost, reason="one voice")]
+
+
+def forget(tracker: Tracker) -> None:
+    """Drop the guests that were silent for too long; the one who speaks is not."""
+    guests = tracker.guests
+    oldest = tracker.heard_sample - tracker.settings.guest_forget_s * SAMPLE_RATE
+    speaking = {one.turn.label for one in tracker.sharing if one.turn is not None}
+    for slot, name in enumerate(guests.names):
+        if name is not None and guests.heard[slot] < oldest and name not in speaking:
+            for one in tracker.sharing:
+                for belief in _beliefs(one):
+                    belief[one.candidates.index(name)] = -np.inf
+            guests.drop(slot)
+
+
+def _beliefs(tracker: Tracker) -> list[NDArray[np.float64]]:
+    """All that a tracker believes of its candidates, (states,) each."""
+    return [tracker.belief] + ([tracker.turn.log_prior] if tracker.turn is not None else [])
