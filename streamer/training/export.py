@@ -46,7 +46,8 @@ def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
     state = torch.load(Path(recipe.folder).expanduser() / "state.pt", map_location="cpu", weights_only=True)
     network = XVectorSincNet(recipe.architecture)
     network.load_state_dict(state["average"])
-    before = Model.from_pretrained(recipe.start).card.details.get("trained", {}) if recipe.start else {}
+    beginning = recipe.beginning()
+    before = beginning.card.details.get("trained", {}) if beginning else {}
     steps, hours = state["step"] + before.get("steps", 0), state["seconds"] / 3600 + before.get("hours", 0.0)
     return network.eval().requires_grad_(False), {"steps": steps, "hours": round(hours, 2)}
 

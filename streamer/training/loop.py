@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamer.models.model import Model
 from streamer.models.xvector import XVectorSincNet
 from streamer.training.augmentation import Augmenter
 from streamer.training.network import Average, Student
@@ -43,8 +42,8 @@ class Trainer:
         self.device = torch.device(device)
         torch.manual_seed(recipe.schedule.seed)
         network = XVectorSincNet(recipe.architecture)
-        if recipe.start:
-            network.load_state_dict(Model.from_pretrained(recipe.start).network.state_dict())
+        if beginning := recipe.beginning():
+            network.load_state_dict(beginning.network.state_dict())
         if recipe.refit and not self.state.exists():
             refit(network, sampler, augment)
         self.student = Student(network, sampler.prototypes()).to(self.device)

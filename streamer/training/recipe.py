@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from streamer.errors import ConfigurationError
 from streamer.models.architecture import Architecture
+from streamer.models.model import Model
 from streamer.training.augmentation import Chances
 
 
@@ -81,6 +83,10 @@ class Recipe:
     loss: Loss = field(default_factory=Loss)
     schedule: Schedule = field(default_factory=Schedule)
     augmentation: Chances = field(default_factory=Chances)
+
+    def beginning(self) -> Model | None:
+        """The model to begin with; None for random weights."""
+        return Model.from_pretrained(os.path.expanduser(self.start)) if self.start else None
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
