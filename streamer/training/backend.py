@@ -68,32 +68,21 @@ def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: i
 
 
 def embedded(
-    network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int, classes: Vector | None = None
+    network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int, classes: Vector
 ) -> tuple[Float32, Int64]:
     """Embeddings (crops, dimension) of training crops, a third of them undisturbed, and their labels.
 
-    classes: how probable each class is, (classes,); as in training where it is not given.
+    classes: how probable each class is, (classes,).
     """
     rng = np.random.default_rng(5)
     embeddings, labels = [], []
     for number in range(crops // BATCH):
-        drawn = None if classes is None else rng.choice(len(classes), BATCH, p=classes)
-        batch = sampler.draw(BATCH, CROP_S, rng, drawn)
+        batch = sampler.draw(BATCH, CROP_S, rng, rng.choice(len(classes), BATCH, p=classes))
         waves = batch.waves if number % 3 == 0 else augment(batch.waves, rng)[0]
         with torch.inference_mode():
             embeddings.append(network(waves.unsqueeze(1)).numpy())
         labels.append(batch.label.numpy())
     return np.concatenate(embeddings), np.concatenate(labels)
-
-
-def centre(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 6000) -> None:
-    """Take the mean of the training crops' embeddings out of all that the network gives.
-
-    What all voices share says nothing of any of them, and adds to every cosine.
-    """
-    embeddings, _ = embedded(network, sampler, augment, crops)
-    with torch.no_grad():
-        network.embedding.bias.sub_(torch.from_numpy(embeddings.mean(0)))
 
 
 def make_cohort(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 6000) -> Vector:

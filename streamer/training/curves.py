@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 SMOOTHED = 50  # steps
+#: Of legends, in one row above the curves.
+_ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False, "fontsize": "small"}
+_ABOVE |= {"ncols": 4, "columnspacing": 1.0, "handlelength": 1.0}
 
 
 def read_csv(path: Path) -> dict[str, npt.NDArray[np.float64]]:
@@ -33,12 +37,12 @@ def plot_curves(folder: Path) -> None:
             values = np.convolve(log[name], np.ones(width) / width, "valid")
             left.plot(log["step"][width - 1 :], values, label=name)
     left.set(xlabel="step", ylabel="loss", yscale="log")
-    left.legend()
+    left.legend(**_ABOVE)
     if (folder / "dev.csv").exists():
         found = read_csv(folder / "dev.csv")
         for name, values in found.items():
             if name not in ("step", "seconds"):
                 right.plot(found["step"], values, "o-", label=name)
-        right.set(xlabel="step", ylabel="EER, %", yscale="log")
-        right.legend()
+        right.set(xlabel="step", ylabel="EER, %", ylim=(0, None))
+        right.legend(**_ABOVE)
     figure.savefig(folder / "curves.png", dpi=120)

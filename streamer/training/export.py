@@ -21,7 +21,7 @@ from streamer.models.checkpoint import save
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.speakers.backend import Cohort
-from streamer.training.backend import centre, held_out_windows, make_cohort
+from streamer.training.backend import held_out_windows, make_cohort
 from streamer.training.calibration import calibrate
 from streamer.training.data import Corpus, Int64
 from streamer.training.development import Development, embedder, pooled_threshold
@@ -101,7 +101,6 @@ def export(
     plan = Recipe.load(recipe)
     sampler, augment = prepared(plan)
     network, trained = averaged(plan)
-    centre(network, sampler, augment)
     cohort = make_cohort(network, sampler, augment)
     manifest = Path(plan.data.manifest).expanduser()
     development = Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from streamer.models.xvector import XVectorSincNet
 from streamer.training.augmentation import Augmenter
+from streamer.training.curves import plot_curves
 from streamer.training.network import Average, Student
 from streamer.training.recipe import Recipe
 from streamer.training.refit import refit
@@ -28,7 +29,8 @@ Report = dict[str, float]
 class Trainer:
     """Trains one student by a recipe.
 
-    The folder of the recipe gets `log.csv`, `state.pt` (to resume from) and what `evaluate` finds in `dev.csv`.
+    The folder of the recipe gets `log.csv`, `state.pt` (to resume from), what `evaluate` finds in `dev.csv`, and both
+    as a picture in `curves.png`.
     Each member of a team draws its own part of every batch.
     """
 
@@ -138,6 +140,7 @@ class Trainer:
                 if last or self.step % schedule.evaluate_every == 0:
                     found = evaluate(self.average.network)
                     append_csv(self.folder / "dev.csv", {"step": self.step, "seconds": self.seconds, **found})
+                    plot_curves(self.folder)
 
     def save(self) -> None:
         """Write all that a resumed run needs, so that an interrupted write leaves the former state."""

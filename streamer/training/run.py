@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from streamer.models.xvector import XVectorSincNet
-from streamer.training.curves import plot_curves
 from streamer.training.development import Development, embedder
 from streamer.training.loop import Report, Trainer
 from streamer.training.prepare import prepared
@@ -30,9 +29,7 @@ def run(plan: Recipe, device: str, threads: int, team: Team) -> None:
     development = cache(lambda: Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz"))
 
     def evaluate(network: XVectorSincNet) -> Report:
-        found = development().evaluate(embedder(network))
-        plot_curves(trainer.folder)
-        return found
+        return development().evaluate(embedder(network))
 
     if trainer.resume() and team.leads:
         print(f"resuming at step {trainer.step}, {trainer.progress:.0%} of the run")
