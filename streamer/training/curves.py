@@ -40,9 +40,10 @@ def plot_curves(folder: Path) -> None:
     left.legend(**_ABOVE)
     if (folder / "dev.csv").exists():
         found = read_csv(folder / "dev.csv")
-        for name, values in found.items():
-            if name not in ("step", "seconds"):
-                right.plot(found["step"], values, "o-", label=name)
+        sets = [name for name in found if name not in ("step", "seconds")]
+        for name in sets:
+            right.plot(found["step"], found[name], "o-", label=name)
         right.set(xlabel="step", ylabel="EER, %", ylim=(0, None))
-        right.legend(**_ABOVE)
+        if sets:
+            right.legend(**_ABOVE)
     figure.savefig(folder / "curves.png", dpi=120)
