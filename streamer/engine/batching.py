@@ -39,7 +39,7 @@ def group_sizes(streams: int, limit: int) -> list[int]:
 
 def padded_hops(hops: int, step_samples: int) -> int:
     """As how many hops so many are computed: those of a step, or of a half of it, a quarter, ..."""
-    padded = -(-step_samples // HOP)
+    padded = max(hops, -(-step_samples // HOP))
     while padded > 1 and -(-padded // 2) >= hops:
         padded = -(-padded // 2)
     return padded
