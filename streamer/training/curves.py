@@ -11,8 +11,15 @@ import numpy.typing as npt
 
 SMOOTHED = 50  # steps
 #: Of legends, in one row above the curves.
-_ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False, "fontsize": "small"}
-_ABOVE |= {"ncols": 4, "columnspacing": 1.0, "handlelength": 1.0}
+_ABOVE: dict[str, Any] = {
+    "loc": "lower center",
+    "bbox_to_anchor": (0.5, 1.0),
+    "ncols": 4,
+    "columnspacing": 1.0,
+    "handlelength": 1.0,
+    "fontsize": "small",
+    "frameon": False,
+}
 
 
 def read_csv(path: Path) -> dict[str, npt.NDArray[np.float64]]:
