@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from streamer.evaluation.manifest import SAMPLE_RATE
+from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 from streamer.evaluation.scoring import speaker_means
 from streamer.evaluation.trials import Trials, all_pairs
 from streamer.models.xvector import XVectorSincNet
 from streamer.speakers.profiles import Vector
 from streamer.training.augmentation import Augmenter
-from streamer.training.data import Corpus, Float32, Int64
+from streamer.training.data import Corpus, Int64
 from streamer.training.sampler import Sampler
 
 WINDOWS = 8  # of a held-out speaker
@@ -57,7 +57,7 @@ def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: i
     samples = round(duration_s * SAMPLE_RATE)
     chosen, speaker, where = [], [], []
     for number in held_out:
-        rows = np.flatnonzero((corpus.speaker == number) & (corpus.speed == 0))
+        rows = np.flatnonzero((corpus.speaker == number) & (corpus.voice == 0))
         rows = rows[corpus.samples[rows] >= samples + SAMPLE_RATE]
         for row in rng.permutation(rows)[:WINDOWS]:
             start = int(corpus.samples[row] - samples) // 2
@@ -92,7 +92,7 @@ def make_cohort(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, c
     """
     corpus = sampler.corpus
     count = len(corpus.speakers)
-    utterances = np.bincount(corpus.speaker[corpus.speed == 0], minlength=count)
+    utterances = np.bincount(corpus.speaker[corpus.voice == 0], minlength=count)
     chance = np.where((utterances >= 2) & (sampler.class_size[:count] > 0), sampler.chance[:count], 0.0)
     embeddings, labels = embedded(network, sampler, augment, crops, chance / chance.sum())
     return np.asarray(speaker_means(embeddings, labels), np.float32)

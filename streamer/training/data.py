@@ -1,8 +1,7 @@
-"""The training audio: every file decoded once, at every speed, into one flat int16 array that is mapped from disk.
+"""The training audio: every file decoded once, in every voice, into one flat int16 array that is mapped from disk.
 
-Decoding Opus and resampling for each crop would cost more than the network's own step on a small machine, so both
-are done beforehand. Speed perturbation (Ko et al., 2015) changes pitch and formants together, so a speaker at
-another speed counts as another speaker, as is usual for x-vectors.
+Decoding Opus and changing the voice for each crop would cost more than the network's own step on a small machine, so
+both are done beforehand. A speaker in another voice counts as another speaker, as is usual for x-vectors.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from streamer.evaluation.manifest import SAMPLE_RATE, Utterance
+from streamer.errors import ConfigurationError
+from streamer.evaluation.manifest import SAMPLE_RATE, Float32, Utterance
+from streamer.training.voices import Voice, voices_of
 
 STORED_DBFS = -26.0  # Corpora differ by 40 dB; a common level keeps the quantisation to int16 out of the picture.
 
 Int16 = npt.NDArray[np.int16]
-Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
@@ -28,10 +28,11 @@ Int64 = npt.NDArray[np.int64]
 class Corpus:
     """Decoded utterances in one array.
 
-    Row i (an utterance at one speed) is `audio[start[i] : start[i] + samples[i]]`. Rows are grouped by speed:
-    row = speed_index * number of utterances + utterance. `speaker` and `corpus` index `speakers` and `corpora`.
+    Row i (an utterance in one voice) is `audio[start[i] : start[i] + samples[i]]`. Rows are grouped by voice:
+    row = voice * number of utterances + utterance, and voice 0 is the speaker's own. `speaker` and `corpus` index
+    `speakers` and `corpora`.
 
-    Shapes: audio (total samples,) int16; start, samples, speaker, corpus, speed (rows,) int64.
+    Shapes: audio (total samples,) int16; start, samples, speaker, corpus, voice (rows,) int64.
     """
 
     audio: Int16
@@ -39,10 +40,10 @@ class Corpus:
     samples: Int64
     speaker: Int64
     corpus: Int64
-    speed: Int64
+    voice: Int64
     speakers: list[str]
     corpora: list[str]
-    speeds: list[float]
+    voices: int
     paths: list[str]
 
     def __len__(self) -> int:
@@ -50,12 +51,12 @@ class Corpus:
 
     @property
     def classes(self) -> int:
-        """Number of speaker-at-a-speed classes."""
-        return len(self.speakers) * len(self.speeds)
+        """Number of classes: speakers in a voice."""
+        return len(self.speakers) * self.voices
 
     def label(self, rows: Int64) -> Int64:
-        """The class of each row: a speaker at another speed is another speaker."""
-        return np.asarray(self.speed[rows] * len(self.speakers) + self.speaker[rows])
+        """The class of each row: a speaker in another voice is another speaker."""
+        return np.asarray(self.voice[rows] * len(self.speakers) + self.speaker[rows])
 
     def wave(self, row: int, start: int = 0, stop: int | None = None) -> Int16:
         """A stretch of one row's samples (a view of the map); stop may lie beyond the end, which cuts it."""
@@ -67,7 +68,7 @@ class Corpus:
         """Map what `prepare` wrote."""
         names = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         with np.load(folder / "corpus.npz") as index:
-            columns = {key: index[key] for key in ("start", "samples", "speaker", "corpus", "speed")}
+            columns = {key: index[key] for key in ("start", "samples", "speaker", "corpus", "voice")}
         total = int(columns["start"][-1] + columns["samples"][-1])
         audio = np.memmap(folder / "audio.i16", np.int16, "r", shape=(total,))
         return cls(audio=audio, **columns, **names)
@@ -90,54 +91,69 @@ def level(wave: Float32, dbfs: float) -> Float32:
     return wave * np.float32(min(10 ** (dbfs / 20) / rms, 0.99 / peak))
 
 
-def _decode(job: tuple[Path, Path, int, list[tuple[float, int, int]]]) -> None:
-    """Write one utterance at every speed to its place in the map."""
+def _decode(job: tuple[Path, Path, int, list[tuple[Voice, int, int]]]) -> None:
+    """Write one utterance in every voice to its place in the map."""
     import soundfile
-    import soxr
 
     path, target, total, places = job
     wave, _ = soundfile.read(path, dtype="float32")
     audio = np.memmap(target, np.int16, "r+", shape=(total,))
-    for speed, start, samples in places:
-        faster = wave if speed == 1.0 else soxr.resample(wave, SAMPLE_RATE * speed, SAMPLE_RATE)
+    for voice, start, samples in places:
+        changed = voice.of(wave)
         fitted = np.zeros(samples, np.float32)  # The resampler may give a sample more or less than the ratio says.
-        fitted[: min(samples, len(faster))] = faster[:samples]
+        fitted[: min(samples, len(changed))] = changed[:samples]
         audio[start : start + samples] = np.round(level(fitted, STORED_DBFS) * 32767).astype(np.int16)
 
 
-def prepare(root: Path, utterances: list[Utterance], speeds: list[float], folder: Path, workers: int = 2) -> Corpus:
-    """Decode the utterances at every speed into `folder`; a finished folder is only mapped.
+def prepare(
+    root: Path, utterances: list[Utterance], speeds: list[float], folder: Path, drawn: int = 0, workers: int = 2
+) -> Corpus:
+    """Decode the utterances in every voice into `folder`; a finished folder is only mapped.
 
     `root` is what the utterances' paths are relative to. 16 kHz mono files of any format libsndfile reads.
+    For `speeds`, of which the first is to be 1, and `drawn` see `voices_of`. Raises ConfigurationError where the
+    folder has another number of voices.
     """
+    voices, count = len(speeds) + drawn, len(utterances)
     if (folder / "corpus.npz").exists():
-        return Corpus.load(folder)
+        finished = Corpus.load(folder)
+        if finished.voices != voices:
+            raise ConfigurationError(
+                f"{folder} has {finished.voices} voices of each speaker, and {voices} are asked for; "
+                "give another folder as `cache`, or remove this one."
+            )
+        return finished
     folder.mkdir(parents=True, exist_ok=True)
     speakers = sorted({row.speaker for row in utterances})
     corpora = sorted({row.corpus for row in utterances})
+    speaker = np.array([speakers.index(u.speaker) for u in utterances])
+    corpus = np.array([corpora.index(u.corpus) for u in utterances])
+    of_speaker = [voices_of(number, speeds, drawn) for number in range(len(speakers))]
     with ProcessPoolExecutor(workers) as pool:
         base = np.array(list(pool.map(_decoded_length, [root / u.path for u in utterances], chunksize=64)))
-        samples = np.concatenate([np.floor(base / speed).astype(np.int64) for speed in speeds])
+        speed = np.array([[voice.speed for voice in of_speaker[number]] for number in speaker])
+        samples = np.floor(base[:, None] / speed).astype(np.int64).T.reshape(-1)
         start = np.concatenate([[0], np.cumsum(samples)[:-1]])
-        total, count = int(samples.sum()), len(utterances)
+        total = int(samples.sum())
         np.memmap(folder / "audio.i16", np.int16, "w+", shape=(total,)).flush()
         jobs = []
         for i, utterance in enumerate(utterances):
-            rows = [i + k * count for k in range(len(speeds))]
-            places = [(speed, int(start[row]), int(samples[row])) for speed, row in zip(speeds, rows, strict=True)]
+            rows = [i + k * count for k in range(voices)]
+            places = [
+                (voice, int(start[row]), int(samples[row]))
+                for voice, row in zip(of_speaker[speaker[i]], rows, strict=True)
+            ]
             jobs.append((root / utterance.path, folder / "audio.i16", total, places))
         for _ in pool.map(_decode, jobs, chunksize=32):
             pass
-    names = {"speakers": speakers, "corpora": corpora, "speeds": speeds, "paths": [u.path for u in utterances]}
+    names = {"speakers": speakers, "corpora": corpora, "voices": voices, "paths": [u.path for u in utterances]}
     (folder / "corpus.json").write_text(json.dumps(names), encoding="utf-8")
-    speaker = np.array([speakers.index(u.speaker) for u in utterances])
-    corpus = np.array([corpora.index(u.corpus) for u in utterances])
     np.savez(
         folder / "corpus.npz",
         start=start,
         samples=samples,
-        speaker=np.tile(speaker, len(speeds)),
-        corpus=np.tile(corpus, len(speeds)),
-        speed=np.repeat(np.arange(len(speeds)), count),
+        speaker=np.tile(speaker, voices),
+        corpus=np.tile(corpus, voices),
+        voice=np.repeat(np.arange(voices), count),
     )
     return Corpus.load(folder)

@@ -23,7 +23,7 @@ class Student(nn.Module):
     """The network and what only training needs.
 
     Args:
-        prototypes: see `MarginSoftmax`, one for each speaker at a speed.
+        prototypes: see `MarginSoftmax`, one for each speaker in a voice.
     """
 
     def __init__(self, network: XVectorSincNet, prototypes: Tensor) -> None:

@@ -16,7 +16,8 @@ from streamer.training.teachers import embed_corpus, teacher_of
 def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
     """What a recipe's run draws from; whatever lies in its cache folder already is not computed again."""
     cache, manifest = Path(recipe.data.cache).expanduser(), Path(recipe.data.manifest).expanduser()
-    corpus = prepare(manifest.parent, read_manifest(manifest, "train"), recipe.data.speeds, cache)
+    utterances = read_manifest(manifest, "train")
+    corpus = prepare(manifest.parent, utterances, recipe.data.speeds, cache, recipe.data.drawn_voices)
     labels = speech.label_corpus(corpus, cache / "speech.npy")
     teacher = teacher_of(recipe.data.teacher)
     sampler = Sampler(

@@ -16,12 +16,16 @@ from streamer.training.augmentation import Chances
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Where the audio is, and who teaches; `manifest` lists the audio relative to its own folder."""
+    """Where the audio is, and who teaches; `manifest` lists the audio relative to its own folder.
+
+    speeds, drawn_voices: the voices each speaker is heard in, see `voices_of`.
+    """
 
     manifest: str
     cache: str
     teacher: str = "campplus"
     speeds: list[float] = field(default_factory=lambda: [1.0, 0.9, 1.1])
+    drawn_voices: int = 0
     rooms: int = 300
     noise_minutes: float = 30.0
     without: list[str] = field(default_factory=list)

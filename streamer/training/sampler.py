@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamer.evaluation.manifest import SAMPLE_RATE
+from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 from streamer.models.architecture import FRAME_GRID
 from streamer.training import speech
-from streamer.training.data import Corpus, Float32, Int64
+from streamer.training.data import Corpus, Int64
 from streamer.training.targets import class_sums, compensation, spread
 from streamer.training.teachers import Teacher
 
@@ -44,7 +44,7 @@ def frame_centres(samples: int) -> Int64:
 class Sampler:
     """Draws speakers, not utterances: most voices of a crowd-sourced corpus have one clip, some have hundreds.
 
-    A class (a speaker at a speed) is drawn in proportion to the square root of its speech.
+    A class (a speaker in a voice) is drawn in proportion to the square root of its speech.
 
     Args:
         teacher: whose embeddings `heard` are, of all partials of the corpus; see `embed_corpus`.
@@ -81,7 +81,7 @@ class Sampler:
         kept = ~np.isin(corpus.corpus, left_out) & ~np.isin(corpus.speaker, self.held_out)
         #: The speakers whom training does not hear: those held out, and all of the corpora left out.
         self.unheard = np.unique(corpus.speaker[~kept])
-        speaker = np.where(kept & (corpus.speed == 0), corpus.speaker, -1)[self.row]
+        speaker = np.where(kept & (corpus.voice == 0), corpus.speaker, -1)[self.row]
         mean, matrix = compensation(heard, speaker, shrinkage)
         self.targets: Float32 = np.asarray((heard - mean) @ (matrix @ spread(teacher.dimension, dimension)), np.float32)
         begin = self.first_label[self.row] + self.index * teacher.hop // speech.HOP

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from streamer.training.data import Corpus, Float32, Int64
+from streamer.evaluation.manifest import Float32
+from streamer.training.data import Corpus, Int64
 
 HOP = 512  # samples per probability
 
@@ -34,8 +35,8 @@ def silero(waves: torch.Tensor) -> torch.Tensor:
 def label_corpus(corpus: Corpus, path: Path, batch: int = 256) -> Float32:
     """silero's probabilities for every row of the corpus, one after the other, saved as float16.
 
-    Rows of one length are near each other in a batch, so that little padding is computed. Only the rows at the
-    corpus' first speed are heard; the others take the same labels, stretched by their ratio of lengths.
+    Rows of one length are near each other in a batch, so that little padding is computed. Only the rows in the
+    speakers' own voices are heard; the others take the same labels, stretched by their ratio of lengths.
     """
     if path.exists():
         done: Float32 = np.load(path).astype(np.float32)
@@ -45,7 +46,7 @@ def label_corpus(corpus: Corpus, path: Path, batch: int = 256) -> Float32:
     counts = label_counts(corpus.samples)
     first = np.cumsum(counts) - counts
     result = np.empty(int(counts.sum()), np.float16)
-    utterances = len(corpus) // len(corpus.speeds)
+    utterances = len(corpus) // corpus.voices
     order = np.argsort(corpus.samples[:utterances], kind="stable")
     for begin in track(range(0, utterances, batch), description="silero"):
         rows = order[begin : begin + batch]

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from streamer.errors import ConfigurationError
-from streamer.training.data import Float32, Int64
+from streamer.evaluation.manifest import Float32
+from streamer.training.data import Int64
 
 
 def class_sums(vectors: Float32, label: Int64, classes: int) -> Float32:

@@ -11,12 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import read_manifest
 from streamer.models.architecture import Architecture
 from streamer.models.xvector import XVectorSincNet
 from streamer.training.data import STORED_DBFS, Corpus, prepare
 from streamer.training.sampler import Sampler, frame_centres
 from streamer.training.teachers import Teacher
+from streamer.training.voices import voices_of
 
 
 def test_every_utterance_is_there_at_every_speed_at_one_level(corpus: Corpus, manifest: Path) -> None:
@@ -44,10 +46,35 @@ def test_another_speed_moves_the_pitch(corpus: Corpus) -> None:
 def test_a_prepared_folder_is_mapped_again(corpus: Corpus, manifest: Path) -> None:
     folder = Path(corpus.audio.filename).parent  # type: ignore[attr-defined]
 
-    again = prepare(manifest.parent, [], [1.0], folder)
+    again = prepare(manifest.parent, [], [1.0, 0.9], folder)
 
     np.testing.assert_array_equal(again.audio, corpus.audio)
     assert again.speakers == corpus.speakers
+
+
+def test_a_prepared_folder_of_other_voices_is_refused(corpus: Corpus, manifest: Path) -> None:
+    folder = Path(corpus.audio.filename).parent  # type: ignore[attr-defined]
+
+    with pytest.raises(ConfigurationError, match="2 voices of each speaker, and 5 are asked for"):
+        prepare(manifest.parent, [], [1.0, 0.9], folder, drawn=3)
+
+
+def test_every_speaker_has_drawn_voices_of_its_own(manifest: Path, tmp_path: Path) -> None:
+    utterances = read_manifest(manifest, "train")
+
+    corpus = prepare(manifest.parent, utterances, [1.0], tmp_path, drawn=2, workers=1)
+
+    assert corpus.classes == 3 * len(corpus.speakers)
+    assert sorted(set(corpus.label(np.arange(len(corpus))))) == list(range(corpus.classes))
+    length = corpus.samples.reshape(3, -1)
+    for number, utterance in enumerate(utterances):
+        original, _ = soundfile.read(manifest.parent / utterance.path, dtype="float32")
+        voices = voices_of(corpus.speakers.index(utterance.speaker), [1.0], 2)
+        assert length[:, number].tolist() == [int(len(original) / voice.speed) for voice in voices]
+        for row, voice in zip(range(number, len(corpus), len(utterances)), voices, strict=True):
+            changed = voice.of(original)
+            kept = min(len(changed), int(corpus.samples[row]))
+            assert np.corrcoef(corpus.wave(row, 0, kept), changed[:kept])[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("samples", [5_041, 16_000, 48_007])

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamer.training.data import Corpus, Float32, Int64
+from streamer.evaluation.manifest import Float32
+from streamer.training.data import Corpus, Int64
 
 
 class Teacher(nn.Module, ABC):

@@ -1,0 +1,69 @@
+"""More voices than were recorded: the same speech at another speed, or out of a vocal tract of another length.
+
+The network learns what a teacher says of voices; of a voice that nobody has the teacher can be asked as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+
+FRAME, HOP = 512, 128  # 32 ms: a few periods of any voice
+LIFTER = 30  # cepstral coefficients of an envelope: below the shortest period of a voice, 36 samples (450 Hz)
+MOST_DB = 20.0
+FASTEST, FURTHEST = 1.22, 1.14  # How far a drawn voice goes, either way.
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A change of voice.
+
+    speed: factor on tempo, pitch and formants together (Ko et al., 2015).
+    formants: factor on the formants alone.
+    """
+
+    speed: float = 1.0
+    formants: float = 1.0
+
+    def of(self, wave: Float32) -> Float32:
+        """A wave (samples,) at 16 kHz in this voice: about samples / speed of them."""
+        import soxr
+
+        if self.formants != 1.0:
+            wave = warp_formants(wave, self.formants)
+        return wave if self.speed == 1.0 else soxr.resample(wave, SAMPLE_RATE * self.speed, SAMPLE_RATE)
+
+
+def voices_of(speaker: int, speeds: list[float], drawn: int) -> list[Voice]:
+    """The voices of the speaker of a number: one at each speed, then some that no other speaker shares."""
+    rng = np.random.default_rng([3, speaker])
+    factors = np.exp(rng.uniform(-1, 1, (drawn, 2)) * np.log([FASTEST, FURTHEST]))
+    return [Voice(speed) for speed in speeds] + [Voice(float(speed), float(f)) for speed, f in factors]
+
+
+def warp_formants(wave: Float32, factor: float) -> Float32:
+    """A wave (samples,) whose spectral envelope is stretched over frequency, while its pitch stays.
+
+    Each short-time spectrum is multiplied by the ratio of its stretched envelope to its own; the envelope is the
+    exponential of the low cepstrum (Oppenheim, 1969).
+    """
+    samples, window = len(wave), np.sqrt(np.hanning(FRAME + 1)[:-1]).astype(np.float32)
+    padded = np.pad(wave, (FRAME, 2 * FRAME))
+    starts = np.arange(0, len(padded) - FRAME + 1, HOP)
+    spectra = np.fft.rfft(padded[starts[:, None] + np.arange(FRAME)] * window)
+    cepstra = np.fft.irfft(np.log(np.abs(spectra) + 1e-6))
+    cepstra[:, LIFTER : FRAME - LIFTER + 1] = 0.0
+    envelope = np.fft.rfft(cepstra).real
+    place = np.minimum(np.arange(FRAME // 2 + 1) / factor, FRAME // 2)
+    below = np.minimum(place.astype(int), FRAME // 2 - 1)
+    stretched = envelope[:, below] + (envelope[:, below + 1] - envelope[:, below]) * (place - below)
+    limit = MOST_DB / 20 * np.log(10)
+    frames = np.fft.irfft(spectra * np.exp(np.clip(stretched - envelope, -limit, limit))) * window
+    result = np.zeros(len(padded) + FRAME)
+    for part in range(FRAME // HOP):  # Frames this far from each other do not overlap.
+        own = frames[part :: FRAME // HOP].reshape(-1)
+        result[part * HOP : part * HOP + len(own)] += own
+    return np.asarray(result[FRAME : FRAME + samples] / (FRAME / HOP / 2), np.float32)
