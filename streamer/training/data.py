@@ -138,11 +138,9 @@ def prepare(
         np.memmap(folder / "audio.i16", np.int16, "w+", shape=(total,)).flush()
         jobs = []
         for i, utterance in enumerate(utterances):
-            rows = [i + k * count for k in range(voices)]
-            places = [
-                (voice, int(start[row]), int(samples[row]))
-                for voice, row in zip(of_speaker[speaker[i]], rows, strict=True)
-            ]
+            places = list(
+                zip(of_speaker[speaker[i]], start[i::count].tolist(), samples[i::count].tolist(), strict=True)
+            )
             jobs.append((root / utterance.path, folder / "audio.i16", total, places))
         for _ in pool.map(_decode, jobs, chunksize=32):
             pass

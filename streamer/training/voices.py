@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.signal import ShortTimeFFT, get_window
 
 from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 
@@ -50,20 +51,14 @@ def warp_formants(wave: Float32, factor: float) -> Float32:
     Each short-time spectrum is multiplied by the ratio of its stretched envelope to its own; the envelope is the
     exponential of the low cepstrum (Oppenheim, 1969).
     """
-    samples, window = len(wave), np.sqrt(np.hanning(FRAME + 1)[:-1]).astype(np.float32)
-    padded = np.pad(wave, (FRAME, 2 * FRAME))
-    starts = np.arange(0, len(padded) - FRAME + 1, HOP)
-    spectra = np.fft.rfft(padded[starts[:, None] + np.arange(FRAME)] * window)
-    cepstra = np.fft.irfft(np.log(np.abs(spectra) + 1e-6))
-    cepstra[:, LIFTER : FRAME - LIFTER + 1] = 0.0
-    envelope = np.fft.rfft(cepstra).real
+    stft = ShortTimeFFT(np.sqrt(get_window("hann", FRAME)), HOP, SAMPLE_RATE)
+    spectra = stft.stft(np.pad(wave, (0, max(0, FRAME - len(wave)))))
+    cepstra = np.fft.irfft(np.log(np.abs(spectra) + 1e-6), axis=0)
+    cepstra[LIFTER : FRAME - LIFTER + 1] = 0.0
+    envelope = np.fft.rfft(cepstra, axis=0).real
     place = np.minimum(np.arange(FRAME // 2 + 1) / factor, FRAME // 2)
     below = np.minimum(place.astype(int), FRAME // 2 - 1)
-    stretched = envelope[:, below] + (envelope[:, below + 1] - envelope[:, below]) * (place - below)
+    stretched = envelope[below] + (envelope[below + 1] - envelope[below]) * (place - below)[:, None]
     limit = MOST_DB / 20 * np.log(10)
-    frames = np.fft.irfft(spectra * np.exp(np.clip(stretched - envelope, -limit, limit))) * window
-    result = np.zeros(len(padded) + FRAME)
-    for part in range(FRAME // HOP):  # Frames this far from each other do not overlap.
-        own = frames[part :: FRAME // HOP].reshape(-1)
-        result[part * HOP : part * HOP + len(own)] += own
-    return np.asarray(result[FRAME : FRAME + samples] / (FRAME / HOP / 2), np.float32)
+    warped = stft.istft(spectra * np.exp(np.clip(stretched - envelope, -limit, limit)))
+    return np.asarray(warped[: len(wave)], np.float32)
