@@ -12,14 +12,12 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 from websockets.frames import Close
 
-from streamer.errors import ConfigurationError
 from streamer.server import log, protocol
 from streamer.server.auth import Access
 from streamer.server.config import ServerConfig
@@ -27,6 +25,7 @@ from streamer.server.metrics import Metrics
 from streamer.server.pacing import Pacer
 from streamer.server.protocol import Refusal
 from streamer.server.rooms import Rooms
+from streamer.server.secret import read_secret
 from streamer.server.session import MAX_ERRORS
 from streamer.server.tracks import Lost
 from streamer.server.twilio import Call, Translator
@@ -50,7 +49,7 @@ class Calls:
         self._metrics = metrics
         self._hook = Webhook(
             config.twilio_webhook,
-            secret=_secret(config.twilio_secret_file),
+            secret=read_secret("twilio_secret_file", config.twilio_secret_file),
             every_s=EVERY_S,
             close_s=config.grace_s / 2,
         )
@@ -182,18 +181,6 @@ class Line:
         self._deliver(refusal.to_dict())
         if refusal.fatal:
             self._take(self._translator.finish())
-
-
-def _secret(file: str) -> str | None:
-    if not file:
-        return None
-    try:
-        secret = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"twilio_secret_file: {file} can't be read ({error}).") from error
-    if not secret:
-        raise ConfigurationError(f"twilio_secret_file: {file} is empty; write a long random text into it.")
-    return secret
 
 
 def _names(call: Call) -> list[str]:

@@ -64,6 +64,10 @@ class ServerConfig:
         "", "Take Twilio's Media Streams on /v1/twilio, and POST their events to this URL; empty: not taken."
     )
     twilio_secret_file: str = _setting("", "File of the secret that signs the events of calls; empty: not signed.")
+    twilio_url: str = _setting("", "Address of /v1/twilio as it stands in TwiML, wss://...: what Twilio signs.")
+    twilio_auth_token_file: str = _setting(
+        "", "File of the Twilio account's auth token: take only calls that are signed with it; empty: not asked."
+    )
     log_level: str = _setting("info", "debug, info, warning or error.")
 
     def __post_init__(self) -> None:
@@ -80,6 +84,12 @@ class ServerConfig:
             )
         if self.twilio_secret_file and not self.twilio_webhook:
             raise ConfigurationError("twilio_secret_file signs what goes to twilio_webhook, which is not set.")
+        if bool(self.twilio_url) != bool(self.twilio_auth_token_file):
+            raise ConfigurationError("twilio_url and twilio_auth_token_file belong together; give both or neither.")
+        if self.twilio_url and not self.twilio_webhook:
+            raise ConfigurationError("twilio_url is where calls come in, but without twilio_webhook none are taken.")
+        if self.twilio_url and not self.twilio_url.startswith("wss://"):
+            raise ConfigurationError(f"twilio_url: {self.twilio_url!r} is not as in TwiML; Twilio takes wss:// only.")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise ConfigurationError(f"log_level: {self.log_level!r} is none; debug, info, warning, error are.")
         if self.precision not in ("float32", "bfloat16", "int8"):

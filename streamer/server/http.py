@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import hmac
 from collections.abc import Callable
 from functools import cache
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from streamer.server import origins, protocol, twilio
 from streamer.server.auth import Access, presented
 from streamer.server.config import ServerConfig
 from streamer.server.metrics import CONTENT_TYPE, Metrics
+from streamer.server.secret import read_secret
 
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
@@ -46,6 +48,7 @@ class Http:
     """`process_request` of the server.
 
     identify: the access that a bearer token gives, or None. ready: whether new streams are taken.
+    Raises ConfigurationError for a file of Twilio's auth token that can't be used.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class Http:
         self._metrics = metrics
         self._identify = identify
         self._ready = ready
+        token = read_secret("twilio_auth_token_file", config.twilio_auth_token_file)
+        self._call_signature = twilio.sign(config.twilio_url, token) if token else None
 
     def process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         """An HTTP answer, or None to go on with the WebSocket."""
@@ -68,7 +73,7 @@ class Http:
         if path == protocol.PATH:
             return self._stream(request, query)
         if path == twilio.PATH and self._config.twilio_webhook:
-            return self._stream(request, query)
+            return self._unsigned(request) or self._stream(request, query)
         if path == "/healthz":
             return _text(HTTPStatus.OK, "ok\n")
         if path == "/readyz":
@@ -80,6 +85,13 @@ class Http:
         if path in assets():
             return _asset(path, _first(request, "If-None-Match"))
         return _text(HTTPStatus.NOT_FOUND, f"There is nothing here. Streams go to {protocol.PATH}.\n")
+
+    def _unsigned(self, request: Request) -> Response | None:
+        """A refusal of what is not Twilio, or not for the operator's account, where that is asked for."""
+        signature = (_first(request, twilio.SIGNATURE) or "").encode()
+        if self._call_signature is None or hmac.compare_digest(signature, self._call_signature.encode()):
+            return None
+        return _text(HTTPStatus.FORBIDDEN, f"{twilio.SIGNATURE} is not that of this address; see twilio_url.\n")
 
     def _stream(self, request: Request, query: str) -> Response | None:
         if query:

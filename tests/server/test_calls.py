@@ -19,10 +19,11 @@ from streamer.engine.engine import Engine
 from streamer.errors import ConfigurationError
 from streamer.server import protocol
 from streamer.server.auth import new_token
-from streamer.server.twilio import Translator
+from streamer.server.twilio import Translator, sign
 from streamer.sinks.webhook import verify
 
 BOTH = ("inbound", "outbound")
+HOOK = {"twilio_webhook": "http://127.0.0.1:9/"}
 
 
 def grown() -> Engine:
@@ -351,6 +352,26 @@ async def test_a_webhook_that_is_gone_costs_a_call_its_events_only_and_is_seen_i
     assert [record.getMessage() for record in caplog.records] == ["events of calls dropped"]
 
 
+async def test_where_it_is_asked_for_only_what_twilio_signed_is_taken(serving, tmp_path):
+    (tmp_path / "auth").write_text("12345\n")
+    url = "wss://voices.example/v1/twilio"
+    settings = {"twilio_url": url, "twilio_auth_token_file": str(tmp_path / "auth")}
+    async with working() as office, serving(twilio_webhook=office.url, **settings) as server:
+        for forged in (None, "", "\u00e9", sign(url, "54321"), sign(url.replace("wss", "https"), "12345")):
+            with pytest.raises(InvalidStatus, match="403"):
+                async with calling(server, forged):
+                    pass
+        async with calling(server, sign(url, "12345")) as call:
+            await call.dial()
+            await call.speak(mulaw(1.0))
+            await call.say(stop())
+            assert await call.closed() == (1000, "ended")
+        await office.until("call_end")
+        assert [event["type"] for event in office.events].count("call_start") == 1
+        async with talking(server) as talk:  # Other clients are not asked for it.
+            await talk.start(stats_interval=0)
+
+
 async def test_without_a_webhook_there_is_nobody_to_tell_and_no_call_is_taken(server):
     with pytest.raises(InvalidStatus, match="404"):
         async with calling(server):
@@ -361,8 +382,13 @@ async def test_without_a_webhook_there_is_nobody_to_tell_and_no_call_is_taken(se
     ("settings", "says"),
     [
         ({"twilio_webhook": "ftp://example.org"}, "http"),
-        ({"twilio_webhook": "http://127.0.0.1:9/", "twilio_secret_file": "/nowhere/secret"}, "can't be read"),
+        ({**HOOK, "twilio_secret_file": "/nowhere/secret"}, "can't be read"),
         ({"twilio_secret_file": "secret"}, "twilio_webhook, which is not set"),
+        ({**HOOK, "twilio_url": "wss://voices.example/v1/twilio"}, "belong together"),
+        ({**HOOK, "twilio_auth_token_file": "auth"}, "belong together"),
+        ({"twilio_url": "wss://voices.example/v1/twilio", "twilio_auth_token_file": "auth"}, "none are taken"),
+        ({**HOOK, "twilio_url": "https://voices.example/", "twilio_auth_token_file": "auth"}, "wss:// only"),
+        ({**HOOK, "twilio_url": "wss://voices.example/", "twilio_auth_token_file": "/nowhere/auth"}, "can't be read"),
     ],
 )
 async def test_a_setting_that_cannot_work_is_said_at_the_start(serving, settings, says):

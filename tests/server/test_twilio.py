@@ -15,7 +15,7 @@ from streamer.server import protocol
 from streamer.server.framing import HEADER, Framing, Missing, Payload
 from streamer.server.protocol import Refusal, Settings
 from streamer.server.tracks import Lost
-from streamer.server.twilio import END, Translator
+from streamer.server.twilio import END, Translator, sign
 
 BOTH = ("inbound", "outbound")
 AUDIO = bytes(range(CHUNK))
@@ -54,6 +54,13 @@ def test_a_call_becomes_frames_that_the_framing_takes_as_they_are():
     assert translator.call is not None
     framing = Framing(Settings.of(translator.call.settings))
     assert [item for frame in frames for item in framing.receive(frame)] == [Payload(AUDIO, CHUNK)] * 5
+
+
+def test_the_signature_is_that_of_twilios_own_example():
+    # A form's fields would follow the URL, in order; a handshake has none.
+    fields = "CallSidCA1234567890ABCDECaller+14158675309Digits1234From+14158675309To+18005551212"
+    url = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    assert sign(url + fields, "12345") == "RSOYDt4T1cUTdK1PDd93/VVr8B8="
 
 
 def test_the_settings_are_a_start_of_the_protocol():

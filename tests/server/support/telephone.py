@@ -108,9 +108,11 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def calling(server: Server) -> AsyncIterator[Caller]:
+async def calling(server: Server, signature: str | None = None) -> AsyncIterator[Caller]:
     """Connect as Twilio does: no subprotocol, no header of ours."""
-    async with connect(f"ws://127.0.0.1:{server.port}{twilio.PATH}", proxy=None) as socket:
+    headers = {} if signature is None else {twilio.SIGNATURE.lower(): signature}
+    url = f"ws://127.0.0.1:{server.port}{twilio.PATH}"
+    async with connect(url, proxy=None, additional_headers=headers) as socket:
         yield Caller(socket)
 
 

@@ -1,0 +1,23 @@
+"""Secrets that the settings name by their file, so that neither a command line nor `ps` shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamer.errors import ConfigurationError
+
+
+def read_secret(setting: str, file: str) -> str | None:
+    """The text of a file without the white space around it; None where `file` is empty.
+
+    Raises ConfigurationError, which names the setting, for a file that can't be read or has nothing in it.
+    """
+    if not file:
+        return None
+    try:
+        secret = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{setting}: {file} can't be read ({error}).") from error
+    if not secret:
+        raise ConfigurationError(f"{setting}: {file} is empty; write the secret into it.")
+    return secret
