@@ -75,6 +75,8 @@ class Recipe:
     """One training run.
 
     start: a model to begin with ("default", or a file of ours) instead of random weights.
+    start_share: how much of what is exported is the start's weights, the rest being the run's: between two ends of one
+        valley lie weights that know more voices than either (WiSE-FT, Wortsman et al., 2022). 0 where it has no start.
     refit: fit its last layer to the teacher before the first step, as it was made for the targets of another.
     """
 
@@ -83,6 +85,7 @@ class Recipe:
     data: Data
     architecture: Architecture
     start: str = ""
+    start_share: float = 0.0
     refit: bool = False
     loss: Loss = field(default_factory=Loss)
     schedule: Schedule = field(default_factory=Schedule)

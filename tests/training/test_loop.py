@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parameters_to_vector
 
 from streamer.errors import ConfigurationError
 from streamer.models.architecture import Architecture
@@ -189,6 +190,25 @@ def test_what_a_model_was_trained_before_counts_too(
 
     assert trained["steps"] == 101
     assert 2.0 <= trained["hours"] < 2.1
+
+
+def test_a_share_of_what_is_exported_is_the_start(
+    sampler: Sampler, augment: Augmenter, recipe: Recipe, tmp_path: Path
+) -> None:
+    start = XVectorSincNet(recipe.architecture)
+    export.save(tmp_path / "start.safetensors", Model(start, ModelCard("start")))
+    recipe = replace(recipe, start=str(tmp_path / "start.safetensors"))
+    trainer = Trainer(recipe, sampler, augment)
+    trainer.train_step()
+    trainer.save()
+
+    def exported(share: float) -> torch.Tensor:
+        return parameters_to_vector(export.averaged(replace(recipe, start_share=share))[0].parameters())
+
+    begun, run = parameters_to_vector(start.parameters()), exported(0.0)
+    assert not torch.equal(run, begun)
+    torch.testing.assert_close(exported(1.0), begun)
+    torch.testing.assert_close(exported(0.25), 0.75 * run + 0.25 * begun)
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
