@@ -1,7 +1,8 @@
 """Choose the tracker's settings: `python -m streamer.training.tracking RECIPE [MODEL]`.
 
 In conversations of voices that training never heard, each setting in turn takes the best of its values, the others
-staying as they are, until a round changes nothing.
+staying as they are, until a round changes nothing. A value has to be better in either half of the conversations: what
+is better in a dozen of them by luck is worse in the next dozen.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 import typer
 
 from streamer.engine.incremental import IncrementalModel
+from streamer.evaluation.scoring import Float
 from streamer.evaluation.stream import Computed, StreamReport, together, track
 from streamer.models.model import Model
 from streamer.speakers.backend import Backend
@@ -40,6 +42,7 @@ VALUES: dict[str, tuple[float, ...]] = {
     "resume": (0.2, 0.35, 0.5),
 }
 ROUNDS = 3
+LEAST = 1e-4
 
 
 def cost(reports: Sequence[StreamReport]) -> float:
@@ -62,19 +65,27 @@ def choose(
     """The best settings that a search along one setting at a time finds from here."""
     backend = Backend.of(model)
 
-    def judged(tried: TrackerSettings) -> float:
-        return cost([together([track(one, model, backend, tried) for one in group]) for group in computed.values()])
+    halves = [{name: group[half::2] for name, group in computed.items()} for half in range(2)]
+
+    def judged(tried: TrackerSettings) -> Float:
+        return np.array(
+            [
+                cost([together([track(one, model, backend, tried) for one in group]) for group in half.values()])
+                for half in halves
+            ]
+        )
 
     best = judged(settings)
     for _ in range(ROUNDS):
-        before = best
+        before = settings
         for name, candidates in values.items():
             for value in candidates:
                 tried = replace(settings, **{name: value})  # type: ignore[arg-type]
-                if (found := judged(tried)) < best - 1e-4:
+                found = judged(tried)
+                if (found < best - LEAST).all():
                     best, settings = found, tried
-                    typer.echo(f"{best:.4f} {name}={value}")
-        if best == before:
+                    typer.echo(f"{best.mean():.4f} {name}={value}")
+        if settings == before:
             break
     return settings
 
@@ -82,7 +93,7 @@ def choose(
 def tune(
     recipe: Annotated[Path, typer.Argument(help="The recipe of the run.", dir_okay=False)],
     model: Annotated[str, typer.Argument(help="The weights that came of it.")] = "default",
-    count: Annotated[int, typer.Option(help="Conversations of each group.", min=1)] = 24,
+    count: Annotated[int, typer.Option(help="Conversations of each group.", min=2)] = 24,
     seed: Annotated[int, typer.Option(help="Seed of the first one.")] = 50_000,
 ) -> None:
     """Print the settings that follow the recipe's left-out speakers best."""
