@@ -20,6 +20,7 @@ from pathlib import Path
 
 from streamer.errors import ConfigurationError
 from streamer.server.protocol import BEARER_PREFIX
+from streamer.server.secret import read_file
 
 SCOPES = ("stream", "enroll", "admin")
 
@@ -58,13 +59,9 @@ class Tokens:
 
     @classmethod
     def load(cls, path: Path) -> Tokens:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"token_file: {path} can't be read ({error}).") from error
         entries = [
             _parse(line, f"{path}:{number}")
-            for number, line in enumerate(lines, start=1)
+            for number, line in enumerate(read_file("token_file", path).splitlines(), start=1)
             if line.strip() and not line.lstrip().startswith("#")
         ]
         if not entries:

@@ -88,7 +88,8 @@ class Http:
 
     def _unsigned(self, request: Request) -> Response | None:
         """A refusal of what is not Twilio, or not for the operator's account, where that is asked for."""
-        signature = (_first(request, twilio.SIGNATURE) or "").encode()
+        # Not every release of `websockets` gives a header's odd bytes as text: see Tokens.find.
+        signature = (_first(request, twilio.SIGNATURE) or "").encode(errors="surrogatepass")
         if self._call_signature is None or hmac.compare_digest(signature, self._call_signature.encode()):
             return None
         return _text(HTTPStatus.FORBIDDEN, f"{twilio.SIGNATURE} is not that of this address; see twilio_url.\n")

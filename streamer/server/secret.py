@@ -1,10 +1,18 @@
-"""Secrets that the settings name by their file, so that neither a command line nor `ps` shows them."""
+"""Secrets that settings name by their file, so that neither a command line nor `ps` shows them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from streamer.errors import ConfigurationError
+
+
+def read_file(setting: str, file: Path) -> str:
+    """The text of a file. Raises ConfigurationError, which names the setting, where it can't be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{setting}: {file} can't be read ({error}).") from error
 
 
 def read_secret(setting: str, file: str) -> str | None:
@@ -14,10 +22,7 @@ def read_secret(setting: str, file: str) -> str | None:
     """
     if not file:
         return None
-    try:
-        secret = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{setting}: {file} can't be read ({error}).") from error
+    secret = read_file(setting, Path(file)).strip()
     if not secret:
         raise ConfigurationError(f"{setting}: {file} is empty; write the secret into it.")
     return secret

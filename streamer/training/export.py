@@ -25,6 +25,7 @@ from streamer.training.backend import held_out_windows, make_cohort
 from streamer.training.calibration import calibrate
 from streamer.training.data import Corpus, Int64
 from streamer.training.development import Development, embedder, pooled_threshold
+from streamer.training.network import approach
 from streamer.training.prepare import prepared
 from streamer.training.recipe import Recipe
 from streamer.training.rehearsal import rehearse
@@ -48,11 +49,9 @@ def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
     network = XVectorSincNet(recipe.architecture)
     network.load_state_dict(state["average"])
     beginning = recipe.beginning()
-    if beginning and recipe.start_share:
-        mine, theirs = network.state_dict(), beginning.network.state_dict()
-        for key, value in mine.items():
-            if value.is_floating_point():
-                value.lerp_(theirs[key], recipe.start_share)
+    if beginning:
+        approach(beginning.network, network, 1 - recipe.start_share)
+        network = beginning.network
     before = beginning.card.details.get("trained", {}) if beginning else {}
     steps, hours = state["step"] + before.get("steps", 0), state["seconds"] / 3600 + before.get("hours", 0.0)
     return network.eval().requires_grad_(False), {"steps": steps, "hours": round(hours, 2)}

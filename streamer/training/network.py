@@ -115,6 +115,16 @@ class WeightedMoments(torch.autograd.Function):
         return by_frame.mul_(weights), by_weight
 
 
+@torch.no_grad()
+def approach(network: XVectorSincNet, other: XVectorSincNet, share: float) -> None:
+    """Move a network's parameters and statistics by a share (0 to 1) of the way to another's; counts are taken over."""
+    for mine, theirs in zip(network.state_dict().values(), other.state_dict().values(), strict=True):
+        if mine.is_floating_point():
+            mine.lerp_(theirs, share)
+        else:
+            mine.copy_(theirs)
+
+
 class Average:
     """An exponential moving average of a network's parameters and statistics (Polyak averaging).
 
@@ -125,12 +135,6 @@ class Average:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
 
-    @torch.no_grad()
     def update(self, network: XVectorSincNet, step: int) -> None:
         """Move a step towards the network."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for mine, theirs in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - decay)
-            else:
-                mine.copy_(theirs)
+        approach(self.network, network, 1 - min(self.decay, (1 + step) / (10 + step)))

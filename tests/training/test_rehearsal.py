@@ -83,15 +83,13 @@ def test_the_search_keeps_what_follows_conversations_better(model: Model, comput
 def test_what_helps_in_one_half_of_the_conversations_and_harms_in_the_other_is_not_taken(
     model: Model, voices: Voices
 ) -> None:
-    engine, plan = (
-        IncrementalModel(model),
-        Plan(seconds=20.0, speakers=(2, 3), absent=0, enrolment_s=6.0, turn_s=(3.0, 8.0)),
+    engine = IncrementalModel(model)
+    friends = Plan(
+        seconds=20.0, speakers=(2, 3), enrolled=1.0, absent=0, enrolment_s=6.0, turn_s=(3.0, 8.0), overlap=0.0
     )
-    known = compute(engine, converse(voices, replace(plan, enrolled=1.0, overlap=0.0), 4), 0.5)
-    strangers = [
-        compute(engine, converse(voices, replace(plan, enrolled=0.0, absent=1, overlap=0.0), seed), 0.5)
-        for seed in (3, 4)
-    ]
+    nobody = replace(friends, enrolled=0.0, absent=1)
+    known = compute(engine, converse(voices, friends, 4), 0.5)
+    strangers = [compute(engine, converse(voices, nobody, seed), 0.5) for seed in (3, 4)]
     suspicious = {"unknown_prior": (0.95,)}
 
     among_strangers = choose({"voices": strangers}, model, TrackerSettings(), suspicious)
