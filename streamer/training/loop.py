@@ -18,6 +18,7 @@ from streamer.models.xvector import XVectorSincNet
 from streamer.training.augmentation import Augmenter
 from streamer.training.curves import plot_curves
 from streamer.training.network import Average, Student
+from streamer.training.optimiser import optimisers_of
 from streamer.training.recipe import Recipe
 from streamer.training.refit import refit
 from streamer.training.sampler import Sampler
@@ -50,16 +51,7 @@ class Trainer:
             refit(network, sampler, augment)
         self.student = Student(network, sampler.prototypes()).to(self.device)
         self.average = Average(self.student.network, recipe.schedule.average)
-        vectors = [p for p in self.student.parameters() if p.requires_grad and p.dim() < 2]
-        matrices = [p for p in self.student.parameters() if p.requires_grad and p.dim() >= 2]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": recipe.schedule.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=recipe.schedule.rate,
-            fused=True,
-        )
+        self.optimisers = optimisers_of(self.student, recipe.schedule)
         self.step, self.seconds, self.clock = 0, 0.0, time.monotonic()
 
     @property
@@ -92,17 +84,19 @@ class Trainer:
         batch = self.sampler.draw(count, seconds, rng)
         heard, voices = self.augment(batch.waves, rng)
         heard = torch.cat([heard, self._speechless(schedule.noise_batch // self.team.size, heard.shape[1], rng)])
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.rate()
         self.student.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=schedule.half):
             parts = self.student(heard.to(self.device), batch.to(self.device), voices, self.recipe.loss, self.margin())
-        self.optimiser.zero_grad(set_to_none=True)
+        self.student.zero_grad(set_to_none=True)
         parts["loss"].backward()
         self.seconds = self.team.average(self.student.parameters(), self.seconds + self._passed())
         norm = torch.nn.utils.clip_grad_norm_(self.student.network.parameters(), 5.0)
         if torch.isfinite(norm):  # A step that overflowed is left out; the log shows it.
-            self.optimiser.step()
+            for optimiser in self.optimisers:
+                optimiser.step()
         self.average.update(self.student.network, self.step)
         self.step += 1
         report = {name: float(value.detach()) for name, value in parts.items()}
@@ -147,7 +141,7 @@ class Trainer:
         state = {
             "student": self.student.state_dict(),
             "average": self.average.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "step": self.step,
             "seconds": self.seconds,
         }
@@ -162,7 +156,8 @@ class Trainer:
         state: dict[str, Any] = torch.load(self.state, map_location=self.device, weights_only=True)
         self.student.load_state_dict(state["student"])
         self.average.network.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
         self.step, self.seconds = state["step"], state["seconds"]
         if self.team.leads:
             for name in ("log.csv", "dev.csv"):

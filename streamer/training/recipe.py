@@ -52,6 +52,7 @@ class Schedule:
 
     hours: the length of a run, by the clock; steps: if given, its length in steps instead.
     seconds: lengths of crops, one drawn for each step.
+    optimiser: of the network's matrices, "adamw" or "muon"; see `optimisers_of`.
     half: in bfloat16 where that is safe. Faster on GPUs, and on most CPUs that have it.
     """
 
@@ -61,6 +62,7 @@ class Schedule:
     noise_batch: int = 4
     half: bool = False
     seconds: list[float] = field(default_factory=lambda: [1.2, 2.0, 2.0, 2.0, 3.0])
+    optimiser: str = "adamw"
     rate: float = 2e-3
     warm_up: float = 0.04
     weight_decay: float = 0.02

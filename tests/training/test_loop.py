@@ -52,7 +52,11 @@ def weights(network: XVectorSincNet) -> torch.Tensor:
     return torch.cat([value.flatten().float() for value in network.state_dict().values()])
 
 
-def test_a_broken_off_run_ends_where_an_unbroken_one_does(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_a_broken_off_run_ends_where_an_unbroken_one_does(
+    sampler: Sampler, augment: Augmenter, recipe: Recipe, optimiser: str
+) -> None:
+    recipe = replace(recipe, schedule=replace(recipe.schedule, optimiser=optimiser))
     unbroken = Trainer(replace(recipe, folder=recipe.folder + "/unbroken"), sampler, augment)
     unbroken.run(lambda network: {})
     broken = Trainer(recipe, sampler, augment)

@@ -1,0 +1,55 @@
+"""What turns gradients into steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Muon, Optimizer
+
+from streamer.errors import ConfigurationError
+from streamer.training.network import Student
+from streamer.training.recipe import Schedule
+
+
+class MatrixMuon(Muon):
+    """Muon (Jordan et al., 2024), which takes matrices alone, for convolutions too.
+
+    A kernel (outputs, inputs, taps) is stepped as the matrix (outputs, inputs x taps) that it is a view of. A step is
+    as long as one of AdamW at the same rate, so that both follow one schedule (Liu et al., 2025).
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
+        self.kernels = list(parameters)
+        self.matrices = [nn.Parameter(kernel.data.flatten(1)) for kernel in self.kernels]
+        super().__init__(self.matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step along the kernels' gradients."""
+        for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
+            matrix.grad = cast(torch.Tensor, kernel.grad).flatten(1)
+        super().step(closure)  # type: ignore[no-untyped-call]
+
+
+def optimisers_of(student: Student, schedule: Schedule) -> list[Optimizer]:
+    """The optimisers of a run: AdamW for all, or with `schedule.optimiser` "muon" for all but the network's matrices.
+
+    The margin's prototypes and the heads stay with AdamW: theirs are rows that have nothing to do with each other, or
+    one row alone. Raises ConfigurationError for any other optimiser.
+    """
+    if schedule.optimiser not in ("adamw", "muon"):
+        raise ConfigurationError(f"there is no optimiser {schedule.optimiser!r}; there are 'adamw' and 'muon'.")
+    learned = [p for p in student.parameters() if p.requires_grad]
+    matrices = {id(p) for p in student.network.parameters() if p.dim() >= 2 and len(p) > 1}
+    kernels = [p for p in learned if id(p) in matrices and schedule.optimiser == "muon"]
+    rest = [p for p in learned if id(p) not in {id(kernel) for kernel in kernels}]
+    groups = [
+        {"params": [p for p in rest if p.dim() >= 2], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    optimisers: list[Optimizer] = [AdamW(groups, lr=schedule.rate, fused=True)]
+    if kernels:
+        optimisers.append(MatrixMuon(kernels, schedule.rate, schedule.weight_decay))
+    return optimisers
