@@ -41,10 +41,11 @@ def optimisers_of(student: Student, schedule: Schedule) -> list[Optimizer]:
     """
     if schedule.optimiser not in ("adamw", "muon"):
         raise ConfigurationError(f"there is no optimiser {schedule.optimiser!r}; there are 'adamw' and 'muon'.")
-    learned = [p for p in student.parameters() if p.requires_grad]
-    matrices = {id(p) for p in student.network.parameters() if p.dim() >= 2 and len(p) > 1}
-    kernels = [p for p in learned if id(p) in matrices and schedule.optimiser == "muon"]
-    rest = [p for p in learned if id(p) not in {id(kernel) for kernel in kernels}]
+    kernels = [p for p in student.network.parameters() if p.requires_grad and p.dim() >= 2 and len(p) > 1]
+    if schedule.optimiser == "adamw":
+        kernels = []
+    taken = {id(kernel) for kernel in kernels}
+    rest = [p for p in student.parameters() if p.requires_grad and id(p) not in taken]
     groups = [
         {"params": [p for p in rest if p.dim() >= 2], "weight_decay": schedule.weight_decay},
         {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
