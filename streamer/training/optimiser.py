@@ -17,13 +17,14 @@ from streamer.training.recipe import Schedule
 class MatrixMuon(Muon):
     """Muon (Jordan et al., 2024), which takes matrices alone, for convolutions too.
 
-    A kernel (outputs, inputs, taps) is stepped as the matrix (outputs, inputs x taps) that it is a view of. A step is
+    A kernel (outputs, inputs, taps) is stepped by way of a view of it, the matrix (outputs, inputs x taps). A step is
     as long as one of AdamW at the same rate, so that both follow one schedule (Liu et al., 2025).
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
         self.kernels = list(parameters)
-        self.matrices = [nn.Parameter(kernel.data.flatten(1)) for kernel in self.kernels]
+        # view, as a copy would be stepped in vain: it raises where there is none.
+        self.matrices = [nn.Parameter(kernel.data.view(len(kernel), -1)) for kernel in self.kernels]
         super().__init__(self.matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -41,9 +42,8 @@ def optimisers_of(student: Student, schedule: Schedule) -> list[Optimizer]:
     """
     if schedule.optimiser not in ("adamw", "muon"):
         raise ConfigurationError(f"there is no optimiser {schedule.optimiser!r}; there are 'adamw' and 'muon'.")
-    kernels = [p for p in student.network.parameters() if p.requires_grad and p.dim() >= 2 and len(p) > 1]
-    if schedule.optimiser == "adamw":
-        kernels = []
+    offered = student.network.parameters() if schedule.optimiser == "muon" else ()
+    kernels = [p for p in offered if p.requires_grad and p.dim() >= 2 and len(p) > 1]
     taken = {id(kernel) for kernel in kernels}
     rest = [p for p in student.parameters() if p.requires_grad and id(p) not in taken]
     groups = [
