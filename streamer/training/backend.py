@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.signal import resample_poly
 
 from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 from streamer.evaluation.scoring import speaker_means
@@ -19,6 +20,8 @@ from streamer.training.sampler import Sampler
 WINDOWS = 8  # of a held-out speaker
 BATCH = 40
 CROP_S = 3.0
+#: The cohort's speeds (up, down): between 0.9, 1 and 1.1, which training hears.
+BETWEEN = ((20, 19), (20, 21))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +73,33 @@ def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: i
 def embedded(
     network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int, classes: Vector
 ) -> tuple[Float32, Int64]:
-    """Embeddings (crops, dimension) of training crops, a third of them undisturbed, and their labels.
+    """Embeddings (crops, dimension) of training speakers in two voices that training does not hear, and their labels.
 
-    classes: how probable each class is, (classes,).
+    A third of the crops are undisturbed. classes: how probable each class is, (classes,).
     """
     rng = np.random.default_rng(5)
     embeddings, labels = [], []
     for number in range(crops // BATCH):
-        batch = sampler.draw(BATCH, CROP_S, rng, rng.choice(len(classes), BATCH, p=classes))
-        waves = batch.waves if number % 3 == 0 else augment(batch.waves, rng)[0]
+        voice = number % len(BETWEEN)
+        up, down = BETWEEN[voice]
+        batch = sampler.draw(BATCH, CROP_S * down / up, rng, rng.choice(len(classes), BATCH, p=classes))
+        heard = resample_poly(batch.waves.numpy(), up, down, axis=1)[:, : round(CROP_S * SAMPLE_RATE)]
+        waves = torch.from_numpy(heard.astype(np.float32))
+        if number % 3:
+            waves = augment(waves, rng)[0]
         with torch.inference_mode():
             embeddings.append(network(waves.unsqueeze(1)).numpy())
-        labels.append(batch.label.numpy())
+        labels.append(batch.label.numpy() + voice * len(classes))
     return np.concatenate(embeddings), np.concatenate(labels)
 
 
-def make_cohort(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 6000) -> Vector:
-    """Embeddings (voices, dimension) of speakers of the training data with two utterances or more.
+def make_cohort(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 8000) -> Vector:
+    """Embeddings (voices, dimension) of speakers of the training data with two utterances or more, as strangers.
 
-    Each is the mean direction of some crops; speakers are drawn as in training.
+    A network pulls the voices that it learned away from all others, so that they resemble a stranger less than another
+    stranger does: scores that are counted from them make strangers seem known. Each speaker is therefore heard a little
+    slower and a little faster than training hears it, which makes two voices of nobody. Each is the mean direction of
+    its crops; speakers are drawn as in training.
     """
     corpus = sampler.corpus
     count = len(corpus.speakers)

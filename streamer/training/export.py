@@ -6,6 +6,7 @@ that training left out.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from streamer.models.checkpoint import save
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.speakers.backend import Cohort
+from streamer.training.augmentation import Chances
 from streamer.training.backend import held_out_windows, make_cohort
 from streamer.training.calibration import calibrate
 from streamer.training.data import Corpus, Int64
@@ -42,16 +44,16 @@ Scores = dict[str, dict[str, float]]
 def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
     """The averaged network of a recipe's run, and how far that was trained (steps, hours), before the run too.
 
-    The average is the run's over its last steps, and then with the start, as the recipe says; of the norms'
-    statistics as of the weights.
+    The average is the run's over its last steps, and then with the start or another model, as the recipe says; of the
+    norms' statistics as of the weights.
     """
     state = torch.load(Path(recipe.folder).expanduser() / "state.pt", map_location="cpu", weights_only=True)
     network = XVectorSincNet(recipe.architecture)
     network.load_state_dict(state["average"])
+    if sharer := recipe.sharer():
+        approach(sharer.network, network, 1 - recipe.start_share)
+        network = sharer.network
     beginning = recipe.beginning()
-    if beginning:
-        approach(beginning.network, network, 1 - recipe.start_share)
-        network = beginning.network
     before = beginning.card.details.get("trained", {}) if beginning else {}
     steps, hours = state["step"] + before.get("steps", 0), state["seconds"] / 3600 + before.get("hours", 0.0)
     return network.eval().requires_grad_(False), {"steps": steps, "hours": round(hours, 2)}
@@ -106,7 +108,8 @@ def export(
     plan = Recipe.load(recipe)
     sampler, augment = prepared(plan)
     network, trained = averaged(plan)
-    cohort = make_cohort(network, sampler, augment)
+    # Strangers may be in any room, however little of rooms this run heard.
+    cohort = make_cohort(network, sampler, replace(augment, chances=Chances()))
     manifest = Path(plan.data.manifest).expanduser()
     development = Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz")
     found = development.scores(embedder(network))

@@ -30,7 +30,7 @@ RECIPES = Path(export.__file__).parent / "recipes"
 def augment() -> Augmenter:
     rooms = torch.zeros(1, ROOM_TAPS)
     rooms[0, 0] = 1.0
-    noise = (np.random.default_rng(0).standard_normal(40_000) * 3_000).astype(np.int16)
+    noise = (np.random.default_rng(0).standard_normal(60_000) * 3_000).astype(np.int16)
     return Augmenter(rooms, noise, Chances())
 
 
@@ -163,7 +163,7 @@ def test_exported_weights_are_halves_with_the_meaning_of_their_scores(
     network, trained = export.averaged(recipe)
     scores = export.describe_scores(network, sampler.corpus, np.arange(len(sampler.corpus.speakers)))
 
-    cohort = make_cohort(network, sampler, augment, crops=40)
+    cohort = make_cohort(network, sampler, augment, crops=80)
 
     export.save(
         tmp_path / "model.safetensors",
@@ -177,6 +177,17 @@ def test_exported_weights_are_halves_with_the_meaning_of_their_scores(
     assert model.card.details["scores"].keys() == {"1.0"}  # no speaker has two utterances for longer windows
     assert model.cohort is not None and model.cohort.shape == cohort.shape
     assert (tmp_path / "model.safetensors").stat().st_size < 9.5e6
+
+
+def test_a_cohort_hears_each_speaker_slower_and_faster(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+    network = XVectorSincNet(recipe.architecture).eval()
+    speakers = len(sampler.corpus.speakers)
+
+    cohort = make_cohort(network, sampler, augment, crops=240)
+
+    assert cohort.shape == (2 * speakers, 256)
+    slower, faster = cohort[:speakers], cohort[speakers:]
+    assert not np.allclose(slower, faster, atol=1e-3)
 
 
 def test_what_a_model_was_trained_before_counts_too(
@@ -213,6 +224,11 @@ def test_a_share_of_what_is_exported_is_the_start(
     assert not torch.equal(run, begun)
     torch.testing.assert_close(exported(1.0), begun)
     torch.testing.assert_close(exported(0.25), 0.75 * run + 0.25 * begun)
+
+    other = XVectorSincNet(recipe.architecture)
+    export.save(tmp_path / "other.safetensors", Model(other, ModelCard("other")))
+    recipe = replace(recipe, share_of=str(tmp_path / "other.safetensors"))
+    torch.testing.assert_close(exported(0.25), 0.75 * run + 0.25 * parameters_to_vector(other.parameters()))
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
