@@ -20,7 +20,7 @@ from streamer.training.curves import plot_curves
 from streamer.training.network import Average, Student
 from streamer.training.optimiser import optimisers_of
 from streamer.training.recipe import Recipe
-from streamer.training.refit import refit
+from streamer.training.refit import fit_frames, refit
 from streamer.training.sampler import Sampler
 from streamer.training.team import Team
 
@@ -49,7 +49,10 @@ class Trainer:
             network.load_state_dict(beginning.network.state_dict())
         if recipe.refit and not self.state.exists():
             refit(network, sampler, augment)
-        self.student = Student(network, sampler.prototypes()).to(self.device)
+        student = Student(network, sampler.prototypes(), sampler.frames.components if sampler.frames else 0)
+        if student.hearing is not None and beginning and not self.state.exists():
+            fit_frames(student, sampler, augment)
+        self.student = student.to(self.device)
         self.average = Average(self.student.network, recipe.schedule.average)
         self.optimisers = optimisers_of(self.student, recipe.schedule)
         self.step, self.seconds, self.clock = 0, 0.0, time.monotonic()

@@ -1,4 +1,4 @@
-"""What the network learns from: the teacher's embeddings, the speakers' labels, the speech detector's labels."""
+"""What the network learns from: the teacher's embeddings and frames, the speakers' labels, the speech detector's."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ def similarity(embeddings: Tensor, targets: Tensor) -> Tensor:
     """Mean squared error of the cosines between all pairs in the batch (relational distillation, Park et al., 2019)."""
     apart = ~torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
     return (embeddings @ embeddings.T - targets @ targets.T)[apart].square().mean()
+
+
+def unexplained(frames: Tensor, wanted: Tensor) -> Tensor:
+    """Squared error of frames (frames, components), mean over the frames: where the components' variances sum to 1, the
+    share of the teacher's variance that they do not explain."""
+    return (frames - wanted).square().sum(1).mean() if len(wanted) else frames.sum() * 0
 
 
 class MarginSoftmax(nn.Module):

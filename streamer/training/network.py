@@ -24,12 +24,14 @@ class Student(nn.Module):
 
     Args:
         prototypes: see `MarginSoftmax`, one for each speaker in a voice.
+        components: of the teacher's frames, where they are targets too.
     """
 
-    def __init__(self, network: XVectorSincNet, prototypes: Tensor) -> None:
+    def __init__(self, network: XVectorSincNet, prototypes: Tensor, components: int = 0) -> None:
         super().__init__()
         self.network = network
         self.margin = losses.MarginSoftmax(prototypes)
+        self.hearing = nn.Linear(network.embedding.in_features // 2, components) if components else None
         # The mel-spaced filters stay: learned cut-offs hardly move, and their gradient costs as much as the TDNN.
         self.network.sincnet.filterbank.requires_grad_(False)
 
@@ -80,7 +82,16 @@ class Student(nn.Module):
                 wanted = F.pad(batch.speech, (0, 0, 0, len(heard) - count))
                 parts["speech"] = F.binary_cross_entropy_with_logits(frames.speech.float()[asked], wanted[asked])
                 total = total + weights.speech * parts["speech"]
+            if self.hearing is not None and batch.heard is not None:
+                parts["frames"] = self.frames_unexplained(frames.features[:count], batch, voices)
+                total = total + weights.frames * parts["frames"]
         return {"loss": total, **parts}
+
+    def frames_unexplained(self, features: Tensor, batch: Batch, voices: Tensor) -> Tensor:
+        """The loss of the teacher's frames: of those that were `asked`, given features (batch, channels, frames)."""
+        assert self.hearing is not None and batch.heard is not None
+        asked = batch.asked(voices)
+        return losses.unexplained(self.hearing(features.transpose(1, 2)[asked].float()), batch.heard.values[asked])
 
 
 def _float(tensor: Tensor | None, count: int) -> Tensor | None:

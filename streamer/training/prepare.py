@@ -8,6 +8,7 @@ from streamer.evaluation.manifest import read_audio, read_manifest
 from streamer.training import speech
 from streamer.training.augmentation import Augmenter, noise_bank, simulate_rooms
 from streamer.training.data import prepare
+from streamer.training.frames import hear_frames
 from streamer.training.recipe import Recipe
 from streamer.training.sampler import Sampler
 from streamer.training.teachers import embed_corpus, teacher_of
@@ -30,6 +31,9 @@ def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
         shrinkage=recipe.loss.shrinkage,
         without=recipe.data.without,
         held_out_every=recipe.data.held_out_every,
+        frames=hear_frames(teacher, corpus, recipe.data.frame_voices, cache / f"{teacher.name}-frames.npy")
+        if recipe.data.frame_voices
+        else None,
     )
     bank = cache / "noise.npy"
     entries = [] if bank.exists() else read_manifest(manifest, "noise")

@@ -19,6 +19,7 @@ class Data:
     """Where the audio is, and who teaches; `manifest` lists the audio relative to its own folder.
 
     speeds, drawn_voices: the voices each speaker is heard in, see `voices_of`.
+    frame_voices: in how many of them the teacher's frames are targets too, from the first on.
     """
 
     manifest: str
@@ -26,6 +27,7 @@ class Data:
     teacher: str = "campplus"
     speeds: list[float] = field(default_factory=lambda: [1.0, 0.9, 1.1])
     drawn_voices: int = 0
+    frame_voices: int = 0
     rooms: int = 300
     noise_minutes: float = 30.0
     without: list[str] = field(default_factory=list)
@@ -34,7 +36,10 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Weights of the losses. `margin` is what its weight rises to, in a straight line over `margin_ramp` of the run."""
+    """Weights of the losses. `margin` is what its weight rises to, in a straight line over `margin_ramp` of the run.
+
+    frames: of the teacher's frames, in those of `Data.frame_voices`.
+    """
 
     distillation: float = 1.0
     similarity: float = 5.0
@@ -42,6 +47,7 @@ class Loss:
     margin_from: float = 0.1
     margin_ramp: float = 0.3
     speech: float = 0.2
+    frames: float = 1.0
     utterance_share: float = 0.4
     shrinkage: float = 1.0
 

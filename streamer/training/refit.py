@@ -1,4 +1,4 @@
-"""A last layer for new targets, found at once: ridge regression on what the network pools.
+"""A last layer for new targets, found at once: ridge regression on what the network pools, or on its frames.
 
 Fine-tuning from a last layer that is wrong distorts what lies below it before the layer is right (Kumar et al., 2022,
 https://arxiv.org/abs/2202.10054).
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from streamer.models.xvector import XVectorSincNet
 from streamer.training.augmentation import Augmenter
+from streamer.training.network import Student
 from streamer.training.sampler import Sampler
 
 BATCH = 32
@@ -21,10 +22,7 @@ CROP_S = 2.0
 def refit(
     network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 4000, ridge: float = 0.03
 ) -> None:
-    """Replace the network's last layer by the one that gives the sampler's targets best, for disturbed crops.
-
-    ridge: what is added to the diagonal of the pooled statistics' correlations, which are as many as the crops are.
-    """
+    """Replace the network's last layer by the one that gives the sampler's targets best, for disturbed crops."""
     rng, pooled, targets = np.random.default_rng(23), [], []
     training = network.training
     network.eval()
@@ -42,11 +40,40 @@ def refit(
     finally:
         hook.remove()
         network.train(training)
-    given, wanted = torch.cat(pooled).double(), torch.cat(targets).double()
+    regress(network.embedding, torch.cat(pooled), torch.cat(targets), ridge)
+
+
+def fit_frames(
+    student: Student, sampler: Sampler, augment: Augmenter, crops: int = 960, every: int = 4, ridge: float = 0.01
+) -> None:
+    """Begin with the layer that gives the teacher's frames best, from every so many-th frame of disturbed crops."""
+    rng, given, wanted = np.random.default_rng(29), [], []
+    training = student.training
+    student.eval()
+    for _ in range(crops // BATCH):
+        batch = sampler.draw(BATCH, CROP_S, rng)
+        waves, voices = augment(batch.waves, rng)
+        with torch.inference_mode():
+            features = student.frames(waves).features.transpose(1, 2)
+        asked = batch.asked(voices)
+        assert batch.heard is not None
+        given.append(features[asked][::every])
+        wanted.append(batch.heard.values[asked][::every])
+    student.train(training)
+    assert student.hearing is not None
+    regress(student.hearing, torch.cat(given), torch.cat(wanted), ridge)
+
+
+def regress(layer: torch.nn.Linear, given: Tensor, wanted: Tensor, ridge: float) -> None:
+    """Make a layer the ridge regression from inputs (items, inputs) to outputs (items, outputs).
+
+    ridge: what is added to the diagonal of the inputs' correlations, of which there may be as many as items.
+    """
+    given, wanted = given.double(), wanted.double()
     centre, scale = given.mean(0), given.std(0).clamp_min(1e-6)
     given = (given - centre) / scale
     correlation = given.T @ given / len(given) + ridge * torch.eye(given.shape[1], dtype=torch.float64)
     weight = torch.linalg.solve(correlation, given.T @ (wanted - wanted.mean(0)) / len(given)).T / scale
     with torch.no_grad():
-        network.embedding.weight.copy_(weight)
-        network.embedding.bias.copy_(wanted.mean(0) - weight @ centre)
+        layer.weight.copy_(weight)
+        layer.bias.copy_(wanted.mean(0) - weight @ centre)

@@ -13,6 +13,7 @@ from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 from streamer.models.architecture import FRAME_GRID
 from streamer.training import speech
 from streamer.training.data import Corpus, Int64
+from streamer.training.frames import FrameTargets, TeacherFrames
 from streamer.training.targets import class_sums, compensation, spread
 from streamer.training.teachers import Teacher
 
@@ -24,15 +25,28 @@ class Batch:
     """Clean crops and their labels.
 
     Shapes: waves (batch, samples); target (batch, dimension) of norm 1; label (batch,) int64; speech (batch, frames).
+    heard: what the teacher hears in each frame, where it was asked.
     """
 
     waves: Tensor
     target: Tensor
     label: Tensor
     speech: Tensor
+    heard: FrameTargets | None = None
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(part.to(device) for part in (self.waves, self.target, self.label, self.speech)))
+        return Batch(
+            self.waves.to(device),
+            self.target.to(device),
+            self.label.to(device),
+            self.speech.to(device),
+            self.heard and self.heard.to(device),
+        )
+
+    def asked(self, voices: Tensor) -> Tensor:
+        """Which frames the teacher's are targets of, (batch, frames): speech, but not of crops with voices behind."""
+        assert self.heard is not None
+        return self.heard.known & (self.speech > 0.5) & ~voices[:, None]
 
 
 def frame_centres(samples: int) -> Int64:
@@ -55,6 +69,7 @@ class Sampler:
         shrinkage: see `compensation`.
         without: corpora to leave out (an extra development set).
         held_out_every: every so many-th speaker is left out, for calibrating scores; 0 keeps all.
+        frames: the teacher's frames, where the network is to learn from them.
     """
 
     def __init__(
@@ -68,7 +83,9 @@ class Sampler:
         shrinkage: float = 1.0,
         without: Sequence[str] = (),
         held_out_every: int = 0,
+        frames: TeacherFrames | None = None,
     ) -> None:
+        self.frames = frames
         self.corpus, self.teacher, self.labels, self.utterance_share = corpus, teacher, labels, utterance_share
         self.counts = teacher.counts(corpus.samples)
         self.first = np.cumsum(self.counts) - self.counts
@@ -125,20 +142,21 @@ class Sampler:
         rows = self.row[anchors]
         waves = np.empty((count, samples), np.float32)
         target = np.empty((count, self.targets.shape[1]), np.float32)
-        labels = np.empty((count, len(frame_centres(samples))), np.float32)
+        centres = frame_centres(samples)
+        places = np.empty((count, len(centres)), np.int64)
         for i, (row, anchor) in enumerate(zip(rows, anchors, strict=True)):
             length = int(self.corpus.samples[row])
             middle = int(self.index[anchor]) * self.teacher.hop + rng.integers(0, self.teacher.partial)
             start = int(np.clip(middle - samples // 2, 0, max(0, length - samples)))
             waves[i] = np.resize(self.corpus.wave(row, start, start + samples), samples)
             target[i] = self.target(row, start, min(samples, length))
-            heard = (start + frame_centres(samples)) % length // speech.HOP
-            labels[i] = self.labels[self.first_label[row] + heard]
+            places[i] = (start + centres) % length
         return Batch(
             waves=torch.from_numpy(waves / 32768),
             target=torch.from_numpy(target),
             label=torch.from_numpy(self.corpus.label(rows)),
-            speech=torch.from_numpy(labels),
+            speech=torch.from_numpy(self.labels[self.first_label[rows][:, None] + places // speech.HOP]),
+            heard=None if self.frames is None else self.frames.at(self.first[rows], self.counts[rows], places),
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from streamer.evaluation.manifest import Float32
+from streamer.models.grid import FrameGrid
 from streamer.training.data import Corpus, Int64
 
 
@@ -27,10 +28,16 @@ class Teacher(nn.Module, ABC):
     partial: ClassVar[int]
     hop: ClassVar[int]
     dimension: ClassVar[int]
+    #: Of the frames that it pools; None for a teacher that is not asked for them.
+    frame_grid: ClassVar[FrameGrid | None] = None
 
     @abstractmethod
     def embed_partials(self, waves: Tensor) -> Tensor:
         """Partials (batch, partial) at the level the corpus is stored at, in [-1, 1] -> (batch, dimension)."""
+
+    def hear_frames(self, waves: Tensor) -> Tensor:
+        """Partials as for `embed_partials` -> the frames that it pools, (batch, frames, channels)."""
+        raise NotImplementedError
 
     @classmethod
     def counts(cls, samples: Int64) -> Int64:
@@ -59,14 +66,20 @@ def embed_corpus(kind: type[Teacher], corpus: Corpus, path: Path, batch: int = 6
 
     teacher, counts = kind(), kind.counts(corpus.samples)
     result = np.empty((int(counts.sum()), kind.dimension), np.float16)
-    rows = np.repeat(np.arange(len(corpus)), counts)
-    start = (np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]) * kind.hop
-    for begin in track(range(0, len(rows), batch), description=kind.name):
-        part = slice(begin, begin + batch)
-        places = zip(rows[part], start[part], strict=True)
-        waves = [np.resize(corpus.wave(int(row), int(at), int(at) + kind.partial), kind.partial) for row, at in places]
+    for begin in track(range(0, len(result), batch), description=kind.name):
+        partials = np.arange(begin, min(begin + batch, len(result)))
         with torch.inference_mode():
-            found = teacher.embed_partials(torch.from_numpy(np.stack(waves) / np.float32(32768)))
-        result[part] = found.half().numpy()
+            found = teacher.embed_partials(partials_of(kind, corpus, counts, partials))
+        result[partials] = found.half().numpy()
     np.save(path, result)
     return result.astype(np.float32)
+
+
+def partials_of(kind: type[Teacher], corpus: Corpus, counts: Int64, partials: Int64) -> Tensor:
+    """Partials of a corpus by their numbers, (partials, samples) in [-1, 1]; a row that is shorter is repeated."""
+    ends = np.cumsum(counts)
+    rows = np.searchsorted(ends, partials, side="right")
+    starts = (partials - (ends - counts)[rows]) * kind.hop
+    places = zip(rows, starts, strict=True)
+    waves = [np.resize(corpus.wave(int(row), int(at), int(at) + kind.partial), kind.partial) for row, at in places]
+    return torch.from_numpy(np.stack(waves) / np.float32(32768))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from streamer.evaluation.manifest import SAMPLE_RATE
+from streamer.models.grid import FrameGrid
 from streamer.training.teachers.base import Teacher, packaged
 
 MEL_BANDS = 80
@@ -30,6 +31,8 @@ class CamPlusPlus(Teacher):
     partial: ClassVar[int] = 48_000
     hop: ClassVar[int] = 48_000
     dimension: ClassVar[int] = 192
+    # It takes every other of Kaldi's windows of 25 ms, 10 ms apart; a frame stands for what lies in that one's middle.
+    frame_grid: ClassVar[FrameGrid | None] = FrameGrid(320, 400)
 
     def __init__(self, weights: Path | None = None) -> None:
         super().__init__()
@@ -50,6 +53,15 @@ class CamPlusPlus(Teacher):
 
     def embed_partials(self, waves: Tensor) -> Tensor:
         return self.forward(waves)
+
+    def hear_frames(self, waves: Tensor) -> Tensor:
+        heard: list[Tensor] = []
+        hook = self.network.xvector.out_nonlinear.register_forward_hook(lambda _, __, output: heard.append(output))
+        try:
+            self.forward(waves)
+        finally:
+            hook.remove()
+        return heard[0].float().transpose(1, 2)
 
 
 def mel_bands(wave: np.ndarray[tuple[int], np.dtype[np.float32]]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

@@ -1,0 +1,113 @@
+"""What a teacher hears in each of its frames: thousands of targets in an utterance, where its embedding is one.
+
+Layers below a teacher's pooling guide a student as its output does (FitNets, Romero et al., 2015). Speakers whom
+training does not hear gain by it: a voice's embedding can be learned by heart, what is heard in every frame less so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamer.errors import ConfigurationError
+from streamer.evaluation.manifest import Float32
+from streamer.training.data import Corpus, Int64
+from streamer.training.teachers import Teacher, partials_of
+
+COMPONENTS = 128
+PARTIALS = 640  # for the principal components
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTargets:
+    """What the teacher hears in the student's frames, as far as it was asked.
+
+    values: (batch, frames, components). known: (batch, frames) bool.
+    """
+
+    values: Tensor
+    known: Tensor
+
+    def to(self, device: torch.device) -> FrameTargets:
+        return FrameTargets(self.values.to(device), self.known.to(device))
+
+
+class TeacherFrames:
+    """The teacher's frames of a corpus' first partials.
+
+    values: (partials, frames, components) float16, see `principal`.
+    """
+
+    def __init__(self, teacher: type[Teacher], values: NDArray[np.float16]) -> None:
+        self.teacher, self.values = teacher, values
+
+    @property
+    def components(self) -> int:
+        return int(self.values.shape[2])
+
+    def at(self, first: Int64, count: Int64, samples: Int64) -> FrameTargets:
+        """The frames that are nearest to some samples of rows, (rows, samples).
+
+        first, count: the rows' partials, (rows,). Past the last partial's end nothing was heard.
+        """
+        grid = self.teacher.frame_grid
+        assert grid is not None
+        partial = np.minimum(samples // self.teacher.hop, count[:, None] - 1)
+        inside = samples - partial * self.teacher.hop
+        partial += first[:, None]
+        frame = np.clip(np.rint((inside - grid.receptive_field // 2) / grid.stride), 0, self.values.shape[1] - 1)
+        known = (inside < self.teacher.partial) & (partial < len(self.values))
+        found = np.zeros((*samples.shape, self.components), np.float32)
+        found[known] = self.values[partial[known], frame[known].astype(int)]
+        return FrameTargets(torch.from_numpy(found), torch.from_numpy(known))
+
+
+def hear_frames(kind: type[Teacher], corpus: Corpus, voices: int, path: Path) -> TeacherFrames:
+    """The teacher's frames of each speaker's first `voices` voices, saved and mapped.
+
+    Raises ConfigurationError for a teacher that gives no frames.
+    """
+    if kind.frame_grid is None:
+        raise ConfigurationError(f"{kind.description} gives no frames; leave `frame_voices` at 0.")
+    if path.exists():
+        return TeacherFrames(kind, np.load(path, mmap_mode="r"))
+    from rich.progress import track
+
+    teacher, counts = kind(), kind.counts(corpus.samples)
+    total = int(counts[: len(corpus) // corpus.voices * voices].sum())
+
+    def frames_of(partials: Int64) -> Float32:
+        with torch.inference_mode():
+            return teacher.hear_frames(partials_of(kind, corpus, counts, partials)).numpy()
+
+    chosen = np.random.default_rng(0).permutation(total)[:PARTIALS]
+    mean, basis = principal(np.concatenate([frames_of(part) for part in _batches(chosen)]))
+    length = frames_of(chosen[:1]).shape[1]
+    part = path.with_suffix(".part")
+    result = np.lib.format.open_memmap(part, "w+", np.float16, (total, length, basis.shape[1]))
+    for partials in track(list(_batches(np.arange(total))), description=f"{kind.name}'s frames"):
+        result[partials] = (frames_of(partials) - mean) @ basis
+    result.flush()
+    part.replace(path)
+    return TeacherFrames(kind, np.load(path, mmap_mode="r"))
+
+
+def principal(frames: Float32) -> tuple[Float32, Float32]:
+    """The mean of frames (items, frames, channels) and their principal components (channels, at most 128), scaled so
+    that the variances of these sum to 1."""
+    flat = frames.reshape(-1, frames.shape[-1])
+    values, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
+    basis = vectors[:, ::-1][:, :COMPONENTS] / np.sqrt(values[::-1][:COMPONENTS].sum())
+    return flat.mean(0), np.asarray(basis, np.float32)
+
+
+def _batches(items: Int64) -> Iterator[Int64]:
+    for begin in range(0, len(items), BATCH):
+        yield items[begin : begin + BATCH]
