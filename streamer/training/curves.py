@@ -14,7 +14,7 @@ SMOOTHED = 50  # steps
 _ABOVE: dict[str, Any] = {
     "loc": "lower center",
     "bbox_to_anchor": (0.5, 1.0),
-    "ncols": 4,
+    "ncols": 5,
     "columnspacing": 1.0,
     "handlelength": 1.0,
     "fontsize": "small",
@@ -39,7 +39,7 @@ def plot_curves(folder: Path) -> None:
     left, right = figure.subplots(1, 2)
     log = read_csv(folder / "log.csv")
     width = min(SMOOTHED, len(log["step"]))
-    for name in ("distillation", "similarity", "margin", "speech"):
+    for name in ("distillation", "similarity", "margin", "speech", "frames"):
         if name in log:
             values = np.convolve(log[name], np.ones(width) / width, "valid")
             left.plot(log["step"][width - 1 :], values, label=name)

@@ -44,16 +44,16 @@ Scores = dict[str, dict[str, float]]
 def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
     """The averaged network of a recipe's run, and how far that was trained (steps, hours), before the run too.
 
-    The average is the run's over its last steps, and then with the start or another model, as the recipe says; of the
-    norms' statistics as of the weights.
+    The average is the run's over its last steps, and then with the start, as the recipe says; of the norms' statistics
+    as of the weights.
     """
     state = torch.load(Path(recipe.folder).expanduser() / "state.pt", map_location="cpu", weights_only=True)
     network = XVectorSincNet(recipe.architecture)
     network.load_state_dict(state["average"])
-    if sharer := recipe.sharer():
-        approach(sharer.network, network, 1 - recipe.start_share)
-        network = sharer.network
     beginning = recipe.beginning()
+    if beginning:
+        approach(beginning.network, network, 1 - recipe.start_share)
+        network = beginning.network
     before = beginning.card.details.get("trained", {}) if beginning else {}
     steps, hours = state["step"] + before.get("steps", 0), state["seconds"] / 3600 + before.get("hours", 0.0)
     return network.eval().requires_grad_(False), {"steps": steps, "hours": round(hours, 2)}

@@ -85,7 +85,6 @@ class Recipe:
     start: a model to begin with ("default", or a file of ours) instead of random weights.
     start_share: how much of what is exported is the start's weights, the rest being the run's: between two ends of one
         valley lie weights that know more voices than either (WiSE-FT, Wortsman et al., 2022). 0 where it has no start.
-    share_of: a model that has this share in place of the start, such as the one from which an earlier round set out.
     refit: fit its last layer to the teacher before the first step, as it was made for the targets of another.
     """
 
@@ -95,7 +94,6 @@ class Recipe:
     architecture: Architecture
     start: str = ""
     start_share: float = 0.0
-    share_of: str = ""
     refit: bool = False
     loss: Loss = field(default_factory=Loss)
     schedule: Schedule = field(default_factory=Schedule)
@@ -104,10 +102,6 @@ class Recipe:
     def beginning(self) -> Model | None:
         """The model to begin with; None for random weights."""
         return Model.from_pretrained(os.path.expanduser(self.start)) if self.start else None
-
-    def sharer(self) -> Model | None:
-        """The model that has `start_share` of what is exported; None where there is none."""
-        return Model.from_pretrained(os.path.expanduser(self.share_of)) if self.share_of else self.beginning()
 
     @classmethod
     def load(cls, path: Path) -> Recipe:

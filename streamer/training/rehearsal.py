@@ -17,8 +17,9 @@ from streamer.training.recipe import Data
 def groups(data: Data) -> dict[str, Voices]:
     """The voices to simulate with: the speakers held out of training, and all of the corpora that were left out.
 
-    By corpus, as people who meet sound more alike than people of several corpora do. A corpus with fewer than three
-    such voices has no group.
+    By corpus and language, as people who meet sound more alike than people of several corpora or languages do: the
+    scores of strangers who speak different languages are so low that the evidence for a name would seem strong where
+    it is not. Where there are fewer than three such voices, there is no group.
     """
     manifest = Path(data.manifest).expanduser()
     training = read_manifest(manifest, "train")
@@ -26,10 +27,11 @@ def groups(data: Data) -> dict[str, Voices]:
     held_out = set(speakers[:: data.held_out_every])
     noise = read_noise(manifest.parent / row.path for row in read_manifest(manifest, "noise"))
     found: dict[str, Voices] = {}
-    for name in sorted({row.corpus for row in training}):
-        rows = [row for row in training if row.corpus == name and (name in data.without or row.speaker in held_out)]
+    unheard = [row for row in training if row.corpus in data.without or row.speaker in held_out]
+    for corpus, language in sorted({(row.corpus, row.language) for row in unheard}):
+        rows = [row for row in unheard if (row.corpus, row.language) == (corpus, language)]
         with suppress(ConfigurationError):
-            found[name] = Voices.of(manifest.parent, rows, noise)
+            found[f"{corpus} {language}".strip()] = Voices.of(manifest.parent, rows, noise)
     return found
 
 

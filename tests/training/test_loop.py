@@ -225,11 +225,6 @@ def test_a_share_of_what_is_exported_is_the_start(
     torch.testing.assert_close(exported(1.0), begun)
     torch.testing.assert_close(exported(0.25), 0.75 * run + 0.25 * begun)
 
-    other = XVectorSincNet(recipe.architecture)
-    export.save(tmp_path / "other.safetensors", Model(other, ModelCard("other")))
-    recipe = replace(recipe, share_of=str(tmp_path / "other.safetensors"))
-    torch.testing.assert_close(exported(0.25), 0.75 * run + 0.25 * parameters_to_vector(other.parameters()))
-
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_recipes_of_the_default_weights_read(path: Path) -> None:
