@@ -6,7 +6,6 @@ training does not hear gain by it: a voice's embedding can be learned by heart, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from torch import Tensor
 from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import Float32
 from streamer.training.data import Corpus, Int64
-from streamer.training.teachers import Teacher, partials_of
+from streamer.training.teachers import Teacher, in_batches
 
 COMPONENTS = 128
 PARTIALS = 640  # for the principal components
@@ -39,14 +38,15 @@ class FrameTargets:
         return FrameTargets(self.values.to(device), self.known.to(device))
 
 
+@dataclass(frozen=True, slots=True)
 class TeacherFrames:
     """The teacher's frames of a corpus' first partials.
 
     values: (partials, frames, components) float16, see `principal`.
     """
 
-    def __init__(self, teacher: type[Teacher], values: NDArray[np.float16]) -> None:
-        self.teacher, self.values = teacher, values
+    teacher: type[Teacher]
+    values: NDArray[np.float16]
 
     @property
     def components(self) -> int:
@@ -80,20 +80,20 @@ def hear_frames(kind: type[Teacher], corpus: Corpus, voices: int, path: Path) ->
         return TeacherFrames(kind, np.load(path, mmap_mode="r"))
     from rich.progress import track
 
-    teacher, counts = kind(), kind.counts(corpus.samples)
-    total = int(counts[: len(corpus) // corpus.voices * voices].sum())
+    teacher = kind()
+    total = int(kind.counts(corpus.samples[: len(corpus) // corpus.voices * voices]).sum())
 
-    def frames_of(partials: Int64) -> Float32:
+    def frames_of(numbers: Int64) -> Float32:
         with torch.inference_mode():
-            return teacher.hear_frames(partials_of(kind, corpus, counts, partials)).numpy()
+            return teacher.hear_frames(kind.partials_of(corpus, numbers)).numpy()
 
     chosen = np.random.default_rng(0).permutation(total)[:PARTIALS]
-    mean, basis = principal(np.concatenate([frames_of(part) for part in _batches(chosen)]))
-    length = frames_of(chosen[:1]).shape[1]
+    heard = np.concatenate([frames_of(numbers) for numbers in in_batches(chosen, BATCH)])
+    mean, basis = principal(heard)
     part = path.with_suffix(".part")
-    result = np.lib.format.open_memmap(part, "w+", np.float16, (total, length, basis.shape[1]))
-    for partials in track(list(_batches(np.arange(total))), description=f"{kind.name}'s frames"):
-        result[partials] = (frames_of(partials) - mean) @ basis
+    result = np.lib.format.open_memmap(part, "w+", np.float16, (total, heard.shape[1], basis.shape[1]))
+    for numbers in track(in_batches(np.arange(total), BATCH), description=f"{kind.name}'s frames"):
+        result[numbers] = (frames_of(numbers) - mean) @ basis
     result.flush()
     part.replace(path)
     return TeacherFrames(kind, np.load(path, mmap_mode="r"))
@@ -106,8 +106,3 @@ def principal(frames: Float32) -> tuple[Float32, Float32]:
     values, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
     basis = vectors[:, ::-1][:, :COMPONENTS] / np.sqrt(values[::-1][:COMPONENTS].sum())
     return flat.mean(0), np.asarray(basis, np.float32)
-
-
-def _batches(items: Int64) -> Iterator[Int64]:
-    for begin in range(0, len(items), BATCH):
-        yield items[begin : begin + BATCH]

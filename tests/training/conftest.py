@@ -10,8 +10,11 @@ import soundfile
 import torch
 
 from streamer.evaluation.manifest import read_manifest
+from streamer.models.architecture import Architecture
 from streamer.training import speech
+from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
 from streamer.training.data import Corpus, prepare
+from streamer.training.recipe import Data, Loss, Recipe, Schedule
 from streamer.training.sampler import Sampler
 from streamer.training.teachers import Teacher
 
@@ -80,3 +83,25 @@ def sampler(corpus: Corpus, targets: np.ndarray, labels: np.ndarray) -> Sampler:
 @pytest.fixture(scope="session")
 def listener() -> type[Teacher]:
     return Listener
+
+
+@pytest.fixture(scope="session")
+def augment() -> Augmenter:
+    rooms = torch.zeros(1, ROOM_TAPS)
+    rooms[0, 0] = 1.0
+    noise = (np.random.default_rng(0).standard_normal(60_000) * 3_000).astype(np.int16)
+    return Augmenter(rooms, noise, Chances())
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    return Recipe(
+        name="small",
+        folder=str(tmp_path),
+        data=Data("", ""),
+        architecture=Architecture(front="log", norm="batch", dimension=256, attention=True, speech_head=True),
+        loss=Loss(margin_from=0.0),
+        schedule=Schedule(
+            steps=2, batch=4, noise_batch=1, seconds=[0.4, 0.5], save_every=1, evaluate_every=1, rate=1e-3
+        ),
+    )

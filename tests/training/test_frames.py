@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,18 +11,17 @@ import pytest
 import torch
 
 from streamer.errors import ConfigurationError
-from streamer.models.architecture import Architecture
 from streamer.models.grid import FrameGrid
 from streamer.models.model import Model
-from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
+from streamer.training.augmentation import Augmenter
 from streamer.training.data import Corpus
 from streamer.training.frames import TeacherFrames, hear_frames, principal
 from streamer.training.loop import Trainer
 from streamer.training.network import Student
-from streamer.training.recipe import Data, Loss, Recipe, Schedule
+from streamer.training.recipe import Loss, Recipe
 from streamer.training.refit import fit_frames
 from streamer.training.sampler import Sampler
-from streamer.training.teachers import Teacher, partials_of
+from streamer.training.teachers import Teacher
 
 
 class Attentive(Teacher):
@@ -53,7 +53,7 @@ def test_frames_are_those_of_the_first_voices_partials(corpus: Corpus, heard: Te
     own = int(counts[corpus.voice == 0].sum())
 
     with torch.inference_mode():
-        frames = Attentive().hear_frames(partials_of(Attentive, corpus, counts, np.arange(own))).numpy()
+        frames = Attentive().hear_frames(Attentive.partials_of(corpus, np.arange(own))).numpy()
 
     assert heard.values.shape == (own, frames.shape[1], 128)
     # Components keep what matters of the distances between frames, in units of a frame's standard deviation.
@@ -98,22 +98,11 @@ def test_principal_components_explain_frames_in_units_of_their_deviation() -> No
     assert np.square(components[..., :3]).sum(2).mean() == pytest.approx(1.0, rel=1e-3)
 
 
-@pytest.fixture(scope="module")
-def augment() -> Augmenter:
-    rooms = torch.zeros(1, ROOM_TAPS)
-    rooms[0, 0] = 1.0
-    noise = (np.random.default_rng(0).standard_normal(60_000) * 3_000).astype(np.int16)
-    return Augmenter(rooms, noise, Chances())
-
-
-def test_a_run_learns_the_frames(attentive: Sampler, augment: Augmenter, tmp_path: Path) -> None:
-    recipe = Recipe(
-        name="frames",
-        folder=str(tmp_path),
-        data=Data("", ""),
-        architecture=Architecture(front="log", norm="batch", dimension=256, attention=True, speech_head=True),
+def test_a_run_learns_the_frames(attentive: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+    recipe = replace(
+        recipe,
         loss=Loss(distillation=0.0, similarity=0.0, margin=0.0, speech=0.0, frames=1.0),
-        schedule=Schedule(steps=12, batch=8, noise_batch=1, seconds=[0.5], rate=3e-3),
+        schedule=replace(recipe.schedule, steps=12, batch=8, seconds=[0.5], rate=3e-3),
     )
     trainer = Trainer(recipe, attentive, augment)
 

