@@ -106,12 +106,18 @@ def _decode(job: tuple[Path, Path, int, list[tuple[Voice, int, int]]]) -> None:
 
 
 def prepare(
-    root: Path, utterances: list[Utterance], speeds: list[float], folder: Path, drawn: int = 0, workers: int = 2
+    root: Path,
+    utterances: list[Utterance],
+    speeds: list[float],
+    folder: Path,
+    drawn: int = 0,
+    seed: int = 3,
+    workers: int = 2,
 ) -> Corpus:
     """Decode the utterances in every voice into `folder`; a finished folder is only mapped.
 
     `root` is what the utterances' paths are relative to. 16 kHz mono files of any format libsndfile reads.
-    For `speeds`, of which the first is to be 1, and `drawn` see `voices_of`. Raises ConfigurationError where the
+    For `speeds`, of which the first is to be 1, `drawn` and `seed` see `voices_of`. Raises ConfigurationError where the
     folder has another number of voices.
     """
     voices, count = len(speeds) + drawn, len(utterances)
@@ -128,7 +134,7 @@ def prepare(
     corpora = sorted({row.corpus for row in utterances})
     speaker = np.array([speakers.index(u.speaker) for u in utterances])
     corpus = np.array([corpora.index(u.corpus) for u in utterances])
-    of_speaker = [voices_of(number, speeds, drawn) for number in range(len(speakers))]
+    of_speaker = [voices_of(number, speeds, drawn, seed) for number in range(len(speakers))]
     with ProcessPoolExecutor(workers) as pool:
         base = np.array(list(pool.map(_decoded_length, [root / u.path for u in utterances], chunksize=64)))
         speed = np.array([[voice.speed for voice in of_speaker[number]] for number in speaker])

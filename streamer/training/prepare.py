@@ -18,7 +18,8 @@ def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
     """What a recipe's run draws from; whatever lies in its cache folder already is not computed again."""
     cache, manifest = Path(recipe.data.cache).expanduser(), Path(recipe.data.manifest).expanduser()
     utterances = read_manifest(manifest, "train")
-    corpus = prepare(manifest.parent, utterances, recipe.data.speeds, cache, recipe.data.drawn_voices)
+    data = recipe.data
+    corpus = prepare(manifest.parent, utterances, data.speeds, cache, data.drawn_voices, data.drawn_seed)
     labels = speech.label_corpus(corpus, cache / "speech.npy")
     teacher = teacher_of(recipe.data.teacher)
     sampler = Sampler(

@@ -18,7 +18,7 @@ from streamer.training.augmentation import Chances
 class Data:
     """Where the audio is, and who teaches; `manifest` lists the audio relative to its own folder.
 
-    speeds, drawn_voices: the voices each speaker is heard in, see `voices_of`.
+    speeds, drawn_voices, drawn_seed: the voices each speaker is heard in, see `voices_of`.
     frame_voices: in how many of them the teacher's frames are targets too, from the first on.
     """
 
@@ -27,6 +27,7 @@ class Data:
     teacher: str = "campplus"
     speeds: list[float] = field(default_factory=lambda: [1.0, 0.9, 1.1])
     drawn_voices: int = 0
+    drawn_seed: int = 3
     frame_voices: int = 0
     rooms: int = 300
     noise_minutes: float = 30.0

@@ -38,9 +38,12 @@ class Voice:
         return wave if self.speed == 1.0 else soxr.resample(wave, SAMPLE_RATE * self.speed, SAMPLE_RATE)
 
 
-def voices_of(speaker: int, speeds: list[float], drawn: int) -> list[Voice]:
-    """The voices of the speaker of a number: one at each speed, then some that no other speaker shares."""
-    rng = np.random.default_rng([3, speaker])
+def voices_of(speaker: int, speeds: list[float], drawn: int, seed: int = 3) -> list[Voice]:
+    """The voices of the speaker of a number: one at each speed, then some that no other speaker shares.
+
+    seed: another one draws other voices.
+    """
+    rng = np.random.default_rng([seed, speaker])
     factors = np.exp(rng.uniform(-1, 1, (drawn, 2)) * np.log([FASTEST, FURTHEST]))
     return [Voice(speed) for speed in speeds] + [Voice(float(speed), float(f)) for speed, f in factors]
 

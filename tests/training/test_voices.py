@@ -71,7 +71,9 @@ def test_drawn_voices_are_a_speakers_own() -> None:
 
     assert first == voices_of(0, [1.0, 0.9], 3)
     assert first[:2] == second[:2] == [Voice(), Voice(speed=0.9)]
-    assert not set(first[2:]) & set(second[2:])
-    for voice in first[2:] + second[2:]:
+    other = voices_of(0, [1.0, 0.9], 3, seed=4)
+    assert other[:2] == first[:2]
+    assert len(set(first[2:]) | set(second[2:]) | set(other[2:])) == 9
+    for voice in first[2:] + second[2:] + other[2:]:
         assert 1 / FASTEST <= voice.speed <= FASTEST
         assert 1 / FURTHEST <= voice.formants <= FURTHEST
