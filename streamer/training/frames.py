@@ -7,21 +7,17 @@ training does not hear gain by it: a voice's embedding can be learned by heart, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import Float32
-from streamer.training.data import Corpus, Int64
-from streamer.training.teachers import Teacher, in_batches
+from streamer.training.data import Int64
+from streamer.training.teachers import Teacher
 
 COMPONENTS = 128
-PARTIALS = 640  # for the principal components
-BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +63,6 @@ class TeacherFrames:
         found = np.zeros((*samples.shape, self.components), np.float32)
         found[known] = self.values[partial[known], frame[known].astype(int)]
         return FrameTargets(torch.from_numpy(found), torch.from_numpy(known))
-
-
-def hear_frames(kind: type[Teacher], corpus: Corpus, voices: int, path: Path) -> TeacherFrames:
-    """The teacher's frames of each speaker's first `voices` voices, saved and mapped.
-
-    Raises ConfigurationError for a teacher that gives no frames.
-    """
-    if kind.frame_grid is None:
-        raise ConfigurationError(f"{kind.description} gives no frames; leave `frame_voices` at 0.")
-    if path.exists():
-        return TeacherFrames(kind, np.load(path, mmap_mode="r"))
-    from rich.progress import track
-
-    teacher = kind()
-    total = int(kind.counts(corpus.samples[: len(corpus) // corpus.voices * voices]).sum())
-
-    def frames_of(numbers: Int64) -> Float32:
-        with torch.inference_mode():
-            return teacher.hear_frames(kind.partials_of(corpus, numbers)).numpy()
-
-    chosen = np.random.default_rng(0).permutation(total)[:PARTIALS]
-    heard = np.concatenate([frames_of(numbers) for numbers in in_batches(chosen, BATCH)])
-    mean, basis = principal(heard)
-    part = path.with_suffix(".part")
-    result = np.lib.format.open_memmap(part, "w+", np.float16, (total, heard.shape[1], basis.shape[1]))
-    for numbers in track(in_batches(np.arange(total), BATCH), description=f"{kind.name}'s frames"):
-        result[numbers] = (frames_of(numbers) - mean) @ basis
-    result.flush()
-    part.replace(path)
-    return TeacherFrames(kind, np.load(path, mmap_mode="r"))
 
 
 def principal(frames: Float32) -> tuple[Float32, Float32]:

@@ -8,40 +8,39 @@ from streamer.evaluation.manifest import read_audio, read_manifest
 from streamer.training import speech
 from streamer.training.augmentation import Augmenter, noise_bank, simulate_rooms
 from streamer.training.data import prepare
-from streamer.training.frames import hear_frames
+from streamer.training.hearing import hear_corpus
 from streamer.training.recipe import Recipe
 from streamer.training.sampler import Sampler
-from streamer.training.teachers import embed_corpus, teacher_of
+from streamer.training.teachers import teacher_of
 
 
 def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
     """What a recipe's run draws from; whatever lies in its cache folder already is not computed again."""
-    cache, manifest = Path(recipe.data.cache).expanduser(), Path(recipe.data.manifest).expanduser()
-    utterances = read_manifest(manifest, "train")
     data = recipe.data
+    cache, manifest = Path(data.cache).expanduser(), Path(data.manifest).expanduser()
+    utterances = read_manifest(manifest, "train")
     corpus = prepare(manifest.parent, utterances, data.speeds, cache, data.drawn_voices, data.drawn_seed)
     labels = speech.label_corpus(corpus, cache / "speech.npy")
-    teacher = teacher_of(recipe.data.teacher)
+    teacher = teacher_of(data.teacher)
+    heard = hear_corpus(teacher, corpus, cache, data.frame_voices)
     sampler = Sampler(
         corpus,
         teacher,
-        embed_corpus(teacher, corpus, cache / f"{teacher.name}.npy"),
+        heard.embeddings,
         labels,
         recipe.architecture.dimension,
         utterance_share=recipe.loss.utterance_share,
         shrinkage=recipe.loss.shrinkage,
-        without=recipe.data.without,
-        held_out_every=recipe.data.held_out_every,
-        frames=hear_frames(teacher, corpus, recipe.data.frame_voices, cache / f"{teacher.name}-frames.npy")
-        if recipe.data.frame_voices
-        else None,
+        without=data.without,
+        held_out_every=data.held_out_every,
+        frames=heard.frames,
     )
     bank = cache / "noise.npy"
     entries = [] if bank.exists() else read_manifest(manifest, "noise")
     recordings = [read_audio(manifest.parent / entry.path) for entry in entries]
     augment = Augmenter(
-        rooms=simulate_rooms(recipe.data.rooms, cache / "rooms.npy"),
-        noise=noise_bank(recordings, bank, recipe.data.noise_minutes),
+        rooms=simulate_rooms(data.rooms, cache / "rooms.npy"),
+        noise=noise_bank(recordings, bank, data.noise_minutes),
         chances=recipe.augmentation,
     )
     return sampler, augment

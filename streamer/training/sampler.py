@@ -61,7 +61,7 @@ class Sampler:
     A class (a speaker in a voice) is drawn in proportion to the square root of its speech.
 
     Args:
-        teacher: whose embeddings `heard` are, of all partials of the corpus; see `embed_corpus`.
+        teacher: whose embeddings `heard` are, of all partials of the corpus; see `hear_corpus`.
         dimension: of the targets made of them, at least the teacher's.
         labels: silero's probabilities, see `speech.label_corpus`.
         utterance_share: how much of a target is the teacher's mean over the whole utterance, which hears more than

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from streamer.evaluation.manifest import read_manifest
 from streamer.models.architecture import Architecture
+from streamer.models.grid import FrameGrid
 from streamer.training import speech
 from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
 from streamer.training.data import Corpus, prepare
@@ -28,8 +30,20 @@ class Listener(Teacher):
     name, description = "listener", "Who hears harmonics"
     partial, hop, dimension = 25_600, 12_800, 200
 
-    def embed_partials(self, waves: torch.Tensor) -> torch.Tensor:
-        return torch.fft.rfft(waves).abs()[:, : 8 * self.dimension].unflatten(1, (-1, 8)).sum(2)
+    def hear(self, waves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        spectrum = torch.fft.rfft(waves).abs()[:, : 8 * self.dimension]
+        return spectrum.unflatten(1, (-1, 8)).sum(2), waves.new_empty(len(waves), 0, 0)
+
+
+class Attentive(Listener):
+    """Hears the spectrum of every tenth of a second, too."""
+
+    name, description = "attentive", "Who hears every moment"
+    frame_grid: ClassVar[FrameGrid | None] = FrameGrid(800, 1600)
+
+    def hear(self, waves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        embeddings, _ = super().hear(waves)
+        return embeddings, torch.fft.rfft(waves.unfold(1, 1600, 800)).abs()[..., 8:200].log1p()
 
 
 def hum(pitch: float, seconds: float, seed: int) -> np.ndarray:
@@ -83,6 +97,11 @@ def sampler(corpus: Corpus, targets: np.ndarray, labels: np.ndarray) -> Sampler:
 @pytest.fixture(scope="session")
 def listener() -> type[Teacher]:
     return Listener
+
+
+@pytest.fixture(scope="session")
+def attentive() -> type[Teacher]:
+    return Attentive
 
 
 @pytest.fixture(scope="session")

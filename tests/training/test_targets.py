@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
 
 from streamer.errors import ConfigurationError
 from streamer.training.data import Corpus
 from streamer.training.targets import compensation, spread
-from streamer.training.teachers import Teacher, embed_corpus, teacher_of
+from streamer.training.teachers import Teacher, teacher_of
 
 
 def test_compensation_turns_down_what_varies_within_a_speaker(
@@ -44,22 +41,6 @@ def test_vectors_spread_over_more_dimensions_keep_their_cosines() -> None:
 def test_vectors_do_not_fit_into_fewer_dimensions() -> None:
     with pytest.raises(ConfigurationError, match=r"256 .* 192"):
         spread(256, 192)
-
-
-def test_a_corpus_is_heard_partial_by_partial_and_short_rows_repeated(
-    corpus: Corpus, listener: type[Teacher], tmp_path: Path
-) -> None:
-    found = embed_corpus(listener, corpus, tmp_path / "heard.npy", batch=5)
-
-    counts = listener.counts(corpus.samples)
-    assert len(found) == counts.sum()
-    teacher = listener()
-    for row in (0, int(np.argmax(corpus.samples))):  # the first is shorter than a partial
-        last = (counts[row] - 1) * listener.hop
-        piece = np.resize(corpus.wave(row, last, last + listener.partial), listener.partial)
-        expected = teacher.embed_partials(torch.from_numpy(piece / np.float32(32768))[None])[0].numpy()
-        np.testing.assert_allclose(found[counts[: row + 1].sum() - 1], expected, rtol=2e-3)  # half precision
-    np.testing.assert_array_equal(embed_corpus(listener, corpus, tmp_path / "heard.npy"), found)
 
 
 def test_a_teacher_that_nobody_knows_is_refused() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from streamer.errors import ConfigurationError
-from streamer.training.teachers.base import Teacher, embed_corpus, in_batches
+from streamer.training.teachers.base import Teacher
 from streamer.training.teachers.campplus import CamPlusPlus
 from streamer.training.teachers.resemblyzer import Resemblyzer
 
-__all__ = ["CamPlusPlus", "Resemblyzer", "Teacher", "embed_corpus", "in_batches", "teacher_of"]
+__all__ = ["CamPlusPlus", "Resemblyzer", "Teacher", "teacher_of"]
 
 TEACHERS: dict[str, type[Teacher]] = {kind.name: kind for kind in (CamPlusPlus, Resemblyzer)}
 

