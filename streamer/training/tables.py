@@ -20,6 +20,7 @@ from streamer.evaluation.verification import Embed, Estimate, embed_items
 from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
 from streamer.training import speech
+from streamer.training.card import Table, fill, score_statistics, table
 from streamer.training.sampler import frame_centres
 from streamer.training.teachers import teacher_of
 
@@ -66,24 +67,23 @@ def error_rates(
     return found
 
 
-def operating_points(sets: Speakers, embed: Embed, duration_s: float = 3.0) -> list[str]:
+def operating_points(sets: Speakers, embed: Embed, duration_s: float = 3.0) -> Table:
     """A table of thresholds: how many of the trials are wrongly accepted and rejected at each."""
     pooled = []
     for speakers in sets.values():
         items, trials = windows(speakers, duration_s)
         pooled.append((cosine(embed_items(items, embed), trials.left, trials.right), trials.same))
-    lines = ["| threshold | " + " | ".join(f"{name}: false accept / reject, %" for name in sets) + " |"]
-    lines.append("|---|" + "---|" * len(sets))
+    rows = []
     for threshold in np.arange(0.3, 0.85, 0.05):
         cells = []
         for scores, same in pooled:
             accepted, rejected = (scores[~same] >= threshold).mean(), (scores[same] < threshold).mean()
             cells.append(f"{100 * accepted:.2f} / {100 * rejected:.2f}")
-        lines.append(f"| {threshold:.2f} | " + " | ".join(cells) + " |")
-    return lines
+        rows.append([f"{threshold:.2f}", *cells])
+    return table(["threshold", *(f"{name}: false accept / reject, %" for name in sets)], rows)
 
 
-def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> list[str]:
+def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> Table:
     """How well the speech head tells what silero-vad, on the clean audio, calls speech (a probability over a half).
 
     Each speaker's first 24 s, at half a second of nothing after each utterance.
@@ -98,7 +98,7 @@ def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> list
     reference = speech.silero(torch.from_numpy(np.stack(waves))).numpy()
     places = frame_centres(24 * 16_000) // speech.HOP
     truth = reference[:, places] > 0.5
-    lines = ["| condition | area under the ROC | equal error rate, % | agreement at a half, % |", "|---|---|---|---|"]
+    rows = []
     for condition in conditions:
         heard = torch.from_numpy(np.stack(disturbed(waves, parse_condition(condition))))
         with torch.inference_mode():
@@ -108,45 +108,55 @@ def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> list
         area = -np.trapezoid(1 - curve.false_reject, curve.false_accept)
         agreement = ((scores > 0) == truth).mean()
         rate = eer(scores.ravel(), truth.ravel())
-        lines.append(f"| {condition} | {area:.4f} | {100 * rate:.2f} | {100 * agreement:.2f} |")
-    return lines
+        rows.append([condition, f"{area:.4f}", f"{100 * rate:.2f}", f"{100 * agreement:.2f}"])
+    return table(["condition", "area under the ROC", "equal error rate, %", "agreement at a half, %"], rows)
 
 
-def tables(
-    manifest: Annotated[Path, typer.Argument(help="The manifest of the audio.")],
-    split: Annotated[str, typer.Option(help="Its split to evaluate on.")] = "dev",
-    corpus: Annotated[str | None, typer.Option(help="Only this corpus.")] = None,
-    model: Annotated[str, typer.Option(help="The model.")] = "default",
-    rounds: Annotated[int, typer.Option(help="Resamplings for the intervals.")] = 200,
-    teachers: Annotated[list[str], typer.Option("--teacher", help="Teachers to measure beside it.")] = [],  # noqa: B006
-) -> None:
-    """Print the tables as Markdown."""
-    groups: dict[str, list[Utterance]] = {}
-    for utterance in read_manifest(manifest, split):
-        if corpus is None or utterance.corpus == corpus:
-            groups.setdefault(group_of(utterance), []).append(utterance)
-    sets = {name: by_speaker(manifest.parent, group) for name, group in sorted(groups.items())}
-    loaded = Model.from_pretrained(model)
-    embed, beside = student(loaded), [teacher_of(name)() for name in teachers]
+def rates(sets: Speakers, model: Model, teachers: Sequence[str], rounds: int = 200) -> Table:
+    """The table of error rates: `ROWS`, and the model's others, with the teachers' beside the model's."""
+    embed, beside = student(model), [teacher_of(name)() for name in teachers]
+    rows = []
 
     def row(label: str, ours: dict[str, Estimate], theirs: Sequence[dict[str, Estimate]] = ()) -> None:
         cells = []
         for name in sets:
             others = [f"{100 * found[name].value:.2f}" for found in theirs] or [""] * len(beside)
             cells += [ours[name].percent(), *others]
-        typer.echo(f"| {label} | " + " | ".join(cells) + " |")
+        rows.append([label, *cells])
 
-    typer.echo("| EER, % [95 % interval] | " + " | ".join(" | ".join([name, *teachers]) for name in sets) + " |")
-    typer.echo("|---|" + "---|" * len(sets) * (1 + len(teachers)))
     for label, duration_s, condition in ROWS:
         theirs = [error_rates(sets, teacher, duration_s, condition, 0) for teacher in beside]
         row(label, error_rates(sets, embed, duration_s, condition, rounds), theirs)
-    row("3 s, bfloat16", error_rates(sets, student(loaded, torch.bfloat16), 3.0, "clean", rounds))
-    if loaded.cohort is not None:
-        scorer = AdaptiveNorm(Cohort(loaded.cohort))
-        row("3 s, AS-norm", error_rates(sets, embed, 3.0, "clean", rounds, scorer))
-    typer.echo("\n" + "\n".join(operating_points(sets, embed)))
-    typer.echo("\n" + "\n".join(speech_head(sets, loaded, ["clean", "noise=20", "noise=10", "noise=5", "gain=-40"])))
+    row("3 s, bfloat16", error_rates(sets, student(model, torch.bfloat16), 3.0, "clean", rounds))
+    if model.cohort is not None:
+        row("3 s, AS-norm", error_rates(sets, embed, 3.0, "clean", rounds, AdaptiveNorm(Cohort(model.cohort))))
+    return table(["EER, % [95 % interval]", *(cell for name in sets for cell in (name, *teachers))], rows)
+
+
+def tables(
+    manifest: Annotated[Path, typer.Argument(help="The manifest of the audio.")],
+    split: Annotated[str, typer.Option(help="Its split to evaluate on.")] = "dev",
+    corpus: Annotated[str | None, typer.Option(help="Only this corpus, and only the rates.")] = None,
+    model: Annotated[str, typer.Option(help="The model.")] = "default",
+    rounds: Annotated[int, typer.Option(help="Resamplings for the intervals.")] = 200,
+    teachers: Annotated[list[str], typer.Option("--teacher", help="Teachers to measure beside it.")] = [],  # noqa: B006
+    card: Annotated[Path | None, typer.Option(help="A model card, whose tables with these heads are replaced.")] = None,
+) -> None:
+    """Print the tables as Markdown, or write them into a model card."""
+    groups: dict[str, list[Utterance]] = {}
+    for utterance in read_manifest(manifest, split):
+        if corpus is None or utterance.corpus == corpus:
+            groups.setdefault(group_of(utterance), []).append(utterance)
+    sets = {name: by_speaker(manifest.parent, group) for name, group in sorted(groups.items())}
+    loaded = Model.from_pretrained(model)
+    found = [rates(sets, loaded, teachers, rounds)]
+    if corpus is None:
+        conditions = ["clean", "noise=20", "noise=10", "noise=5", "gain=-40"]
+        found += [operating_points(sets, student(loaded)), speech_head(sets, loaded, conditions)]
+        found += [score_statistics(loaded.card)]
+    typer.echo("\n\n".join("\n".join(lines) for lines in found))
+    if card is not None:
+        card.write_text(fill(card.read_text(encoding="utf-8"), found), encoding="utf-8")
 
 
 if __name__ == "__main__":
