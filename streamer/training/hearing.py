@@ -20,7 +20,7 @@ PARTIALS = 640  # for the principal components
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A corpus as a teacher hears it.
+    """A corpus as a teacher hears it, see `hear_corpus`.
 
     embeddings: of every partial of every row, (partials, dimension). Partial k of a row covers its samples
         [k * hop, k * hop + partial); a row that is shorter is repeated. Rows follow each other, with `Teacher.counts`
@@ -28,6 +28,7 @@ class Heard:
     frames: of the first partials, where they were asked for.
     """
 
+    teacher: type[Teacher]
     embeddings: Float32
     frames: TeacherFrames | None = None
 
@@ -45,6 +46,7 @@ def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices:
     if not embeddings.exists() or (frame_voices and not frames.exists()):
         _listen(kind, corpus, len(corpus) // corpus.voices * frame_voices, embeddings, frames)
     return Heard(
+        kind,
         np.load(embeddings).astype(np.float32),
         TeacherFrames(kind, np.load(frames, mmap_mode="r")) if frame_voices else None,
     )

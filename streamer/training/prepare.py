@@ -21,19 +21,15 @@ def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
     utterances = read_manifest(manifest, "train")
     corpus = prepare(manifest.parent, utterances, data.speeds, cache, data.drawn_voices, data.drawn_seed)
     labels = speech.label_corpus(corpus, cache / "speech.npy")
-    teacher = teacher_of(data.teacher)
-    heard = hear_corpus(teacher, corpus, cache, data.frame_voices)
     sampler = Sampler(
         corpus,
-        teacher,
-        heard.embeddings,
+        hear_corpus(teacher_of(data.teacher), corpus, cache, data.frame_voices),
         labels,
         recipe.architecture.dimension,
         utterance_share=recipe.loss.utterance_share,
         shrinkage=recipe.loss.shrinkage,
         without=data.without,
         held_out_every=data.held_out_every,
-        frames=heard.frames,
     )
     bank = cache / "noise.npy"
     entries = [] if bank.exists() else read_manifest(manifest, "noise")

@@ -13,9 +13,9 @@ from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 from streamer.models.architecture import FRAME_GRID
 from streamer.training import speech
 from streamer.training.data import Corpus, Int64
-from streamer.training.frames import FrameTargets, TeacherFrames
+from streamer.training.frames import FrameTargets
+from streamer.training.hearing import Heard
 from streamer.training.targets import class_sums, compensation, spread
-from streamer.training.teachers import Teacher
 
 LEAST_SPEECH = 0.5  # of a partial, for a crop to be taken around it
 
@@ -61,33 +61,30 @@ class Sampler:
     A class (a speaker in a voice) is drawn in proportion to the square root of its speech.
 
     Args:
-        teacher: whose embeddings `heard` are, of all partials of the corpus; see `hear_corpus`.
-        dimension: of the targets made of them, at least the teacher's.
+        heard: the corpus as the teacher hears it.
         labels: silero's probabilities, see `speech.label_corpus`.
+        dimension: of the targets made of its embeddings, at least the teacher's.
         utterance_share: how much of a target is the teacher's mean over the whole utterance, which hears more than
             the crop; the rest is its mean over the crop.
         shrinkage: see `compensation`.
         without: corpora to leave out (an extra development set).
         held_out_every: every so many-th speaker is left out, for calibrating scores; 0 keeps all.
-        frames: the teacher's frames, where the network is to learn from them.
     """
 
     def __init__(
         self,
         corpus: Corpus,
-        teacher: type[Teacher],
-        heard: Float32,
+        heard: Heard,
         labels: Float32,
         dimension: int,
         utterance_share: float = 0.0,
         shrinkage: float = 1.0,
         without: Sequence[str] = (),
         held_out_every: int = 0,
-        frames: TeacherFrames | None = None,
     ) -> None:
-        self.frames = frames
-        self.corpus, self.teacher, self.labels, self.utterance_share = corpus, teacher, labels, utterance_share
-        self.counts = teacher.counts(corpus.samples)
+        self.corpus, self.labels, self.utterance_share = corpus, labels, utterance_share
+        self.teacher, self.frames = heard.teacher, heard.frames
+        self.counts = self.teacher.counts(corpus.samples)
         self.first = np.cumsum(self.counts) - self.counts
         self.first_label = np.cumsum(speech.label_counts(corpus.samples)) - speech.label_counts(corpus.samples)
         self.row = np.repeat(np.arange(len(corpus)), self.counts)
@@ -99,12 +96,13 @@ class Sampler:
         #: The speakers whom training does not hear: those held out, and all of the corpora left out.
         self.unheard = np.unique(corpus.speaker[~kept])
         speaker = np.where(kept & (corpus.voice == 0), corpus.speaker, -1)[self.row]
-        mean, matrix = compensation(heard, speaker, shrinkage)
-        self.targets: Float32 = np.asarray((heard - mean) @ (matrix @ spread(teacher.dimension, dimension)), np.float32)
-        begin = self.first_label[self.row] + self.index * teacher.hop // speech.HOP
+        mean, matrix = compensation(heard.embeddings, speaker, shrinkage)
+        wider = matrix @ spread(self.teacher.dimension, dimension)
+        self.targets: Float32 = np.asarray((heard.embeddings - mean) @ wider, np.float32)
+        begin = self.first_label[self.row] + self.index * self.teacher.hop // speech.HOP
         total = np.concatenate([[0.0], np.cumsum(labels, dtype=np.float64)])
         # A row that is shorter than a partial was heard repeated: what of it was speech is a share of itself.
-        length = np.minimum(teacher.partial, corpus.samples[self.row]) // speech.HOP
+        length = np.minimum(self.teacher.partial, corpus.samples[self.row]) // speech.HOP
         end = np.minimum(begin + length, len(labels))
         usable = np.flatnonzero((total[end] - total[begin] >= LEAST_SPEECH * length) & kept[self.row])
         label = corpus.label(self.row[usable])

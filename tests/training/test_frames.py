@@ -12,7 +12,7 @@ from streamer.models.model import Model
 from streamer.training.augmentation import Augmenter
 from streamer.training.data import Corpus
 from streamer.training.frames import TeacherFrames, principal
-from streamer.training.hearing import hear_corpus
+from streamer.training.hearing import Heard, hear_corpus
 from streamer.training.loop import Trainer
 from streamer.training.network import Student
 from streamer.training.recipe import Loss, Recipe
@@ -30,7 +30,7 @@ def sampler(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Sampler:
     heard = hear_corpus(attentive, corpus, tmp_path_factory.mktemp("heard"), frame_voices=1)
-    return Sampler(corpus, attentive, targets, labels, 256, frames=heard.frames)
+    return Sampler(corpus, Heard(attentive, targets, heard.frames), labels, 256)
 
 
 def test_the_frame_that_is_nearest_to_a_sample_is_found(attentive: type[Teacher]) -> None:
