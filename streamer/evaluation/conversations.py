@@ -1,7 +1,8 @@
 """Simulated conversations from recordings of single speakers: who speaks when is known, so a stream can be scored.
 
-Each speaker has a place in a room (an impulse response of decaying noise behind the direct sound) and a level; turns,
-pauses and overlaps are drawn, and noise is added under all of it. Everything comes from one seed.
+What is speech in a recording is decided before it is mixed and disturbed. Each speaker has a place in a room (an
+impulse response of decaying noise behind the direct sound) and a level; turns, pauses and overlaps are drawn, and
+noise is added under all of it. Everything comes from one seed.
 """
 
 from __future__ import annotations
@@ -18,13 +19,10 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 from streamer.evaluation.identification import Turn
 from streamer.evaluation.manifest import Utterance, read_audio
+from streamer.evaluation.spoken import Stretch, speech_stretches, without_short_pauses
 
 Wave = NDArray[np.float32]
 
-#: Within a turn, a stretch this far below its loudest 10 ms for this long is a pause and no speech.
-PAUSE_DB = 35.0
-PAUSE_S = 0.3
-BLOCK = 160
 SPEECH_RMS = 0.05
 
 
@@ -111,7 +109,7 @@ def _enrolment(paths: list[Path], seconds: float, rng: np.random.Generator) -> t
     order = [paths[i] for i in rng.permutation(len(paths))]
     pieces: list[Wave] = []
     while order and sum(map(len, pieces)) < seconds * SAMPLE_RATE and len(order) > len(paths) // 3:
-        pieces.append(_clean(order.pop()))
+        pieces.append(_clean(order.pop())[0])
     return np.concatenate(pieces), order
 
 
@@ -129,7 +127,7 @@ def _floor(
         others = [name for name in present if name != before] or present
         name = others[int(rng.integers(len(others)))]
         length = min(rng.uniform(*plan.turn_s) * SAMPLE_RATE, end - position)
-        dry = _utter(lines[name], round(length), rng)
+        dry, stretches = _utter(lines[name], round(length), rng)
         start = position
         # Somebody comes in early, as long as there has not been too much of it.
         early = round(min(rng.uniform(0.2, 1.5) * SAMPLE_RATE, len(dry) / 2))
@@ -139,41 +137,34 @@ def _floor(
         wet = oaconvolve(dry, rooms[name])[: len(mix) - start].astype(np.float32) * np.float32(levels[name])
         mix[start : start + len(wet)] += wet
         turns.append((start, start + len(dry), name))
-        speech += [(start + a, start + b, name) for a, b in _without_pauses(dry)]
+        speech += [(start + a, start + b, name) for a, b in stretches]
         spoken += len(dry)
         position = max(position, start + len(dry)) + round(rng.uniform(*plan.pause_s) * SAMPLE_RATE)
         before = name
     return mix, turns, speech
 
 
-def _utter(paths: list[Path], samples: int, rng: np.random.Generator) -> Wave:
-    """So many samples of somebody's utterances, one after the other, the last one cut."""
+def _utter(paths: list[Path], samples: int, rng: np.random.Generator) -> tuple[Wave, list[Stretch]]:
+    """So many samples of somebody's utterances, one after the other, the last one cut; and where in them is speech."""
     pieces: list[Wave] = []
-    while sum(map(len, pieces)) < samples:
-        pieces.append(_clean(paths[int(rng.integers(len(paths)))]))
-        pieces.append(np.zeros(round(rng.uniform(0.05, 0.25) * SAMPLE_RATE), np.float32))
-    return np.concatenate(pieces)[:samples]
+    stretches: list[Stretch] = []
+    length = 0
+    while length < samples:
+        wave, spoken = _clean(paths[int(rng.integers(len(paths)))])
+        stretches += [(length + start, min(length + end, samples)) for start, end in spoken if length + start < samples]
+        pieces += [wave, np.zeros(round(rng.uniform(0.05, 0.25) * SAMPLE_RATE), np.float32)]
+        length += len(pieces[-2]) + len(pieces[-1])
+    return np.concatenate(pieces)[:samples], without_short_pauses(stretches)
 
 
-def _clean(path: Path) -> Wave:
-    """An utterance at a common level, without the silence around it."""
+def _clean(path: Path) -> tuple[Wave, list[Stretch]]:
+    """An utterance at a common level, without what comes before and after its speech; and where in it is speech."""
     wave = read_audio(path)
-    inside = _without_pauses(wave)
-    if inside:
-        wave = wave[inside[0][0] : inside[-1][1]]
-    return np.asarray(wave * (SPEECH_RMS / max(float(np.sqrt(np.mean(wave**2))), 1e-6)), np.float32)
-
-
-def _without_pauses(wave: Wave) -> list[tuple[int, int]]:
-    """The stretches of sound between pauses, in samples."""
-    blocks = wave[: len(wave) // BLOCK * BLOCK].reshape(-1, BLOCK)
-    power = np.mean(blocks.astype(np.float64) ** 2, axis=1)
-    loud = np.flatnonzero(power > power.max(initial=0) * 10 ** (-PAUSE_DB / 10))
-    if not len(loud):
-        return []
-    cuts = np.flatnonzero(np.diff(loud) > PAUSE_S * SAMPLE_RATE / BLOCK)
-    firsts, lasts = np.r_[loud[0], loud[cuts + 1]], np.r_[loud[cuts], loud[-1]]
-    return [(int(first) * BLOCK, (int(last) + 1) * BLOCK) for first, last in zip(firsts, lasts, strict=True)]
+    stretches = speech_stretches(wave)
+    first, last = stretches[0][0], stretches[-1][1]
+    wave = wave[first:last]
+    levelled = wave * (SPEECH_RMS / max(float(np.sqrt(np.mean(wave**2))), 1e-6))
+    return np.asarray(levelled, np.float32), [(start - first, end - first) for start, end in stretches]
 
 
 def _room(rt60_s: float, rng: np.random.Generator) -> Wave:
