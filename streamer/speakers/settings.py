@@ -56,14 +56,14 @@ class TrackerSettings:
     settle_s: float = 3.0
     naming_weight: float = 1.6
     short_rate: float = 1.4
-    long_rate: float = 0.2
+    long_rate: float = 0.3
     seed_s: float = 1.5
-    stay_s: float = 16.0
+    stay_s: float = 8.0
     switch: float = 0.7
     min_turn_s: float = 1.0
     ambiguous_s: float = 2.5
     guest_speech_s: float = 1.5
-    guest_caution: float = 0.03
+    guest_caution: float = 0.0
     max_guests: int = 16
     guest_forget_s: float = 1800.0
     guest_merge: float = 1.0

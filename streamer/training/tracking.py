@@ -33,7 +33,7 @@ VALUES: dict[str, tuple[float, ...]] = {
     "relabel": (0.5, 0.6, 0.7, 0.8),
     "switch": (0.7, 0.8, 0.9, 0.95),
     "short_rate": (0.4, 0.7, 1.0, 1.4),
-    "long_rate": (0.0, 0.1, 0.2, 0.4),
+    "long_rate": (0.0, 0.1, 0.2, 0.3, 0.4),
     "stay_s": (2.0, 4.0, 8.0, 16.0),
     "guest_merge": (1.0, 2.0, 4.0),
     "guest_speech_s": (1.0, 1.5, 2.5),
