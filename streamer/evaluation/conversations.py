@@ -151,9 +151,10 @@ def _utter(paths: list[Path], samples: int, rng: np.random.Generator) -> tuple[W
     length = 0
     while length < samples:
         wave, spoken = _clean(paths[int(rng.integers(len(paths)))])
+        gap = np.zeros(round(rng.uniform(0.05, 0.25) * SAMPLE_RATE), np.float32)
         stretches += [(length + start, min(length + end, samples)) for start, end in spoken if length + start < samples]
-        pieces += [wave, np.zeros(round(rng.uniform(0.05, 0.25) * SAMPLE_RATE), np.float32)]
-        length += len(pieces[-2]) + len(pieces[-1])
+        pieces += [wave, gap]
+        length += len(wave) + len(gap)
     return np.concatenate(pieces)[:samples], without_short_pauses(stretches)
 
 

@@ -1,7 +1,7 @@
 """Where somebody speaks in a recording of nobody else: what a stream's names are compared with.
 
-By a detector, as a level does not do: what is 35 dB below a recording's loudest sound may be a breath, a room or a
-microphone, and counted as speech that every tracker misses.
+A detector says it. A level does not tell: what is 35 dB below a recording's loudest sound may be a breath, a room or a
+microphone, which every tracker would be said to miss.
 """
 
 from __future__ import annotations

@@ -43,21 +43,26 @@ def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices:
     if frame_voices and kind.frame_grid is None:
         raise ConfigurationError(f"{kind.description} gives no frames; leave `frame_voices` at 0.")
     embeddings, frames = folder / f"{kind.name}.npy", folder / f"{kind.name}-frames.npy"
-    if not embeddings.exists() or (frame_voices and not frames.exists()):
-        _listen(kind, corpus, len(corpus) // corpus.voices * frame_voices, embeddings, frames)
+    framed = int(kind.counts(corpus.samples[: len(corpus) // corpus.voices * frame_voices]).sum())
+    if not embeddings.exists() or _stored(frames) < framed:
+        _listen(kind, corpus, framed, embeddings, frames)
     return Heard(
         kind,
         np.load(embeddings).astype(np.float32),
-        TeacherFrames(kind, np.load(frames, mmap_mode="r")) if frame_voices else None,
+        TeacherFrames(kind, np.load(frames, mmap_mode="r")[:framed]) if framed else None,
     )
 
 
-def _listen(kind: type[Teacher], corpus: Corpus, frame_rows: int, embeddings: Path, frames: Path) -> None:
-    """Write the embeddings of all rows, and the frames of the first `frame_rows`."""
+def _stored(frames: Path) -> int:
+    """Of how many partials a file has the frames."""
+    return len(np.load(frames, mmap_mode="r")) if frames.exists() else 0
+
+
+def _listen(kind: type[Teacher], corpus: Corpus, framed: int, embeddings: Path, frames: Path) -> None:
+    """Write the embeddings of all partials, and the frames of the first `framed`."""
     from rich.progress import track
 
-    teacher, counts = kind(), kind.counts(corpus.samples)
-    total, framed = int(counts.sum()), int(counts[:frame_rows].sum())
+    teacher, total = kind(), int(kind.counts(corpus.samples).sum())
 
     def hear(numbers: Int64) -> tuple[Float32, Float32]:
         with torch.inference_mode():

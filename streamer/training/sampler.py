@@ -63,7 +63,7 @@ class Sampler:
     Args:
         heard: the corpus as the teacher hears it.
         labels: silero's probabilities, see `speech.label_corpus`.
-        dimension: of the targets made of its embeddings, at least the teacher's.
+        dimension: of the targets made of the teacher's embeddings, at least theirs.
         utterance_share: how much of a target is the teacher's mean over the whole utterance, which hears more than
             the crop; the rest is its mean over the crop.
         shrinkage: see `compensation`.

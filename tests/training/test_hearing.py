@@ -55,22 +55,27 @@ def test_what_was_heard_is_read_again(corpus: Corpus, attentive: type[Teacher], 
 
     assert hear_corpus(attentive, corpus, tmp_path).embeddings.shape == (2, 3)
 
-    np.save(tmp_path / "attentive-frames.npy", np.ones((2, 3, 4), np.float16))
-    again = hear_corpus(attentive, corpus, tmp_path, frame_voices=1)
-    assert again.embeddings.shape == (2, 3)
-    assert again.frames is not None
-    assert again.frames.values.shape == (2, 3, 4)
+    partials = int(attentive.counts(corpus.samples).sum())
+    own = int(attentive.counts(corpus.samples[corpus.voice == 0]).sum())
+    np.save(tmp_path / "attentive-frames.npy", np.ones((partials, 3, 4), np.float16))
+    for voices, count in ((1, own), (2, partials)):
+        again = hear_corpus(attentive, corpus, tmp_path, frame_voices=voices)
+        assert again.embeddings.shape == (2, 3)
+        assert again.frames is not None
+        assert again.frames.values.shape == (count, 3, 4)
 
 
 def test_frames_that_are_wanted_later_are_heard_then(
     corpus: Corpus, attentive: type[Teacher], heard: Heard, tmp_path: Path
 ) -> None:
     assert hear_corpus(attentive, corpus, tmp_path).frames is None
+    some = hear_corpus(attentive, corpus, tmp_path, frame_voices=1)
 
     later = hear_corpus(attentive, corpus, tmp_path, frame_voices=2)
 
+    assert some.frames is not None
     assert later.frames is not None
-    assert len(later.frames.values) == len(later.embeddings)
+    assert len(some.frames.values) < len(later.frames.values) == len(later.embeddings)
     np.testing.assert_array_equal(later.embeddings, heard.embeddings)
 
 
