@@ -6,36 +6,26 @@ microphone, which every tracker would be said to miss.
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
-from streamer.speech.silero import CHUNK, SileroDetector
+from streamer.speech.silero import CHUNK, speech_probabilities
 
 #: A shorter pause is a part of the speech around it.
 PAUSE_S = 0.3
 THRESHOLD = 0.5
 #: Samples more at either end of a stretch: the detector has to hear a sound before it knows it.
 PAD = CHUNK
-#: Chunks that are looked at in one batch.
-BATCH = 1024
 
 Stretch = tuple[int, int]
-_detector = cache(SileroDetector)
 
 
 def speech_stretches(samples: NDArray[np.float32]) -> list[Stretch]:
     """The stretches (start, end) of speech in undisturbed samples (n,) at 16 kHz, to 32 ms; all of it, where silero-vad
     finds none."""
-    state, found = _detector().new_state(), []
-    padded = np.pad(samples, (0, -len(samples) % CHUNK))
-    for start in range(0, len(padded), BATCH * CHUNK):
-        block = padded[start : start + BATCH * CHUNK]
-        _detector().hear([state], [block])
-        found.append(state.at(start + np.arange(0, len(block), CHUNK)))
-    spoken = np.concatenate([[False], np.concatenate([*found, []]) >= THRESHOLD, [False]])
+    (probabilities,) = speech_probabilities([samples])
+    spoken = np.concatenate([[False], probabilities >= THRESHOLD, [False]])
     edges = np.flatnonzero(np.diff(spoken)).reshape(-1, 2) * CHUNK
     stretches = [(max(0, int(start) - PAD), min(int(end) + PAD, len(samples))) for start, end in edges]
     return without_short_pauses(stretches) or [(0, len(samples))]

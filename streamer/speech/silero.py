@@ -27,6 +27,8 @@ HIDDEN = 128
 #: How many chunks back a probability can be asked for; the engine asks for frames up to a step and 0.3 s old, and a
 #: step is one minute at most.
 REMEMBERED = 2048
+#: How many chunks of whole recordings are heard in one batch: what it needs stays in the cache.
+AT_ONCE = 1024
 
 
 class SileroState:
@@ -104,6 +106,23 @@ class SileroDetector:
             state.heard += count
             state.rest = state.rest[count * CHUNK :].copy()
             state.hidden = hidden[:, row].numpy().copy()
+
+
+def speech_probabilities(recordings: Sequence[Samples]) -> list[NDArray[np.float32]]:
+    """Whole recordings at 16 kHz, (samples,) each -> the probability of every 512 samples, (ceil(samples / 512),) each.
+
+    Each is heard from a fresh state, the last of its chunks filled up with silence.
+    """
+    detector = SileroDetector()
+    states = [detector.new_state() for _ in recordings]
+    filled = [np.pad(samples, (0, -len(samples) % CHUNK)) for samples in recordings]
+    found: list[list[NDArray[np.float32]]] = [[] for _ in recordings]
+    step = max(1, AT_ONCE // max(1, len(recordings))) * CHUNK
+    for start in range(0, max(map(len, filled), default=0), step):
+        detector.hear(states, [samples[start : start + step] for samples in filled])
+        for state, samples, heard in zip(states, filled, found, strict=True):
+            heard.append(state.at(np.arange(start, min(start + step, len(samples)), CHUNK)))
+    return [np.concatenate([np.zeros(0, np.float32), *heard]) for heard in found]
 
 
 @cache

@@ -19,7 +19,7 @@ from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import Embed, Estimate, embed_items
 from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
-from streamer.training import speech
+from streamer.speech.silero import CHUNK, speech_probabilities
 from streamer.training.card import Table, fill, score_statistics, table
 from streamer.training.sampler import frame_centres
 from streamer.training.teachers import teacher_of
@@ -95,8 +95,8 @@ def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> Tabl
         for speaker in speakers
     ]
     waves = [wave for wave in joined if len(wave) == 24 * 16_000]
-    reference = speech.silero(torch.from_numpy(np.stack(waves))).numpy()
-    places = frame_centres(24 * 16_000) // speech.HOP
+    reference = np.stack(speech_probabilities(waves))
+    places = frame_centres(24 * 16_000) // CHUNK
     truth = reference[:, places] > 0.5
     rows = []
     for condition in conditions:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from streamer.evaluation import spoken
 from streamer.evaluation.spoken import PAD, speech_stretches, without_short_pauses
+from streamer.speech import silero
 
 RATE = 16_000
 
@@ -49,7 +49,7 @@ def test_stretches_lie_in_order_inside_of_the_recording_with_pauses_between(voic
 
 def test_a_recording_is_heard_the_same_in_pieces(voice, monkeypatch):
     whole = speech_stretches(voice)
-    monkeypatch.setattr(spoken, "BATCH", 7)
+    monkeypatch.setattr(silero, "AT_ONCE", 7)
 
     assert speech_stretches(voice) == whole
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.speech.silero import CHUNK, SileroDetector, SileroState
+from streamer.speech.silero import CHUNK, SileroDetector, SileroState, speech_probabilities
 
 RATE = 16_000
 
@@ -54,6 +54,18 @@ def test_any_chunking_gives_the_packages_probabilities(
         detector.hear([state], [spoken[start:end]])
 
     np.testing.assert_allclose(known(state), expected, atol=1e-5)
+
+
+def test_recordings_of_any_lengths_have_the_packages_probabilities(spoken: np.ndarray, expected: np.ndarray) -> None:
+    whole = len(spoken) // CHUNK
+    cut = 20 * CHUNK + 100
+
+    nothing, part, all_of_it = speech_probabilities([spoken[:0], spoken[:cut], spoken[: whole * CHUNK]])
+
+    assert len(nothing) == 0
+    assert len(part) == 21
+    np.testing.assert_allclose(part[:20], expected[:20], atol=1e-5)
+    np.testing.assert_allclose(all_of_it, expected, atol=1e-5)
 
 
 def test_streams_of_a_batch_do_not_know_each_other(
