@@ -31,7 +31,15 @@ def fill(text: str, tables: Sequence[Table]) -> str:
 
 def score_statistics(card: ModelCard) -> Table:
     """What cosines mean by the windows' duration, as the weights themselves record it."""
-    head = ["window", "same speaker, mean ± deviation", "different speakers", "EER, %", "threshold"]
+    head = [
+        "window",
+        "same speaker, mean ± deviation",
+        "different speakers",
+        "EER, %",
+        "threshold",
+        "log-likelihood ratio",
+        "Cllr, bits",
+    ]
     rows = [
         [
             f"{float(duration):.0f} s",
@@ -44,4 +52,4 @@ def score_statistics(card: ModelCard) -> Table:
         ]
         for duration, found in card.details.get("scores", {}).items()
     ]
-    return table([*head, "log-likelihood ratio", "Cllr, bits"], rows)
+    return table(head, rows)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 from streamer.models.architecture import FRAME_GRID
+from streamer.speech.silero import CHUNK
 from streamer.training import speech
 from streamer.training.data import Corpus, Int64
 from streamer.training.frames import FrameTargets
@@ -99,10 +100,10 @@ class Sampler:
         mean, matrix = compensation(heard.embeddings, speaker, shrinkage)
         wider = matrix @ spread(self.teacher.dimension, dimension)
         self.targets: Float32 = np.asarray((heard.embeddings - mean) @ wider, np.float32)
-        begin = self.first_label[self.row] + self.index * self.teacher.hop // speech.HOP
+        begin = self.first_label[self.row] + self.index * self.teacher.hop // CHUNK
         total = np.concatenate([[0.0], np.cumsum(labels, dtype=np.float64)])
         # A row that is shorter than a partial was heard repeated: what of it was speech is a share of itself.
-        length = np.minimum(self.teacher.partial, corpus.samples[self.row]) // speech.HOP
+        length = np.minimum(self.teacher.partial, corpus.samples[self.row]) // CHUNK
         end = np.minimum(begin + length, len(labels))
         usable = np.flatnonzero((total[end] - total[begin] >= LEAST_SPEECH * length) & kept[self.row])
         label = corpus.label(self.row[usable])
@@ -153,7 +154,7 @@ class Sampler:
             waves=torch.from_numpy(waves / 32768),
             target=torch.from_numpy(target),
             label=torch.from_numpy(self.corpus.label(rows)),
-            speech=torch.from_numpy(self.labels[self.first_label[rows][:, None] + places // speech.HOP]),
+            speech=torch.from_numpy(self.labels[self.first_label[rows][:, None] + places // CHUNK]),
             heard=None if self.frames is None else self.frames.at(self.first[rows], self.counts[rows], places),
         )
 

@@ -10,12 +10,10 @@ from streamer.evaluation.manifest import Float32
 from streamer.speech.silero import CHUNK, speech_probabilities
 from streamer.training.data import Corpus, Int64
 
-HOP = CHUNK  # samples per probability
-
 
 def label_counts(samples: Int64) -> Int64:
     """How many probabilities a row of so many samples has; the last one may cover padding."""
-    return -(-samples // HOP)
+    return -(-samples // CHUNK)
 
 
 def label_corpus(corpus: Corpus, path: Path, batch: int = 256) -> Float32:

@@ -142,7 +142,7 @@ def tables(
     teachers: Annotated[list[str], typer.Option("--teacher", help="Teachers to measure beside it.")] = [],  # noqa: B006
     card: Annotated[Path | None, typer.Option(help="A model card, whose tables with these heads are replaced.")] = None,
 ) -> None:
-    """Print the tables as Markdown, or write them into a model card."""
+    """Print the tables as Markdown, and write them into a model card where one is given."""
     groups: dict[str, list[Utterance]] = {}
     for utterance in read_manifest(manifest, split):
         if corpus is None or utterance.corpus == corpus:
