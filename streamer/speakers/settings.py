@@ -58,7 +58,7 @@ class TrackerSettings:
     short_rate: float = 1.4
     long_rate: float = 0.3
     seed_s: float = 1.5
-    stay_s: float = 8.0
+    stay_s: float = 12.0
     switch: float = 0.7
     min_turn_s: float = 1.0
     ambiguous_s: float = 2.5

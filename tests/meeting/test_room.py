@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamer.audio.chunks import Gap
@@ -128,6 +128,8 @@ def test_the_order_of_arrival_never_matters(new_seats, data):
 
 @settings(max_examples=30)
 @given(st.integers(0, 1000), st.floats(6, 40), st.lists(st.integers(0, 2), min_size=2, max_size=6))
+@example(532, 6.0, [0, 0])  # voices in which the filter was quick to hear another
+@example(845, 6.0, [0, 1, 2])
 def test_whoever_speaks_when_nobody_is_heard_twice(new_seats, seed, leak_db, order):
     seats = new_seats(seed)
     scripts = [[], [], []]
