@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+FURTHEST = 2.0  # standard deviations of a teacher's frames
+
 
 def distillation(embeddings: Tensor, targets: Tensor) -> Tensor:
     """1 - cosine to the teacher's embedding, mean over the batch. Both (batch, dimension), of norm 1."""
@@ -20,8 +22,16 @@ def similarity(embeddings: Tensor, targets: Tensor) -> Tensor:
 
 def unexplained(frames: Tensor, wanted: Tensor) -> Tensor:
     """Squared error of frames (frames, components), mean over the frames: where the components' variances sum to 1, the
-    share of the teacher's variance that they do not explain."""
-    return (frames - wanted).square().sum(1).mean() if len(wanted) else frames.sum() * 0
+    share of the teacher's variance that they do not explain.
+
+    Beyond `FURTHEST` a frame's error counts in proportion to its norm (Huber, 1964): a teacher's frame in a thousand
+    lies five and more standard deviations out, and a crop of such frames would outweigh the rest of its batch.
+    """
+    if not len(wanted):
+        return frames.sum() * 0
+    squared = (frames - wanted).square().sum(1)
+    far = 2 * FURTHEST * squared.clamp(min=FURTHEST**2).sqrt() - FURTHEST**2
+    return torch.where(squared < FURTHEST**2, squared, far).mean()
 
 
 class MarginSoftmax(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from streamer.training.losses import MarginSoftmax, distillation, similarity
+from streamer.training.losses import FURTHEST, MarginSoftmax, distillation, similarity, unexplained
 
 
 @pytest.fixture
@@ -59,3 +59,20 @@ def test_the_slope_is_finite_and_pulls_towards_the_own_class_at_every_angle(angl
     assert embedding.grad is not None
     assert torch.isfinite(embedding.grad).all()
     assert embedding.grad[0, 0] <= 0
+
+
+@pytest.mark.parametrize(("distance", "expected"), [(0.0, 0.0), (1.0, 1.0), (FURTHEST, FURTHEST**2), (10.0, 36.0)])
+def test_a_frame_far_out_counts_by_its_distance_not_by_the_square(distance: float, expected: float) -> None:
+    wanted = torch.zeros(1, 4)
+    frames = torch.tensor([[distance * 0.6, 0, distance * 0.8, 0]], requires_grad=True)
+
+    loss = unexplained(frames, wanted)
+    loss.backward()
+
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+    assert frames.grad is not None
+    assert frames.grad.norm().item() == pytest.approx(2 * min(distance, FURTHEST), abs=1e-5)
+
+
+def test_without_any_frame_nothing_is_unexplained() -> None:
+    assert unexplained(torch.zeros(0, 4), torch.zeros(0, 4)).item() == 0.0
