@@ -8,7 +8,7 @@ noise is added under all of it. Everything comes from one seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,8 @@ class Voices:
 
     speakers: dict[str, list[Path]]
     noise: Wave
+    #: Where in a recording is speech: they are drawn again and again, and to hear one costs more than to decode it.
+    _spoken: dict[Path, list[Stretch]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, root: Path, utterances: Sequence[Utterance], noise: Wave, least: int = 5) -> Voices:
@@ -82,6 +84,17 @@ class Voices:
             )
         return cls(enough, noise)
 
+    def utter(self, path: Path) -> tuple[Wave, list[Stretch]]:
+        """A recording at a common level, without what comes before and after its speech; and where in it is speech."""
+        wave = read_audio(path)
+        if path not in self._spoken:
+            self._spoken[path] = speech_stretches(wave)
+        stretches = self._spoken[path]
+        first, last = stretches[0][0], stretches[-1][1]
+        wave = wave[first:last]
+        levelled = wave * (SPEECH_RMS / max(float(np.sqrt(np.mean(wave**2))), 1e-6))
+        return np.asarray(levelled, np.float32), [(start - first, end - first) for start, end in stretches]
+
 
 def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
     """One conversation."""
@@ -94,27 +107,28 @@ def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
     known = [name for place, name in enumerate(present) if place == 0 or rng.random() < plan.enrolled]
     enrolment, lines = {}, {}
     for name in known + rest[: plan.absent]:
-        enrolment[name], lines[name] = _enrolment(voices.speakers[name], plan.enrolment_s, rng)
+        enrolment[name], lines[name] = _enrolment(voices, name, plan.enrolment_s, rng)
     for name in present:
         lines.setdefault(name, list(voices.speakers[name]))
-    mix, turns, speech = _floor(present, lines, plan, rng)
+    mix, turns, speech = _floor(voices, lines, present, plan, rng)
     snr_db = float(rng.uniform(*plan.snr_db))
     mix += _noise(voices.noise, len(mix), rng) * np.float32(SPEECH_RMS * 10 ** (-snr_db / 20))
     loudest = float(np.abs(mix).max())
     return Conversation(f"conversation-{seed}", mix / max(1.0, loudest), tuple(turns), tuple(speech), enrolment, snr_db)
 
 
-def _enrolment(paths: list[Path], seconds: float, rng: np.random.Generator) -> tuple[Wave, list[Path]]:
-    """Enough speech to enrol from, and the utterances that are left for the conversation."""
+def _enrolment(voices: Voices, name: str, seconds: float, rng: np.random.Generator) -> tuple[Wave, list[Path]]:
+    """Enough speech to enrol somebody from, and the utterances that are left for the conversation."""
+    paths = voices.speakers[name]
     order = [paths[i] for i in rng.permutation(len(paths))]
     pieces: list[Wave] = []
     while order and sum(map(len, pieces)) < seconds * SAMPLE_RATE and len(order) > len(paths) // 3:
-        pieces.append(_clean(order.pop())[0])
+        pieces.append(voices.utter(order.pop())[0])
     return np.concatenate(pieces), order
 
 
 def _floor(
-    present: list[str], lines: dict[str, list[Path]], plan: Plan, rng: np.random.Generator
+    voices: Voices, lines: dict[str, list[Path]], present: list[str], plan: Plan, rng: np.random.Generator
 ) -> tuple[Wave, list[Turn], list[Turn]]:
     rooms = {name: _room(rng.uniform(*plan.reverberation_s), rng) for name in present}
     levels = {name: 10 ** (rng.uniform(-plan.level_db, plan.level_db) / 20) for name in present}
@@ -127,7 +141,7 @@ def _floor(
         others = [name for name in present if name != before] or present
         name = others[int(rng.integers(len(others)))]
         length = min(rng.uniform(*plan.turn_s) * SAMPLE_RATE, end - position)
-        dry, stretches = _utter(lines[name], round(length), rng)
+        dry, stretches = _speak(voices, lines[name], round(length), rng)
         start = position
         # Somebody comes in early, as long as there has not been too much of it.
         early = round(min(rng.uniform(0.2, 1.5) * SAMPLE_RATE, len(dry) / 2))
@@ -144,28 +158,18 @@ def _floor(
     return mix, turns, speech
 
 
-def _utter(paths: list[Path], samples: int, rng: np.random.Generator) -> tuple[Wave, list[Stretch]]:
+def _speak(voices: Voices, paths: list[Path], samples: int, rng: np.random.Generator) -> tuple[Wave, list[Stretch]]:
     """So many samples of somebody's utterances, one after the other, the last one cut; and where in them is speech."""
     pieces: list[Wave] = []
     stretches: list[Stretch] = []
     length = 0
     while length < samples:
-        wave, spoken = _clean(paths[int(rng.integers(len(paths)))])
+        wave, spoken = voices.utter(paths[int(rng.integers(len(paths)))])
         gap = np.zeros(round(rng.uniform(0.05, 0.25) * SAMPLE_RATE), np.float32)
         stretches += [(length + start, min(length + end, samples)) for start, end in spoken if length + start < samples]
         pieces += [wave, gap]
         length += len(wave) + len(gap)
     return np.concatenate(pieces)[:samples], without_short_pauses(stretches)
-
-
-def _clean(path: Path) -> tuple[Wave, list[Stretch]]:
-    """An utterance at a common level, without what comes before and after its speech; and where in it is speech."""
-    wave = read_audio(path)
-    stretches = speech_stretches(wave)
-    first, last = stretches[0][0], stretches[-1][1]
-    wave = wave[first:last]
-    levelled = wave * (SPEECH_RMS / max(float(np.sqrt(np.mean(wave**2))), 1e-6))
-    return np.asarray(levelled, np.float32), [(start - first, end - first) for start, end in stretches]
 
 
 def _room(rt60_s: float, rng: np.random.Generator) -> Wave:

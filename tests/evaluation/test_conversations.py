@@ -3,8 +3,10 @@ import pytest
 import soundfile
 
 from streamer.errors import ConfigurationError
+from streamer.evaluation import conversations
 from streamer.evaluation.conversations import Plan, Voices, converse
 from streamer.evaluation.manifest import Utterance
+from streamer.evaluation.spoken import speech_stretches
 
 RATE = 16_000
 
@@ -67,6 +69,19 @@ def test_the_same_seed_gives_the_same_conversation(voices):
     assert np.array_equal(one.samples, again.samples)
     assert one.turns == again.turns
     assert one.turns != other.turns
+
+
+def test_a_recording_is_heard_for_speech_once(voices, monkeypatch):
+    heard = []
+    monkeypatch.setattr(conversations, "speech_stretches", lambda wave: heard.append(wave) or speech_stretches(wave))
+    fresh = Voices(voices.speakers, voices.noise)
+    one, again = (converse(fresh, PLAN, seed) for seed in (1, 1))
+    assert np.array_equal(one.samples, again.samples)
+    assert one.speech == again.speech
+    assert 0 < len(heard) <= sum(map(len, voices.speakers.values()))
+    known = len(heard)
+    converse(fresh, PLAN, 1)
+    assert len(heard) == known
 
 
 def test_too_few_speakers_cannot_converse():
