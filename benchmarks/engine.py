@@ -27,6 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 from streamer import IncrementalModel, Inference, Model
 from streamer.engine.incremental import IncrementalStream
 from streamer.engine.layers import Precision
+from streamer.evaluation.markdown import row, table
 from streamer.models.architecture import Architecture
 from streamer.models.model import ModelCard
 from streamer.models.xvector import XVectorSincNet
@@ -177,19 +178,27 @@ def measure(cases: list[Case], models: dict[str, Model], rounds: int, python: st
     return rows
 
 
-def table_row(row: Row) -> str:
-    case = row.case
-    pyannote = f"{row.pyannote_ratio:.1f}x" if row.pyannote_ratio else "-"
-    return (
-        f"| {case.mode} | {case.precision} | {case.threads} | {case.step_s:g} | {case.streams} | {row.ms:.2f} "
-        f"| {1000 / row.ms:.0f} | {row.inference_ratio:.1f}x | {pyannote} | {row.products:.0%} | {row.state_kb:.0f} |"
-    )
+def table_row(found: Row) -> str:
+    case = found.case
+    pyannote = f"{found.pyannote_ratio:.1f}x" if found.pyannote_ratio else "-"
+    settings = [case.mode, case.precision, str(case.threads), f"{case.step_s:g}", str(case.streams)]
+    costs = [f"{found.ms:.2f}", f"{1000 / found.ms:.0f}", f"{found.inference_ratio:.1f}x", pyannote]
+    return row([*settings, *costs, f"{found.products:.0%}", f"{found.state_kb:.0f}"])
 
 
-HEADER = """\
-| mode | precision | threads | step, s | streams | ms a stream-second | streams in real time | against our Inference \
-| against pyannote.audio | in products | state, kB |
-|---|---|---|---|---|---|---|---|---|---|---|"""
+HEAD = [
+    "mode",
+    "precision",
+    "threads",
+    "step, s",
+    "streams",
+    "ms a stream-second",
+    "streams in real time",
+    "against our Inference",
+    "against pyannote.audio",
+    "in products",
+    "state, kB",
+]
 
 
 def models() -> dict[str, Model]:
@@ -215,7 +224,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     grid = itertools.product(options.modes, options.precisions, options.threads, options.steps, options.streams)
-    print(HEADER)
+    print("\n".join(table(HEAD)))
     rows = measure([Case(*values) for values in grid], models(), options.rounds, options.pyannote)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))

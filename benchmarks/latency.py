@@ -19,6 +19,7 @@ import numpy as np
 
 from streamer import Engine, Step
 from streamer.engine.layers import Precision
+from streamer.evaluation.markdown import row, table
 from streamer.speech.detector import SpeechChoice
 
 RATE, BLOCK = 16_000, 1_600
@@ -82,17 +83,15 @@ def main() -> None:
     parser.add_argument("--speech", choices=get_args(SpeechChoice), default="auto")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    print("| streams | p50, ms | p99, ms | worst, ms | mean batch | worker busy | memory a stream, kB |")
-    print("|---|---|---|---|---|---|---|")
+    head = ["streams", "p50, ms", "p99, ms", "worst, ms", "mean batch", "worker busy", "memory a stream, kB"]
+    print("\n".join(table(head)))
     rows = []
     for streams in options.streams:
-        row = asyncio.run(measure(streams, options))
-        rows.append(asdict(row))
-        print(
-            f"| {streams} | {row.p50_ms:.1f} | {row.p99_ms:.1f} | {row.worst_ms:.1f} | {row.batch:.1f} "
-            f"| {row.busy:.0%} | {row.stream_kb:.0f} |",
-            flush=True,
-        )
+        found = asyncio.run(measure(streams, options))
+        rows.append(asdict(found))
+        values = (found.p50_ms, found.p99_ms, found.worst_ms, found.batch)
+        cells = [str(streams), *(f"{value:.1f}" for value in values), f"{found.busy:.0%}", f"{found.stream_kb:.0f}"]
+        print(row(cells), flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 

@@ -20,6 +20,7 @@ import torch
 
 from streamer import IncrementalModel, Model
 from streamer.engine.window import Step
+from streamer.evaluation.markdown import row, table
 from streamer.evaluation.stream import steps_of
 from streamer.speakers.backend import Backend
 from streamer.speakers.candidates import Candidates, Guests
@@ -93,10 +94,10 @@ def main(arguments: argparse.Namespace) -> None:
     backend = Backend.of(model)
 
     print(f"A second of one of {arguments.streams} streams in one batch, windows of 1 s and 3 s each {STEP_S:g} s\n")
-    print("| speech detector | ms |\n|---|---|")
+    print("\n".join(table(["speech detector", "ms"])))
     ways = {name: stepping(model, name, audio, arguments.streams) for name in DETECTORS}
     for name, value in medians(ways, arguments.rounds).items():
-        print(f"| {name} | {value:.2f} |", flush=True)
+        print(row([name, f"{value:.2f}"]), flush=True)
 
     steps = steps_of(IncrementalModel(model), audio, STEP_S)
     window = next(step.windows[-1] for step in reversed(steps) if step.windows)
@@ -104,9 +105,8 @@ def main(arguments: argparse.Namespace) -> None:
     scored = {str(n): scoring(roster, backend, window.embedding) for n, roster in rosters.items()}
     tracked = {str(n): tracking(roster, backend, model, steps) for n, roster in rosters.items()}
     scored_ms, tracked_ms = medians(scored, arguments.rounds), medians(tracked, arguments.rounds)
-    print("\n| enrolled | one window scored, ms | one step of the tracker, ms |\n|---|---|---|")
-    for count in rosters:
-        print(f"| {count:,} | {scored_ms[str(count)]:.2f} | {tracked_ms[str(count)]:.2f} |")
+    rows = [[f"{n:,}", f"{scored_ms[str(n)]:.2f}", f"{tracked_ms[str(n)]:.2f}"] for n in rosters]
+    print("\n".join(["", *table(["enrolled", "one window scored, ms", "one step of the tracker, ms"], rows)]))
 
 
 if __name__ == "__main__":

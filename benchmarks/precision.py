@@ -15,7 +15,8 @@ from torch import Tensor
 
 from streamer import IncrementalModel, Model, Step
 from streamer.engine.layers import Precision
-from streamer.evaluation.manifest import Utterance, by_speaker, group_of, read_manifest
+from streamer.evaluation.manifest import by_group, by_speaker, read_manifest
+from streamer.evaluation.markdown import row, table
 from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import Embed, embed_items, evaluate
 
@@ -45,23 +46,19 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--duration", type=float, default=3.0)
     options = parser.parse_args()
-    groups: dict[str, list[Utterance]] = {}
-    for utterance in read_manifest(options.manifest, options.split):
-        groups.setdefault(group_of(utterance), []).append(utterance)
     sets = {
         name: windows(by_speaker(options.manifest.parent, group), options.duration)
-        for name, group in sorted(groups.items())
+        for name, group in by_group(read_manifest(options.manifest, options.split)).items()
     }
     model = Model.from_pretrained(options.model)
-    print("| precision | " + " | ".join(f"{name}: EER, %" for name in sets) + " |")
-    print("|---|" + "---|" * len(sets))
+    print("\n".join(table(["precision", *(f"{name}: EER, %" for name in sets)])))
     for precision in PRECISIONS:
         engine = IncrementalModel(model, precision=precision, speech="off")
         rates = []
         for items, trials in sets.values():
             embeddings = embed_items(items, embedder(engine, options.duration), batch=16)
             rates.append(evaluate(embeddings, trials, rounds=0).metrics["eer"].value)
-        print(f"| {precision} | " + " | ".join(f"{100 * rate:.2f}" for rate in rates) + " |", flush=True)
+        print(row([precision, *(f"{100 * rate:.2f}" for rate in rates)]), flush=True)
 
 
 if __name__ == "__main__":

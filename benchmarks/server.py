@@ -30,10 +30,13 @@ import soundfile
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from streamer.evaluation.markdown import row, table
+
 RATE = 16_000
 FRAME = RATE // 10
 #: What the first seconds cost, threads and buffers, is not what a server costs.
 WARM_UP_S = 5.0
+HEAD = ["", "served", "p50 ms", "p99 ms", "max ms", "windows", "lost", "skipped", "server's CPU", "others"]
 
 
 @dataclass(slots=True)
@@ -142,17 +145,15 @@ async def serve(model: str, precision: str, streams: int, folder: str) -> tuple[
     return Watched(process), int(line.rstrip().rstrip("/").rpartition(":")[2])
 
 
-def row(name: str, seen: list[Client], knocked: list[Client], seconds: float, cpu_s: float) -> str:
+def summary(name: str, seen: list[Client], knocked: list[Client], seconds: float, cpu_s: float) -> str:
     served = [client for client in seen if client.outcome == "ended"]
     lags = np.array([lag for client in served for at, lag in client.lags if at >= WARM_UP_S]) * 1000
     p50, p99 = np.percentile(lags, [50, 99]) if len(lags) else (np.nan, np.nan)
     others = Counter([client.outcome for client in seen if client.outcome != "ended"])
     others.update(client.outcome for client in knocked)
-    return (
-        f"| {name} | {len(served)} | {p50:.0f} | {p99:.0f} | {lags.max(initial=0):.0f} | {len(lags)} "
-        f"| {sum(client.lost for client in served)} | {sum(client.skipped for client in served)} "
-        f"| {cpu_s / seconds * 100:.0f} % | {dict(others) or ''} |"
-    )
+    lost, skipped = sum(client.lost for client in served), sum(client.skipped for client in served)
+    counts = [f"{value:.0f}" for value in (len(served), p50, p99, lags.max(initial=0), len(lags), lost, skipped)]
+    return row([name, *counts, f"{cpu_s / seconds * 100:.0f} %", str(dict(others) or "")])
 
 
 async def main(arguments: argparse.Namespace) -> None:
@@ -161,8 +162,7 @@ async def main(arguments: argparse.Namespace) -> None:
     assert rate == RATE
     clients, seconds = arguments.clients, arguments.seconds
     print(f"{clients} clients, {seconds:g} s each, step {arguments.step:g} s, {arguments.precision}\n")
-    print("| | served | p50 ms | p99 ms | max ms | windows | lost | skipped | server's CPU | others |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("\n".join(table(HEAD)))
     with tempfile.TemporaryDirectory() as folder:
         server, port = await serve(arguments.model, arguments.precision, clients, folder)
         memory = []
@@ -176,7 +176,7 @@ async def main(arguments: argparse.Namespace) -> None:
         for name, more in (("at capacity", 0), ("twice the capacity", clients)):
             before = server.cpu_s
             seen, knocked = await crowd(port, clients, more, seconds, arguments.step, samples)
-            print(row(name, seen, knocked, seconds, server.cpu_s - before), flush=True)
+            print(summary(name, seen, knocked, seconds, server.cpu_s - before), flush=True)
         watching.cancel()
         server.process.send_signal(signal.SIGTERM)
         code = await server.process.wait()

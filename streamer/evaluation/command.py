@@ -11,16 +11,14 @@ import typer
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, RevisionOption, TokenOption, load_model
 from streamer.errors import ConfigurationError
-from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_audio, read_manifest
+from streamer.evaluation.manifest import Float32, by_group, by_speaker, read_audio, read_manifest
+from streamer.evaluation.markdown import table
 from streamer.evaluation.scoring import AdaptiveNorm, Scorer, cosine, speaker_means
 from streamer.evaluation.trials import Trials, parse_list, windows
 from streamer.speakers.backend import Cohort
 
 if TYPE_CHECKING:
-    import torch
-
     from streamer.evaluation.verification import Embed, Result
-    from streamer.models.model import Model
 
 Sets = dict[str, tuple[list[Float32], Trials]]
 
@@ -63,14 +61,16 @@ def verify(
     --duration; all pairs are trials, except neighbouring items of one speaker. Each corpus and language group is
     a set of its own. With a trial list, files are embedded whole unless --window says otherwise.
     """
+    import torch
+
     from streamer.evaluation.conditions import disturbed, parse_condition
-    from streamer.evaluation.verification import embed_items, evaluate
+    from streamer.evaluation.verification import embed_items, embedder, evaluate
 
     if (trials is None) == (manifest is None):
         raise ConfigurationError("give either a trial list or --manifest.")
     sets = listed(trials, root) if trials is not None else cut_sets(_some(manifest), split, Cutting(duration, limit))
     loaded = load_model(model, device, token, revision)
-    embed = embedder(loaded, precision)
+    embed = embedder(loaded.network, getattr(torch, precision))
     change = parse_condition(condition)
     if scoring == "as-norm" and backend_manifest is None and loaded.cohort is not None:
         scorer: Scorer = AdaptiveNorm(Cohort(loaded.cohort))
@@ -99,7 +99,7 @@ def verify(
     if output_format == "json":
         typer.echo(json.dumps({name: result.summary() for name, result in results.items()}, indent=2))
     else:
-        typer.echo(table(results))
+        typer.echo(report(results))
 
 
 def _some(path: Path | None) -> Path:
@@ -116,26 +116,13 @@ def listed(path: Path, root: Path) -> Sets:
 
 def cut_sets(manifest: Path, split: str | None, cutting: Cutting) -> Sets:
     """One set for each corpus and language group of a manifest."""
-    groups: dict[str, list[Utterance]] = {}
-    for utterance in read_manifest(manifest, split):
-        groups.setdefault(group_of(utterance), []).append(utterance)
+    groups = by_group(read_manifest(manifest, split))
     if not groups:
         raise ConfigurationError(f"{manifest} has no line of split {split!r}.")
     return {
         name: windows(by_speaker(manifest.parent, group), cutting.duration_s, cutting.limit)
-        for name, group in sorted(groups.items())
+        for name, group in groups.items()
     }
-
-
-def embedder(model: Model, precision: str) -> Embed:
-    """A model as a function of waveforms."""
-    import torch
-
-    def embed(waves: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            return model(waves.unsqueeze(1)).float().cpu()
-
-    return embed
 
 
 def backend(scoring: str, manifest: Path | None, split: str, cutting: Cutting, embed: Embed, batch: int) -> Scorer:
@@ -159,17 +146,18 @@ def backend(scoring: str, manifest: Path | None, split: str, cutting: Cutting, e
     return AdaptiveNorm(Cohort(speaker_means(embeddings, trials.speaker)))
 
 
-def table(results: dict[str, Result]) -> str:
+def report(results: dict[str, Result]) -> str:
     """The results as a Markdown table."""
-    lines = [
-        "| set | trials | same | EER %, 95 % interval | minDCF 0.01 | minDCF 0.05 | threshold |",
-        "|---|---|---|---|---|---|---|",
+    head = ["set", "trials", "same", "EER %, 95 % interval", "minDCF 0.01", "minDCF 0.05", "threshold"]
+    rows = [
+        [
+            name or "all",
+            f"{len(result.same):,}",
+            f"{int(result.same.sum()):,}",
+            result.metrics["eer"].percent(),
+            *(f"{result.metrics[key].value:.3f}" for key in ("min_dcf_0.01", "min_dcf_0.05")),
+            f"{result.threshold:.3f}",
+        ]
+        for name, result in results.items()
     ]
-    for name, result in results.items():
-        low, high = (result.metrics[key].value for key in ("min_dcf_0.01", "min_dcf_0.05"))
-        rate = result.metrics["eer"].percent()
-        lines.append(
-            f"| {name or 'all'} | {len(result.same):,} | {int(result.same.sum()):,} "
-            f"| {rate} | {low:.3f} | {high:.3f} | {result.threshold:.3f} |"
-        )
-    return "\n".join(lines)
+    return "\n".join(table(head, rows))

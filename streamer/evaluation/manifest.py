@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,14 @@ def read_manifest(path: Path, split: str | None = None) -> list[Utterance]:
 def group_of(utterance: Utterance) -> str:
     """The set an utterance belongs to in a report: its corpus and what follows its language (`en-child`: child)."""
     return f"{utterance.corpus} {utterance.language.partition('-')[2]}".strip()
+
+
+def by_group(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+    """The utterances of each set, see `group_of`; sets in alphabetical order."""
+    groups: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        groups.setdefault(group_of(utterance), []).append(utterance)
+    return dict(sorted(groups.items()))
 
 
 def read_audio(path: Path) -> Float32:

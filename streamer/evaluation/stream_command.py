@@ -12,7 +12,7 @@ import typer
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
 from streamer.errors import ConfigurationError
-from streamer.evaluation.manifest import group_of, read_audio, read_manifest
+from streamer.evaluation.manifest import by_group, read_audio, read_manifest
 from streamer.speakers.settings import STEP_S
 
 if TYPE_CHECKING:
@@ -76,13 +76,10 @@ def _groups(manifest: Path, split: str, noise_split: str) -> dict[str, Voices]:
 
     utterances = read_manifest(manifest)
     noise = read_noise(manifest.parent / item.path for item in utterances if item.split == noise_split)
-    groups: dict[str, list[int]] = {}
-    for place, item in enumerate(utterances):
-        if item.split == split:
-            groups.setdefault(group_of(item), []).append(place)
+    groups = by_group(item for item in utterances if item.split == split)
     if not groups:
         raise ConfigurationError(f"{manifest} has no utterances of split {split!r}.")
-    return {name: Voices.of(manifest.parent, [utterances[i] for i in places], noise) for name, places in groups.items()}
+    return {name: Voices.of(manifest.parent, group, noise) for name, group in groups.items()}
 
 
 def _drawn(voices: Voices, plan: Plan, seed: int, count: int, progress: LateProgress) -> Iterator[Conversation]:

@@ -16,6 +16,7 @@ from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 from streamer.evaluation.metrics import Metric, bootstrap, det_curve, eer, equal_error, min_dcf
 from streamer.evaluation.scoring import Float, Scorer, cosine, unit
 from streamer.evaluation.trials import Trials
+from streamer.models.xvector import XVectorSincNet
 
 #: Waveforms (batch, samples) at 16 kHz -> embeddings (batch, dimension).
 Embed = Callable[[Tensor], Tensor]
@@ -58,6 +59,18 @@ class Result:
             "threshold": self.threshold,
             **found,
         }
+
+
+def embedder(network: XVectorSincNet, dtype: torch.dtype = torch.float32) -> Embed:
+    """A network as a function of waveforms, on whatever device it is; lower precisions by autocast."""
+    device = network.embedding.weight.device
+
+    def embed(waves: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            embeddings: Tensor = network(waves.unsqueeze(1).to(device))
+        return embeddings.float().cpu()
+
+    return embed
 
 
 def embed_items(

@@ -1,4 +1,4 @@
-"""The model card's tables, in Markdown: each is known by its head, and replaced where it stands."""
+"""The model card's tables: each is known by its head, and replaced where it stands."""
 
 from __future__ import annotations
 
@@ -6,14 +6,8 @@ import re
 from collections.abc import Sequence
 
 from streamer.errors import ConfigurationError
+from streamer.evaluation.markdown import Table, table
 from streamer.models.model import ModelCard
-
-Table = list[str]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """The lines of a table."""
-    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def fill(text: str, tables: Sequence[Table]) -> str:

@@ -6,28 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
-from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_manifest
+from streamer.evaluation.manifest import Float32, by_group, by_speaker, read_manifest
 from streamer.evaluation.metrics import Bool, det_curve, eer, equal_error
 from streamer.evaluation.scoring import Float, cosine
 from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import Embed, embed_items
-from streamer.models.xvector import XVectorSincNet
 
 #: Of each set: scores (trials,) and which of them are of one speaker.
 Scores = dict[str, tuple[Float, Bool]]
-
-
-def embedder(network: XVectorSincNet) -> Embed:
-    """A network as a function of waveforms (batch, samples), on whatever device it is."""
-    device = network.embedding.weight.device
-
-    def embed(waves: Tensor) -> Tensor:
-        embeddings: Tensor = network(waves.unsqueeze(1).to(device)).cpu()
-        return embeddings
-
-    return embed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +30,9 @@ class Development:
         The decoded audio is kept as int16 in the file `cache`, so that a resumed run need not wait for it.
         """
         if not cache.exists():
-            groups: dict[str, list[Utterance]] = {}
-            for utterance in read_manifest(path, split):
-                groups.setdefault(group_of(utterance), []).append(utterance)
             arrays = {
                 f"{name}/{speaker:04d}/{number:04d}": np.round(wave * 32767).astype(np.int16)
-                for name, group in groups.items()
+                for name, group in by_group(read_manifest(path, split)).items()
                 for speaker, waves in enumerate(by_speaker(path.parent, group))
                 for number, wave in enumerate(waves)
             }

@@ -17,7 +17,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.evaluation.calibration import Calibration, cllr
 from streamer.evaluation.metrics import det_curve, eer, equal_error
 from streamer.evaluation.scoring import cosine
-from streamer.evaluation.verification import embed_items
+from streamer.evaluation.verification import embed_items, embedder
 from streamer.models.checkpoint import save
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
@@ -26,7 +26,7 @@ from streamer.training.augmentation import Chances
 from streamer.training.backend import held_out_windows, make_cohort
 from streamer.training.calibration import calibrate
 from streamer.training.data import Corpus, Int64
-from streamer.training.development import Development, embedder, pooled_threshold
+from streamer.training.development import Development, pooled_threshold
 from streamer.training.network import approach
 from streamer.training.prepare import prepared
 from streamer.training.recipe import Recipe

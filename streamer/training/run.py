@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
+from streamer.evaluation.verification import embedder
 from streamer.models.xvector import XVectorSincNet
-from streamer.training.development import Development, embedder
+from streamer.training.development import Development
 from streamer.training.loop import Report, Trainer
 from streamer.training.prepare import prepared
 from streamer.training.recipe import Recipe

@@ -9,18 +9,18 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from torch import Tensor
 
 from streamer.evaluation.conditions import disturbed, parse_condition
-from streamer.evaluation.manifest import Float32, Utterance, by_speaker, group_of, read_manifest
+from streamer.evaluation.manifest import Float32, by_group, by_speaker, read_manifest
+from streamer.evaluation.markdown import Table, table
 from streamer.evaluation.metrics import bootstrap, det_curve, eer
 from streamer.evaluation.scoring import AdaptiveNorm, Scorer, cosine
 from streamer.evaluation.trials import windows
-from streamer.evaluation.verification import Embed, Estimate, embed_items
+from streamer.evaluation.verification import Embed, Estimate, embed_items, embedder
 from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
 from streamer.speech.silero import CHUNK, speech_probabilities
-from streamer.training.card import Table, fill, score_statistics, table
+from streamer.training.card import fill, score_statistics
 from streamer.training.sampler import frame_centres
 from streamer.training.teachers import teacher_of
 
@@ -40,16 +40,6 @@ ROWS = [
     ("3 s, reverberation of 0.5 s", 3.0, "reverb=0.5"),
 ]
 Speakers = dict[str, list[list[Float32]]]
-
-
-def student(model: Model, dtype: torch.dtype = torch.float32) -> Embed:
-    """A model as a function of waveforms (batch, samples)."""
-
-    def embed(waves: Tensor) -> Tensor:
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            return model(waves.unsqueeze(1)).float()
-
-    return embed
 
 
 def error_rates(
@@ -114,7 +104,7 @@ def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> Tabl
 
 def rates(sets: Speakers, model: Model, teachers: Sequence[str], rounds: int = 200) -> Table:
     """The table of error rates: `ROWS`, and the model's others, with the teachers' beside the model's."""
-    embed, beside = student(model), [teacher_of(name)() for name in teachers]
+    embed, beside = embedder(model.network), [teacher_of(name)() for name in teachers]
     rows = []
 
     def row(label: str, ours: dict[str, Estimate], theirs: Sequence[dict[str, Estimate]] = ()) -> None:
@@ -127,7 +117,7 @@ def rates(sets: Speakers, model: Model, teachers: Sequence[str], rounds: int = 2
     for label, duration_s, condition in ROWS:
         theirs = [error_rates(sets, teacher, duration_s, condition, 0) for teacher in beside]
         row(label, error_rates(sets, embed, duration_s, condition, rounds), theirs)
-    row("3 s, bfloat16", error_rates(sets, student(model, torch.bfloat16), 3.0, "clean", rounds))
+    row("3 s, bfloat16", error_rates(sets, embedder(model.network, torch.bfloat16), 3.0, "clean", rounds))
     if model.cohort is not None:
         row("3 s, AS-norm", error_rates(sets, embed, 3.0, "clean", rounds, AdaptiveNorm(Cohort(model.cohort))))
     return table(["EER, % [95 % interval]", *(cell for name in sets for cell in (name, *teachers))], rows)
@@ -143,16 +133,13 @@ def tables(
     card: Annotated[Path | None, typer.Option(help="A model card, whose tables with these heads are replaced.")] = None,
 ) -> None:
     """Print the tables as Markdown, and write them into a model card where one is given."""
-    groups: dict[str, list[Utterance]] = {}
-    for utterance in read_manifest(manifest, split):
-        if corpus is None or utterance.corpus == corpus:
-            groups.setdefault(group_of(utterance), []).append(utterance)
-    sets = {name: by_speaker(manifest.parent, group) for name, group in sorted(groups.items())}
+    utterances = [item for item in read_manifest(manifest, split) if corpus in (None, item.corpus)]
+    sets = {name: by_speaker(manifest.parent, group) for name, group in by_group(utterances).items()}
     loaded = Model.from_pretrained(model)
     found = [rates(sets, loaded, teachers, rounds)]
     if corpus is None:
         conditions = ["clean", "noise=20", "noise=10", "noise=5", "gain=-40"]
-        found += [operating_points(sets, student(loaded)), speech_head(sets, loaded, conditions)]
+        found += [operating_points(sets, embedder(loaded.network)), speech_head(sets, loaded, conditions)]
         found += [score_statistics(loaded.card)]
     typer.echo("\n\n".join("\n".join(lines) for lines in found))
     if card is not None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import ConfigurationError
+from streamer.evaluation.markdown import table
 from streamer.models.model import Model
-from streamer.training.card import fill, score_statistics, table
+from streamer.training.card import fill, score_statistics
 
 CARD = Path(__file__).parents[2] / "docs" / "model-card.md"
 TEXT = """Before.

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamer.evaluation.verification import embedder
 from streamer.models.model import Model
 from streamer.training import speech, tables
 from streamer.training.data import Corpus
-from streamer.training.development import Development, embedder, pooled_threshold
-from streamer.training.tables import error_rates, operating_points, speech_head, student
+from streamer.training.development import Development, pooled_threshold
+from streamer.training.tables import error_rates, operating_points, speech_head
 
 
 def test_every_row_has_its_labels_and_a_slower_one_the_same_stretched(corpus: Corpus, tmp_path: Path) -> None:
@@ -54,11 +55,13 @@ def test_the_threshold_lies_within_the_scores_of_all_sets(development: Developme
 
 
 def test_the_tables_have_a_cell_for_every_set(development: Development, local_model: Model) -> None:
-    rates = error_rates(development.sets, student(local_model), 1.0, "noise=20", rounds=5)
+    rates = error_rates(development.sets, embedder(local_model.network), 1.0, "noise=20", rounds=5)
 
     assert rates.keys() == development.sets.keys()
     assert all(0 <= rate.value <= 1 for rate in rates.values())
-    assert all(line.count("|") == 4 for line in operating_points({**development.sets}, student(local_model), 1.0))
+    assert all(
+        line.count("|") == 4 for line in operating_points({**development.sets}, embedder(local_model.network), 1.0)
+    )
 
 
 def test_the_speech_head_is_compared_with_the_detector_frame_by_frame(

@@ -1,0 +1,17 @@
+"""Tables in Markdown: for reports on standard output and for the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Table = list[str]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> Table:
+    """The lines of a table; rows that are known later follow as `row` writes them."""
+    return [row(head), "|---" * len(head) + "|", *map(row, rows)]
+
+
+def row(cells: Sequence[str]) -> str:
+    """One line of a table."""
+    return f"| {' | '.join(cells)} |"
