@@ -53,24 +53,36 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What the scores of one model are worth. calibration: of the normalised scores, or of cosines without a cohort."""
+    """What the scores of one model are worth.
+
+    calibration: of scores against somebody enrolled, normalised where there is a cohort.
+    guests: of scores against a guest, who was heard through the same microphone and in the same room, which makes a
+        voice more like itself. None where that is not known: `calibration` then.
+    """
 
     calibration: Calibration
     cohort: Cohort | None = None
+    guests: Calibration | None = None
 
     def norms(self, embeddings: NDArray[np.floating]) -> Vector | None:
         """The norms of embeddings (embeddings, dimension), see `Cohort.norms`; None without a cohort."""
         return None if self.cohort is None else self.cohort.norms(embeddings)
 
-    def llr(self, scores: Array, seconds: Array, one: Vector | None, other: Vector | None) -> NDArray[np.float32]:
-        """Log-likelihood ratios (nats) of cosines (...) between two sides, with so many effective seconds behind them.
+    def llr(
+        self, scores: Array, seconds: Array, one: Vector | None, other: Vector | None, guests: int = 0
+    ) -> NDArray[np.float32]:
+        """Log-likelihood ratios (nats) of cosines (..., candidates) between two sides, with so many effective seconds
+        behind them.
 
-        one, other: the sides' `norms`, (..., 2) each.
+        one, other: the sides' `norms`, (..., 2) each. guests: so many of the candidates, the last, are guests.
         """
         if self.cohort is not None:
             assert one is not None and other is not None
             scores = self.cohort.normalised(scores, one, other)
-        return self.calibration.llr(scores, seconds)
+        if not guests or self.guests is None:
+            return self.calibration.llr(scores, seconds)
+        enrolled = self.calibration.llr(scores[..., :-guests], seconds[..., :-guests])
+        return np.concatenate([enrolled, self.guests.llr(scores[..., -guests:], seconds[..., -guests:])], axis=-1)
 
     def compare(
         self, one: NDArray[np.floating], one_s: Array, other: NDArray[np.floating], other_s: Array
@@ -87,4 +99,5 @@ class Backend:
         details = model.card.details
         if model.cohort is None or "tracking" not in details:
             return cls(Calibration.of_card(details))
-        return cls(Calibration.from_dict(details["tracking"]), Cohort(model.cohort))
+        guests = Calibration.from_dict(details["guests"]) if "guests" in details else None
+        return cls(Calibration.from_dict(details["tracking"]), Cohort(model.cohort), guests)

@@ -126,10 +126,9 @@ class Candidates:
         guests: Guests,
         backend: Backend,
         unknown_prior: float,
-        guest_caution: float,
     ) -> None:
         self.roster, self.guests, self.backend = roster, guests, backend
-        self._unknown_prior, self._guest_caution = unknown_prior, guest_caution
+        self._unknown_prior = unknown_prior
 
     @property
     def unknown(self) -> int:
@@ -179,15 +178,13 @@ class Candidates:
         else:
             near = np.arange(self.unknown)
         profile_s = np.concatenate([self.roster.speech_s, self.guests.speech_s])[near]
-        # A guest was heard through this stream's own microphone and room, which makes any two voices more alike.
-        caution = np.where(near < enrolled, 0.0, self._guest_caution).astype(np.float32)
         backend, mine, theirs = self.backend, None, None
         if backend.cohort is not None:
             mine = backend.cohort.norms(embeddings)[:, None]
             theirs = np.concatenate([self.roster.norms(backend.cohort), self.guests.norms(backend.cohort)])[near]
         seconds = effective_seconds(speech_s[:, None], profile_s)
         llr = np.full_like(scores, -backend.calibration.limit)
-        llr[:, near] = backend.llr(scores[:, near] - caution, seconds, mine, theirs)
+        llr[:, near] = backend.llr(scores[:, near], seconds, mine, theirs, len(self.guests.names))
         llr[:, -1] = 0.0
         return scores, llr
 

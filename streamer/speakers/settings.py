@@ -35,7 +35,6 @@ class TrackerSettings:
     min_turn_s: a change so early in a turn corrects its name instead.
     ambiguous_s: seconds of speech after which a turn without a name is reported as ambiguous.
     guest_speech_s: seconds of speech that make an unknown voice a guest.
-    guest_caution: by how much (cosine) a guest must be more alike than somebody enrolled to count the same.
     max_guests, guest_forget_s: how many guests are kept, and for how long after they were last heard.
     guest_merge: log-likelihood ratio (nats) from which a guest is the same as another or as somebody enrolled.
     kept_pieces: how many steps back a change of speaker can be placed.
@@ -63,7 +62,6 @@ class TrackerSettings:
     min_turn_s: float = 1.0
     ambiguous_s: float = 2.5
     guest_speech_s: float = 1.5
-    guest_caution: float = 0.0
     max_guests: int = 16
     guest_forget_s: float = 1800.0
     guest_merge: float = 1.0

@@ -75,7 +75,7 @@ class Tracker:
         self.recent: deque[Piece] = deque(maxlen=self.settings.kept_pieces)
 
     def _candidates(self, roster: Roster, guests: Guests, backend: Backend) -> Candidates:
-        return Candidates(roster, guests, backend, self.settings.unknown_prior, self.settings.guest_caution)
+        return Candidates(roster, guests, backend, self.settings.unknown_prior)
 
     def _new_boundaries(self) -> SpeechBoundaries:
         settings = self.settings

@@ -1,4 +1,5 @@
-"""What the tracker's scores mean, measured where it meets them: turns of a conversation against enrolled speakers.
+"""What the tracker's scores mean, measured where it meets them: turns of a conversation against enrolled speakers, and
+against guests, who are known by their turns before.
 
 Pairs of clean windows would not do. There, neither side has an enrolment's seconds, and nobody shares a room: the
 scores of the same voice come out lower and more spread than a tracker finds them, those of other voices lower too, and
@@ -8,12 +9,14 @@ a stranger then passes for somebody enrolled.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from streamer.evaluation.stream import Computed
 from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
+from streamer.speakers.profiles import Roster, Vector, unit
 from streamer.speakers.scoring import Array, Calibration, effective_seconds, fit
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.turn import Piece, Pool, frame_speech
@@ -26,11 +29,46 @@ DRAWS = 5000
 Scores = dict[float, list[tuple[bool, float, float]]]
 
 
-def calibrate(groups: Mapping[str, Sequence[Computed]], model: Model, cohort: Cohort, seed: int = 11) -> Calibration:
-    """The calibration of normalised scores; every group counts the same. Raises ConfigurationError where none has both
-    kinds of pairs."""
+@dataclass(frozen=True, slots=True)
+class Calibrations:
+    """Of normalised scores against the enrolled, and against guests."""
+
+    enrolled: Calibration
+    guests: Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class HeardTurn:
+    """A turn in which nobody else speaks: embeddings (dimension,) of norm 1, with their seconds of speech.
+
+    parts: by `HEARD_S`, as far as the turn went. whole: all of it.
+    """
+
+    who: str
+    parts: dict[float, tuple[Vector, float]]
+    whole: tuple[Vector, float]
+
+
+def calibrate(groups: Mapping[str, Sequence[Computed]], model: Model, cohort: Cohort) -> Calibrations:
+    """The calibrations, to which every group counts the same.
+
+    Raises ConfigurationError where no group has both a speaker's own turns and others'.
+    """
+    enrolled: list[Scores] = []
+    guests: list[Scores] = []
+    for conversations in groups.values():
+        for found in (enrolled, guests):
+            found.append({heard_s: [] for heard_s in HEARD_S})
+        for one in conversations:
+            turns = list(_turns(one, model))
+            for turn, known in zip(turns, _known_by_then(turns, model.dimension), strict=True):
+                _add_scores(enrolled[-1], turn, one.roster, cohort)
+                _add_scores(guests[-1], turn, known, cohort)
+    return Calibrations(_fitted(enrolled), _fitted(guests))
+
+
+def _fitted(found: Sequence[Scores], seed: int = 11) -> Calibration:
     rng = np.random.default_rng(seed)
-    found = [_scores(conversations, model, cohort) for conversations in groups.values()]
     same: list[tuple[float, Array]] = []
     different: list[tuple[float, Array]] = []
     for heard_s in HEARD_S:
@@ -43,35 +81,50 @@ def calibrate(groups: Mapping[str, Sequence[Computed]], model: Model, cohort: Co
     return fit(same, different)
 
 
-def _scores(conversations: Sequence[Computed], model: Model, cohort: Cohort) -> Scores:
-    scores: Scores = {heard_s: [] for heard_s in HEARD_S}
-    for one in conversations:
-        if not len(one.roster):
-            continue
-        for who, heard_s, pool in _turns(one):
-            pooled = pool.embedding(model.embed)
-            assert pooled is not None
-            embedding = pooled[0][None]
-            theirs = one.roster.norms(cohort)
-            normalised = cohort.normalised(one.roster.scores(embedding), cohort.norms(embedding)[:, None], theirs)[0]
-            seconds = effective_seconds(pool.speech_s, one.roster.speech_s)
-            rows = zip(one.roster.names, seconds, normalised, strict=True)
-            scores[heard_s] += [(name == who, float(s), float(score)) for name, s, score in rows]
-    return scores
+def _add_scores(scores: Scores, turn: HeardTurn, known: Roster, cohort: Cohort) -> None:
+    if not len(known):
+        return
+    for heard_s, (embedding, speech_s) in turn.parts.items():
+        normalised = cohort.normalised(known.scores(embedding), cohort.norms(embedding[None]), known.norms(cohort))
+        seconds = effective_seconds(speech_s, known.speech_s)
+        rows = zip(known.names, seconds, normalised, strict=True)
+        scores[heard_s] += [(name == turn.who, float(s), float(score)) for name, s, score in rows]
 
 
-def _turns(one: Computed) -> Iterator[tuple[str, float, Pool]]:
-    """Whose turn, and what was pooled of it when so much was heard; turns in which nobody else speaks."""
+def _known_by_then(turns: Sequence[HeardTurn], dimension: int) -> Iterator[Roster]:
+    """For each turn, whom a tracker that never errs and has nobody enrolled would know by then, as `Guests` does."""
+    sums: dict[str, Vector] = {}
+    speech_s: dict[str, float] = {}
+    for turn in turns:
+        centroids = np.array(list(sums.values()), np.float32).reshape(-1, dimension)
+        yield Roster(tuple(sums), centroids, list(speech_s.values()))
+        embedding, seconds = turn.whole
+        if seconds >= TrackerSettings().guest_speech_s:
+            sums[turn.who] = sums.get(turn.who, 0) + embedding * np.float32(seconds)
+            speech_s[turn.who] = speech_s.get(turn.who, 0.0) + seconds
+
+
+def _turns(one: Computed, model: Model) -> Iterator[HeardTurn]:
+    """The turns in which nobody else speaks, as they were heard."""
     settings = TrackerSettings()
     pieces = [Piece.of(step, frame_speech(step, settings.silence_db)) for step in one.steps]
     turns = one.conversation.turns
     for start, end, who in turns:
         if sum(start < other_end and end > other_start for other_start, other_end, _ in turns) > 1:
             continue
-        pool, waiting = Pool(), list(HEARD_S)
+        pool = Pool()
+        parts: dict[float, tuple[Vector, float]] = {}
         for piece in pieces:
             if piece.start_sample < start or piece.end_sample > end:
                 continue
             pool.add(piece, start)
-            if waiting and pool.speech_s >= waiting[0]:
-                yield who, waiting.pop(0), pool
+            if len(parts) < len(HEARD_S) and pool.speech_s >= HEARD_S[len(parts)]:
+                parts[HEARD_S[len(parts)]] = _heard(pool, model)
+        if pool.speech_s > 0:
+            yield HeardTurn(who, parts, _heard(pool, model))
+
+
+def _heard(pool: Pool, model: Model) -> tuple[Vector, float]:
+    pooled = pool.embedding(model.embed)
+    assert pooled is not None
+    return unit(pooled[0]), pooled[1]

@@ -122,7 +122,8 @@ def export(
     )
     model = Model(network, described, cohort)
     rehearsed = rehearse(IncrementalModel(model), plan.data, CONVERSATIONS, SEED)
-    described.details["tracking"] = calibrate(rehearsed, model, Cohort(cohort)).to_dict()
+    worth = calibrate(rehearsed, model, Cohort(cohort))
+    described.details.update(tracking=worth.enrolled.to_dict(), guests=worth.guests.to_dict())
     save(path, model, torch.float16)
     path.chmod(0o644)
     for name, (scores, same) in found.items():

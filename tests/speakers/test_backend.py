@@ -53,7 +53,7 @@ def test_a_crowd_of_similar_voices_is_told_apart_by_the_cohort():
     roster = Roster(["ada"], enrolled[None], [10.0])
 
     def llr(backend: Backend, voice: np.ndarray) -> float:
-        candidates = Candidates(roster, Guests(2, DIMENSION), backend, 0.3, 0.0)
+        candidates = Candidates(roster, Guests(2, DIMENSION), backend, 0.3)
         return float(candidates.evidence(voice[None], np.array([3.0]))[1][0, 0])
 
     assert llr(Backend(COSINES), stranger) > 3
@@ -69,10 +69,33 @@ def test_what_is_compared_in_pairs_is_worth_what_it_is_among_candidates(backend)
 
     scores, llr = backend.compare(some, heard_s, others, roster.speech_s)
 
-    expected = Candidates(roster, Guests(2, DIMENSION), backend, 0.3, 0.0).evidence(some, heard_s)
+    expected = Candidates(roster, Guests(2, DIMENSION), backend, 0.3).evidence(some, heard_s)
     np.testing.assert_allclose(scores, expected[0][:, :4], atol=1e-6)
     np.testing.assert_allclose(llr, expected[1][:, :4], atol=1e-4)
     np.testing.assert_allclose(llr, backend.compare(others, roster.speech_s, some, heard_s)[1].T, atol=1e-4)
+
+
+@pytest.mark.parametrize("cohort", [None, Cohort(voices(40, 7), 15)])
+def test_a_guest_has_to_be_more_alike_where_the_model_knows_what_a_room_does(cohort):
+    """One voice, enrolled and as a guest, heard again: each is weighed by its own calibration."""
+    stricter = Calibration((1.0,), (4.0,), (1.0,), (0.0,), (1.0,))
+    one, heard_s = voices(1, 4)[0], np.array([1.0, 3.0])
+    some = voices(2, 5) + one
+    guests = Guests(3, DIMENSION)
+    slot = guests.add(one, 4.0, 0)
+    guests.settle(slot)
+    roster = Roster("ab", np.stack([one, voices(1, 6)[0]]), [4.0, 2.0])
+
+    def evidence(backend: Backend) -> np.ndarray:
+        return Candidates(roster, guests, backend, 0.3).evidence(some, heard_s)[1]
+
+    plain, strict = Backend(NORMALISED, cohort), Backend(NORMALISED, cohort, stricter)
+    only_strict = Backend(stricter, cohort)
+
+    guest = len(roster) + slot
+    np.testing.assert_allclose(evidence(plain)[:, guest], evidence(plain)[:, 0], atol=1e-5)
+    np.testing.assert_allclose(evidence(strict)[:, :2], evidence(plain)[:, :2], atol=1e-6)
+    np.testing.assert_allclose(evidence(strict)[:, guest], evidence(only_strict)[:, guest], atol=1e-6)
 
 
 def test_a_guests_norms_follow_its_centroid():
@@ -102,12 +125,13 @@ def test_a_model_brings_its_cohort_from_its_file(tmp_path):
     from streamer.models.checkpoint import save
 
     architecture = Architecture(front="log", norm="batch", dimension=DIMENSION)
-    made = Model(XVectorSincNet(architecture), ModelCard("m", details={"tracking": NORMALISED.to_dict()}), voices(9))
+    details = {"tracking": NORMALISED.to_dict(), "guests": COSINES.to_dict()}
+    made = Model(XVectorSincNet(architecture), ModelCard("m", details=details), voices(9))
     save(tmp_path / "m.safetensors", made)
 
     model = Model.from_pretrained(tmp_path / "m.safetensors")
     backend = Backend.of(model)
 
-    assert backend.cohort is not None and backend.calibration == NORMALISED
+    assert backend.cohort is not None and backend.calibration == NORMALISED and backend.guests == COSINES
     np.testing.assert_allclose(backend.cohort.embeddings, unit(voices(9)), atol=1e-3)
     assert model.fingerprint == made.fingerprint

@@ -19,10 +19,10 @@ from streamer.models.model import Model
 from streamer.speakers.backend import Backend, Cohort
 from streamer.speakers.settings import TrackerSettings
 from streamer.training.backend import Windows
-from streamer.training.calibration import calibrate
+from streamer.training.calibration import _known_by_then, _turns, calibrate
 from streamer.training.recipe import Data
 from streamer.training.rehearsal import groups
-from streamer.training.tracking import choose, cost
+from streamer.training.tracking import choose, cost, with_nobody_enrolled
 
 RATE = 16_000
 
@@ -107,15 +107,45 @@ def test_scores_are_worth_what_turns_score_against_their_speakers_and_others(
     assert model.cohort is not None
     cohort = Cohort(model.cohort)
 
-    found = calibrate({"voices": computed}, model, cohort)
+    both = calibrate({"voices": computed}, model, cohort)
 
-    assert len(found.seconds) >= 2 and list(found.seconds) == sorted(found.seconds)
-    assert (found.llr(np.array(found.same_mean), np.array(found.seconds)) > 1).all()
-    assert (found.llr(np.array(found.different_mean), np.array(found.seconds)) < -1).all()
+    for found in (both.enrolled, both.guests):
+        assert len(found.seconds) >= 2 and list(found.seconds) == sorted(found.seconds)
+        assert (found.llr(np.array(found.same_mean), np.array(found.seconds)) > 1).all()
+        assert (found.llr(np.array(found.different_mean), np.array(found.seconds)) < -1).all()
     # A group counts as much as another, whether it has many conversations or one.
-    repeated = calibrate({"voices": computed[:1] * 5, "the same": computed[1:]}, model, cohort)
-    once = calibrate({"voices": computed[:1], "the same": computed[1:]}, model, cohort)
+    repeated = calibrate({"voices": computed[:1] * 5, "the same": computed[1:]}, model, cohort).enrolled
+    once = calibrate({"voices": computed[:1], "the same": computed[1:]}, model, cohort).enrolled
     assert repeated.same_mean == pytest.approx(once.same_mean, abs=0.1)
+
+
+def test_a_guest_is_whoever_had_a_turn_before(model: Model, computed: list[Computed]) -> None:
+    turns = list(_turns(computed[0], model))
+    known = list(_known_by_then(turns, model.dimension))
+
+    assert len(known[0]) == 0
+    for number, roster in enumerate(known):
+        before = [turn for turn in turns[:number] if turn.whole[1] >= TrackerSettings().guest_speech_s]
+        assert set(roster.names) == {turn.who for turn in before}
+        for name, seconds in zip(roster.names, roster.speech_s, strict=True):
+            assert seconds == pytest.approx(sum(turn.whole[1] for turn in before if turn.who == name))
+    twice = next(turn for turn, roster in zip(turns, known, strict=True) if turn.who in roster.names)
+    alone = known[turns.index(twice)].names.index(twice.who)
+    scores = known[turns.index(twice)].scores(twice.whole[0])
+    assert scores.argmax() == alone
+
+
+def test_conversations_are_followed_with_nobody_enrolled_too(model: Model, computed: list[Computed]) -> None:
+    ((name, group),) = with_nobody_enrolled({"voices": computed}).items()
+
+    report = together([track(one, model, Backend.of(model)) for one in group])
+
+    assert name == "voices, nobody enrolled"
+    assert all(one.conversation is before.conversation for one, before in zip(group, computed, strict=True))
+    assert report.rejected == 1.0
+    assert report.wrong == report.false_name == 0.0
+    # Two voices taken for one are seen by the diarisation error alone.
+    assert cost([replace(report, der=report.der + 0.1)]) > cost([report])
 
 
 def test_without_conversations_there_is_no_calibration(model: Model) -> None:
