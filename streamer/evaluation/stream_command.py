@@ -36,6 +36,9 @@ def stream(
     count: Annotated[int, typer.Option(help="Conversations of each group of the manifest.", min=1)] = 20,
     seconds: Annotated[float, typer.Option(help="Length of a conversation.", min=10)] = 90.0,
     seed: Annotated[int, typer.Option(help="Seed of the first conversation; the next ones follow.")] = 0,
+    nobody_enrolled: Annotated[
+        bool, typer.Option("--nobody-enrolled", help="Leave all speakers of the simulated conversations to be guests.")
+    ] = False,
     step: Annotated[float, typer.Option(help="Seconds between two decisions.")] = STEP_S,
     output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
     model: ModelOption = "default",
@@ -44,8 +47,8 @@ def stream(
     """How well live streams are followed: names by time, delay to the right name, flips, diarisation error.
 
     Simulated conversations have 2 to 6 speakers of one group of the manifest, some of them enrolled from other
-    utterances, in a simulated room, with noise and overlaps. Recordings with an RTTM reference are followed with
-    nobody enrolled: then every voice is a guest, and the diarisation error counts.
+    utterances, in a simulated room, with noise and overlaps. With --nobody-enrolled, and in recordings with an RTTM
+    reference, every voice is a guest: then the diarisation error counts.
     """
     from streamer.engine.incremental import IncrementalModel
     from streamer.evaluation.conversations import Plan
@@ -61,6 +64,8 @@ def stream(
         for group, voices in _groups(manifest, split, noise_split).items():
             with LateProgress(group, count) as progress:
                 drawn = _drawn(voices, Plan(seconds=seconds), seed, count, progress)
+                if nobody_enrolled:
+                    drawn = (replace(one, enrolment={}) for one in drawn)
                 reports[group] = evaluate(engine, drawn, step)
     if output_format == "json":
         typer.echo(json.dumps({name: _values(report) for name, report in reports.items()}, indent=1))

@@ -67,6 +67,18 @@ def test_the_command_reports_each_group_of_a_manifest(manifest, seeded_file, cap
     assert "shown error" in capsys.readouterr().out
 
 
+def test_with_nobody_enrolled_all_are_strangers(manifest, seeded_file, capsys):
+    command = ["evaluate", "stream", "--manifest", str(manifest), "--count", "1", "--seconds", "12"]
+    reports = []
+    for option in ([], ["--nobody-enrolled"]):
+        assert main([*command, *option, "--model", seeded_file, "--format", "json"]) == 0
+        reports.append(json.loads(capsys.readouterr().out)["made"])
+    some, nobody = reports
+    assert nobody["minutes"] == some["minutes"]  # the same conversation
+    assert nobody["rejected"] == 1.0
+    assert nobody["wrong"] == nobody["false_name"] == 0.0
+
+
 def test_the_command_follows_recordings_with_a_reference(manifest, seeded_file, capsys, tmp_path):
     (tmp_path / "r.rttm").write_text("SPEAKER 0-0 1 0.2 1.5 <NA> <NA> ada <NA> <NA>\n")
     command = ["evaluate", "stream", str(tmp_path / "0-0.flac"), "--rttm", str(tmp_path / "r.rttm")]
