@@ -28,6 +28,7 @@ lint: $(INSTALLED)  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
 
 format: $(INSTALLED)  ## Put the code into the style that `make lint` checks
 	$(BIN)/ruff check --fix .

@@ -99,7 +99,7 @@ def engine_reading(step: Callable[[], None], case: Case) -> Callable[[], float]:
 
 def share_of_products(step: Callable[[], None]) -> float:
     """Which share of a step is spent in matrix products, by torch's profiler, which lengthens all the rest."""
-    shares = []
+    shares: list[float] = []
     for _ in range(10):
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
             started = time.perf_counter()

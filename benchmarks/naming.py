@@ -63,7 +63,7 @@ def enrolled(model: Model, count: int) -> Roster:
 
 def scoring(roster: Roster, backend: Backend, embedding: np.ndarray) -> Callable[[], float]:
     """Milliseconds to weigh one window against everybody: cosines, norms by the cohort, log-likelihood ratios."""
-    candidates = Candidates(roster, Guests(16, roster.dimension), backend, 0.5, 0.0)
+    candidates = Candidates(roster, Guests(16, roster.dimension), backend, 0.5)
 
     def reading() -> float:
         begin = time.perf_counter()

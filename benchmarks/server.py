@@ -131,6 +131,11 @@ class Watched:
         return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+
+
 async def serve(model: str, precision: str, streams: int, folder: str) -> tuple[Watched, int]:
     """A server with room for so many streams, and its port."""
     options = ["--port", "0", "--model", model, "--precision", precision, "--speakers", f"{folder}/speakers.db"]
@@ -139,7 +144,7 @@ async def serve(model: str, precision: str, streams: int, folder: str) -> tuple[
         *(sys.executable, "-m", "streamer.cli", "serve", *options, *limits, "--log-level", "error"),
         stdout=asyncio.subprocess.PIPE,
     )
-    atexit.register(lambda: process.returncode is None and process.kill())
+    atexit.register(stop, process)
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
     return Watched(process), int(line.rstrip().rstrip("/").rpartition(":")[2])
