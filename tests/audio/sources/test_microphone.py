@@ -333,7 +333,8 @@ ALSA = Path("/usr/share/alsa/alsa.conf")
 def test_the_real_portaudio_plays_a_file_as_a_microphone(tmp_path: Path) -> None:
     """ALSA's file plugin stands in for the sound card; all else is real, down to the thread that calls back.
 
-    The signal is constant, because a card that is not there keeps no time: ALSA leaves out parts of the file.
+    The signal is constant, because a card that is not there keeps no time: ALSA leaves out parts of the file, and what
+    a busy machine does not fetch at once is a gap.
     """
     (tmp_path / "level.raw").write_bytes(encode_pcm(np.stack([np.full(16_000, 0.25), np.full(16_000, 0.75)]), "s16le"))
     (tmp_path / "asound.conf").write_text(
@@ -343,18 +344,24 @@ def test_the_real_portaudio_plays_a_file_as_a_microphone(tmp_path: Path) -> None
     )
     code = (
         "import asyncio, numpy as np\n"
+        "from streamer.audio.chunks import Gap\n"
         "from streamer.audio.sources import MicrophoneSource\n"
         "async def main():\n"
         "    async with MicrophoneSource('default', rate=16000, channels=2) as source:\n"
-        "        event = await anext(source)\n"
-        "        print(event.start_sample, np.unique(event.samples))\n"
+        "        expected = 0\n"
+        "        async for event in source:\n"
+        "            assert event.start_sample == expected\n"
+        "            if not isinstance(event, Gap):\n"
+        "                break\n"
+        "            expected = event.end_sample\n"
+        "        print(np.unique(event.samples))\n"
         "asyncio.run(main())\n"
     )
     environment = os.environ | {"ALSA_CONFIG_PATH": f"{ALSA}:{tmp_path}/asound.conf"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.stdout == "0 [0.5]\n", done.stderr
+    assert done.stdout == "[0.5]\n", done.stderr
 
 
 def test_importing_the_sources_does_not_load_portaudio() -> None:
