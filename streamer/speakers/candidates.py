@@ -120,13 +120,7 @@ class Guests:
 class Candidates:
     """The states of one stream, their prior, and the evidence an embedding is for each of them."""
 
-    def __init__(
-        self,
-        roster: Roster,
-        guests: Guests,
-        backend: Backend,
-        unknown_prior: float,
-    ) -> None:
+    def __init__(self, roster: Roster, guests: Guests, backend: Backend, unknown_prior: float) -> None:
         self.roster, self.guests, self.backend = roster, guests, backend
         self._unknown_prior = unknown_prior
 

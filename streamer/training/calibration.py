@@ -8,6 +8,7 @@ a stranger then passes for somebody enrolled.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ import numpy as np
 from streamer.evaluation.stream import Computed
 from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
-from streamer.speakers.profiles import Roster, Vector, unit
+from streamer.speakers.candidates import Guests
+from streamer.speakers.profiles import Roster, Vector
 from streamer.speakers.scoring import Array, Calibration, effective_seconds, fit
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.turn import Piece, Pool, frame_speech
@@ -39,7 +41,7 @@ class Calibrations:
 
 @dataclass(frozen=True, slots=True)
 class HeardTurn:
-    """A turn in which nobody else speaks: embeddings (dimension,) of norm 1, with their seconds of speech.
+    """A turn in which nobody else speaks: embeddings (dimension,) with their seconds of speech.
 
     parts: by `HEARD_S`, as far as the turn went. whole: all of it.
     """
@@ -57,8 +59,8 @@ def calibrate(groups: Mapping[str, Sequence[Computed]], model: Model, cohort: Co
     enrolled: list[Scores] = []
     guests: list[Scores] = []
     for conversations in groups.values():
-        for found in (enrolled, guests):
-            found.append({heard_s: [] for heard_s in HEARD_S})
+        enrolled.append(defaultdict(list))
+        guests.append(defaultdict(list))
         for one in conversations:
             turns = list(_turns(one, model))
             for turn, known in zip(turns, _known_by_then(turns, model.dimension), strict=True):
@@ -92,16 +94,19 @@ def _add_scores(scores: Scores, turn: HeardTurn, known: Roster, cohort: Cohort) 
 
 
 def _known_by_then(turns: Sequence[HeardTurn], dimension: int) -> Iterator[Roster]:
-    """For each turn, whom a tracker that never errs and has nobody enrolled would know by then, as `Guests` does."""
-    sums: dict[str, Vector] = {}
-    speech_s: dict[str, float] = {}
+    """For each turn, the guests that a tracker which never errs and has nobody enrolled would know by then."""
+    guests, slots = Guests(len(turns), dimension), dict[str, int]()
     for turn in turns:
-        centroids = np.array(list(sums.values()), np.float32).reshape(-1, dimension)
-        yield Roster(tuple(sums), centroids, list(speech_s.values()))
-        embedding, seconds = turn.whole
-        if seconds >= TrackerSettings().guest_speech_s:
-            sums[turn.who] = sums.get(turn.who, 0) + embedding * np.float32(seconds)
-            speech_s[turn.who] = speech_s.get(turn.who, 0.0) + seconds
+        places = list(slots.values())
+        yield Roster(slots, guests.centroids[places], guests.speech_s[places])
+        embedding, speech_s = turn.whole
+        if speech_s < TrackerSettings().guest_speech_s:
+            continue
+        if turn.who in slots:
+            guests.hear(slots[turn.who], embedding, speech_s, 0)
+        else:
+            slots[turn.who] = guests.add(embedding, speech_s, 0)
+        guests.settle(slots[turn.who])
 
 
 def _turns(one: Computed, model: Model) -> Iterator[HeardTurn]:
@@ -119,12 +124,8 @@ def _turns(one: Computed, model: Model) -> Iterator[HeardTurn]:
                 continue
             pool.add(piece, start)
             if len(parts) < len(HEARD_S) and pool.speech_s >= HEARD_S[len(parts)]:
-                parts[HEARD_S[len(parts)]] = _heard(pool, model)
-        if pool.speech_s > 0:
-            yield HeardTurn(who, parts, _heard(pool, model))
-
-
-def _heard(pool: Pool, model: Model) -> tuple[Vector, float]:
-    pooled = pool.embedding(model.embed)
-    assert pooled is not None
-    return unit(pooled[0]), pooled[1]
+                heard = pool.embedding(model.embed)
+                assert heard is not None
+                parts[HEARD_S[len(parts)]] = heard
+        if (whole := pool.embedding(model.embed)) is not None:
+            yield HeardTurn(who, parts, whole)
