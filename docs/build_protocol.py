@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from streamer.evaluation.markdown import table
 from streamer.server import protocol
 
 HERE = Path(__file__).parent
@@ -42,13 +43,13 @@ def _section(kind: str, argument: str) -> str:
 def _message(name: str, body: dict[str, Any], skip: set[str]) -> str:
     lines = [f"### `{name}`", "", body["description"], ""]
     required = set(body.get("required", ()))
-    rows = [(key, value) for key, value in body["properties"].items() if key != "type" and key not in skip]
+    rows = [
+        (f"`{key}`", _type(value), _need(key, value, required), _what(value))
+        for key, value in body["properties"].items()
+        if key != "type" and key not in skip
+    ]
     if rows:
-        lines += ["| field | type | | what |", "|---|---|---|---|"]
-        lines += [
-            f"| `{key}` | {_type(value)} | {_need(key, value, required)} | {_what(value)} |" for key, value in rows
-        ]
-        lines.append("")
+        lines += [*table(["field", "type", "", "what"], rows), ""]
     for example in body["examples"]:
         lines += ["```json", json.dumps(example, ensure_ascii=False), "```"]
     return "\n".join(lines)

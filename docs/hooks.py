@@ -14,6 +14,7 @@ import typer
 from mkdocs.structure.files import File, Files
 
 from streamer.cli import app as cli
+from streamer.evaluation.markdown import table
 
 GENERATED = ("cli.md",)
 SCHEMA = "protocol.schema.json"
@@ -77,10 +78,11 @@ def _command(path: str, command: Any, heading: bool) -> list[str]:
     lines = [f"### {path}", ""] if heading else []
     lines += ["```text", usage, "```", "", (command.help or "").split("\f")[0].strip(), ""]
     records = [parameter.get_help_record(context) for parameter in command.params if parameter.name != "help"]
-    if records:
-        lines += ["| option | what it does |", "|---|---|"]
+    rows = []
     for names, about in records:
         about = about.replace("  [required]", "").replace("|", "\\|")
         about = re.sub(r"  \[default: (.*)\]$", r" Default: `\1`.", about)
-        lines.append(f"| `{names.replace('|', ' or ')}` | {about} |")
+        rows.append((f"`{names.replace('|', ' or ')}`", about))
+    if rows:
+        lines += table(["option", "what it does"], rows)
     return [*lines, ""]

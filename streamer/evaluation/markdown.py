@@ -1,4 +1,4 @@
-"""Tables in Markdown: for reports on standard output and for the model card."""
+"""Tables in Markdown: for reports on standard output, the model card and the documentation."""
 
 from __future__ import annotations
 
