@@ -10,19 +10,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamer.engine.frames import HOP
-
-#: On a CPU, hops computed at once: more streams' activations than these fall out of its second-level cache.
+#: On a CPU, hops of a SincNet x-vector computed at once: more streams' activations than these fall out of its
+#: second-level cache.
 CPU_HOPS = 512
 
 
-def groups(hops: NDArray[np.int64], device: torch.device) -> list[NDArray[np.int64]]:
-    """The places of the streams that have new hops (streams,), in groups to be computed at once."""
+def groups(hops: NDArray[np.int64], device: torch.device, at_once: int = CPU_HOPS) -> list[NDArray[np.int64]]:
+    """The places of the streams that have new hops (streams,), in groups to be computed at once.
+
+    at_once: how many hops that may be on a CPU.
+    """
     # Streams with as many hops stand together, so that little is padded.
     places = np.argsort(hops, kind="stable")[np.count_nonzero(hops == 0) :]
     if device.type != "cpu" or len(places) == 0:
         return [places] if len(places) else []
-    sizes = group_sizes(len(places), max(1, CPU_HOPS // int(hops.max())))
+    sizes = group_sizes(len(places), max(1, at_once // int(hops.max())))
     return np.split(places, np.cumsum(sizes)[:-1])
 
 
@@ -37,9 +39,9 @@ def group_sizes(streams: int, limit: int) -> list[int]:
     return sizes
 
 
-def padded_hops(hops: int, step_samples: int) -> int:
+def padded_hops(hops: int, step_samples: int, stride: int) -> int:
     """As how many hops so many are computed: those of a step, or of a half of it, a quarter, ..."""
-    padded = max(hops, -(-step_samples // HOP))
+    padded = max(hops, -(-step_samples // stride))
     while padded > 1 and -(-padded // 2) >= hops:
         padded = -(-padded // 2)
     return padded

@@ -12,29 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer.audio.chunks import Samples
+from streamer.audio.chunks import SAMPLE_RATE, Samples
+from streamer.engine.backbone import Backbone, Batch, Hops
 from streamer.engine.batching import groups, padded_hops
-from streamer.engine.frames import HOP, Carry, FrameBlock, FrameLayers
+from streamer.engine.carry import Carry
 from streamer.engine.layers import to_device
 from streamer.engine.pieces import piece_records
 from streamer.engine.settings import WindowSettings
-from streamer.engine.sinc import POSITION_FIELD, POSITION_STRIDE
 from streamer.engine.sliding import FRAMES, SPEECH, CellPooling, Record, empty_record, merge_into, moments_of
 from streamer.engine.state import Arrays
-from streamer.engine.stepper import FRAME_CENTRE, NewFrames, reportable, seconds_of_frames
+from streamer.engine.stepper import NewFrames, reportable
 from streamer.engine.window import Window
-from streamer.models.architecture import FRAME_GRID
-from streamer.models.model import MINIMUM_FRAMES, Model
+from streamer.models.model import Model
 from streamer.speech.detector import SpeechState
-
-#: Frames of the SincNet that one pooled frame sees, less one: by so many a pooled frame lags the hop that completes it.
-FRAME_LAG = 14
-#: What a hop sees begins so many samples after it: the positions before are carried over.
-HOP_START = 16 * POSITION_STRIDE
-#: With h hops done, the samples up to h * 270 + HOP_END have been used.
-HOP_END = HOP_START + POSITION_FIELD - POSITION_STRIDE
-#: Hops of zeros before the first sample, which give the layers something to carry. Their frames do not count.
-WARM_UP_HOPS = 2
 
 
 @dataclass(slots=True)
@@ -42,12 +32,16 @@ class CachedStream:
     """One stream's state.
 
     position: samples heard or skipped. tail: samples [tail_start, position) that the next hop needs, float32.
-    next_hop: the first SincNet frame not computed yet. valid_from: the first frame since the last restart.
-    carry: (size,) what the layers keep. runs: [first, end) of the frames there are, oldest first.
+    next_hop: the first hop not computed yet. valid_from: the first frame since the last restart.
+    carry: (size,) what the layers keep. memory: what they keep beside it. runs: [first, end) of the frames there are,
+    oldest first.
     """
 
     settings: WindowSettings
+    backbone: Backbone
+    hops: Hops
     carry: Tensor
+    memory: Mapping[str, Tensor]
     pooling: CellPooling
     speech: SpeechState | None
     position: int = 0
@@ -58,25 +52,29 @@ class CachedStream:
     runs: list[list[int]] = field(default_factory=list)
 
     @classmethod
-    def new(cls, settings: WindowSettings, layers: FrameLayers, speech: SpeechState | None) -> CachedStream:
+    def new(cls, settings: WindowSettings, backbone: Backbone, speech: SpeechState | None) -> CachedStream:
         # The last frames that begin in a step end so many steps later.
-        delay = math.ceil(FRAME_GRID.receptive_field / settings.step_samples)
-        carry = torch.zeros(layers.carry_size, device=layers.device)
-        stream = cls(settings, carry, CellPooling(settings.counts, delay, layers.channels), speech)
+        delay = math.ceil(backbone.hops.grid.receptive_field / settings.step_samples)
+        pooling = CellPooling(settings.counts, delay, backbone.channels)
+        memory = backbone.new_memory(settings)
+        stream = cls(settings, backbone, backbone.hops, backbone.new_carry(), memory, pooling, speech)
         stream.restart(0)
         return stream
 
     def restart(self, sample: int) -> None:
         """Begin anew at `sample`, with nothing carried over from before."""
+        hops = self.hops
         self.position = sample
-        self.valid_from = FRAME_GRID.first_frame(sample)
-        self.next_hop = self.valid_from - WARM_UP_HOPS
-        self.tail_start = self.next_hop * HOP + HOP_START
+        self.valid_from = hops.grid.first_frame(sample)
+        self.next_hop = self.valid_from - hops.warm_up
+        self.tail_start = self.next_hop * hops.stride + hops.start
         if self.speech:
             self.speech.skip(sample)
         # Before the restart come zeros; where the grid begins later than the restart, samples are passed over.
         self.tail = np.zeros(max(0, sample - self.tail_start), np.float32)
-        self.carry.zero_()
+        self.carry.copy_(self.backbone.new_carry())
+        for kept in self.memory.values():
+            kept.zero_()
 
     def hear(self, samples: Samples) -> None:
         passed_over = min(max(0, self.tail_start - self.position), len(samples))
@@ -85,25 +83,25 @@ class CachedStream:
 
     @property
     def ready_hops(self) -> int:
-        return max(0, (self.position - HOP_END) // HOP - self.next_hop)
+        return max(0, (self.position - self.hops.end) // self.hops.stride - self.next_hop)
 
     @property
     def next_output(self) -> int:
         """The frame that the next hop completes; those before `valid_from` are no frames."""
-        return self.next_hop - FRAME_LAG
+        return self.next_hop - self.hops.lag
 
     @property
     def next_frame(self) -> int:
         return max(self.next_output, self.valid_from)
 
-    def cell(self, frame: Any) -> Any:
-        """The cell of a frame, or of an array of them: the step in which it begins."""
-        return frame * HOP // self.settings.step_samples
+    def cell(self, frame: int) -> int:
+        """The cell of a frame: the step in which it begins."""
+        return frame * self.hops.stride // self.settings.step_samples
 
     def consume(self, hops: int) -> None:
         self.next_hop += hops
-        self.tail_start += hops * HOP
-        self.tail = self.tail[hops * HOP :].copy()
+        self.tail_start += hops * self.hops.stride
+        self.tail = self.tail[hops * self.hops.stride :].copy()
 
     def add_run(self, first: int, end: int) -> None:
         if first < end:
@@ -135,6 +133,7 @@ class CachedStream:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         own = {"tail": self.tail, "carry": self.carry.cpu().numpy(), **self.pooling.arrays()}
+        own |= {name: kept.cpu().numpy() for name, kept in self.memory.items()}
         heard = self.speech.arrays() if self.speech else {}
         return own | {f"speech.{name}": array for name, array in heard.items()}
 
@@ -142,33 +141,42 @@ class CachedStream:
         for name in ("position", "tail_start", "next_hop", "valid_from", "runs"):
             setattr(self, name, values[name])
         self.tail = arrays["tail"]
-        follows = self.tail_start == self.next_hop * HOP + HOP_START
+        follows = self.tail_start == self.next_hop * self.hops.stride + self.hops.start
         if not follows or len(self.tail) != max(0, self.position - self.tail_start):
             raise ValueError("its samples do not fit its clock")
         self.carry.copy_(torch.from_numpy(arrays["carry"]))
+        for name, kept in self.memory.items():
+            kept.copy_(torch.from_numpy(arrays[name]))
         self.pooling.restore(values["pooling"], arrays)
         if self.speech:
             self.speech.restore({name.removeprefix("speech."): array for name, array in arrays.items()})
 
 
 class CachedStepper:
-    """Computes the new frames of many streams at once and pools them."""
+    """Computes the new frames of many streams at once and pools them.
 
-    def __init__(self, model: Model, layers: FrameLayers, use_head: bool) -> None:
+    use_head: whether the network's own speech head weighs the frames.
+    """
+
+    step_unit = 1
+
+    def __init__(self, model: Model, backbone: Backbone, use_head: bool) -> None:
         self.model = model
-        self.layers = layers
+        self.minimum_frames = model.architecture.minimum_frames
+        self.backbone = backbone
+        self.hops = backbone.hops
+        self.grid = backbone.hops.grid
         self.use_head = use_head
-        self.device = layers.device
-        self.channels = layers.channels
+        self.device = backbone.device
 
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> CachedStream:
-        return CachedStream.new(settings, self.layers, speech)
+        return CachedStream.new(settings, self.backbone, speech)
 
     def advance(self, streams: Sequence[CachedStream]) -> list[NewFrames]:
         """Compute all frames that the streams' samples complete, and merge them into their cells."""
         gained = [NewFrames(stream.next_frame, _NO_FRAMES, None) for stream in streams]
         hops = np.array([stream.ready_hops for stream in streams])
-        for group in groups(hops, self.device):
+        for group in groups(hops, self.device, self.hops.at_once):
             records, speech = self._compute([streams[place] for place in group], hops[group])
             for row, place in enumerate(group):
                 gained[place] = self._merge(streams[place], int(hops[place]), records[row], speech[row])
@@ -182,31 +190,44 @@ class CachedStepper:
         hops: of each stream, in ascending order. A piece is what a stream's new frames have in one cell; -1 marks what
         is no frame.
         """
-        longest = padded_hops(int(hops[-1]), streams[-1].settings.step_samples)
-        waves = np.zeros((len(streams), longest * HOP + HOP_END - HOP_START), np.float32)
-        frames, pieces = _places(streams, hops, longest)
+        stride, reads, centre = self.hops.stride, self.hops.reads, self.grid.centre
+        longest = padded_hops(int(hops[-1]), streams[-1].settings.step_samples, stride)
+        waves = np.zeros((len(streams), (longest - 1) * stride + reads), np.float32)
+        frames, pieces, first = self._places(streams, hops, longest)
         known_speech = np.ones(frames.shape, np.float32)
         for row, (stream, count) in enumerate(zip(streams, hops, strict=True)):
-            used = count * HOP + HOP_END - HOP_START
+            used = (count - 1) * stride + reads
             waves[row, :used] = stream.tail[:used]
             if stream.speech is not None:
-                known_speech[row, :count] = stream.speech.at(frames[row, :count] * HOP + FRAME_CENTRE)
+                known_speech[row, :count] = stream.speech.at(frames[row, :count] * stride + centre)
         with torch.inference_mode():
             carries = [stream.carry for stream in streams]
             common = int(hops[0]) if hops[0] == hops[-1] else None
             carry = Carry(torch.stack(carries), to_device(hops, self.device), common)
-            block = self._frames(streams, to_device(waves, self.device), carry)
+            batch = Batch(carry, first, [stream.memory for stream in streams])
+            block = self.backbone.advance(to_device(waves, self.device), batch)
             torch._foreach_copy_(carries, list(carry.next_rows().unbind()))
             speech = to_device(known_speech, self.device)
             if self.use_head and block.speech is not None:
                 speech = speech * block.speech.t()
             weights = speech if block.attention is None else speech * block.attention.t()
-            records = piece_records(block.features, weights, speech, pieces, self.layers.last_norm)
+            records = piece_records(block.features, weights, speech, pieces, self.backbone.norm)
         return records, speech.cpu().numpy()
 
-    def _frames(self, streams: Sequence[CachedStream], waves: Tensor, carry: Carry) -> FrameBlock:
-        layers = self.layers
-        return layers.tdnn(layers.front(layers.first(waves), carry, layers.norms), carry)
+    def _places(
+        self, streams: Sequence[CachedStream], hops: NDArray[np.int64], longest: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The number and the piece of each frame that is computed, (streams, frames) each, -1 for what is no frame; and
+        the first hop (streams,) of each stream's own sound."""
+        outputs, valid, steps = np.array(
+            [(stream.next_output, stream.valid_from, stream.settings.step_samples) for stream in streams]
+        ).T[:, :, None]
+        stride = self.hops.stride
+        order = np.arange(longest)
+        frames = outputs + order
+        pieces = frames * stride // steps - np.maximum(outputs, valid) * stride // steps
+        pieces[(frames < valid) | (order >= hops[:, None])] = -1
+        return frames, pieces, np.maximum(valid - outputs - self.hops.lag, 0)[:, 0]
 
     def _merge(
         self, stream: CachedStream, hops: int, records: NDArray[np.float32], speech: NDArray[np.float32]
@@ -215,7 +236,7 @@ class CachedStepper:
         first = stream.next_frame
         skipped = first - stream.next_output
         stream.consume(hops)
-        block = empty_record(self.channels)
+        block = empty_record(self.backbone.channels)
         for cell, record in enumerate(records, start=stream.cell(first)):
             if record[FRAMES] > 0:
                 stream.pooling.merge(cell, record)
@@ -239,36 +260,22 @@ class CachedStepper:
         return result
 
     def _pooled(self, stream: CachedStream) -> Iterator[tuple[Window, Record]]:
-        settings, pooling = stream.settings, stream.pooling
+        settings, pooling, grid = stream.settings, stream.pooling, self.grid
         steps = -(-stream.position // settings.step_samples)
         pooling.close(steps - pooling.delay)
-        end = FRAME_GRID.end_frame(stream.position)
-        stream.forget(FRAME_GRID.first_frame((steps - settings.counts[-1]) * settings.step_samples))
+        end = grid.end_frame(stream.position)
+        stream.forget(grid.first_frame((steps - settings.counts[-1]) * settings.step_samples))
         for count, duration_s, record in zip(settings.counts, settings.durations_s, pooling.windows(), strict=True):
-            nominal = FRAME_GRID.first_frame((steps - count) * settings.step_samples)
+            nominal = grid.first_frame((steps - count) * settings.step_samples)
             frames = int(record[FRAMES])
-            if frames < MINIMUM_FRAMES:
+            if frames < self.minimum_frames:
                 continue
             partial = stream.position % settings.step_samples != 0 or nominal < 0 or frames < end - nominal
-            speech_s = float(record[SPEECH] / record[FRAMES]) * seconds_of_frames(frames)
+            speech_s = float(record[SPEECH] / record[FRAMES]) * grid.num_samples(frames) / SAMPLE_RATE
             if reportable(partial, speech_s, duration_s):
-                start_sample = stream.first_used(nominal) * HOP
-                end_sample = (stream.last_used - 1) * HOP + FRAME_GRID.receptive_field
+                start_sample = stream.first_used(nominal) * grid.stride
+                end_sample = (stream.last_used - 1) * grid.stride + grid.receptive_field
                 yield Window(start_sample, end_sample, duration_s, _UNKNOWN, speech_s, partial), record
-
-
-def _places(
-    streams: Sequence[CachedStream], hops: NDArray[np.int64], longest: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number and the piece of each frame that is computed, (streams, frames) each; -1 for what is no frame."""
-    outputs, valid, steps = np.array(
-        [(stream.next_output, stream.valid_from, stream.settings.step_samples) for stream in streams]
-    ).T[:, :, None]
-    order = np.arange(longest)
-    frames = outputs + order
-    pieces = frames * HOP // steps - np.maximum(outputs, valid) * HOP // steps
-    pieces[(frames < valid) | (order >= hops[:, None])] = -1
-    return frames, pieces
 
 
 _NO_FRAMES = np.zeros(0, np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from streamer.engine.families import streaming_of
 from streamer.engine.layers import Precision
 from streamer.engine.settings import Mode
 from streamer.errors import ConfigurationError
@@ -19,21 +20,9 @@ def check_known(name: str, value: object, kind: Any) -> None:
 
 def choose_mode(mode: Mode | None, model: Model) -> Mode:
     """The mode asked for, or the exact one of the model. Raises ConfigurationError for one that the model has not."""
-    architecture = model.architecture
     if mode is not None:
         check_known("mode", mode, Mode)
-    if architecture.frame_local:
-        if mode == "exact":
-            raise ConfigurationError(
-                "mode='exact' is for models with window norms; this one has none, so that 'cached' is exact: use that."
-            )
-        return "cached"
-    if architecture.front != "rectified":
-        raise ConfigurationError(
-            f"front={architecture.front!r} with norm={architecture.norm!r} cannot be streamed: use `Inference`, or "
-            "train with norm='batch'."
-        )
-    return mode or "exact"
+    return streaming_of(model).choose_mode(mode, model)
 
 
 def check_precision(precision: Precision, model: Model) -> None:

@@ -15,15 +15,12 @@ import numpy as np
 import torch
 
 from streamer.audio.chunks import Samples
-from streamer.engine.cached import CachedStepper
 from streamer.engine.choices import check_precision, choose_mode, choose_speech, detector_of
-from streamer.engine.exact import ExactStepper
-from streamer.engine.frames import FrameLayers
+from streamer.engine.families import streaming_of
 from streamer.engine.layers import Precision
 from streamer.engine.settings import Mode, WindowSettings
 from streamer.engine.state import Snapshot
-from streamer.engine.stepper import Stepper, StepTally, StreamState
-from streamer.engine.trailing import TrailingStepper
+from streamer.engine.stepper import StepTally, StreamState
 from streamer.engine.window import Step, Window
 from streamer.errors import (
     AudioNotFinite,
@@ -75,20 +72,12 @@ class IncrementalModel:
         if device is not None:
             model.to(resolve_device(device))
         check_precision(precision, model)
-        frame_local = model.architecture.frame_local
         self.model = model
         self.mode: Mode = choose_mode(mode, model)
         self.precision = precision
         self.speech = choose_speech(speech, model)
         self._detector = detector_of(self.speech)
-        layers = FrameLayers(model.network, precision)
-        self._stepper: Stepper
-        if self.mode == "exact":
-            self._stepper = ExactStepper(model, layers)
-        elif frame_local:
-            self._stepper = CachedStepper(model, layers, use_head=self.speech == "head")
-        else:
-            self._stepper = TrailingStepper(model, layers)
+        self._stepper = streaming_of(model).stepper(model, self.mode, precision, self.speech == "head")
 
     @property
     def owner(self) -> str:
@@ -97,7 +86,7 @@ class IncrementalModel:
 
     def open(self, durations: Sequence[float] = (3.0,), step: float = 1.0) -> IncrementalStream:
         """A new stream, at sample 0. Raises ConfigurationError on durations and steps that cannot work."""
-        settings = WindowSettings.of(self.model, durations, step, self.mode)
+        settings = WindowSettings.of(self.model, durations, step, self._stepper.step_unit)
         speech = self._detector.new_state() if self._detector else None
         return IncrementalStream(self, self._stepper.new(settings, speech), settings)
 
@@ -270,7 +259,8 @@ class IncrementalStream:
     def take_step(self, windows: Sequence[Window]) -> Step:
         """The step that ends here; the next one begins."""
         partial = self.position % self.settings.step_samples != 0
-        step = self.tally.step(self.position, self.engine.speech != "off", windows, partial)
+        detected = self.engine.speech != "off"
+        step = self.tally.step(self.position, self.engine.model.grid, detected, windows, partial)
         self.tally = StepTally(self.position, self.state.next_frame)
         return step
 

@@ -36,6 +36,10 @@ class Affine:
     scale: Tensor
     shift: Tensor
 
+    @classmethod
+    def identity(cls, channels: int, device: torch.device) -> Affine:
+        return cls(torch.ones(channels, device=device), torch.zeros(channels, device=device))
+
     def __call__(self, block: Tensor) -> Tensor:
         return torch.addcmul(self.shift, block, self.scale)
 

@@ -8,13 +8,14 @@ from typing import Literal
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
-from streamer.models.architecture import SINC_STRIDE
 from streamer.models.model import Model
 
 Mode = Literal["exact", "cached"]
 
 #: Of a step, and of a window.
 MAXIMUM_SECONDS = 60.0
+#: Of a step.
+MINIMUM_SAMPLES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class WindowSettings:
     def __post_init__(self) -> None:
         step, counts = self.step_samples, self.counts
         integers = all(type(number) is int and number > 0 for number in (step, *counts))
-        if not integers or step < SINC_STRIDE or not counts or list(counts) != sorted(set(counts)):
+        if not integers or step < MINIMUM_SAMPLES or not counts or list(counts) != sorted(set(counts)):
             raise ConfigurationError(f"steps of {step!r} samples and windows of {counts!r} steps make no stream.")
         if step * counts[-1] > MAXIMUM_SECONDS * SAMPLE_RATE + 1:
             raise ConfigurationError(f"windows of {counts[-1]} steps of {step} samples exceed {MAXIMUM_SECONDS:g} s.")
@@ -41,13 +42,15 @@ class WindowSettings:
         return tuple(samples / SAMPLE_RATE for samples in self.duration_samples)
 
     @classmethod
-    def of(cls, model: Model, durations: Sequence[float], step: float, mode: Mode) -> WindowSettings:
-        """Durations and step in seconds. Raises ConfigurationError where they cannot work with this model and mode."""
+    def of(cls, model: Model, durations: Sequence[float], step: float, unit: int = 1) -> WindowSettings:
+        """Durations and step in seconds. Raises ConfigurationError where they cannot work with this model.
+
+        unit: samples of which a step must be a multiple, see `Stepper.step_unit`.
+        """
         step_samples = round(step * SAMPLE_RATE) if 0 < step <= MAXIMUM_SECONDS else 0
-        unit = SINC_STRIDE if mode == "exact" else 1
-        if step_samples < SINC_STRIDE or step_samples % unit:
+        if step_samples < MINIMUM_SAMPLES or step_samples % unit:
             raise ConfigurationError(
-                f"step={step} s is {step * SAMPLE_RATE:g} samples; it must be at least {SINC_STRIDE} samples"
+                f"step={step} s is {step * SAMPLE_RATE:g} samples; it must be at least {MINIMUM_SAMPLES} samples"
                 + (f", a multiple of {unit} of them in exact mode," if unit > 1 else "")
                 + f" and at most {MAXIMUM_SECONDS:g} s."
             )

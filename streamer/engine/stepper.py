@@ -1,4 +1,4 @@
-"""What the ways of computing (cached, exact, trailing) have in common."""
+"""What the ways of computing (`cached`, `recompute`, and those of one family) have in common."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.audio.chunks import SAMPLE_RATE, Samples
+from streamer.audio.chunks import Samples
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sliding import Record, merge_into, moments_of
 from streamer.engine.state import Arrays
 from streamer.engine.window import Step, Window
-from streamer.models.architecture import FRAME_GRID
+from streamer.models.grid import FrameGrid
 from streamer.speech.detector import SpeechState
 
-FRAME_CENTRE = FRAME_GRID.receptive_field // 2
 #: A window that is not complete yet is reported once it holds this much speech, or its own length where that is less.
 PARTIAL_SPEECH_S = 1.0
 
@@ -60,7 +59,12 @@ class StreamState(Protocol):
 
 
 class Stepper(Protocol):
-    """One way of computing, for many streams at once. States go in as `new` made them."""
+    """One way of computing, for many streams at once. States go in as `new` made them.
+
+    step_unit: samples of which a stream's step must be a multiple.
+    """
+
+    step_unit: int
 
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> Any: ...
 
@@ -101,12 +105,13 @@ class StepTally:
             else:
                 merge_into(self.block, new.block)
 
-    def step(self, end_sample: int, detected: bool, windows: Sequence[Window], partial: bool) -> Step:
+    def step(self, end_sample: int, grid: FrameGrid, detected: bool, windows: Sequence[Window], partial: bool) -> Step:
         power = self.energy / self.heard if self.heard else 0.0
         return Step(
             start_sample=self.start_sample,
             end_sample=end_sample,
             windows=tuple(windows),
+            grid=grid,
             first_frame=self.first_frame,
             speech=np.concatenate([_NO_FRAMES, *self.speech]) if detected else None,
             block=None if self.block is None else moments_of(self.block),
@@ -141,8 +146,3 @@ _NO_FRAMES = np.zeros(0, np.float32)
 def reportable(partial: bool, speech_s: float, duration_s: float) -> bool:
     """Whether a window is reported: when complete, or when it holds enough speech already."""
     return not partial or speech_s >= min(PARTIAL_SPEECH_S, duration_s)
-
-
-def seconds_of_frames(frames: float) -> float:
-    """How much audio a run of frames sees."""
-    return FRAME_GRID.num_samples(int(frames)) / SAMPLE_RATE

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
-from streamer.models.architecture import FRAME_GRID
+from streamer.models.grid import FrameGrid
 from streamer.models.pooling import Moments
 
 Vector = NDArray[np.float32]
@@ -18,7 +18,8 @@ Vector = NDArray[np.float32]
 class Window:
     """The embedding of one window of a stream.
 
-    start_sample, end_sample: the samples that were used, which begin up to 269 after the window's nominal start.
+    start_sample, end_sample: the samples that were used, which begin less than a stride after the window's nominal
+        start.
     duration_s: the length asked for, by which windows of several lengths are told apart.
     embedding: (dimension,) float32, not normalised.
     speech_s: seconds of speech in the window; its whole length where no speech detector runs.
@@ -53,10 +54,10 @@ class Step:
 
     windows: those that end here, one for each duration asked for, shortest first; without those that hold too little
         audio or speech to be embedded.
+    grid: the clock of the model's frames: which samples a frame sees, and which sound it stands for.
     speech: (frames,) float32, the speech probability of each new frame; None where no speech detector runs. The new
-        frames are consecutive: `first_frame`, `first_frame + 1`, ... on the grid of the model (frame i sees the samples
-        from 270 * i on; its centre is `270 * i + 2385`), and lag the samples by their receptive field (0.3 s). Those
-        that a short gap inside of the step took have none.
+        frames are consecutive: `first_frame`, `first_frame + 1`, ... on the grid, and lag the samples by its receptive
+        field. Those that a short gap inside of the step took have none.
     block: pooled moments of the new frames alone (numpy, speech-weighted), to pool a whole turn from; None in `exact`
         mode, and where no frame was completed.
     level_db: root mean square level of the new samples, dB below full scale (-inf for digital silence).
@@ -68,6 +69,7 @@ class Step:
     start_sample: int
     end_sample: int
     windows: tuple[Window, ...]
+    grid: FrameGrid
     first_frame: int
     speech: Vector | None
     block: Moments[Vector] | None
@@ -79,4 +81,11 @@ class Step:
     @property
     def speech_s(self) -> float | None:
         """Seconds of speech among the new frames, or None where no speech detector runs."""
-        return None if self.speech is None else float(self.speech.sum()) * FRAME_GRID.stride / SAMPLE_RATE
+        return None if self.speech is None else self.grid.seconds(float(self.speech.sum()))
+
+    @property
+    def num_frames(self) -> int:
+        """How many new frames there are."""
+        if self.speech is not None:
+            return len(self.speech)
+        return max(0, self.grid.end_frame(self.end_sample) - self.first_frame)

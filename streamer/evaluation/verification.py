@@ -16,7 +16,7 @@ from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 from streamer.evaluation.metrics import Metric, bootstrap, det_curve, eer, equal_error, min_dcf
 from streamer.evaluation.scoring import Float, Scorer, cosine, unit
 from streamer.evaluation.trials import Trials
-from streamer.models.xvector import XVectorSincNet
+from streamer.models.network import Network
 
 #: Waveforms (batch, samples) at 16 kHz -> embeddings (batch, dimension).
 Embed = Callable[[Tensor], Tensor]
@@ -61,9 +61,9 @@ class Result:
         }
 
 
-def embedder(network: XVectorSincNet, dtype: torch.dtype = torch.float32) -> Embed:
+def embedder(network: Network, dtype: torch.dtype = torch.float32) -> Embed:
     """A network as a function of waveforms, on whatever device it is; lower precisions by autocast."""
-    device = network.embedding.weight.device
+    device = network.device
 
     def embed(waves: Tensor) -> Tensor:
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):

@@ -18,7 +18,6 @@ import numpy as np
 
 from streamer.engine.window import Step, Window
 from streamer.errors import ConfigurationError
-from streamer.models.architecture import FRAME_GRID
 from streamer.speakers.backend import Backend
 
 
@@ -126,8 +125,4 @@ def speech_seconds(step: Step) -> float:
     """Seconds of speech among a step's new frames; where no detector runs, all of them."""
     if step.speech_s is not None:
         return step.speech_s
-    return num_frames(step) * FRAME_GRID.stride / 16_000
-
-
-def num_frames(step: Step) -> int:
-    return max(0, FRAME_GRID.end_frame(step.end_sample) - step.first_frame)
+    return step.grid.seconds(step.num_frames)

@@ -19,7 +19,7 @@ from streamer.audio.chunks import SAMPLE_RATE, Gap
 from streamer.engine.window import Step
 from streamer.errors import ConfigurationError
 from streamer.meeting.aligner import Aligner, Slot
-from streamer.meeting.crosstalk import CrossTalk, CrossTalkSettings, num_frames, speech_seconds
+from streamer.meeting.crosstalk import CrossTalk, CrossTalkSettings, speech_seconds
 from streamer.meeting.turns import RoomTurns
 from streamer.speakers.backend import Backend
 from streamer.speakers.events import Event, GapEvent, Overload, SpeechEnd, SpeechStart
@@ -149,4 +149,4 @@ class Room:
 
 def muted(step: Step) -> Step:
     """A step as if nobody had spoken in it."""
-    return replace(step, windows=(), speech=np.zeros(num_frames(step), np.float32), block=None)
+    return replace(step, windows=(), speech=np.zeros(step.num_frames, np.float32), block=None)

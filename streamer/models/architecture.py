@@ -1,9 +1,11 @@
-"""The hyper-parameters of the network, as they are recorded in a checkpoint."""
+"""The hyper-parameters of a SincNet x-vector, as they are recorded in a checkpoint."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from functools import cache
+from typing import Any, ClassVar, Literal, get_args
 
 from streamer.errors import WrongArchitecture
 from streamer.models.grid import FrameGrid
@@ -35,6 +37,10 @@ class Architecture:
     speech_head: the network also gives a speech logit for each frame.
     """
 
+    family: ClassVar[str] = "sincnet"
+    #: The unbiased standard deviation of the pooling needs two.
+    minimum_frames: ClassVar[int] = 2
+
     front: Front = "rectified"
     norm: Norm = "instance"
     dimension: int = 512
@@ -57,13 +63,13 @@ class Architecture:
     @property
     def grid(self) -> FrameGrid:
         """The grid of the frames that are pooled."""
-        return FRAME_GRID
+        return _frame_grid()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Architecture:
+    def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
         """Read what `to_dict` wrote. Raises WrongArchitecture on a field this version does not know."""
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
@@ -73,6 +79,7 @@ class Architecture:
         return cls(**values)
 
 
+@cache
 def _frame_grid() -> FrameGrid:
     grid = FrameGrid().conv(SINC_TAPS, SINC_STRIDE).conv(POOL, POOL)
     for _ in range(2):
@@ -80,6 +87,3 @@ def _frame_grid() -> FrameGrid:
     for _, kernel, dilation in TDNN_LAYERS:
         grid = grid.conv(kernel, dilation=dilation)
     return grid
-
-
-FRAME_GRID = _frame_grid()

@@ -6,23 +6,18 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.errors import ConfigurationError
-from streamer.models.architecture import Architecture
-from streamer.models.grid import FrameGrid
+from streamer.models.grid import SAMPLE_RATE, FrameGrid
+from streamer.models.head import Head
+from streamer.models.network import Description, Network
 from streamer.models.pooling import Moments
-from streamer.models.sincnet import SAMPLE_RATE
-from streamer.models.xvector import XVectorSincNet
-
-#: The unbiased standard deviation of the pooling needs two frames.
-MINIMUM_FRAMES = 2
 
 Source = str | os.PathLike[str] | IO[bytes]
 
@@ -53,8 +48,8 @@ class Model:
 
     sample_rate = SAMPLE_RATE
 
-    def __init__(self, network: XVectorSincNet, card: ModelCard, cohort: NDArray[np.floating] | None = None) -> None:
-        self.network = network.eval().requires_grad_(False)
+    def __init__(self, network: Network, card: ModelCard, cohort: NDArray[np.floating] | None = None) -> None:
+        self.network: Network = network.eval().requires_grad_(False)
         self.card = card
         self.cohort = cohort
 
@@ -92,7 +87,7 @@ class Model:
         return model.to(device) if device is not None else model
 
     @property
-    def architecture(self) -> Architecture:
+    def architecture(self) -> Description:
         return self.network.architecture
 
     @property
@@ -105,12 +100,12 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        return self.network.embedding.weight.device
+        return self.network.device
 
     @property
     def minimum_samples(self) -> int:
-        """The shortest audio that has an embedding, in samples at 16 kHz (5,041: 0.315 s)."""
-        return self.grid.num_samples(MINIMUM_FRAMES)
+        """The shortest audio that has an embedding, in samples at 16 kHz (5,041 of a SincNet x-vector: 0.315 s)."""
+        return self.grid.num_samples(self.architecture.minimum_frames)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -118,7 +113,8 @@ class Model:
         digest = hashlib.sha256(repr(self.architecture).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
-            digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+            # As bytes: numpy has no bfloat16.
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def to(self, device: str | torch.device) -> Model:
@@ -128,36 +124,32 @@ class Model:
 
     @torch.inference_mode()
     def __call__(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Embed waveforms (batch, 1, samples) at 16 kHz -> (batch, dimension); see XVectorSincNet.forward."""
-        return cast(Tensor, self.network(waveforms.to(self.device), weights))
+        """Embed waveforms (batch, 1, samples) at 16 kHz -> (batch, dimension); see `Network.__call__`."""
+        return self.network(waveforms.to(self.device), weights)
 
     def embed(self, moments: Moments[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Embeddings (..., dimension) of frames that were pooled elsewhere: moments (..., 1500) of `network.frames`.
+        """Embeddings (..., dimension) of frames that were pooled elsewhere: moments (..., channels) of its frames.
 
-        On the calling thread alone: the threads of torch meet at a barrier, and beside a busy engine a tenth of a
-        millisecond's work then waits for milliseconds. `einsum` has no threads.
+        On the calling thread alone, whatever torch's threads are busy with. Raises ConfigurationError for a network
+        that has no frames to pool.
         """
-        weight, bias = self._last_layer
-        return np.asarray(np.einsum("ij,...j->...i", weight, _pooled(moments)) + bias)
+        return self._head(moments)
 
-    @torch.inference_mode()
     def embed_batch(self, moments: Moments[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The same of moments (batch, 1500), for the thread that torch's threads work for: one matrix product."""
-        weight, bias = (torch.from_numpy(array) for array in self._last_layer)
-        return F.linear(torch.from_numpy(_pooled(moments)), weight, bias).numpy()
+        """The same of moments (batch, channels), for the thread that torch's threads work for: one matrix product."""
+        return self._head.batch(moments)
 
     @cached_property
-    def _last_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Weight (dimension, 3000) and bias (dimension,) of the last layer, in the host's memory."""
-        layer = self.network.embedding
-        return np.ascontiguousarray(layer.weight.cpu().numpy()), layer.bias.cpu().numpy()
+    def _head(self) -> Head:
+        head = self.network.head
+        if head is None:
+            raise ConfigurationError(
+                f"{self.card.name!r} embeds whole windows: it has no frames that could be pooled elsewhere."
+            )
+        return head
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, dimension={self.dimension}, fingerprint={self.fingerprint!r})"
-
-
-def _pooled(moments: Moments[NDArray[np.float32]]) -> NDArray[np.float32]:
-    return np.concatenate(moments.statistics(), axis=-1, dtype=np.float32)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

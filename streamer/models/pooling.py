@@ -59,12 +59,15 @@ class Moments(Generic[Array]):
         m2 = self.m2 + other.m2 + apart**2 * (self.weight * share)
         return Moments(weight, self.weight2 + other.weight2, self.mean + apart * share, m2)
 
-    def statistics(self) -> tuple[Array, Array]:
-        """Weighted mean and unbiased weighted standard deviation, (..., channels) each; zeros where no frame counts."""
+    def statistics(self, epsilon: float = 0.0) -> tuple[Array, Array]:
+        """Weighted mean and unbiased weighted standard deviation, (..., channels) each; zeros where no frame counts.
+
+        epsilon: added to the variance before its root is taken.
+        """
         # Reliability weights leave no unbiased variance to a single frame: without the floor, 0 / 0 by rounding.
         freedom = self.weight - self.weight2 / (self.weight + EPSILON) + EPSILON
         # numpy's types take a float32 array to the power of a float for a float64 one, which it is not.
-        return self.mean, (self.m2 / abs(freedom)) ** 0.5  # type: ignore[return-value]
+        return self.mean, (self.m2 / abs(freedom) + epsilon) ** 0.5  # type: ignore[return-value]
 
 
 def statistics_pool(frames: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -6,14 +6,16 @@ pyannote/embedding. Names of modules and parameters are those of pyannote.audio'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from streamer.errors import ConfigurationError
 from streamer.models.architecture import SINCNET_CHANNELS, TDNN_LAYERS, Architecture
+from streamer.models.head import LinearHead
+from streamer.models.network import Frames, Network
 from streamer.models.pooling import at_frame_rate, statistics_pool
 from streamer.models.sincnet import SincNet
 
@@ -21,19 +23,6 @@ from streamer.models.sincnet import SincNet
 SPEECH_LAYER = 1
 #: The attention reads the output of this TDNN layer.
 ATTENTION_LAYER = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """What the network says of each frame.
-
-    features: (batch, 1500, frames). attention: (batch, frames) in (0, 1), or None. speech: (batch, frames) logits, or
-    None.
-    """
-
-    features: Tensor
-    attention: Tensor | None = None
-    speech: Tensor | None = None
 
 
 class XVectorSincNet(nn.Module):
@@ -55,6 +44,14 @@ class XVectorSincNet(nn.Module):
             self.speech = nn.Conv1d(TDNN_LAYERS[SPEECH_LAYER][0], 1, kernel, dilation=dilation)
         if self.architecture.attention:
             self.attention = nn.Conv1d(TDNN_LAYERS[ATTENTION_LAYER][0], 1, 1)
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.weight.device
+
+    @property
+    def head(self) -> LinearHead:
+        return LinearHead.of(self.embedding)
 
     def frames(self, waveforms: Tensor) -> Frames:
         """All that is known of each frame before pooling."""
@@ -91,6 +88,15 @@ class XVectorSincNet(nn.Module):
         Weights that are not at the frame rate are brought to it by nearest interpolation.
         """
         return self.pool(self.frames(waveforms), weights)
+
+
+def sincnet_of(network: Network) -> XVectorSincNet:
+    """A network that must be a SincNet x-vector. Raises ConfigurationError for any other."""
+    if not isinstance(network, XVectorSincNet):
+        raise ConfigurationError(
+            f"this is for SincNet x-vectors, and the model's family is {network.architecture.family!r}."
+        )
+    return network
 
 
 def convolve(convolution: nn.Conv1d, block: Tensor) -> Tensor:

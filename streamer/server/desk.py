@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from streamer.models.grid import FrameGrid
 from streamer.server.channel import Channel
 from streamer.server.commands import Directory, Enroll
 from streamer.server.enrolling import Enrolling
@@ -21,10 +22,13 @@ class Desk:
     changed: called after a change of the people, so that every running stream listens for them.
     """
 
-    def __init__(self, people: People, backend: Backend, embed: Embed | None, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, people: People, backend: Backend, embed: Embed | None, grid: FrameGrid, changed: Callable[[], None]
+    ) -> None:
         self._people = people
         self._backend = backend
         self._embed = embed
+        self._grid = grid
         self._changed = changed
 
     async def enroll(self, command: Enroll, channels: Sequence[Channel]) -> dict[str, Any]:
@@ -38,6 +42,7 @@ class Desk:
                 self._people,
                 self._backend,
                 self._embed,
+                self._grid,
             )
             return channel.enrolling.listening()
         channel, enrolling = _listening(channels)

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk
 from streamer.engine.window import Step
-from streamer.models.architecture import FRAME_GRID
+from streamer.models.grid import FrameGrid
 from streamer.server.people import People
 from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, Finding
@@ -24,18 +24,25 @@ MAX_SECONDS = 120.0
 class Enrolling:
     """One enrolment of a session. Methods that report return the body of an `enrolment` message.
 
-    position: where on the channel's clock it begins. The coach's own clock starts at 0 there, on the frame grid, so
+    position: where on the channel's clock it begins. The coach's own clock starts at 0 there, on the model's grid, so
         that nobody who spoke before is heard.
     """
 
     def __init__(
-        self, name: str, channel: int, position: int, people: People, backend: Backend, embed: Embed | None
+        self,
+        name: str,
+        channel: int,
+        position: int,
+        people: People,
+        backend: Backend,
+        embed: Embed | None,
+        grid: FrameGrid,
     ) -> None:
         self.name = name
         self.channel = channel
         self._people = people
-        self._start_frame = -(-position // FRAME_GRID.stride)
-        self._position = self._start_frame * FRAME_GRID.stride
+        self._start_frame = grid.first_frame(position)
+        self._position = self._start_sample = self._start_frame * grid.stride
         self._end = self._position + round(MAX_SECONDS * SAMPLE_RATE)
         profiles = people.profiles
         others = Roster.of([profile for profile in profiles if profile.name != name], people.dimension)
@@ -56,13 +63,12 @@ class Enrolling:
 
     def step(self, step: Step) -> dict[str, Any] | None:
         """What the engine made of it; None before the first frame of this enrolment."""
-        start_sample = self._start_frame * FRAME_GRID.stride
         if step.first_frame < self._start_frame or step.end_sample > self._end:
             return None
         shifted = replace(
             step,
-            start_sample=step.start_sample - start_sample,
-            end_sample=step.end_sample - start_sample,
+            start_sample=step.start_sample - self._start_sample,
+            end_sample=step.end_sample - self._start_sample,
             first_frame=step.first_frame - self._start_frame,
         )
         return self._report("listening", self._coach.step(shifted).findings)

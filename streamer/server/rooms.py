@@ -67,7 +67,7 @@ class Rooms:
         self._metrics = metrics
         self._clock = clock
         self._backend = Backend.of(engine.model)
-        self._desk = Desk(people, self._backend, self._embed, self.listen_again)
+        self._desk = Desk(people, self._backend, self._embed, engine.model.grid, self.listen_again)
         self._rooms: dict[str, Room] = {}
 
     def __len__(self) -> int:

@@ -8,13 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.audio.chunks import SAMPLE_RATE
-from streamer.models.architecture import FRAME_GRID
-
-
-def frame_sample(frame: int) -> int:
-    """Where the stretch of sound that a frame stands for begins: half a stride before its receptive field's centre."""
-    return frame * FRAME_GRID.stride + (FRAME_GRID.receptive_field - FRAME_GRID.stride) // 2
+from streamer.models.grid import FrameGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +28,25 @@ class SpeechBoundaries:
 
     def __init__(self, onset: float, offset: float, min_speech_s: float, min_silence_s: float) -> None:
         self.onset, self.offset = onset, offset
-        self._min_speech = max(1, round(min_speech_s * SAMPLE_RATE / FRAME_GRID.stride))
-        self._min_silence = max(1, round(min_silence_s * SAMPLE_RATE / FRAME_GRID.stride))
+        self.min_speech_s, self.min_silence_s = min_speech_s, min_silence_s
         self.speaking = False
         #: The first frame of the run that would change the state, or None.
         self._run: int | None = None
 
-    def update(self, first_frame: int, probabilities: NDArray[np.floating]) -> list[Boundary]:
-        """Hear consecutive frames, probabilities (frames,)."""
+    def update(self, grid: FrameGrid, first_frame: int, probabilities: NDArray[np.floating]) -> list[Boundary]:
+        """Hear consecutive frames of a grid, probabilities (frames,)."""
+        min_speech, min_silence = grid.frames_of(self.min_speech_s), grid.frames_of(self.min_silence_s)
         found = []
         for frame, probability in enumerate(probabilities.tolist(), first_frame):
             if self.speaking:
                 self._follow(frame, fitting=probability < self.offset, broken=probability >= self.onset)
-                needed = self._min_silence
+                needed = min_silence
             else:
                 self._follow(frame, fitting=probability >= self.onset, broken=probability < self.offset)
-                needed = self._min_speech
+                needed = min_speech
             if self._run is not None and frame + 1 - self._run >= needed:
                 self.speaking = not self.speaking
-                found.append(Boundary(frame_sample(self._run), self.speaking))
+                found.append(Boundary(grid.sound_start(self._run), self.speaking))
                 self._run = None
         return found
 

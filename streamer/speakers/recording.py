@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from streamer.audio.chunks import Samples
 from streamer.engine.window import Step
-from streamer.models.architecture import FRAME_GRID
-from streamer.speakers.boundaries import frame_sample
+from streamer.models.grid import FrameGrid
 from streamer.speakers.turn import Piece, frame_speech
 
 #: Samples from here on count as clipped.
@@ -24,28 +23,41 @@ class Recording:
         self.pieces: list[Piece] = []
         self.samples = 0
         self.clipped = 0
-        #: Mean power of each 270 samples, and the speech probability of the frame that has its centre there.
+        #: Of the steps. Until there is one, samples wait: what follows is counted in its strides.
+        self._grid: FrameGrid | None = None
+        #: Mean power of each stride of samples, and the speech probability of the frame that stands for it.
         self._energy: list[NDArray[np.float64]] = []
         self._speech: dict[int, float] = {}
+        self._waiting: list[Samples] = []
         self._rest = np.zeros(0, np.float32)
 
     def hear(self, samples: Samples) -> None:
         self.samples += len(samples)
         self.clipped += int(np.count_nonzero(np.abs(samples) >= FULL_SCALE))
-        joined = np.concatenate([self._rest, samples])
-        hops = len(joined) // FRAME_GRID.stride
-        blocks = joined[: hops * FRAME_GRID.stride].reshape(hops, FRAME_GRID.stride)
+        # A copy: the caller may use its buffer again.
+        self._waiting.append(samples.copy())
+        if self._grid is not None:
+            self._measure(self._grid.stride)
+
+    def _measure(self, stride: int) -> None:
+        joined = np.concatenate([self._rest, *self._waiting])
+        self._waiting.clear()
+        hops = len(joined) // stride
+        blocks = joined[: hops * stride].reshape(hops, stride)
         self._energy.append(np.mean(np.square(blocks, dtype=np.float64), axis=1))
-        self._rest = joined[hops * FRAME_GRID.stride :]
+        self._rest = joined[hops * stride :]
 
     def step(self, step: Step) -> None:
+        grid = self._grid = step.grid
+        if self._waiting:
+            self._measure(grid.stride)
         speech = frame_speech(step, QUIETEST_DB)
         for frame, probability in enumerate(speech.tolist(), step.first_frame):
-            self._speech[frame_sample(frame) // FRAME_GRID.stride] = probability
+            self._speech[grid.sound_start(frame) // grid.stride] = probability
         self.pieces.append(Piece.of(step, speech))
 
     def levels(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Power and speech probability of each 270 samples that a frame has its centre in."""
+        """Power and speech probability of each stride of samples that a frame stands for."""
         energy = np.concatenate([np.zeros(0), *self._energy])
         heard = [hop for hop in sorted(self._speech) if hop < len(energy)]
         return energy[heard], np.array([self._speech[hop] for hop in heard])

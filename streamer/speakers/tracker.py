@@ -116,7 +116,7 @@ class Tracker:
         self.recent.append(piece)
         if self.turn is not None:
             self.turn.add(piece, self.settings.kept_pieces)
-        for boundary in self.boundaries.update(step.first_frame, speech):
+        for boundary in self.boundaries.update(step.grid, step.first_frame, speech):
             if boundary.starts:
                 events.append(SpeechStart(sample=boundary.sample, decided_sample=self.heard_sample))
                 self._begin_speech(boundary.sample)

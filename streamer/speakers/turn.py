@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.engine.window import Step, Window
-from streamer.models.architecture import FRAME_GRID
 from streamer.models.pooling import Moments
-from streamer.speakers.boundaries import frame_sample
 from streamer.speakers.candidates import Candidates
 from streamer.speakers.profiles import Vector, unit
 
@@ -38,11 +36,11 @@ class Piece:
 
     @classmethod
     def of(cls, step: Step, speech: NDArray[np.float32]) -> Piece:
-        """A step as a piece; its new frames stand for sound that lies half their receptive field back."""
+        """A step as a piece; its new frames stand for sound that lies back by what they look ahead."""
         return cls(
-            start_sample=frame_sample(step.first_frame),
-            end_sample=frame_sample(step.first_frame + len(speech)),
-            speech_s=float(speech.sum()) * FRAME_GRID.stride / SAMPLE_RATE,
+            start_sample=step.grid.sound_start(step.first_frame),
+            end_sample=step.grid.sound_start(step.first_frame + len(speech)),
+            speech_s=step.grid.seconds(float(speech.sum())),
             block=step.block,
             windows=step.windows,
         )
@@ -142,8 +140,7 @@ def frame_speech(step: Step, silence_db: float) -> NDArray[np.float32]:
     """Speech probability of each new frame of a step; by its level, where no speech detector runs."""
     if step.speech is not None:
         return step.speech
-    frames = max(0, FRAME_GRID.end_frame(step.end_sample) - step.first_frame)
-    return np.full(frames, float(step.level_db > silence_db), np.float32)
+    return np.full(step.num_frames, float(step.level_db > silence_db), np.float32)
 
 
 def change_point(turn: Turn, candidates: Candidates, old: int, new: int) -> int:

@@ -20,7 +20,7 @@ from streamer.evaluation.scoring import cosine
 from streamer.evaluation.verification import embed_items, embedder
 from streamer.models.checkpoint import save
 from streamer.models.model import Model, ModelCard
-from streamer.models.xvector import XVectorSincNet
+from streamer.models.xvector import XVectorSincNet, sincnet_of
 from streamer.speakers.backend import Cohort
 from streamer.training.augmentation import Chances
 from streamer.training.backend import held_out_windows, make_cohort
@@ -52,8 +52,9 @@ def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
     network.load_state_dict(state["average"])
     beginning = recipe.beginning()
     if beginning:
-        approach(beginning.network, network, 1 - recipe.start_share)
-        network = beginning.network
+        start = sincnet_of(beginning.network)
+        approach(start, network, 1 - recipe.start_share)
+        network = start
     before = beginning.card.details.get("trained", {}) if beginning else {}
     steps, hours = state["step"] + before.get("steps", 0), state["seconds"] / 3600 + before.get("hours", 0.0)
     return network.eval().requires_grad_(False), {"steps": steps, "hours": round(hours, 2)}

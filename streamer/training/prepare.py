@@ -25,6 +25,7 @@ def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
         corpus,
         hear_corpus(teacher_of(data.teacher), corpus, cache, data.frame_voices),
         labels,
+        recipe.architecture.grid,
         recipe.architecture.dimension,
         utterance_share=recipe.loss.utterance_share,
         shrinkage=recipe.loss.shrinkage,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from streamer.evaluation.manifest import SAMPLE_RATE, Float32
-from streamer.models.architecture import FRAME_GRID
+from streamer.models.grid import FrameGrid
 from streamer.speech.silero import CHUNK
 from streamer.training import speech
 from streamer.training.data import Corpus, Int64
@@ -50,12 +50,6 @@ class Batch:
         return self.heard.known & (self.speech > 0.5) & ~voices[:, None]
 
 
-def frame_centres(samples: int) -> Int64:
-    """The sample in the middle of each frame's receptive field, for audio of so many samples."""
-    frames = FRAME_GRID.num_frames(samples)
-    return np.arange(frames, dtype=np.int64) * FRAME_GRID.stride + FRAME_GRID.receptive_field // 2
-
-
 class Sampler:
     """Draws speakers, not utterances: most voices of a crowd-sourced corpus have one clip, some have hundreds.
 
@@ -64,6 +58,7 @@ class Sampler:
     Args:
         heard: the corpus as the teacher hears it.
         labels: silero's probabilities, see `speech.label_corpus`.
+        grid: of the network's frames.
         dimension: of the targets made of the teacher's embeddings, at least theirs.
         utterance_share: how much of a target is the teacher's mean over the whole utterance, which hears more than
             the crop; the rest is its mean over the crop.
@@ -77,13 +72,14 @@ class Sampler:
         corpus: Corpus,
         heard: Heard,
         labels: Float32,
+        grid: FrameGrid,
         dimension: int,
         utterance_share: float = 0.0,
         shrinkage: float = 1.0,
         without: Sequence[str] = (),
         held_out_every: int = 0,
     ) -> None:
-        self.corpus, self.labels, self.utterance_share = corpus, labels, utterance_share
+        self.corpus, self.labels, self.grid, self.utterance_share = corpus, labels, grid, utterance_share
         self.teacher, self.frames = heard.teacher, heard.frames
         self.counts = self.teacher.counts(corpus.samples)
         self.first = np.cumsum(self.counts) - self.counts
@@ -141,7 +137,7 @@ class Sampler:
         rows = self.row[anchors]
         waves = np.empty((count, samples), np.float32)
         target = np.empty((count, self.targets.shape[1]), np.float32)
-        centres = frame_centres(samples)
+        centres = self.grid.centres(0, self.grid.num_frames(samples))
         places = np.empty((count, len(centres)), np.int64)
         for i, (row, anchor) in enumerate(zip(rows, anchors, strict=True)):
             length = int(self.corpus.samples[row])

@@ -18,10 +18,10 @@ from streamer.evaluation.scoring import AdaptiveNorm, Scorer, cosine
 from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import Embed, Estimate, embed_items, embedder
 from streamer.models.model import Model
+from streamer.models.xvector import sincnet_of
 from streamer.speakers.backend import Cohort
 from streamer.speech.silero import CHUNK, speech_probabilities
 from streamer.training.card import fill, score_statistics
-from streamer.training.sampler import frame_centres
 from streamer.training.teachers import teacher_of
 
 #: Rows of the table of error rates: what is said, seconds of a window (0: whole utterances), condition.
@@ -86,13 +86,14 @@ def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> Tabl
     ]
     waves = [wave for wave in joined if len(wave) == 24 * 16_000]
     reference = np.stack(speech_probabilities(waves))
-    places = frame_centres(24 * 16_000) // CHUNK
+    network = sincnet_of(model.network)
+    places = model.grid.centres(0, model.grid.num_frames(24 * 16_000)) // CHUNK
     truth = reference[:, places] > 0.5
     rows = []
     for condition in conditions:
         heard = torch.from_numpy(np.stack(disturbed(waves, parse_condition(condition))))
         with torch.inference_mode():
-            frames = [model.network.frames(part.unsqueeze(1)).speech for part in torch.split(heard, 8)]
+            frames = [network.frames(part.unsqueeze(1)).speech for part in torch.split(heard, 8)]
         scores = torch.cat([part for part in frames if part is not None]).numpy()
         curve = det_curve(scores.ravel(), truth.ravel())
         area = -np.trapezoid(1 - curve.false_reject, curve.false_accept)

@@ -1,11 +1,35 @@
 from __future__ import annotations
 
 import pytest
+from toy import TOYS, toy_model
 
 from streamer.engine.incremental import IncrementalModel
 from streamer.models.model import Model
 
+#: What a network with a memory says of a window depends on what was before it.
+WITHOUT_MEMORY = ["window norms", "frame local", "toy", "toy by windows"]
+
 
 @pytest.fixture(scope="module")
-def engine(any_model: Model) -> IncrementalModel:
-    return IncrementalModel(any_model, speech="off")
+def engine_of(pyannote_model: Model, local_model: Model):  # type: ignore[no-untyped-def]
+    """An engine by its kind, without a speech detector."""
+    models = {"window norms": pyannote_model, "frame local": local_model}
+
+    def make(kind: str) -> IncrementalModel:
+        return IncrementalModel(models.get(kind) or toy_model(TOYS[kind]), speech="off")
+
+    return make
+
+
+@pytest.fixture(scope="module", params=[*WITHOUT_MEMORY, "toy that remembers"])
+def engine(request: pytest.FixtureRequest, engine_of) -> IncrementalModel:  # type: ignore[no-untyped-def]
+    """All kinds of network that there are, one after the other."""
+    found: IncrementalModel = engine_of(request.param)
+    return found
+
+
+@pytest.fixture(scope="module", params=WITHOUT_MEMORY)
+def forgetful(request: pytest.FixtureRequest, engine_of) -> IncrementalModel:  # type: ignore[no-untyped-def]
+    """Those of which a window is a window alone."""
+    found: IncrementalModel = engine_of(request.param)
+    return found

@@ -13,13 +13,13 @@ from streamer.engine.incremental import Block, IncrementalModel
 from streamer.engine.settings import WindowSettings
 from streamer.engine.window import Step
 from streamer.errors import AudioNotFinite, ConfigurationError, StreamClosed
-from streamer.models.architecture import FRAME_GRID, Architecture
+from streamer.models.architecture import Architecture
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 
 
-def test_a_gap_advances_the_clock_and_joins_nothing_across_it(local_model: Model) -> None:
-    engine, samples = IncrementalModel(local_model, speech="off"), noise(9)
+def test_a_gap_advances_the_clock_and_joins_nothing_across_it(forgetful: IncrementalModel) -> None:
+    engine, samples = forgetful, noise(9)
     lost = slice(33_333, 50_001)
     stream = engine.open((1.0, 3.0), 0.5)
 
@@ -31,9 +31,11 @@ def test_a_gap_advances_the_clock_and_joins_nothing_across_it(local_model: Model
     assert any(not window.partial for window in late)
     for window in late:
         piece = torch.from_numpy(samples[window.start_sample : window.end_sample])
-        assert deviation(window.embedding, local_model(piece[None, None])[0].numpy()) < 1e-5
+        offline = engine.model(piece[None, None])[0].numpy()
+        assert deviation(window.embedding, offline) < (1e-5 if engine.mode == "cached" else 1e-4)
     spanning = [window for window in windows_of(steps) if window.start_sample < lost.start < window.end_sample - 5000]
-    assert spanning
+    # Frames can be pooled from both sides of a hole; what is computed anew begins after it.
+    assert bool(spanning) == (engine.mode == "cached")
     assert all(window.partial for window in spanning)
 
 
@@ -63,7 +65,8 @@ def test_frames_are_dated_right_across_a_short_gap_inside_of_a_step(local_model:
 
     ends = [step.first_frame + len(step.speech) for step in steps if step.speech is not None]
     assert ends[:-1] == [step.first_frame for step in steps[1:]]
-    lost = steps[0].speech[FRAME_GRID.end_frame(9_600) : FRAME_GRID.first_frame(9_920)]
+    grid = local_model.grid
+    lost = steps[0].speech[grid.end_frame(9_600) : grid.first_frame(9_920)]
     assert len(lost) > 15 and (lost == 0).all()
 
 
@@ -129,7 +132,7 @@ def test_settings_that_cannot_work_are_refused(
     local_model: Model, durations: tuple[float, ...], step: float, message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        WindowSettings.of(local_model, durations, step, "cached")
+        WindowSettings.of(local_model, durations, step)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +151,7 @@ def test_a_precision_that_is_not_known_is_refused(local_model: Model) -> None:
 
 def test_exact_mode_wants_steps_on_the_filters_grid(pyannote_model: Model) -> None:
     with pytest.raises(ConfigurationError, match="multiple of 10"):
-        WindowSettings.of(pyannote_model, (3003 / RATE * 3,), 1001 / RATE, "exact")
+        WindowSettings.of(pyannote_model, (3003 / RATE * 3,), 1001 / RATE, unit=10)
 
 
 def test_blocks_beyond_their_step_are_refused(engine: IncrementalModel) -> None:

@@ -39,9 +39,9 @@ def calibrated(model: Model, samples: np.ndarray) -> Model:
 
 @pytest.mark.parametrize(("durations", "step"), PAIRS, ids=lambda value: str(value))
 def test_a_window_is_what_the_network_says_of_its_samples(
-    engine: IncrementalModel, durations: tuple[float, ...], step: float
+    forgetful: IncrementalModel, durations: tuple[float, ...], step: float
 ) -> None:
-    samples = noise(4.2)
+    engine, samples = forgetful, noise(4.2)
     stream = engine.open(durations, step)
 
     found = windows_of(stream.push(samples) + stream.finish())
@@ -74,13 +74,13 @@ def test_a_rectified_front_with_fixed_norms_is_cached_exactly(pyannote_model: Mo
 
 
 def test_a_full_window_misses_less_than_one_stride_at_each_end(engine: IncrementalModel) -> None:
-    stream = engine.open((1.0, 3.0), 0.5)
+    stream, stride = engine.open((1.0, 3.0), 0.5), engine.model.grid.stride
 
     for step in stream.push(noise(8)):
         for window in step.windows:
             if not window.partial:
-                assert 0 <= window.start_sample - (step.end_sample - window.duration_s * RATE) < 270
-                assert 0 <= step.end_sample - window.end_sample < 270
+                assert 0 <= window.start_sample - (step.end_sample - window.duration_s * RATE) < stride
+                assert 0 <= step.end_sample - window.end_sample < stride
 
 
 @settings(max_examples=8, deadline=None)
@@ -158,12 +158,12 @@ def test_a_crowd_of_uneven_streams_is_what_each_is_alone(kind: str, request: pyt
 
 
 def test_what_is_computed_at_once_has_few_sizes() -> None:
-    lengths = {padded_hops(hops, RATE) for hops in range(1, 61)}
+    lengths = {padded_hops(hops, RATE, 270) for hops in range(1, 61)}
     sizes = {size for streams in range(1, 200) for size in group_sizes(streams, 17)}
 
     assert lengths == {1, 2, 4, 8, 15, 30, 60}
     assert sizes == {1, 2, 3, 4, 6, 8, 12, 16}
-    assert all(padded_hops(hops, RATE) >= hops for hops in range(1, 61))
+    assert all(padded_hops(hops, RATE, 270) >= hops for hops in range(1, 61))
     assert all(sum(group_sizes(streams, 17)) == streams for streams in range(1, 200))
 
 
@@ -201,7 +201,7 @@ def test_a_stream_costs_at_most_a_megabyte(engine: IncrementalModel) -> None:
     stream = engine.open((3.0,), 1.0)
     stream.push(noise(10))
 
-    assert 10_000 < stream.nbytes <= 2**20
+    assert 1_000 < stream.nbytes <= 2**20
 
 
 def test_what_a_stream_costs_does_not_grow(engine: IncrementalModel) -> None:

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from streamer.engine.window import Step, Window
 from streamer.meeting.room import Room
-from streamer.models.architecture import FRAME_GRID
+from streamer.models.architecture import Architecture
 from streamer.models.pooling import Moments
+
+FRAME_GRID = Architecture().grid
 
 _spec = importlib.util.spec_from_file_location("voices", Path(__file__).parents[1] / "speakers" / "conftest.py")
 assert _spec is not None
@@ -105,6 +107,7 @@ def _step(number: int, frames: Frames, spoken: Frames, level_db: float) -> Step:
         start_sample=end - STEP,
         end_sample=end,
         windows=tuple(windows),
+        grid=FRAME_GRID,
         first_frame=first,
         speech=spoken[first:last, 0],
         block=Moments.of(frames[first:last], spoken[first:last]),

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer import Model
-from streamer.models.architecture import FRAME_GRID
+from streamer.models.architecture import Architecture
 from streamer.models.grid import FrameGrid
+
+FRAME_GRID = Architecture().grid
 
 layers = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=4)
 
@@ -48,6 +50,20 @@ def test_samples_and_frames_agree(num_frames: int) -> None:
     assert FRAME_GRID.num_frames(samples) == num_frames
     if num_frames:
         assert FRAME_GRID.num_frames(samples - 1) == num_frames - 1
+
+
+@given(st.integers(1, 300), st.integers(1, 6_000))
+def test_a_frame_stands_for_one_stride_of_sound_around_the_middle_of_what_it_sees(stride: int, field: int) -> None:
+    grid = FrameGrid(stride, field)
+    assert grid.sound_start(0) + stride / 2 == pytest.approx(field / 2, abs=1)
+    assert grid.sound_start(8) == grid.sound_start(7) + stride
+    assert list(grid.centres(3, 6)) == [frame * stride + field // 2 for frame in (3, 4, 5)]
+
+
+def test_a_frame_that_remembers_stands_for_sound_near_the_end_of_what_it_waits_for() -> None:
+    grid = FrameGrid(160, 400, look_ahead=99)
+    assert grid.centre == 300
+    assert grid.conv(5).receptive_field - 1 - grid.conv(5).centre == 99 + 2 * 160
 
 
 def test_the_network_has_the_documented_grid() -> None:

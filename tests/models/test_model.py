@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
 
@@ -16,6 +18,16 @@ def test_the_fingerprint_is_that_of_the_weights_alone(local_model: Model, pyanno
     assert other.fingerprint == local_model.fingerprint
     assert local_model.fingerprint != pyannote_model.fingerprint
     assert len(local_model.fingerprint) == 16
+
+
+def test_the_fingerprint_of_a_sincnet_is_what_it_has_always_been(any_model: Model) -> None:
+    names = ("front", "norm", "dimension", "attention", "speech_head")
+    fields = ", ".join(f"{name}={getattr(any_model.architecture, name)!r}" for name in names)
+    digest = hashlib.sha256(f"Architecture({fields})".encode())
+    for key, tensor in sorted(any_model.network.state_dict().items()):
+        digest.update(key.encode() + tensor.numpy().tobytes())
+
+    assert any_model.fingerprint == digest.hexdigest()[:16]
 
 
 def test_one_changed_weight_is_another_fingerprint(local_model: Model) -> None:

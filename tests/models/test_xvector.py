@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from streamer import Model
 from streamer.errors import WrongArchitecture
 from streamer.models.architecture import Architecture
-from streamer.models.model import MINIMUM_FRAMES
 from streamer.models.xvector import XVectorSincNet
 
 
@@ -58,7 +57,7 @@ def test_every_architecture_can_be_built_and_recorded(
     architecture = Architecture(front, norm, 16, attention, speech_head)  # type: ignore[arg-type]
     assert Architecture.from_dict(architecture.to_dict()) == architecture
     network = XVectorSincNet(architecture).eval()
-    shortest = architecture.grid.num_samples(MINIMUM_FRAMES)
+    shortest = architecture.grid.num_samples(architecture.minimum_frames)
     assert network(torch.randn(1, 1, shortest)).shape == (1, 16)
 
 

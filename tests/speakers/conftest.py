@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamer.engine.window import Step, Window
-from streamer.models.architecture import FRAME_GRID
+from streamer.models.architecture import Architecture
 from streamer.models.pooling import Moments
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Roster, unit
@@ -22,6 +22,7 @@ from streamer.speakers.scoring import Calibration
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.tracker import Tracker
 
+FRAME_GRID = Architecture().grid
 DIMENSION = 64
 #: Per frame and dimension; a second of speech then scores 0.66 on average against its own direction.
 NOISE = 1.1
@@ -98,6 +99,7 @@ class Stage:
                     start_sample=end - step,
                     end_sample=end,
                     windows=tuple(windows),
+                    grid=FRAME_GRID,
                     first_frame=first,
                     speech=spoken[first:last] if speech else None,
                     block=Moments.of(frames[first:last], spoken[first:last, None]) if blocks else None,

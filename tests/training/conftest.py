@@ -92,7 +92,7 @@ def labels(corpus: Corpus) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def sampler(corpus: Corpus, targets: np.ndarray, labels: np.ndarray) -> Sampler:
-    return Sampler(corpus, Heard(Listener, targets), labels, 256, utterance_share=0.4)
+    return Sampler(corpus, Heard(Listener, targets), labels, Architecture().grid, 256, utterance_share=0.4)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from streamer.models.architecture import Architecture
 from streamer.models.xvector import XVectorSincNet
 from streamer.training.data import STORED_DBFS, Corpus, prepare
 from streamer.training.hearing import Heard
-from streamer.training.sampler import Sampler, frame_centres
+from streamer.training.sampler import Sampler
 from streamer.training.teachers import Teacher
 from streamer.training.voices import voices_of
 
@@ -85,7 +85,7 @@ def test_a_label_is_taken_at_the_middle_of_each_frame_of_the_network(samples: in
     speech = XVectorSincNet(architecture).eval().frames(torch.zeros(1, 1, samples)).speech
 
     assert speech is not None
-    assert speech.shape[1] == len(frame_centres(samples))
+    assert speech.shape[1] == architecture.grid.num_frames(samples)
 
 
 def test_a_batch_is_decided_by_its_generator(sampler: Sampler) -> None:
@@ -108,7 +108,9 @@ def test_crops_of_any_length_are_drawn_whole(sampler: Sampler, seed: int, second
 def test_who_is_left_out_is_never_drawn(
     corpus: Corpus, listener: type[Teacher], targets: np.ndarray, labels: np.ndarray
 ) -> None:
-    sampler = Sampler(corpus, Heard(listener, targets), labels, 256, without=["b"], held_out_every=4)
+    sampler = Sampler(
+        corpus, Heard(listener, targets), labels, Architecture().grid, 256, without=["b"], held_out_every=4
+    )
 
     drawn = sampler.draw(200, 1.2, np.random.default_rng(0)).label.numpy() % len(corpus.speakers)
 
@@ -119,7 +121,7 @@ def test_who_is_left_out_is_never_drawn(
 def test_the_target_of_a_crop_is_the_teachers_mean_over_its_partials(
     corpus: Corpus, listener: type[Teacher], targets: np.ndarray, labels: np.ndarray
 ) -> None:
-    sampler = Sampler(corpus, Heard(listener, targets), labels, 256, utterance_share=0.0)
+    sampler = Sampler(corpus, Heard(listener, targets), labels, Architecture().grid, 256, utterance_share=0.0)
     row = int(np.argmax(corpus.samples))
     first = sampler.first[row]
 

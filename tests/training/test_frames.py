@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from streamer.models.architecture import Architecture
 from streamer.models.model import Model
 from streamer.training.augmentation import Augmenter
 from streamer.training.data import Corpus
@@ -30,7 +31,7 @@ def sampler(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Sampler:
     heard = hear_corpus(attentive, corpus, tmp_path_factory.mktemp("heard"), frame_voices=1)
-    return Sampler(corpus, Heard(attentive, targets, heard.frames), labels, 256)
+    return Sampler(corpus, Heard(attentive, targets, heard.frames), labels, Architecture().grid, 256)
 
 
 def test_the_frame_that_is_nearest_to_a_sample_is_found(attentive: type[Teacher]) -> None:

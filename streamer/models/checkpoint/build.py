@@ -8,21 +8,21 @@ import torch
 from torch import Tensor
 
 from streamer.errors import CheckpointMismatch
-from streamer.models.architecture import Architecture
-from streamer.models.xvector import XVectorSincNet
+from streamer.models.families import family_named
+from streamer.models.network import Description, Network
 
 #: How many names a message lists before it only counts.
 LISTED = 5
 
 
-def build_network(architecture: Architecture, tensors: Mapping[str, Tensor], name: str) -> XVectorSincNet:
+def build_network(architecture: Description, tensors: Mapping[str, Tensor], name: str) -> Network:
     """A network with exactly these tensors, as float32; `name` is the checkpoint's, for the messages.
 
     Raises CheckpointMismatch on a tensor that is missing, left over, of another shape or kind, or not finite.
     """
     # On the meta device, nothing is drawn for weights that are about to be replaced.
     with torch.device("meta"):
-        network = XVectorSincNet(architecture)
+        network = family_named(architecture.family).build(architecture)
     expected = network.state_dict()
     problems = [
         (expected.keys() - tensors.keys(), "missing"),

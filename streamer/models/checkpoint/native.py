@@ -13,8 +13,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
 from streamer.errors import CheckpointUnreadable, WrongArchitecture
-from streamer.models.architecture import Architecture
 from streamer.models.checkpoint.build import build_network
+from streamer.models.families import SINCNET, family_named
 from streamer.models.model import Model, ModelCard
 
 FORMAT = "streamer-1"
@@ -36,9 +36,11 @@ def save(path: str | os.PathLike[str], model: Model, dtype: torch.dtype = torch.
     }
     if model.cohort is not None:
         tensors[COHORT] = torch.from_numpy(np.asarray(model.cohort, np.float16))
-    card = model.card
+    card, family = model.card, model.architecture.family
     metadata = {
         "format": FORMAT,
+        # Those before there were families say nothing of theirs, and are read by versions that know no other.
+        **({} if family == SINCNET else {"family": family}),
         "architecture": json.dumps(model.architecture.to_dict()),
         "name": card.name,
         "threshold": json.dumps(card.threshold),
@@ -61,7 +63,7 @@ def load(data: bytes, path: str) -> Model:
             f"needed {FORMAT!r}); `streamer model convert` makes one from a pyannote checkpoint."
         )
     try:
-        architecture = Architecture.from_dict(json.loads(metadata["architecture"]))
+        architecture = family_named(metadata.get("family", SINCNET)).describe(json.loads(metadata["architecture"]))
         card = ModelCard(metadata["name"], _number(metadata), metadata["licence"], json.loads(metadata["details"]))
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointUnreadable(f"{path!r} has damaged metadata: {error!r}.") from error

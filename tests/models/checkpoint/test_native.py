@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from toy import ToyDescription, toy_model
 
 from streamer import Model
 from streamer.errors import (
@@ -163,3 +165,27 @@ def test_settings_that_contradict_the_source_are_refused(saved: Path) -> None:
         Model.from_pretrained(saved, revision="v1")
     with pytest.raises(ConfigurationError, match="use_auth_token"):
         Model.from_pretrained(saved, token="a", use_auth_token="b")
+
+
+def test_a_family_that_was_made_known_is_read_again(tmp_path: Path) -> None:
+    model = toy_model(ToyDescription(dimension=5))
+    checkpoint.save(tmp_path / "toy.safetensors", model)
+
+    loaded = checkpoint.load(tmp_path / "toy.safetensors")
+
+    assert loaded.architecture == model.architecture
+    assert loaded.fingerprint == model.fingerprint
+    with safe_open(tmp_path / "toy.safetensors", "pt") as file:
+        assert file.metadata()["family"] == "toy"
+
+
+def test_a_sincnet_says_nothing_of_its_family(tmp_path: Path, local_model: Model) -> None:
+    checkpoint.save(tmp_path / "local.safetensors", local_model)
+    with safe_open(tmp_path / "local.safetensors", "pt") as file:
+        assert "family" not in file.metadata()
+
+
+def test_a_family_that_nobody_made_known_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "other.safetensors", toy_model(ToyDescription(family="another toy")))
+    with pytest.raises(WrongArchitecture, match=r"'another toy' is not known here, only sincnet, toy"):
+        checkpoint.load(tmp_path / "other.safetensors")

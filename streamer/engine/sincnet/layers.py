@@ -1,90 +1,29 @@
-"""From samples to frames for many streams at once, carrying over what the next samples will need.
+"""The layers of a SincNet x-vector from samples to frames, for many streams at once.
 
-The layers advance in hops of 270 samples, so that every layer moves by a whole number of its positions (9, 3, 1 a hop)
-and what it carries over has a constant size. Streams with fewer new hops than the batch's longest are padded; what is
-computed of the padding is never kept.
+They advance in hops of 270 samples, so that every layer moves by a whole number of its positions (9, 3, 1 a hop).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamer.engine.instance import after_sinc
-from streamer.engine.layers import (
-    Affine,
-    Convolution,
-    FloatConvolution,
-    Int8Convolution,
-    Norm,
-    Precision,
-)
-from streamer.engine.sinc import POSITION_STRIDE, SincFilters
-from streamer.models.architecture import POOL, SINC_FILTERS
+from streamer.engine.backbone import FrameBlock, Hops
+from streamer.engine.carry import Carry, NoCarry
+from streamer.engine.layers import Affine, Convolution, FloatConvolution, Int8Convolution, Norm, Precision
+from streamer.engine.sincnet.instance import after_sinc
+from streamer.engine.sincnet.sinc import POSITION_FIELD, POSITION_STRIDE, SincFilters
+from streamer.models.architecture import POOL
+from streamer.models.grid import FrameGrid
 from streamer.models.sincnet import ZeroSumConv1d
 from streamer.models.xvector import ATTENTION_LAYER, SPEECH_LAYER, XVectorSincNet
 
-#: Positions a hop of 270 samples at the input of the two small convolutions and of the TDNN layers.
-RATES = (POOL * POOL, POOL, 1, 1, 1, 1, 1)
-HOP = POSITION_STRIDE * RATES[0]
 #: Of the leaky ReLUs.
 SLOPE = nn.LeakyReLU().negative_slope
-
-
-class Carry:
-    """What the layers keep of the past, as one row a stream, taken apart and put together layer by layer.
-
-    rows (streams, size) float32; hops (streams,) int64, how many of the block's hops are each stream's own; common,
-    that number where all have the same, so that the past to keep is in one place.
-    """
-
-    def __init__(self, rows: Tensor, hops: Tensor, common: int | None) -> None:
-        self.rows = rows
-        self.hops = hops
-        self.common = common
-        self.kept: list[Tensor] = []
-        self.offset = 0
-
-    def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
-        """Put the last `context` positions of the past before a block (time, streams, channels) of `rate` a hop."""
-        if context == 0:
-            return block
-        streams, channels = block.shape[1:]
-        size = context * channels
-        past = self.rows[:, self.offset : self.offset + size].view(streams, context, channels)
-        self.offset += size
-        extended = torch.cat([past.transpose(0, 1).to(block.dtype), block])
-        if self.common is not None:
-            kept = extended[self.common * rate :][:context].transpose(0, 1)
-        else:
-            last = self.hops[:, None] * rate + torch.arange(context, device=block.device)
-            kept = extended[last, torch.arange(streams, device=block.device)[:, None]]
-        self.kept.append(kept.reshape(streams, size))
-        return extended
-
-    def next_rows(self) -> Tensor:
-        return torch.cat(self.kept, dim=1)
-
-
-class NoCarry:
-    """Whole windows have no past: every layer uses up frames of its own input."""
-
-    def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
-        return block
-
-
-@dataclass(frozen=True, slots=True)
-class FrameBlock:
-    """Frames of a batch: features (frames, streams, 1500) before the last norm; attention and speech (frames, streams)
-    in (0, 1), or None where the network has no such head."""
-
-    features: Tensor
-    attention: Tensor | None
-    speech: Tensor | None
 
 
 class FrameLayers:
@@ -99,6 +38,8 @@ class FrameLayers:
         # The front end stays in float32: it is a tenth of the work and sees the widest range of values.
         small = [module for module in sincnet.conv1d if isinstance(module, nn.Conv1d)]
         self.small = [_convolution(module, biased=False) for module in small]
+        #: Positions a hop at the input of the first layers: each of the small convolutions is pooled.
+        self.rates = [POOL ** (len(small) - layer) for layer in range(len(small))]
         # A constant in the input of a norm: one of the window's own statistics takes it out, others are corrected.
         norms = zip(sincnet.norm1d, [None, *(module.bias for module in small)], strict=True)
         self.norms = [batch_affine(norm, bias) for norm, bias in norms] if architecture.frame_local else []
@@ -117,6 +58,24 @@ class FrameLayers:
                 self.attention = _convolution(network.attention, before, heads)
         assert before is not None
         self.last_norm = batch_affine(before)
+        self.hops = self._hops(architecture.grid)
+        inputs = [*small, *network.tdnns[::3]]
+        #: Length of one stream's row in a Carry: what each layer sees of the past, all its channels.
+        self.carry_size = sum(
+            layer.context * module.in_channels
+            for layer, module in zip([*self.small, *self.tdnns], inputs, strict=True)
+            if isinstance(module, nn.Conv1d)
+        )
+
+    def _hops(self, grid: FrameGrid) -> Hops:
+        # What the small convolutions see of the past, in positions of the first of them.
+        seen = sum(layer.context * self.rates[0] // rate for layer, rate in zip(self.small, self.rates, strict=True))
+        return Hops(
+            grid,
+            reads=(self.rates[0] - 1) * POSITION_STRIDE + POSITION_FIELD,
+            lag=sum(layer.context for layer in self.tdnns),
+            warm_up=math.ceil(seen / self.rates[0]),
+        )
 
     @property
     def channels(self) -> int:
@@ -126,13 +85,6 @@ class FrameLayers:
     @property
     def device(self) -> torch.device:
         return self.sinc.filters.device
-
-    @property
-    def carry_size(self) -> int:
-        """Length of one stream's row in a Carry."""
-        channels = [SINC_FILTERS // (2 if self.log_front else 1), 60, 60, 512, 512, 512, 512]
-        layers = [*self.small, *self.tdnns]
-        return sum(layer.context * width for layer, width in zip(layers, channels, strict=True))
 
     def first(self, waves: Tensor) -> Tensor:
         """What the first layer makes of (streams, samples): (positions, streams, 40 or 80), before any norm."""
@@ -144,7 +96,7 @@ class FrameLayers:
         """What follows `first`, up to the TDNN: (9 n, streams, 40 or 80) -> (n, streams, 60)."""
         if not self.log_front:
             block = F.leaky_relu_(norms[0](block))
-        for convolution, norm, rate in zip(self.small, norms[1:], RATES, strict=False):
+        for convolution, norm, rate in zip(self.small, norms[1:], self.rates, strict=True):
             block = max_pool(convolution(carry.extend(block, convolution.context, rate)))
             block = F.leaky_relu_(norm(block))
         return block

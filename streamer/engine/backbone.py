@@ -1,0 +1,105 @@
+"""What a network must give to be streamed in `cached` mode: its layers up to the pooling, able to go on where a stream
+stands. All else (samples, clocks, speech, pooling, windows, snapshots) is `streamer.engine.cached`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamer.engine.batching import CPU_HOPS
+from streamer.engine.carry import Carry
+from streamer.engine.layers import Affine
+from streamer.engine.settings import WindowSettings
+from streamer.models.grid import FrameGrid
+
+
+@dataclass(frozen=True, slots=True)
+class Hops:
+    """How a backbone advances: one hop for each frame, a stride of samples on.
+
+    grid: of its frames. reads: how many samples one hop reads; what it needs of those before is carried over.
+    lag: hop h completes frame h - lag. warm_up: so many hops of silence are put before a stream's first sample, to give
+    the layers something to carry; their frames do not count. at_once: how many hops are computed at once on a CPU.
+
+    Worked out: hop h reads the samples [h * stride + start, h * stride + start + reads), and with h hops done, those up
+    to h * stride + end have been used.
+    """
+
+    grid: FrameGrid
+    reads: int
+    lag: int = 0
+    warm_up: int = 0
+    at_once: int = CPU_HOPS
+    stride: int = field(init=False)
+    start: int = field(init=False)
+    end: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        # A hop reads up to the end of the frame that it completes.
+        start = self.grid.receptive_field - self.lag * self.grid.stride - self.reads
+        object.__setattr__(self, "stride", self.grid.stride)
+        object.__setattr__(self, "start", start)
+        object.__setattr__(self, "end", start + self.reads - self.grid.stride)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBlock:
+    """New frames of a batch: features (frames, streams, channels) float32, before the backbone's `norm`; attention and
+    speech (frames, streams) in (0, 1), or None where the network has no such head."""
+
+    features: Tensor
+    attention: Tensor | None = None
+    speech: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is known of the streams of a batch, beside their samples.
+
+    carry: their past, with `carry.hops`, how many hops of the block are each stream's own.
+    first (streams,): hops before this one see silence from before the stream began, and are not of its sound.
+    memories: what `Backbone.new_memory` made for each, to be changed in place.
+    """
+
+    carry: Carry
+    first: NDArray[np.int64]
+    memories: Sequence[Mapping[str, Tensor]]
+
+
+class Backbone(Protocol):
+    """The layers of a network up to its pooling, prepared for one device and precision; no state of any stream.
+
+    channels: of a frame. norm: a norm with fixed statistics that frames have yet to pass: it is applied to the moments
+    of many instead (`Affine.identity` where there is none).
+    """
+
+    hops: Hops
+    channels: int
+    norm: Affine
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def new_carry(self) -> Tensor:
+        """One stream's row (size,) float32 of a `Carry`, as a stream begins, and again after a gap."""
+        ...
+
+    def new_memory(self, settings: WindowSettings) -> Mapping[str, Tensor]:
+        """What a stream keeps beside it, by name, where that depends on its windows: zeros, and again after a gap.
+        Empty for most."""
+        ...
+
+    def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
+        """Compute one frame for each hop, the first hop's first.
+
+        waves (streams, (hops - 1) * stride + reads) float32, on the device; streams with fewer hops of their own are
+        filled up with zeros. A stream's frames must not depend on who else is in the batch, nor on the filling.
+        """
+        ...

@@ -1,0 +1,62 @@
+"""What layers keep of a stream's past from block to block, for many streams at once.
+
+A block is (time, streams, channels). Layers advance in hops of one frame, so that every layer moves by a whole number
+of its positions and what it carries over has a constant size. Streams with fewer new hops than the batch's longest are
+padded; what is computed of the padding is never kept.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Carry:
+    """The past of a batch, as one row a stream, taken apart and put together layer by layer, in the layers' order.
+
+    rows (streams, size) float32; hops (streams,) int64, how many of the block's hops are each stream's own; common,
+    that number where all have the same, so that the past to keep is in one place.
+    """
+
+    def __init__(self, rows: Tensor, hops: Tensor, common: int | None) -> None:
+        self.rows = rows
+        self.hops = hops
+        self.common = common
+        self.kept: list[Tensor] = []
+        self.offset = 0
+
+    def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
+        """Put the last `context` positions of the past before a block (time, streams, channels) of `rate` a hop."""
+        if context == 0:
+            return block
+        extended = torch.cat([self.take(context, block.shape[2]).to(block.dtype), block])
+        self.keep(extended, context, rate)
+        return extended
+
+    def take(self, context: int, channels: int) -> Tensor:
+        """The next layer's past (context, streams, channels); what it is next time must be said by `keep`."""
+        size = context * channels
+        past = self.rows[:, self.offset : self.offset + size].view(len(self.rows), context, channels)
+        self.offset += size
+        return past.transpose(0, 1)
+
+    def keep(self, extended: Tensor, context: int, rate: int) -> None:
+        """Keep, of each stream, the last `context` positions of its own hops: of a past that was taken and the block
+        behind it, (context + time, streams, channels)."""
+        streams, channels = extended.shape[1:]
+        if self.common is not None:
+            kept = extended[self.common * rate :][:context].transpose(0, 1)
+        else:
+            last = self.hops[:, None] * rate + torch.arange(context, device=extended.device)
+            kept = extended[last, torch.arange(streams, device=extended.device)[:, None]]
+        self.kept.append(kept.reshape(streams, context * channels))
+
+    def next_rows(self) -> Tensor:
+        return torch.cat(self.kept, dim=1) if self.kept else self.rows
+
+
+class NoCarry:
+    """Whole windows have no past: every layer uses up frames of its own input."""
+
+    def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
+        return block

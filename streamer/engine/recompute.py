@@ -1,0 +1,215 @@
+"""`exact` mode for any network: every window is computed anew, all streams' windows of one length in one batch.
+
+A stream keeps the samples that its windows can still need. Where a network can keep more than the raw samples, its
+family brings a `WindowStepper` of its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streamer.audio.chunks import SAMPLE_RATE, Samples
+from streamer.engine.layers import to_device
+from streamer.engine.settings import WindowSettings
+from streamer.engine.state import Arrays
+from streamer.engine.stepper import NewFrames, reportable
+from streamer.engine.window import Window
+from streamer.models.grid import FrameGrid
+from streamer.models.model import Model
+from streamer.speech.detector import SpeechState
+
+#: Windows computed at once; a SincNet x-vector needs about 4 MB for each while it is.
+BATCH = 32
+
+
+@dataclass(slots=True)
+class WindowStream(ABC):
+    """What every stream keeps whose windows are computed anew.
+
+    origin: the first sample since the last restart that windows can use. next_frame: the first frame, on the stream's
+    grid, of which no speech was told yet.
+    """
+
+    settings: WindowSettings
+    grid: FrameGrid
+    speech: SpeechState | None
+    position: int = 0
+    origin: int = 0
+    next_frame: int = 0
+
+    def restart(self, sample: int) -> None:
+        self.position = self.origin = sample
+        self.next_frame = self.grid.first_frame(sample)
+        if self.speech:
+            self.speech.skip(sample)
+
+    @abstractmethod
+    def hear(self, samples: Samples) -> None: ...
+
+    @abstractmethod
+    def forget(self, before_sample: int) -> None:
+        """Drop what only windows need that begin before this sample."""
+
+    @abstractmethod
+    def kept(self) -> dict[str, NDArray[Any]]:
+        """What of the sound is kept, by name."""
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("position", "origin", "next_frame")}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        heard = self.speech.arrays() if self.speech else {}
+        return self.kept() | {f"speech.{name}": array for name, array in heard.items()}
+
+    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
+        for name in self.values():
+            setattr(self, name, values[name])
+        if self.speech:
+            self.speech.restore({name.removeprefix("speech."): array for name, array in arrays.items()})
+
+
+S = TypeVar("S", bound=WindowStream)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted(Generic[S]):
+    """One window to compute: of which stream, from where, how long it should be; weights (frames,), each frame's."""
+
+    place: int
+    stream: S
+    start: int
+    duration_s: float
+    partial: bool
+    weights: NDArray[np.float32]
+
+    @property
+    def speech_s(self) -> float:
+        return float(self.weights.mean()) * (self.stream.position - self.start) / SAMPLE_RATE
+
+
+class WindowStepper(ABC, Generic[S]):
+    """Finds which windows are to be computed; how is for those below to say."""
+
+    step_unit = 1
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.grid = model.grid
+        self.device = model.device
+
+    @abstractmethod
+    def new(self, settings: WindowSettings, speech: SpeechState | None) -> S: ...
+
+    @abstractmethod
+    def length(self, wanted: Wanted[S]) -> int:
+        """Windows of one length share a batch."""
+
+    @abstractmethod
+    def embed(self, batch: list[Wanted[S]], length: int) -> NDArray[np.float32]:
+        """Embeddings (windows, dimension) of windows of one length."""
+
+    def advance(self, streams: Sequence[S]) -> list[NewFrames]:
+        return [self._new_frames(stream) for stream in streams]
+
+    def _new_frames(self, stream: S) -> NewFrames:
+        """The frames of the global grid that were completed: what the speech detector says of them."""
+        first, end = stream.next_frame, max(stream.next_frame, self.grid.end_frame(stream.position))
+        stream.next_frame = end
+        return NewFrames(first, self._speech(stream, self.grid.centres(first, end)), None)
+
+    def _speech(self, stream: S, centres: NDArray[np.int64]) -> NDArray[np.float32]:
+        return stream.speech.at(centres) if stream.speech else np.ones(len(centres), np.float32)
+
+    def windows(self, streams: Sequence[S]) -> list[list[Window]]:
+        result: list[list[Window]] = [[] for _ in streams]
+        by_length = defaultdict(list)
+        for place, stream in enumerate(streams):
+            for wanted in self._wanted(place, stream):
+                by_length[self.length(wanted)].append(wanted)
+        for length, same_length in by_length.items():
+            for first in range(0, len(same_length), BATCH):
+                batch = same_length[first : first + BATCH]
+                for wanted, embedding in zip(batch, self.embed(batch, length), strict=True):
+                    end, duration_s = wanted.stream.position, wanted.duration_s
+                    window = Window(wanted.start, end, duration_s, embedding, wanted.speech_s, wanted.partial)
+                    result[wanted.place].append(window)
+        for stream in streams:
+            # The longest window that ends with the next step.
+            steps = -(-stream.position // stream.settings.step_samples) + 1 - stream.settings.counts[-1]
+            stream.forget(max(stream.origin, steps * stream.settings.step_samples))
+        return [sorted(windows, key=lambda window: window.duration_s) for windows in result]
+
+    def _wanted(self, place: int, stream: S) -> list[Wanted[S]]:
+        settings = stream.settings
+        steps = -(-stream.position // settings.step_samples)
+        found = []
+        for count, duration_s in zip(settings.counts, settings.durations_s, strict=True):
+            nominal = (steps - count) * settings.step_samples
+            start = max(nominal, stream.origin)
+            partial = start > nominal or stream.position % settings.step_samples != 0
+            if stream.position - start < self.model.minimum_samples:
+                continue
+            centres = start + self.grid.centres(0, self.grid.num_frames(stream.position - start))
+            window = Wanted(place, stream, start, duration_s, partial, self._speech(stream, centres))
+            if reportable(partial, window.speech_s, duration_s):
+                found.append(window)
+        return found
+
+
+@dataclass(slots=True)
+class RecomputedStream(WindowStream):
+    """samples: the last ones, up to `position`."""
+
+    samples: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def restart(self, sample: int) -> None:
+        WindowStream.restart(self, sample)
+        self.samples = self.samples[:0]
+
+    def hear(self, samples: Samples) -> None:
+        self.samples = np.concatenate([self.samples, samples])
+        self.position += len(samples)
+
+    def forget(self, before_sample: int) -> None:
+        kept = max(0, self.position - before_sample)
+        if kept < len(self.samples):
+            self.samples = self.samples[len(self.samples) - kept :].copy()
+
+    def kept(self) -> dict[str, NDArray[Any]]:
+        return {"samples": self.samples}
+
+    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
+        WindowStream.restore(self, values, arrays)
+        self.samples = arrays["samples"]
+        if len(self.samples) > self.position - self.origin:
+            raise ValueError("its samples do not fit its clock")
+
+
+class RecomputingStepper(WindowStepper[RecomputedStream]):
+    """Hands whole windows of samples to the network, with the speech in each frame as its weight."""
+
+    def new(self, settings: WindowSettings, speech: SpeechState | None) -> RecomputedStream:
+        return RecomputedStream(settings, self.grid, speech)
+
+    def length(self, wanted: Wanted[RecomputedStream]) -> int:
+        return wanted.stream.position - wanted.start
+
+    def embed(self, batch: list[Wanted[RecomputedStream]], length: int) -> NDArray[np.float32]:
+        waves = to_device(np.stack([wanted.stream.samples[-length:] for wanted in batch])[:, None], self.device)
+        weights = None
+        if batch[0].stream.speech is not None:
+            weights = to_device(np.stack([wanted.weights for wanted in batch]), self.device)
+        with torch.inference_mode():
+            return self.model(waves, weights).float().cpu().numpy()

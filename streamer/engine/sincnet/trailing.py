@@ -1,0 +1,110 @@
+"""`cached` mode for models with window norms: an approximation, to be asked for by name.
+
+Each new block of frames is normalised by the statistics of the trailing audio, as long as the longest window, instead
+of those of each window it will be part of. What is carried over keeps the norm it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from streamer.engine.backbone import Batch, FrameBlock
+from streamer.engine.layers import Affine, to_device
+from streamer.engine.settings import WindowSettings
+from streamer.engine.sincnet.cached import SincNetBackbone
+from streamer.engine.sincnet.instance import InstanceWeights, after_sinc
+from streamer.engine.sincnet.layers import FrameLayers, rectified
+from streamer.models.pooling import Moments
+from streamer.models.xvector import XVectorSincNet
+
+
+class TrailingBackbone(SincNetBackbone):
+    """Computes new frames under the statistics of the audio up to them.
+
+    Beside the carry, a stream keeps its history (blocks, size): by block, weight, mean and m2 of the input of each
+    norm, one after the other; oldest first.
+    """
+
+    def __init__(self, network: XVectorSincNet, layers: FrameLayers) -> None:
+        super().__init__(layers)
+        sincnet = network.sincnet
+        self.wave_norm = InstanceWeights.of(sincnet.wav_norm1d)
+        self.norms = [InstanceWeights.of(norm) for norm in sincnet.norm1d]
+        self.sizes = [1 + 2 * len(norm.weight) for norm in (self.wave_norm, *self.norms)]
+
+    def new_memory(self, settings: WindowSettings) -> Mapping[str, Tensor]:
+        return {"history": torch.zeros(settings.counts[-1], sum(self.sizes), device=self.device)}
+
+    def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
+        layers, carry, stride = self.layers, batch.carry, self.hops.stride
+        # The oldest block makes room for the present one. Shorter histories begin with blocks of nothing.
+        kept = [memory["history"] for memory in batch.memories]
+        longest = max(map(len, kept)) - 1
+        history = torch.stack([F.pad(rows[1:], (0, 0, longest + 1 - len(rows), 0)) for rows in kept])
+        # The hops that count are neither zeros before a restart nor the padding behind.
+        trailing = TrailingStatistics(history, self.sizes, to_device(batch.first, self.device), carry.hops)
+        # The waveform is the input of hops of samples of its own.
+        wave = trailing.norm(self.wave_norm, stride)
+        hops = waves.shape[1] // stride
+        samples = waves[:, : hops * stride].t().unsqueeze(2)
+        filtered = after_sinc(wave.affine(samples), layers.sinc.filters, layers.sinc.filtered(waves))
+        rates = (*layers.rates, 1)
+        norms = [trailing.norm(norm, rate) for norm, rate in zip(self.norms, rates, strict=True)]
+        block = layers.tdnn(layers.front(rectified(filtered), carry, norms), carry)
+        for rows, row in zip(kept, torch.cat(trailing.rows, dim=1), strict=True):
+            if bool(row[0] > 0):
+                rows.copy_(torch.cat([rows[1:], row[None]]))
+        return block
+
+
+class TrailingStatistics:
+    """Statistics of the inputs of all norms, over the blocks before and the present one.
+
+    history (streams, blocks, size), of the blocks before. first, end (streams,): which hops of the present block count.
+    """
+
+    def __init__(self, history: Tensor, sizes: list[int], first: Tensor, end: Tensor) -> None:
+        self.history = iter(_split(history, sizes))
+        self.first = first
+        self.end = end
+        self.rows: list[Tensor] = []
+
+    def norm(self, weights: InstanceWeights, rate: int) -> TrailingNorm:
+        return TrailingNorm(self, weights, rate)
+
+    def over(self, block: Tensor, rate: int) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance (streams, channels) with a block (time, streams, channels) of `rate` a hop."""
+        hop = torch.arange(len(block), device=block.device)[:, None] // rate
+        counts = ((hop >= self.first) & (hop < self.end)).float().t()
+        present = Moments.of(block.transpose(0, 1), counts.unsqueeze(2))
+        row = torch.cat([present.weight, present.mean, present.m2], dim=1)
+        self.rows.append(row)
+        rows = torch.cat([next(self.history), row[:, None]], dim=1)
+        channels = block.shape[2]
+        weight, mean, m2 = _split(rows, [1, channels, channels])
+        total = Moments(weight, weight, mean, m2).merged()
+        return total.mean, total.m2 / total.weight.clamp(min=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TrailingNorm:
+    """One InstanceNorm under trailing statistics."""
+
+    statistics: TrailingStatistics
+    weights: InstanceWeights
+    rate: int
+
+    def affine(self, block: Tensor) -> Affine:
+        return self.weights.affine(*self.statistics.over(block, self.rate))
+
+    def __call__(self, block: Tensor) -> Tensor:
+        return self.affine(block)(block)
+
+
+def _split(rows: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+    return torch.functional.split(rows, sizes, dim=2)
