@@ -131,16 +131,19 @@ def drift(
 def describe(model: Model) -> dict[str, Any]:
     """What `streamer model info` shows, as plain values."""
     architecture = model.architecture
+    anew = "window statistics (exact mode)" if architecture.family == "sincnet" else "each window is computed anew"
     return {
         "name": model.card.name,
         "fingerprint": model.fingerprint,
         "dimension": model.dimension,
-        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+        "family": architecture.family,
+        # An ONNX file is one tensor, and no parameter.
+        "parameters": sum(parameter.numel() for parameter in model.network.parameters()) or None,
         "sample_rate": model.sample_rate,
         "minimum_s": model.minimum_samples / model.sample_rate,
         "frame_step_s": model.grid.stride / model.sample_rate,
         "receptive_field_s": model.grid.receptive_field / model.sample_rate,
-        "streaming": "each frame is computed once" if architecture.frame_local else "window statistics (exact mode)",
+        "streaming": "each frame is computed once" if architecture.frame_local else anew,
         "threshold": model.card.threshold,
         "licence": model.card.licence,
         "architecture": architecture.to_dict(),

@@ -12,6 +12,7 @@ from typing import Any
 from streamer.errors import WrongArchitecture
 from streamer.models.architecture import Architecture
 from streamer.models.network import Description, Network
+from streamer.models.onnx import OnnxDescription, OnnxNetwork
 from streamer.models.xvector import XVectorSincNet
 
 #: Of a checkpoint that does not say.
@@ -48,3 +49,4 @@ def family_named(name: str) -> Family:
 
 
 register(Family(SINCNET, Architecture.from_dict, XVectorSincNet))
+register(Family("onnx", OnnxDescription.from_dict, OnnxNetwork))

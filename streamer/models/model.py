@@ -68,8 +68,8 @@ class Model:
         """Load a model.
 
         source: "default" (the weights in this package), a safetensors file of ours, a Lightning checkpoint (file,
-            directory or binary file object), or a Hugging Face id such as "pyannote/embedding", for which `token`,
-            `revision`, `cache_dir` and `subfolder` count. `use_auth_token` is the older name of `token`.
+            directory or binary file object), an ONNX file, or a Hugging Face id such as "pyannote/embedding", for which
+            `token`, `revision`, `cache_dir` and `subfolder` count. `use_auth_token` is the older name of `token`.
 
         Raises a `streamer.errors.CheckpointError` that says what is wrong and what to do next.
         """

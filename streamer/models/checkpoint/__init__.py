@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from streamer.errors import CheckpointUnreadable, ConfigurationError, ModelNotFound
+from streamer.models import onnx
 from streamer.models.checkpoint import lightning, native
 from streamer.models.checkpoint.hub import FILE_NAMES, download, is_repository_id
 from streamer.models.checkpoint.native import save
@@ -76,6 +77,8 @@ def _load(file: IO[bytes], name: str, path: str) -> Model:
     file.seek(0)
     if size > MAX_BYTES:
         raise CheckpointUnreadable(f"{path!r} has {size:,} bytes, more than the {MAX_BYTES:,} that a model may have.")
+    if path.lower().endswith(".onnx"):
+        return onnx.load(file.read(), name, path)  # nothing in the bytes says it
     if head.startswith(b"PK"):
         return lightning.load(file, name, path)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
