@@ -9,6 +9,9 @@ import torch
 from hypothesis import settings
 
 from streamer.models.architecture import Architecture
+from streamer.models.campplus.architecture import CamPlusPlusArchitecture
+from streamer.models.campplus.convert import of_the_past
+from streamer.models.campplus.network import CamPlusPlus
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 
@@ -51,6 +54,25 @@ def local_model() -> Model:
     """The architecture of our own weights: each frame depends on its receptive field alone."""
     architecture = Architecture(front="log", norm="batch", dimension=32, attention=True, speech_head=True)
     return seeded_model(architecture, ModelCard("seeded-local", threshold=0.5, licence="MIT"))
+
+
+@pytest.fixture(scope="session")
+def campplus() -> Model:
+    """CAM++ as published, with its weights."""
+    return Model.from_pretrained("campplus")
+
+
+@pytest.fixture(scope="session")
+def campplus_past(campplus: Model) -> Model:
+    """CAM++ of the past as its training begins, with something expected everywhere."""
+    network = CamPlusPlus(CamPlusPlusArchitecture(context="past", heard_hz=6900, attention=True))
+    state = of_the_past(campplus.network.state_dict(), 6900)
+    generator = torch.Generator().manual_seed(0)
+    for name in state:
+        if name.endswith((".expected", "attention.weight")):
+            state[name] = 0.1 * torch.rand(state[name].shape, generator=generator)
+    network.load_state_dict(state)
+    return Model(network, ModelCard("begun"))
 
 
 @pytest.fixture(scope="session", params=["window norms", "frame local"])

@@ -52,7 +52,9 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: zipfile.ZipFile) -> No
     "name",
     [
         "streamer/py.typed",
-        "streamer/models/weights/default.safetensors",
+        "streamer/models/weights/sincnet.safetensors",
+        "streamer/models/weights/campplus.safetensors",
+        "streamer/models/weights/NOTICE",
         "streamer/server/page/index.html",
         "streamer/server/page/icon.svg",
         "streamer/server/protocol.schema.json",
@@ -76,5 +78,5 @@ def test_a_user_gets_no_test_tools(metadata: Message) -> None:
 
 
 def test_the_extras_are_those_that_the_documents_name(metadata: Message) -> None:
-    extras = {"media", "postgres", "evaluation", "training", "docs", "dev"}
+    extras = {"media", "onnx", "postgres", "evaluation", "training", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras

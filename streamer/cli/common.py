@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from streamer.models.model import Model
 
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help='A model: "default", a file, a directory, or a Hugging Face id.')
+    str,
+    typer.Option(
+        "--model", "-m", help='A model: "default", "sincnet", "campplus", a file, a directory, or a Hugging Face id.'
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:N or mps.")]
 TokenOption = Annotated[

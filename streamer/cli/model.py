@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help='"default", a file, a directory, or a Hugging Face id.')
+    str,
+    typer.Argument(
+        metavar="MODEL", help='"default", "sincnet", "campplus", a file, a directory, or a Hugging Face id.'
+    ),
 ]
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.engine.batching import CPU_HOPS
-from streamer.engine.carry import Carry
 from streamer.engine.layers import Affine
 from streamer.engine.settings import WindowSettings
+from streamer.models.carry import Carry
 from streamer.models.grid import FrameGrid
 
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from streamer.audio.chunks import SAMPLE_RATE, Samples
 from streamer.engine.backbone import Backbone, Batch, Hops
 from streamer.engine.batching import groups, padded_hops
-from streamer.engine.carry import Carry
 from streamer.engine.layers import to_device
 from streamer.engine.pieces import piece_records
 from streamer.engine.settings import WindowSettings
@@ -23,6 +22,7 @@ from streamer.engine.sliding import FRAMES, SPEECH, CellPooling, Record, empty_r
 from streamer.engine.state import Arrays
 from streamer.engine.stepper import NewFrames, reportable
 from streamer.engine.window import Window
+from streamer.models.carry import Carry
 from streamer.models.model import Model
 from streamer.speech.detector import SpeechState
 

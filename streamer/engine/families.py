@@ -8,12 +8,14 @@ from typing import Protocol
 
 from streamer.engine.backbone import Backbone
 from streamer.engine.cached import CachedStepper
+from streamer.engine.campplus.streaming import CamPlusPlusStreaming
 from streamer.engine.layers import Precision
 from streamer.engine.recompute import RecomputingStepper
 from streamer.engine.settings import Mode
 from streamer.engine.sincnet.streaming import SincNetStreaming
 from streamer.engine.stepper import Stepper
 from streamer.errors import ConfigurationError
+from streamer.models.campplus.architecture import CamPlusPlusArchitecture
 from streamer.models.families import SINCNET
 from streamer.models.model import Model
 
@@ -72,7 +74,10 @@ class Recomputing:
         return RecomputingStepper(model)
 
 
-STREAMING: dict[str, Streaming] = {SINCNET: SincNetStreaming()}
+STREAMING: dict[str, Streaming] = {
+    SINCNET: SincNetStreaming(),
+    CamPlusPlusArchitecture.family: CamPlusPlusStreaming(),
+}
 _RECOMPUTING = Recomputing()
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from streamer.errors import WrongArchitecture
 from streamer.models.architecture import Architecture
+from streamer.models.campplus.architecture import CamPlusPlusArchitecture
+from streamer.models.campplus.network import CamPlusPlus
 from streamer.models.network import Description, Network
 from streamer.models.onnx import OnnxDescription, OnnxNetwork
 from streamer.models.xvector import XVectorSincNet
@@ -50,3 +52,4 @@ def family_named(name: str) -> Family:
 
 register(Family(SINCNET, Architecture.from_dict, XVectorSincNet))
 register(Family("onnx", OnnxDescription.from_dict, OnnxNetwork))
+register(Family(CamPlusPlusArchitecture.family, CamPlusPlusArchitecture.from_dict, CamPlusPlus))

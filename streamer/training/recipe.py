@@ -83,7 +83,7 @@ class Schedule:
 class Recipe:
     """One training run.
 
-    start: a model to begin with ("default", or a file of ours) instead of random weights.
+    start: a model to begin with ("sincnet", or a file of ours) instead of random weights.
     start_share: how much of what is exported is the start's weights, the rest being the run's: between two ends of one
         valley lie weights that know more voices than either (WiSE-FT, Wortsman et al., 2022). 0 where it has no start.
     refit: fit its last layer to the teacher before the first step, as it was made for the targets of another.

@@ -27,12 +27,12 @@ def test_info_shows_what_a_model_is(model_file: Path, local_model: Model, capsys
 
 def test_what_a_fact_consists_of_stands_indented_below_it() -> None:
     facts = {
-        "name": "default",
+        "name": "sincnet",
         "details": {"hours": 5.300001, "recipe": "a = 1\n\n[b]\n", "points": [1.0, 0.25]},
         "x": None,
     }
     assert list(outline(facts)) == [
-        "name     default",
+        "name     sincnet",
         "details",
         "  hours   5.3",
         "  recipe",

@@ -7,13 +7,18 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.models.model import Model
 
 #: What a network with a memory says of a window depends on what was before it.
-WITHOUT_MEMORY = ["window norms", "frame local", "toy", "toy by windows"]
+WITHOUT_MEMORY = ["window norms", "frame local", "toy", "toy by windows", "campplus"]
 
 
 @pytest.fixture(scope="module")
-def engine_of(pyannote_model: Model, local_model: Model):  # type: ignore[no-untyped-def]
+def engine_of(pyannote_model: Model, local_model: Model, campplus: Model, campplus_past: Model):  # type: ignore[no-untyped-def]
     """An engine by its kind, without a speech detector."""
-    models = {"window norms": pyannote_model, "frame local": local_model}
+    models = {
+        "window norms": pyannote_model,
+        "frame local": local_model,
+        "campplus": campplus,
+        "campplus of the past": campplus_past,
+    }
 
     def make(kind: str) -> IncrementalModel:
         return IncrementalModel(models.get(kind) or toy_model(TOYS[kind]), speech="off")
@@ -21,7 +26,7 @@ def engine_of(pyannote_model: Model, local_model: Model):  # type: ignore[no-unt
     return make
 
 
-@pytest.fixture(scope="module", params=[*WITHOUT_MEMORY, "toy that remembers"])
+@pytest.fixture(scope="module", params=[*WITHOUT_MEMORY, "toy that remembers", "campplus of the past"])
 def engine(request: pytest.FixtureRequest, engine_of) -> IncrementalModel:  # type: ignore[no-untyped-def]
     """All kinds of network that there are, one after the other."""
     found: IncrementalModel = engine_of(request.param)

@@ -16,6 +16,8 @@ DIMENSION = 512
 COMPUTED = ("window_", "n_")
 
 #: In samples: the minimum, one that fills its last frame, one sample more, and up to a minute.
+#: Of CAM++: under a segment of 2 s, one and a half, five.
+CAMPPLUS_SAMPLES = (8_000, 48_037, 160_000)
 WHOLE_SAMPLES = (5_041, 5_310, 5_311, 16_000, 48_000, 160_000, 960_000)
 #: Name -> (samples of audio, duration in s, step in s).
 SLIDING = {

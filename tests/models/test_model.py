@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from streamer import Model
-from streamer.errors import CheckpointUnreadable, ConfigurationError
-from streamer.models.checkpoint import DEFAULT_WEIGHTS
+from streamer.errors import ConfigurationError
+from streamer.models.checkpoint import DEFAULT, PACKAGED
 from streamer.models.model import ModelCard, resolve_device
 
 
@@ -67,13 +67,16 @@ def test_auto_is_a_device_that_is_there() -> None:
     torch.zeros(1, device=resolve_device("auto"))
 
 
-def test_the_default_model_is_in_the_package() -> None:
-    if not DEFAULT_WEIGHTS.exists():
-        with pytest.raises(CheckpointUnreadable, match=r"default\.safetensors"):
-            Model.from_pretrained("default")
-        pytest.skip("the package has no default weights yet")
+def test_the_default_model_is_one_of_those_in_the_package() -> None:
     model = Model.from_pretrained()
     assert model.architecture.frame_local
     assert model.card.threshold is not None
+    assert model.fingerprint == Model.from_pretrained(DEFAULT).fingerprint
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_every_model_in_the_package_is_found_by_its_name(name: str) -> None:
+    model = Model.from_pretrained(name)
+    assert model.card.name == name
     assert model.card.licence != "unknown"
-    assert "default" in repr(model) or model.card.name in repr(model)
+    assert name in repr(model)

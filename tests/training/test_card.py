@@ -39,7 +39,7 @@ def test_a_card_without_the_table_or_with_several_is_refused(text: str, number: 
 
 
 def test_the_card_says_of_the_weights_what_they_record() -> None:
-    card = Model.from_pretrained("default").card
+    card = Model.from_pretrained("sincnet").card
     text = CARD.read_text(encoding="utf-8")
 
     assert fill(text, [score_statistics(card)]) == text

@@ -72,7 +72,7 @@ def test_a_run_learns_the_frames(sampler: Sampler, augment: Augmenter, recipe: R
 
 
 def test_the_layer_that_hears_frames_is_fitted_to_what_the_network_gives(sampler: Sampler, augment: Augmenter) -> None:
-    network = Model.from_pretrained("default").network
+    network = Model.from_pretrained("sincnet").network
     student = Student(network, torch.randn(sampler.corpus.classes, 256), sampler.frames.components)
     batch = sampler.draw(24, 1.0, np.random.default_rng(1))
     voices = torch.zeros(24, dtype=torch.bool)

@@ -60,7 +60,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Voices:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return Model.from_pretrained("default")
+    return Model.from_pretrained("sincnet")
 
 
 @pytest.fixture(scope="module")

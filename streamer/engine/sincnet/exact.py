@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.audio.chunks import Samples
-from streamer.engine.carry import NoCarry
 from streamer.engine.layers import to_device
 from streamer.engine.recompute import Wanted, WindowStepper, WindowStream
 from streamer.engine.settings import WindowSettings
@@ -26,6 +25,7 @@ from streamer.engine.sincnet.sinc import POSITION_FIELD, POSITION_STRIDE
 from streamer.engine.state import Arrays
 from streamer.engine.stepper import NewFrames
 from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
+from streamer.models.carry import NoCarry
 from streamer.models.model import Model
 from streamer.models.pooling import Moments
 from streamer.models.xvector import sincnet_of

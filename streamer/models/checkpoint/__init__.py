@@ -9,15 +9,18 @@ from typing import IO
 
 from streamer.errors import CheckpointUnreadable, ConfigurationError, ModelNotFound
 from streamer.models import onnx
-from streamer.models.checkpoint import lightning, native
+from streamer.models.checkpoint import lightning, native, speakerlab
 from streamer.models.checkpoint.hub import FILE_NAMES, download, is_repository_id
 from streamer.models.checkpoint.native import save
-from streamer.models.checkpoint.torchfile import MAX_BYTES
+from streamer.models.checkpoint.torchfile import MAX_BYTES, TorchFile
 from streamer.models.model import Model, Source
 
 __all__ = ["load", "save"]
 
-DEFAULT_WEIGHTS = Path(__file__).parents[1] / "weights" / "default.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+#: The models in this package, and which of them "default" is.
+PACKAGED = ("sincnet", "campplus")
+DEFAULT = "sincnet"
 
 
 def load(
@@ -31,8 +34,9 @@ def load(
     """Load a model; see `Model.from_pretrained`."""
     if not isinstance(source, (str, os.PathLike)):
         return _load_file(source)
-    if source == "default":
-        return _load_path(DEFAULT_WEIGHTS, "default")
+    if isinstance(source, str) and source in ("default", *PACKAGED):
+        name = DEFAULT if source == "default" else source
+        return _load_path(WEIGHTS / f"{name}.safetensors", name)
     path = Path(source)
     if path.is_dir():
         _refuse_revision(revision, path)
@@ -44,7 +48,7 @@ def load(
     if not isinstance(source, str) or not is_repository_id(name):
         raise ModelNotFound(
             f"{name!r} is no file or directory, and no Hugging Face id (OWNER/NAME) either. "
-            f'Check the path, or use "default" for the model in this package.'
+            f"Check the path, or use one of the models in this package: default, {', '.join(PACKAGED)}."
         )
     downloaded = download(name, token=token, revision=revision, cache_dir=cache_dir, subfolder=subfolder)
     return _load_path(downloaded, name)
@@ -80,7 +84,9 @@ def _load(file: IO[bytes], name: str, path: str) -> Model:
     if path.lower().endswith(".onnx"):
         return onnx.load(file.read(), name, path)  # nothing in the bytes says it
     if head.startswith(b"PK"):
-        return lightning.load(file, name, path)
+        checkpoint = TorchFile(file, path)
+        load_torch = speakerlab.load if speakerlab.wrote(checkpoint) else lightning.load
+        return load_torch(checkpoint, name, path)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
         return native.load(file.read(), path)
     if head.startswith(b"version https://git-lfs"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import IO, Any
+from typing import Any
 
 from streamer.errors import CheckpointMismatch, WrongArchitecture
 from streamer.models.architecture import SINC_STRIDE, Architecture
@@ -33,12 +33,11 @@ _LOSS = "loss_func."
 DEFAULT_DIMENSION = 512
 
 
-def load(file: IO[bytes], name: str, path: str) -> Model:
+def load(checkpoint: TorchFile, name: str, path: str) -> Model:
     """Read a pyannote.audio embedding checkpoint. `name` names the model, `path` stands in the messages.
 
     Raises WrongArchitecture for another kind of model, CheckpointUnreadable and CheckpointMismatch for a bad one.
     """
-    checkpoint = TorchFile(file, path)
     about = mapping_of(mapping_of(checkpoint.content).get("pyannote.audio"))
     weights = mapping_of(checkpoint.content).get("state_dict")
     if not about or not mapping_of(weights):

@@ -187,5 +187,5 @@ def test_a_sincnet_says_nothing_of_its_family(tmp_path: Path, local_model: Model
 
 def test_a_family_that_nobody_made_known_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "other.safetensors", toy_model(ToyDescription(family="another toy")))
-    with pytest.raises(WrongArchitecture, match=r"'another toy' is not known here, only onnx, sincnet, toy"):
+    with pytest.raises(WrongArchitecture, match=r"'another toy' is not known here, only campplus, onnx, sincnet, toy"):
         checkpoint.load(tmp_path / "other.safetensors")

@@ -51,6 +51,13 @@ class Carry:
             kept = extended[last, torch.arange(streams, device=extended.device)[:, None]]
         self.kept.append(kept.reshape(streams, context * channels))
 
+    def keep_last(self, block: Tensor, rate: int) -> None:
+        """Keep, of each stream, the last position of its own hops in a block (time, streams, channels)."""
+        if self.common is not None:
+            self.kept.append(block[self.common * rate - 1])
+        else:
+            self.kept.append(block[self.hops * rate - 1, torch.arange(block.shape[1], device=block.device)])
+
     def next_rows(self) -> Tensor:
         return torch.cat(self.kept, dim=1) if self.kept else self.rows
 

@@ -1,0 +1,43 @@
+"""CAM++ of the past as a backbone of `cached` mode: each frame is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from streamer.engine.backbone import Backbone, Batch, FrameBlock, Hops
+from streamer.engine.layers import Affine
+from streamer.engine.settings import WindowSettings
+from streamer.models.campplus.network import CamPlusPlus
+from streamer.models.fbank import GRID as BAND_GRID
+
+#: Frames of all streams computed at once: the activations of more fall out of a core's second-level cache.
+AT_ONCE = 400
+
+
+class CamPlusPlusBackbone(Backbone):
+    """The network's own layers, from each stream's carry on."""
+
+    def __init__(self, network: CamPlusPlus) -> None:
+        self.network = network
+        self.hops = Hops(network.architecture.grid, BAND_GRID.num_samples(2), network.lag, at_once=AT_ONCE)
+        self.channels = network.layers.channels
+        self.norm = Affine.identity(self.channels, network.device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.device
+
+    def new_carry(self) -> Tensor:
+        return self.network.new_carry()
+
+    def new_memory(self, settings: WindowSettings) -> Mapping[str, Tensor]:
+        return {}
+
+    def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
+        hops = (waves.shape[1] - self.hops.reads) // self.hops.stride + 1
+        block = self.network.advance(waves, hops, batch.carry)
+        attention = self.network.attention_of(block)
+        return FrameBlock(block, None if attention is None else attention.t())

@@ -1,0 +1,33 @@
+"""Which stepper computes a CAM++: it depends on what its frames see."""
+
+from __future__ import annotations
+
+from streamer.engine.cached import CachedStepper
+from streamer.engine.campplus.cached import CamPlusPlusBackbone
+from streamer.engine.campplus.exact import CamPlusPlusStepper
+from streamer.engine.layers import Precision
+from streamer.engine.settings import Mode
+from streamer.engine.stepper import Stepper
+from streamer.errors import ConfigurationError
+from streamer.models.campplus.network import campplus_of
+from streamer.models.model import Model
+
+
+class CamPlusPlusStreaming:
+    """Of the past, frames are computed once; of whole windows, all but the filter bank is computed anew."""
+
+    def choose_mode(self, mode: Mode | None, model: Model) -> Mode:
+        own: Mode = "cached" if model.architecture.frame_local else "exact"
+        if mode not in (None, own):
+            raise ConfigurationError(
+                f"mode={mode!r}: {model.card.name!r} is streamed in mode {own!r} alone, which is exact; use that."
+            )
+        return own
+
+    def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
+        if precision != "float32":
+            raise ConfigurationError(f"precision={precision!r}: {model.card.name!r} is computed in float32 alone.")
+        network = campplus_of(model.network)
+        if mode == "exact":
+            return CamPlusPlusStepper(model, network)
+        return CachedStepper(model, CamPlusPlusBackbone(network), use_head)

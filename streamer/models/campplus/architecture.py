@@ -1,0 +1,90 @@
+"""What distinguishes one CAM++ from another, as it is recorded in a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal, get_args
+
+from streamer.errors import WrongArchitecture
+from streamer.models.fbank import GRID as BAND_GRID
+from streamer.models.grid import SAMPLE_RATE, FrameGrid
+
+HIGH_HZ = SAMPLE_RATE / 2
+Context = Literal["window", "past"]
+
+#: Layers, and frames between the taps, of the three dense blocks (Wang et al., 2023, table 1).
+BLOCKS: tuple[tuple[int, int], ...] = ((12, 1), (24, 2), (16, 2))
+#: Of these blocks, layers that hear the past alone keep a tap on it; in the third, it makes no difference.
+PAST_TAPS: tuple[int, ...] = (2, 2, 1)
+MAPS = 32
+GROWTH = 32
+INNER = 128
+FIRST = 128
+#: Frames between taps of the first layer on frames; it takes every other row of the filter bank.
+FIRST_TAPS = 5
+#: Convolutions over rows of the filter bank before it, three taps each.
+MAP_LAYERS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CamPlusPlusArchitecture:
+    """`CamPlusPlusArchitecture()` is 3D-Speaker's network.
+
+    context: "window", as published: rows less their mean over the window, gates that see the means of the window and of
+        2 s of it, taps on both sides. "past": means that forget what was before, and taps on the past, so that a frame
+        waits for 0.13 s of what follows it, and can be computed once for the whole stream.
+    heard_hz: bands that reach beyond it are not heard: a coder may have cut them.
+    attention: the frames are weighted in the pooling by a learned scalar each.
+    dimension: length of the embedding.
+    """
+
+    family: ClassVar[str] = "campplus"
+    speech_head: ClassVar[bool] = False
+    minimum_frames: ClassVar[int] = 2
+
+    context: Context = "window"
+    heard_hz: float = HIGH_HZ
+    attention: bool = False
+    dimension: int = 192
+
+    def __post_init__(self) -> None:
+        if self.context not in get_args(Context):
+            raise WrongArchitecture(
+                f"context={self.context!r} is not known; use one of {', '.join(get_args(Context))}."
+            )
+        if not 1000 <= self.heard_hz <= HIGH_HZ:
+            raise WrongArchitecture(f"heard_hz={self.heard_hz} is out of range; use 1000 to {HIGH_HZ:.0f}.")
+        if not 1 <= self.dimension <= 65536:
+            raise WrongArchitecture(f"dimension={self.dimension} is out of range; use 1 to 65536.")
+
+    @property
+    def frame_local(self) -> bool:
+        return self.context == "past"
+
+    @property
+    def row_lag(self) -> int:
+        """By how many rows of the filter bank the row in the middle of a frame lies behind the last that it sees."""
+        return MAP_LAYERS + FIRST_TAPS // 2
+
+    @property
+    def grid(self) -> FrameGrid:
+        """A frame is every other row of the filter bank, and, of the past, waits for those that it looks ahead to."""
+        stride, own = 2 * BAND_GRID.stride, BAND_GRID.receptive_field
+        if self.context == "window":
+            return FrameGrid(stride, own)
+        ahead = self.row_lag * BAND_GRID.stride
+        return FrameGrid(stride, own + ahead, ahead + own // 2 - 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CamPlusPlusArchitecture:
+        """Read what `to_dict` wrote. Raises WrongArchitecture on a field this version does not know."""
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise WrongArchitecture(
+                f"unknown architecture field(s) {sorted(unknown)}: a newer version wrote this model."
+            )
+        return cls(**values)

@@ -1,0 +1,151 @@
+"""CAM++, as published and as it is streamed: waveforms to speaker embeddings.
+
+Wang et al. (2023), "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware Masking",
+https://arxiv.org/abs/2303.00332: Kaldi's filter bank, convolutions over rows and bands, three dense blocks whose layers
+are gated by what was heard around them, mean and standard deviation, one linear layer.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from streamer.errors import ConfigurationError
+from streamer.models.campplus.architecture import CamPlusPlusArchitecture
+from streamer.models.campplus.layers import FrameLayers
+from streamer.models.campplus.surroundings import Past, Window
+from streamer.models.carry import Carry
+from streamer.models.fbank import GRID as BAND_GRID
+from streamer.models.fbank import KaldiFilterBank
+from streamer.models.head import LinearHead
+from streamer.models.network import Frames, Network
+from streamer.models.pooling import Moments, at_frame_rate
+
+#: Frames computed at once of a long recording: 20 s.
+AT_ONCE = 1000
+#: Added to the pooled variance, so that the root of a silent channel's has a slope.
+EPSILON = 1e-5
+
+
+class CamPlusPlus(nn.Module):
+    """Waveforms (batch, 1, samples) float32 at 16 kHz, in [-1, 1] -> embeddings (batch, dimension)."""
+
+    def __init__(self, architecture: CamPlusPlusArchitecture | None = None) -> None:
+        super().__init__()
+        self.architecture = architecture or CamPlusPlusArchitecture()
+        self.bank = KaldiFilterBank(subtract_mean=False)
+        self.layers = FrameLayers(self.architecture)
+        self.embedding = nn.Linear(2 * self.layers.channels, self.architecture.dimension)
+        if self.architecture.attention:
+            self.attention = nn.Linear(self.layers.channels, 1)
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.weight.device
+
+    @property
+    def epsilon(self) -> float:
+        return EPSILON if self.architecture.context == "past" else 0.0
+
+    @property
+    def head(self) -> LinearHead:
+        return LinearHead.of(self.embedding, epsilon=self.epsilon)
+
+    def frames(self, waveforms: Tensor) -> Frames:
+        """Features (batch, 512, frames), and the attention of each frame where there is one."""
+        waves = waveforms.squeeze(1)
+        if self.architecture.context == "window":
+            block = self.layers(self.bank(waves).transpose(0, 1), Window())
+        else:
+            block = self._streamed(waves)
+        return self.frames_of(block)
+
+    def frames_of(self, block: Tensor) -> Frames:
+        """The same of a block (frames, batch, 512) that the layers gave."""
+        return Frames(block.permute(1, 2, 0), self.attention_of(block), None)
+
+    def attention_of(self, block: Tensor) -> Tensor | None:
+        """(batch, frames) in (0, 1) of a block (frames, batch, 512); None where frames count the same."""
+        if not self.architecture.attention:
+            return None
+        weights: Tensor = self.attention(block).squeeze(2).sigmoid().t()
+        return weights
+
+    def _streamed(self, waves: Tensor) -> Tensor:
+        """A recording as a stream from its first sample on: frames (frames, batch, 512), computed piece by piece."""
+        grid, lag = self.architecture.grid, self.lag
+        frames = grid.num_frames(waves.shape[1])
+        # A hop reads two rows, of which a stream's very first has nothing but silence before the stream.
+        waves = F.pad(waves, (BAND_GRID.stride, 0))
+        rows = self.new_carry()[None].repeat(len(waves), 1)
+        blocks, end = [], frames + lag
+        for first in range(0, end, AT_ONCE):
+            hops = min(AT_ONCE, end - first)
+            carry = Carry(rows, torch.full((len(waves),), hops, device=waves.device), hops)
+            blocks.append(self.advance(waves[:, first * grid.stride :], hops, carry))
+            rows = carry.next_rows()
+        return torch.cat(blocks)[lag:]
+
+    @property
+    def lag(self) -> int:
+        """By how many hops of two rows a frame lags the one that completes it."""
+        return self.architecture.row_lag // 2
+
+    def advance(self, waves: Tensor, hops: int, carry: Carry) -> Tensor:
+        """One frame for each hop, (hops, streams, 512), of streams that go on from a carry.
+
+        waves (streams, samples): of which a hop reads two rows of the filter bank, a stride of two rows on.
+        """
+        rows = self.bank(waves[:, : BAND_GRID.num_samples(2 * hops)])
+        block: Tensor = self.layers(rows.transpose(0, 1), Past(carry))
+        return block
+
+    def new_carry(self) -> Tensor:
+        """What a stream's layers carry over at its beginning, (size,) float32: nothing was heard yet."""
+        if self._carry_size is None:
+            probe = _Probe()
+            silence = torch.zeros(1, BAND_GRID.num_samples(2), device=self.device)
+            with torch.inference_mode():
+                self.advance(silence, 1, probe)
+            self._carry_size = probe.offset
+        return torch.zeros(self._carry_size, device=self.device)
+
+    _carry_size: int | None = None
+
+    def pool(self, frames: Frames, weights: Tensor | None = None) -> Tensor:
+        """Embeddings (batch, dimension), or (batch, speakers, dimension) for weights by speaker."""
+        features = frames.features.transpose(1, 2)
+        by_speaker = features.new_ones(len(features), 1, features.shape[1])
+        if weights is not None:
+            by_speaker = at_frame_rate(weights.unsqueeze(1) if weights.dim() == 2 else weights, features.shape[1])
+        if frames.attention is not None:
+            by_speaker = by_speaker * frames.attention.unsqueeze(1)
+        moments = Moments.of(features.unsqueeze(1), by_speaker.unsqueeze(-1))
+        embeddings: Tensor = self.embedding(torch.cat(moments.statistics(self.epsilon), dim=-1))
+        return embeddings if weights is not None and weights.dim() == 3 else embeddings.squeeze(1)
+
+    def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Embed waveforms, with an optional weight for each frame: (batch, n) or (batch, speakers, n).
+
+        Weights that are not at the frame rate are brought to it by nearest interpolation.
+        """
+        return self.pool(self.frames(waveforms), weights)
+
+
+def campplus_of(network: Network) -> CamPlusPlus:
+    """A network that must be a CAM++. Raises ConfigurationError for any other."""
+    if not isinstance(network, CamPlusPlus):
+        raise ConfigurationError(f"this is for CAM++, and the model's family is {network.architecture.family!r}.")
+    return network
+
+
+class _Probe(Carry):
+    """Finds out how much a stream's layers carry over, by a hop of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.zeros(1, 0), torch.ones(1, dtype=torch.int64), 1)
+
+    def take(self, context: int, channels: int) -> Tensor:
+        self.offset += context * channels
+        return torch.zeros(context, 1, channels)
