@@ -1,0 +1,101 @@
+"""What lies between a voice and the network, for whole batches on the device: rooms, channels, coders' cuts, noise.
+
+All voices of one row go through the same channel, as in a room.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from streamer.evaluation.manifest import SAMPLE_RATE
+
+#: How often each occurs.
+ROOM, EQUALISER, CUT, TELEPHONE, NOISE = 0.35, 0.5, 0.45, 0.12, 0.6
+#: Samples of a room's response.
+RESPONSE = 6_400
+
+
+class Disturbance:
+    """noise (samples,) float32: recordings of noise, joined."""
+
+    def __init__(self, noise: Tensor, generator: torch.Generator) -> None:
+        self.noise = noise
+        self.generator = generator
+
+    def __call__(self, waves: Tensor) -> Tensor:
+        """Waves (batch, samples) as they arrive, at another level and within [-1, 1]."""
+        telephone = self._chance(len(waves), TELEPHONE)
+        waves = self._channel(self._room(waves), telephone)
+        waves = waves + self._noise(waves)
+        waves = waves / rms(waves)
+        waves[telephone] = mu_law(waves[telephone] * 0.08) / 0.08
+        loudness = 10 ** ((-20 + 26 * self._rand(len(waves), 1)) / 20)
+        return (waves * 0.1 * loudness).clamp(-1, 1)
+
+    def _rand(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.noise.device)
+
+    def _randn(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.noise.device)
+
+    def _chance(self, rows: int, share: float) -> Tensor:
+        return self._rand(rows) < share
+
+    def _room(self, waves: Tensor) -> Tensor:
+        """Noise that dies away in 0.1 to 0.6 s, 12 dB below the direct sound to 2 dB above it."""
+        rows, samples = waves.shape
+        time = torch.arange(RESPONSE, device=waves.device) / SAMPLE_RATE
+        response = self._randn(rows, RESPONSE) * torch.exp(-6.9 * time / (0.1 + 0.5 * self._rand(rows, 1)))
+        response[:, 0] = 0
+        response = response / response.norm(dim=1, keepdim=True) * 10 ** ((-12 + 14 * self._rand(rows, 1)) / 20)
+        response[:, 0] = 1
+        size = 2**15 * math.ceil((samples + RESPONSE) / 2**15)
+        wet = torch.fft.irfft(torch.fft.rfft(waves, size) * torch.fft.rfft(response, size), size)[:, :samples]
+        return torch.where(self._chance(rows, ROOM)[:, None], wet, waves)
+
+    def _channel(self, waves: Tensor, telephone: Tensor) -> Tensor:
+        """A tilt and a ripple of the response; a steep cut from 3.4 kHz on; a telephone's band."""
+        rows, samples = waves.shape
+        frequency = torch.fft.rfftfreq(samples, 1 / SAMPLE_RATE, device=waves.device)[None]
+        octave = frequency.clamp(min=60).log2()
+        tilt = (4 * self._randn(rows, 1) * (octave - math.log2(1000))).clamp(-24, 24)
+        phase = octave * (0.2 + 0.6 * self._rand(rows, 1)) + self._rand(rows, 1)
+        decibels = tilt + 6 * torch.cos(2 * math.pi * phase) * self._rand(rows, 1)
+        gain = 10 ** (decibels * self._chance(rows, EQUALISER)[:, None] / 20)
+        cut = 3400 + 4500 * self._rand(rows)
+        cut = torch.where(self._chance(rows, CUT), cut, torch.full_like(cut, 9000.0))
+        cut = torch.where(telephone, torch.full_like(cut, 3400.0), cut)[:, None]
+        gain = gain * (
+            torch.sigmoid((cut - frequency) / (10 + 100 * self._rand(rows, 1))) + 10 ** (-3 - 2 * self._rand(rows, 1))
+        )
+        gain = torch.where(telephone[:, None] & (frequency < 300), 0.05 * gain, gain)
+        passed_on: Tensor = torch.fft.irfft(torch.fft.rfft(waves) * gain, samples)
+        return passed_on
+
+    def _noise(self, waves: Tensor) -> Tensor:
+        """Coloured noise, recorded noise, or the babble of four others of the batch; 4 to 30 dB below, or none."""
+        rows, samples = waves.shape
+        frequency = torch.fft.rfftfreq(samples, 1 / SAMPLE_RATE, device=waves.device).clamp(min=50)
+        white = torch.fft.rfft(self._randn(rows, samples))
+        coloured = torch.fft.irfft(white / frequency ** (1.2 * self._rand(rows, 1)), samples)
+        first = (self._rand(rows) * (len(self.noise) - samples)).long()
+        recorded = self.noise[(first[:, None] + torch.arange(samples, device=waves.device))]
+        level = rms(waves)
+        babble = torch.stack([(waves / level).roll(shift, 0) for shift in range(1, 5)]).sum(0)
+        kind = self._rand(rows, 1)
+        noise = torch.where(kind < NOISE / 3, coloured, torch.where(kind < 2 * NOISE / 3, recorded, babble))
+        ratio = 10 ** (-(4 + 26 * self._rand(rows, 1)) / 20)
+        return torch.where(kind < NOISE, noise / rms(noise) * level * ratio, torch.zeros_like(waves))
+
+
+def rms(waves: Tensor) -> Tensor:
+    return waves.square().mean(1, keepdim=True).sqrt() + 1e-5
+
+
+def mu_law(waves: Tensor) -> Tensor:
+    """Through the 8 bits of a telephone line (ITU-T G.711)."""
+    code = (torch.sign(waves) * torch.log1p(255 * waves.abs().clamp(max=1)) / math.log(256) * 127).round() / 127
+    return torch.sign(code) * torch.expm1(code.abs() * math.log(256)) / 255

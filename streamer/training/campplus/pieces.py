@@ -1,0 +1,89 @@
+"""Speech to learn from: all of it decoded once, on the device, and cut anew for every batch.
+
+A folder of speech has `manifest.csv` (see `streamer.evaluation.manifest`), and may have `pack/index.csv`, which lists
+pieces of long files: shard, start_sample, samples, corpus, speaker.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamer.errors import ConfigurationError
+from streamer.evaluation.manifest import SAMPLE_RATE, read_audio, read_manifest
+from streamer.training.data import STORED_DBFS, level
+
+#: Shorter pieces say too little of a voice.
+SHORTEST = 2 * SAMPLE_RATE
+#: Voices that nobody has: up to a quarter faster or a seventh slower.
+SLOWEST, FASTEST = 0.85, 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Piece i is `audio[start[i] : start[i] + length[i]]`: audio (samples,) int16, start and length (pieces,) int64."""
+
+    audio: Tensor
+    start: Tensor
+    length: Tensor
+
+    @classmethod
+    def load(cls, folder: Path, without: Collection[str], device: torch.device) -> Pieces:
+        """Decode a folder's training speech; `without` names corpora and speakers that are left for other purposes.
+
+        Raises ConfigurationError where nothing is left.
+        """
+        parts, start, length, end = [], [], [], 0
+        for wave, places in _files(folder, frozenset(without)):
+            parts.append(np.round(wave * 32767).astype(np.int16))
+            start += [end + first for first, _ in places]
+            length += [samples for _, samples in places]
+            end += len(wave)
+        if not start:
+            raise ConfigurationError(f"{str(folder)!r} has no piece of {SHORTEST / SAMPLE_RATE:.0f} s to train on.")
+        audio = torch.from_numpy(np.concatenate(parts))
+        return cls(audio.to(device), torch.tensor(start, device=device), torch.tensor(length, device=device))
+
+    def take(self, count: int, samples: int, generator: torch.Generator) -> Tensor:
+        """Pieces drawn at random, half of them at another speed: (count, samples) float32."""
+        device = self.audio.device
+        chosen = torch.randint(len(self.start), (count,), generator=generator, device=device)
+        speed = SLOWEST + (FASTEST - SLOWEST) * torch.rand(count, generator=generator, device=device)
+        speed = torch.where(torch.rand(count, generator=generator, device=device) < 0.5, torch.ones_like(speed), speed)
+        place = torch.arange(samples, device=device) * speed[:, None]
+        whole = place.long()
+        length = self.length[chosen, None]
+        spare = (length[:, 0] - (samples * speed).long() - 1).clamp(min=1)
+        first = (torch.rand(count, generator=generator, device=device) * spare).long()[:, None] + whole
+        left, right = (self._at(chosen, (first + shift) % length) for shift in (0, 1))
+        share = place - whole
+        return left * (1 - share) + right * share
+
+    def _at(self, chosen: Tensor, place: Tensor) -> Tensor:
+        return self.audio[self.start[chosen, None] + place].float() / 32768
+
+
+def _files(folder: Path, without: frozenset[str]) -> Iterator[tuple[NDArray[np.float32], list[tuple[int, int]]]]:
+    """The samples of each file that has speech, and where in it the pieces are, as (start, samples)."""
+    for utterance in read_manifest(folder / "manifest.csv", "train"):
+        if not {utterance.corpus, utterance.speaker} & without and not utterance.path.startswith("pack/"):
+            wave = level(read_audio(folder / utterance.path), STORED_DBFS)
+            if len(wave) >= SHORTEST:
+                yield wave, [(0, len(wave))]
+    index = folder / "pack" / "index.csv"
+    if not index.exists():
+        return
+    shards: dict[str, list[tuple[int, int]]] = {}
+    with index.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if not {row["corpus"], row["speaker"]} & without and int(row["samples"]) >= SHORTEST:
+                shards.setdefault(row["shard"], []).append((int(row["start_sample"]), int(row["samples"])))
+    for shard, places in shards.items():
+        yield read_audio(folder / "pack" / shard), places

@@ -1,0 +1,158 @@
+"""Training the CAM++ of the past: the student is the network that is shipped, and its gradient is right."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import seeded
+import soundfile
+import torch
+import torch.nn.functional as F
+
+from streamer.errors import ConfigurationError
+from streamer.models.campplus.network import campplus_of
+from streamer.models.campplus.surroundings import FRAMES_EXPECTED, FRAMES_REMEMBERED
+from streamer.models.model import Model
+from streamer.training.campplus.disturbance import Disturbance, mu_law
+from streamer.training.campplus.losses import pooled
+from streamer.training.campplus.pieces import Pieces
+from streamer.training.campplus.run import rate_at, train
+from streamer.training.campplus.student import dense_block, student_frames
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three voices of their own files, one in a pack, and noise."""
+    folder = tmp_path_factory.mktemp("speech")
+    (folder / "pack").mkdir()
+    rows = []
+    for number in range(3):
+        soundfile.write(folder / f"{number}.wav", seeded.seeded_audio(90_000)[0] * 0.5, 16_000)
+        rows.append([f"{number}.wav", "train", "own", f"speaker{number}"])
+    soundfile.write(folder / "noise.wav", np.random.default_rng(0).standard_normal(150_000) * 0.01, 16_000)
+    rows.append(["noise.wav", "noise", "own", ""])
+    soundfile.write(folder / "pack" / "one.wav", seeded.seeded_audio(160_000)[0], 16_000)
+    for path, header, lines in (
+        ("manifest.csv", ["path", "split", "corpus", "speaker"], rows),
+        (
+            "pack/index.csv",
+            ["shard", "start_sample", "samples", "corpus", "speaker"],
+            [["one.wav", 1_000, 70_000, "packed", "a"], ["one.wav", 80_000, 20_000, "packed", "b"]],
+        ),
+    ):
+        with (folder / path).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *lines])
+    return folder
+
+
+def test_what_learns_is_what_is_shipped(campplus_past: Model) -> None:
+    network = campplus_of(campplus_past.network)
+    audio = torch.from_numpy(seeded.seeded_audio(32_080))
+    # As a stream hears it: the first row has silence before the stream in it.
+    rows = network.bank(F.pad(audio, (160, 0)))
+
+    with torch.inference_mode():
+        found = student_frames(network, rows[:, : rows.shape[1] // 2 * 2])
+        shipped = network.frames(audio[None])
+
+    torch.testing.assert_close(found.permute(1, 2, 0), shipped.features, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(pooled(network, found), network.pool(shipped), atol=1e-4, rtol=1e-4)
+
+
+def test_the_gradient_is_that_of_the_plain_layers(campplus_past: Model) -> None:
+    network = campplus_of(campplus_past.network)
+    layers = [network.layers.blocks[1][number] for number in range(3)]  # type: ignore[index]
+    tensors = [tensor for layer in layers for tensor in layer.parameters()]
+    block = torch.randn(70, 2, 256, requires_grad=True)
+    aim = torch.randn(70, 2, 256 + 3 * 32)
+
+    def plain() -> torch.Tensor:
+        ago = torch.arange(70)[:, None] - torch.arange(70)
+        kept = torch.exp(-ago.clamp(min=0) / FRAMES_REMEMBERED).tril()
+        begun = FRAMES_EXPECTED * torch.exp(-(torch.arange(70) + 1) / FRAMES_REMEMBERED)[:, None, None]
+        count = kept.sum(1)[:, None, None] + begun
+        grown = block
+        for layer in layers:
+            active = torch.addcmul(layer.activation.shift, grown, layer.activation.scale).relu()
+            inner = layer.inner(active).relu()
+            seen = 2 * (torch.einsum("ts,sbc->tbc", kept, inner) + begun * layer.expected) / count
+            gate = layer.excite(layer.squeeze(seen).relu()).sigmoid()
+            before = F.pad(inner, (0, 0, 0, 0, layer.dilation, 0))[:70]
+            local = inner @ layer.taps[..., 1].t() + before @ layer.taps[..., 0].t()
+            grown = torch.cat([grown, local * gate], 2)
+        return grown
+
+    for tensor in tensors:
+        tensor.requires_grad_(True)
+    try:
+        found, expected = dense_block(block, layers), plain()
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        ours = torch.autograd.grad((found * aim).sum(), [block, *tensors])
+        theirs = torch.autograd.grad((expected * aim).sum(), [block, *tensors])
+    finally:
+        for tensor in tensors:
+            tensor.requires_grad_(False)
+
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one - other).abs().max() <= 1e-4 * other.abs().max() + 1e-6
+
+
+def test_pieces_are_cut_from_where_they_lie(speech: Path) -> None:
+    pieces = Pieces.load(speech, ["speaker0"], torch.device("cpu"))
+
+    # b's piece is too short, and speaker0 is left out.
+    assert sorted(pieces.length.tolist()) == [70_000, 90_000, 90_000]
+    packed = int(pieces.start[pieces.length == 70_000])
+    whole, _ = soundfile.read(speech / "pack" / "one.wav", dtype="int16")
+    np.testing.assert_allclose(pieces.audio[packed : packed + 70_000], whole[1_000:71_000], atol=1)
+    assert pieces.take(5, 64_400, torch.Generator().manual_seed(0)).shape == (5, 64_400)
+    with pytest.raises(ConfigurationError, match="no piece"):
+        Pieces.load(speech, ["own", "packed"], torch.device("cpu"))
+
+
+def test_a_disturbance_stays_within_bounds_and_reaches_every_row() -> None:
+    generator = torch.Generator().manual_seed(0)
+    voices = torch.from_numpy(seeded.seeded_audio(48_000)).repeat(24, 1) * 0.1
+    found = Disturbance(torch.randn(100_000, generator=generator), generator)(voices)
+
+    assert found.shape == voices.shape
+    assert torch.isfinite(found).all()
+    assert found.abs().max() <= 1
+    likeness = torch.cosine_similarity(found, voices)
+    # Some are only louder, most are changed.
+    assert (likeness < 0.99).sum() > 12
+
+
+def test_mu_law_has_eight_bits_and_their_noise() -> None:
+    wave = torch.from_numpy(seeded.seeded_audio(48_000))
+    wave = wave / wave.abs().max()
+    coded = mu_law(wave)
+    assert len(coded.unique()) <= 255
+    # G.711 keeps about 38 dB whatever the level is.
+    for gain in (1.0, 0.1):
+        rest = mu_law(gain * wave) - gain * wave
+        assert 33 < 10 * torch.log10((gain * wave).square().mean() / rest.square().mean()) < 42
+
+
+def test_the_rate_rises_and_settles() -> None:
+    assert rate_at(0, 0, 1) < 0.05
+    assert rate_at(100, 0, 1) == pytest.approx(1, abs=1e-3)
+    assert rate_at(100, 1, 1) < 1e-4
+
+
+def test_a_run_is_kept_and_goes_on(speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        train(speech, tmp_path, minutes=0.002, device="cpu", batch=2, rate=1e-3, seed=0)
+
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["step"] >= 2
+    assert "step 1 " in capsys.readouterr().out
+    changed = [
+        name
+        for name, tensor in state["student"].items()
+        if not torch.equal(tensor, state["average"][name]) and tensor.is_floating_point()
+    ]
+    assert changed
