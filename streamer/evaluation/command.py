@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 import typer
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, RevisionOption, TokenOption, load_model
@@ -14,7 +15,7 @@ from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import Float32, by_group, by_speaker, read_audio, read_manifest
 from streamer.evaluation.markdown import table
 from streamer.evaluation.scoring import AdaptiveNorm, Scorer, cosine, speaker_means
-from streamer.evaluation.trials import Trials, parse_list, windows
+from streamer.evaluation.trials import Trials, across, parse_list, windows
 from streamer.speakers.backend import Cohort
 
 if TYPE_CHECKING:
@@ -39,7 +40,12 @@ def verify(
     duration: Annotated[float, typer.Option(help="Seconds of an item; 0 takes whole files.", min=0)] = 3.0,
     limit: Annotated[int, typer.Option(help="Most items of a speaker.", min=2)] = 8,
     window: Annotated[float, typer.Option(help="Average windows of so many seconds; 0 embeds at once.", min=0)] = 0.0,
-    condition: Annotated[str, typer.Option(help="clean, telephone, gain=DB, noise=SNR_DB, reverb=RT60_S.")] = "clean",
+    condition: Annotated[
+        str, typer.Option(help="clean, noise=SNR_DB, mp3-32k, ...: see `streamer evaluate conditions --list`.")
+    ] = "clean",
+    enrol_condition: Annotated[
+        str | None, typer.Option(help="Of each trial's first side; without, the same as the other side's.")
+    ] = None,
     scoring: Annotated[str, typer.Option(help="cosine, as-norm or plda.")] = "cosine",
     backend_manifest: Annotated[
         Path | None, typer.Option(help="Other people's speech: for plda, or for as-norm.")
@@ -60,6 +66,9 @@ def verify(
     From a manifest, each speaker's files in the order of their names are joined and cut into consecutive items of
     --duration; all pairs are trials, except neighbouring items of one speaker. Each corpus and language group is
     a set of its own. With a trial list, files are embedded whole unless --window says otherwise.
+
+    With --enrol-condition, the sides of a trial are heard under different conditions; trials from a manifest are then
+    scored both ways round.
     """
     import torch
 
@@ -71,25 +80,33 @@ def verify(
     sets = listed(trials, root) if trials is not None else cut_sets(_some(manifest), split, Cutting(duration, limit))
     loaded = load_model(model, device, token, revision)
     embed = embedder(loaded.network, getattr(torch, precision))
-    change = parse_condition(condition)
+    sides = [parse_condition(condition)]
+    if enrol_condition is not None:
+        sides.append(parse_condition(enrol_condition))
     if scoring == "as-norm" and backend_manifest is None and loaded.cohort is not None:
         scorer: Scorer = AdaptiveNorm(Cohort(loaded.cohort))
     else:
         scorer = backend(scoring, backend_manifest, backend_split, Cutting(duration or 3.0, limit), embed, batch)
     results: dict[str, Result] = {}
-    with LateProgress("embedding", sum(len(items) for items, _ in sets.values())) as progress:
+    with LateProgress("embedding", len(sides) * sum(len(items) for items, _ in sets.values())) as progress:
         before = 0
         for name, (items, pairs) in sets.items():
-            start = before
-            embeddings = embed_items(
-                disturbed(items, change),
-                embed,
-                batch=batch,
-                window_s=window,
-                progress=lambda done, start=start: progress.update(start + done),  # type: ignore[misc]
-            )
-            results[name] = evaluate(embeddings, pairs, scorer, rounds)
-            before += len(items)
+            found = []
+            for change in sides:
+                start = before
+                found.append(
+                    embed_items(
+                        disturbed(items, change),
+                        embed,
+                        batch=batch,
+                        window_s=window,
+                        progress=lambda done, start=start: progress.update(start + done),  # type: ignore[misc]
+                    )
+                )
+                before += len(items)
+            if len(sides) > 1:
+                pairs = across(pairs, both_ways=trials is None)
+            results[name] = evaluate(np.concatenate(found), pairs, scorer, rounds)
     if plots is not None:
         from streamer.evaluation.plots import plot_det, plot_scores
 
@@ -114,14 +131,17 @@ def listed(path: Path, root: Path) -> Sets:
     return {"": ([read_audio(root / name) for name in paths], trials)}
 
 
-def cut_sets(manifest: Path, split: str | None, cutting: Cutting) -> Sets:
-    """One set for each corpus and language group of a manifest."""
+def cut_sets(manifest: Path, split: str | None, cutting: Cutting, only: list[str] | None = None) -> Sets:
+    """One set for each corpus and language group of a manifest, or for some of them."""
     groups = by_group(read_manifest(manifest, split))
     if not groups:
         raise ConfigurationError(f"{manifest} has no line of split {split!r}.")
+    if missing := set(only or ()) - set(groups):
+        raise ConfigurationError(f"{manifest} has no group {sorted(missing)} in that split; it has {sorted(groups)}.")
     return {
         name: windows(by_speaker(manifest.parent, group), cutting.duration_s, cutting.limit)
         for name, group in groups.items()
+        if not only or name in only
     }
 
 

@@ -1,13 +1,20 @@
-"""Disturbances to evaluate under, each a function of a waveform and a generator. Independent of training's own."""
+"""What speech goes through before it is heard, by name: each is a function of a waveform and a generator.
+
+Independent of training's own disturbances. Whatever a condition does, speech keeps its place in time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy.signal import butter, fftconvolve, sosfiltfilt
+from scipy.signal import butter, fftconvolve, firwin, kaiserord, oaconvolve, sosfiltfilt
 
 from streamer.errors import ConfigurationError
+from streamer.evaluation.codecs import Codec, InTime, companded, fitted, resampled
 from streamer.evaluation.manifest import SAMPLE_RATE, Float32
 
 Condition = Callable[[Float32, np.random.Generator], Float32]
@@ -60,22 +67,113 @@ def reverb(rt60_s: float, direct_db: float = 0.0) -> Condition:
     return apply
 
 
-KINDS = {"gain": gain, "noise": noise, "reverb": reverb}
+def low_pass(hertz: float) -> Condition:
+    """Nothing above so many Hz: a linear-phase filter that falls by 80 dB within 200 Hz."""
+    taps, beta = kaiserord(80, 200 / (SAMPLE_RATE / 2))
+    response = firwin(taps | 1, min(hertz, SAMPLE_RATE / 2 - 100), window=("kaiser", beta), fs=SAMPLE_RATE)
+    return lambda wave, _: np.asarray(oaconvolve(wave, response, "same"), np.float32)
 
 
+def round_trip(rate: float) -> Condition:
+    """At another rate and back, by soxr, as a browser or a sound card does it."""
+    return lambda wave, _: fitted(resampled(resampled(wave, SAMPLE_RATE, int(rate)), int(rate), SAMPLE_RATE), len(wave))
+
+
+def telephone_line(coder: Callable[[Float32], Float32]) -> Condition:
+    """A band from 300 to 3,400 Hz at 8 kHz, then a telephone's coder."""
+    band = butter(4, [300, 3_400], "bandpass", fs=SAMPLE_RATE // 2, output="sos")
+    return coded(lambda wave: coder(np.asarray(sosfiltfilt(band, wave), np.float32)), SAMPLE_RATE // 2)
+
+
+def coded(coder: Callable[[Float32], Float32], rate: int = SAMPLE_RATE) -> Condition:
+    """Through a coder at a rate, and back in time."""
+    through = InTime(coder, rate)
+    return lambda wave, _: through(wave)
+
+
+def bit_rate(encoder: str, container: str, options: tuple[tuple[str, str], ...] = ()) -> Callable[[float], Condition]:
+    """A coder by its bits a second."""
+    return lambda bits: coded(Codec(encoder, container, SAMPLE_RATE, int(bits), options))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a name of a condition begins with. make: from its number. number: what that is. common: those to measure."""
+
+    make: Callable[[float], Condition]
+    number: str
+    common: tuple[str, ...] = ()
+
+
+#: Names with a number behind a dash: `lowpass-7200`, `mp3-32k`. In the number, k stands for a thousand.
+KINDS = {
+    "lowpass": Kind(low_pass, "HZ", ("3400", "4000", "5500", "6900", "7200", "7900")),
+    "roundtrip": Kind(round_trip, "HZ", ("44100", "48000")),
+    "mp3": Kind(bit_rate("libmp3lame", "mp3"), "BITS", ("16k", "32k", "64k")),
+    "aac": Kind(bit_rate("aac", "mp4"), "BITS", ("16k", "32k", "64k")),
+    "opus": Kind(bit_rate("libopus", "ogg", (("application", "voip"),)), "BITS", ("8k", "16k", "32k", "64k")),
+    "amr": Kind(
+        lambda bits: telephone_line(Codec("libopencore_amrnb", "amr", SAMPLE_RATE // 2, int(bits))),
+        "BITS",
+        ("4750", "12200"),
+    ),
+}
+#: Names that need no number.
+PLAIN: dict[str, Callable[[], Condition]] = {
+    "clean": lambda: lambda wave, _: wave,
+    "telephone": telephone,
+    "telephone-mulaw": lambda: telephone_line(companded("ULAW")),
+    "telephone-alaw": lambda: telephone_line(companded("ALAW")),
+    "telephone-gsm": lambda: telephone_line(companded("GSM610")),
+    "telephone-g726": lambda: telephone_line(Codec("g726", "wav", SAMPLE_RATE // 2, 32_000)),
+    "g722": lambda: coded(Codec("g722", "g722")),
+}
+#: Names with a number behind an equals sign.
+MIXED = {"gain": (gain, "DB"), "noise": (noise, "SNR_DB"), "reverb": (reverb, "RT60_S")}
+
+#: What lies between a mouth and us, most of which costs the ear nothing: what measurements are taken under.
+CHANNELS = (
+    *(f"{name}-{number}" for name, kind in KINDS.items() for number in kind.common),
+    *(name for name in PLAIN if name not in ("clean", "telephone")),
+)
+
+
+@cache
 def parse_condition(text: str) -> Condition:
-    """A condition from its name: clean, telephone, gain=-40, noise=10 (dB SNR), reverb=0.5 (RT60 in s)."""
-    name, _, value = text.partition("=")
-    if text == "clean":
-        return lambda wave, _: wave
-    if text == "telephone":
-        return telephone()
-    try:
-        return KINDS[name](float(value))
-    except (KeyError, ValueError) as error:
-        raise ConfigurationError(
-            f"condition {text!r} is not known; use clean, telephone, gain=DB, noise=SNR_DB or reverb=RT60_S."
-        ) from error
+    """A condition from its name; several, one after the other, with a plus between them: `noise=15+mp3-32k`.
+
+    See `known_conditions` for the names. Raises ConfigurationError for one that is none.
+    """
+    steps = [_one(name.strip(), text) for name in text.split("+")]
+    if len(steps) == 1:
+        return steps[0]
+
+    def apply(wave: Float32, rng: np.random.Generator) -> Float32:
+        for step in steps:
+            wave = step(wave, rng)
+        return wave
+
+    return apply
+
+
+def known_conditions() -> str:
+    """All names, as a message shows them."""
+    numbered = [f"{name}-{kind.number}" for name, kind in KINDS.items()]
+    return ", ".join([*PLAIN, *(f"{name}={unit}" for name, (_, unit) in MIXED.items()), *numbered])
+
+
+def _one(name: str, text: str) -> Condition:
+    if name in PLAIN:
+        return PLAIN[name]()
+    with suppress(KeyError, ValueError):
+        if "=" in name:
+            kind, _, value = name.partition("=")
+            return MIXED[kind][0](float(value))
+        kind, _, value = name.rpartition("-")
+        number = float(value.removesuffix("k")) * (1000 if value.endswith("k") else 1)
+        if number > 0:
+            return KINDS[kind].make(number)
+    raise ConfigurationError(f"condition {text!r} is not known; use {known_conditions()}, or several with + between.")
 
 
 def disturbed(items: list[Float32], condition: Condition, seed: int = 0) -> list[Float32]:

@@ -3,13 +3,18 @@
 What is speech in a recording is decided before it is mixed and disturbed. Each speaker has a place in a room (an
 impulse response of decaying noise behind the direct sound) and a level; turns, pauses and overlaps are drawn, and
 noise is added under all of it. Everything comes from one seed.
+
+There are two kinds. With rooms of their own, speakers have little in common that is not their voice. With a channel
+that they share (`Plan.of_rooms`), all are heard in one room, by one microphone, through one coder, as people who meet
+are; and whoever is enrolled was recorded over that channel, or over another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +24,14 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 from streamer.evaluation.identification import Turn
 from streamer.evaluation.manifest import Utterance, read_audio
+from streamer.evaluation.rooms import Channel
 from streamer.evaluation.spoken import Stretch, speech_stretches, without_short_pauses
 
 Wave = NDArray[np.float32]
 
 SPEECH_RMS = 0.05
+#: How long the short turns of a room are, in seconds.
+SHORT_S = (0.4, 1.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,10 @@ class Plan:
     enrolled: the share of the speakers who are enrolled. absent: how many more are enrolled and say nothing.
     overlap: the largest share of the speech in which two speak at once.
     snr_db: noise under the average speaker. reverberation_s: RT60 of the room. level_db: between speakers.
+    shared: whether all voices share a channel. short: the share of turns that are no longer than a word or two.
+    condition: of the shared channel, by its name; None draws one.
+    enrolled_over: whether the enrolled were recorded over the conversation's own channel, or over another one, of
+        `enrol_condition`.
     """
 
     seconds: float = 90.0
@@ -46,12 +58,23 @@ class Plan:
     snr_db: tuple[float, float] = (5.0, 30.0)
     reverberation_s: tuple[float, float] = (0.15, 0.6)
     level_db: float = 5.0
+    shared: bool = False
+    short: float = 0.0
+    condition: str | None = None
+    enrolled_over: Literal["same", "other"] = "same"
+    enrol_condition: str | None = None
+
+    @classmethod
+    def of_rooms(cls, seconds: float = 90.0, **changes: object) -> Plan:
+        """Conversations whose voices share a channel, with the short turns that there are among people who meet."""
+        return replace(cls(seconds=seconds, shared=True, short=0.3), **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """samples: (n,). turns: who has the floor; speech: the same without the pauses within turns.
     enrolment: samples to enrol each enrolled speaker from, who may be absent. snr_db: of its noise.
+    channel, enrolled_over: the conditions of the shared channel and of the enrolments; "" where none is shared.
     """
 
     name: str
@@ -60,6 +83,8 @@ class Conversation:
     speech: tuple[Turn, ...]
     enrolment: dict[str, Wave]
     snr_db: float
+    channel: str = ""
+    enrolled_over: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +135,35 @@ def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
         enrolment[name], lines[name] = _enrolment(voices, name, plan.enrolment_s, rng)
     for name in present:
         lines.setdefault(name, list(voices.speakers[name]))
-    mix, turns, speech = _floor(voices, lines, present, plan, rng)
+    # What the old kind draws stays as it was: channels have a generator of their own.
+    over = np.random.default_rng([seed, 1])
+    channel = Channel.drawn(over, plan.reverberation_s, plan.condition) if plan.shared else None
+    mix, turns, speech = _floor(voices, lines, present, plan, rng, channel)
     snr_db = float(rng.uniform(*plan.snr_db))
     mix += _noise(voices.noise, len(mix), rng) * np.float32(SPEECH_RMS * 10 ** (-snr_db / 20))
     loudest = float(np.abs(mix).max())
-    return Conversation(f"conversation-{seed}", mix / max(1.0, loudest), tuple(turns), tuple(speech), enrolment, snr_db)
+    made = Conversation(f"conversation-{seed}", mix / max(1.0, loudest), tuple(turns), tuple(speech), enrolment, snr_db)
+    return made if channel is None else _over(made, channel, voices, plan, over)
+
+
+def _over(made: Conversation, channel: Channel, voices: Voices, plan: Plan, rng: np.random.Generator) -> Conversation:
+    """A conversation as it is heard over a channel, with its enrolments over that one or another."""
+    other = channel
+    if plan.enrolled_over == "other":
+        other = Channel.drawn(rng, plan.reverberation_s, plan.enrol_condition)
+    quiet_db = float(rng.uniform(*plan.snr_db)) if plan.enrolled_over == "other" else made.snr_db
+    enrolment = {}
+    for name, dry in made.enrolment.items():
+        wet = oaconvolve(dry, other.place(rng))[: len(dry)].astype(np.float32)
+        wet += _noise(voices.noise, len(wet), rng) * np.float32(SPEECH_RMS * 10 ** (-quiet_db / 20))
+        enrolment[name] = other.hear(wet, rng)
+    return replace(
+        made,
+        samples=channel.hear(made.samples, rng),
+        enrolment=enrolment,
+        channel=channel.condition,
+        enrolled_over=other.condition,
+    )
 
 
 def _enrolment(voices: Voices, name: str, seconds: float, rng: np.random.Generator) -> tuple[Wave, list[Path]]:
@@ -128,9 +177,16 @@ def _enrolment(voices: Voices, name: str, seconds: float, rng: np.random.Generat
 
 
 def _floor(
-    voices: Voices, lines: dict[str, list[Path]], present: list[str], plan: Plan, rng: np.random.Generator
+    voices: Voices,
+    lines: dict[str, list[Path]],
+    present: list[str],
+    plan: Plan,
+    rng: np.random.Generator,
+    channel: Channel | None,
 ) -> tuple[Wave, list[Turn], list[Turn]]:
-    rooms = {name: _room(rng.uniform(*plan.reverberation_s), rng) for name in present}
+    rooms = {
+        name: channel.place(rng) if channel else _room(rng.uniform(*plan.reverberation_s), rng) for name in present
+    }
     levels = {name: 10 ** (rng.uniform(-plan.level_db, plan.level_db) / 20) for name in present}
     end = round(plan.seconds * SAMPLE_RATE)
     mix = np.zeros(end + 2 * SAMPLE_RATE, np.float32)
@@ -140,7 +196,8 @@ def _floor(
     while position < end - SAMPLE_RATE:
         others = [name for name in present if name != before] or present
         name = others[int(rng.integers(len(others)))]
-        length = min(rng.uniform(*plan.turn_s) * SAMPLE_RATE, end - position)
+        short = plan.short > 0 and rng.random() < plan.short
+        length = min(rng.uniform(*(SHORT_S if short else plan.turn_s)) * SAMPLE_RATE, end - position)
         dry, stretches = _speak(voices, lines[name], round(length), rng)
         start = position
         # Somebody comes in early, as long as there has not been too much of it.

@@ -16,7 +16,9 @@ import numpy as np
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.engine.incremental import IncrementalModel
 from streamer.engine.window import Step
+from streamer.errors import MissingDependency
 from streamer.evaluation.conversations import Conversation, Wave
+from streamer.evaluation.diarisation import Errors, errors
 from streamer.evaluation.identification import (
     Identification,
     Turn,
@@ -186,26 +188,10 @@ def diarisation_error(followed: Sequence[Followed]) -> float:
     """The diarisation error rate over all recordings, by pyannote.metrics, with no collar and overlaps counted; NaN
     where pyannote.metrics is not installed."""
     try:
-        from pyannote.core import Annotation, Segment, Timeline
-        from pyannote.metrics.diarization import DiarizationErrorRate
-    except ImportError:
+        each = [errors(one.reference, one.hypothesis) for one in followed if one.reference]
+    except MissingDependency:
         return math.nan
-
-    def annotation(turns: list[Turn]) -> Annotation:
-        made = Annotation()
-        for track, (start, end, who) in enumerate(turns):
-            made[Segment(start / SAMPLE_RATE, end / SAMPLE_RATE), track] = who
-        return made
-
-    metric = DiarizationErrorRate()
-    for one in followed:
-        if not one.reference:
-            continue
-        ends = [end for _, end, _ in one.reference + one.hypothesis]
-        metric(
-            annotation(one.reference), annotation(one.hypothesis), uem=Timeline([Segment(0, max(ends) / SAMPLE_RATE)])
-        )
-    return float(abs(metric))
+    return Errors.total(each).der
 
 
 def read_noise(paths: Iterable[Path]) -> Wave:

@@ -39,6 +39,16 @@ def stream(
     nobody_enrolled: Annotated[
         bool, typer.Option("--nobody-enrolled", help="Leave all speakers of the simulated conversations to be guests.")
     ] = False,
+    channel: Annotated[
+        Literal["own", "shared"],
+        typer.Option(help="own: each voice in a room of its own. shared: all over one room, microphone and coder."),
+    ] = "own",
+    condition: Annotated[
+        str | None, typer.Option(help="What a shared channel goes through; without, one is drawn for each.")
+    ] = None,
+    enrol_condition: Annotated[
+        str | None, typer.Option(help="What enrolments over another channel go through; without, drawn.")
+    ] = None,
     step: Annotated[float, typer.Option(help="Seconds between two decisions.")] = STEP_S,
     output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
     model: ModelOption = "default",
@@ -49,6 +59,9 @@ def stream(
     Simulated conversations have 2 to 6 speakers of one group of the manifest, some of them enrolled from other
     utterances, in a simulated room, with noise and overlaps. With --nobody-enrolled, and in recordings with an RTTM
     reference, every voice is a guest: then the diarisation error counts.
+
+    With --channel shared, the voices of a conversation share a room, a microphone and what their sound goes through,
+    and the same conversations are reported twice: with enrolments over the same channel, and over another.
     """
     from streamer.engine.incremental import IncrementalModel
     from streamer.evaluation.conversations import Plan
@@ -57,16 +70,25 @@ def stream(
     if bool(files) == (manifest is not None) or bool(files) != (rttm is not None):
         raise ConfigurationError("give either --manifest, or recordings with --rttm.")
     engine = IncrementalModel(load_model(model, device))
+    if channel == "own" and (condition or enrol_condition):
+        raise ConfigurationError("--condition and --enrol-condition are for --channel shared.")
     if manifest is None:
         reports = {"recordings": _recordings(engine, files or [], rttm or Path(), step)}
     else:
         reports = {}
+        plans = {"": Plan(seconds=seconds)}
+        if channel == "shared":
+            rooms = Plan.of_rooms(seconds, condition=condition, enrol_condition=enrol_condition)
+            kinds: tuple[Literal["same", "other"], ...] = ("same",) if nobody_enrolled else ("same", "other")
+            plans = {kind: replace(rooms, enrolled_over=kind) for kind in kinds}
         for group, voices in _groups(manifest, split, noise_split).items():
-            with LateProgress(group, count) as progress:
-                drawn = _drawn(voices, Plan(seconds=seconds), seed, count, progress)
-                if nobody_enrolled:
-                    drawn = (replace(one, enrolment={}) for one in drawn)
-                reports[group] = evaluate(engine, drawn, step)
+            for kind, plan in plans.items():
+                title = f"{group}, {kind} channel" if len(plans) > 1 else group
+                with LateProgress(title, count) as progress:
+                    drawn = _drawn(voices, plan, seed, count, progress)
+                    if nobody_enrolled:
+                        drawn = (replace(one, enrolment={}) for one in drawn)
+                    reports[title] = evaluate(engine, drawn, step)
     if output_format == "json":
         typer.echo(json.dumps({name: _values(report) for name, report in reports.items()}, indent=1))
     else:

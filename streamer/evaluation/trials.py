@@ -40,6 +40,15 @@ def all_pairs(speaker: npt.NDArray[np.int64], position: npt.NDArray[np.int64], a
     return Trials(left[kept], right[kept], same[kept], speaker)
 
 
+def across(trials: Trials, *, both_ways: bool) -> Trials:
+    """Trials between two versions of the items, the tests' followed by as many of the enrolments': the left side is
+    the enrolment. both_ways: each pair the other way round as well."""
+    left, right, same = trials.left, trials.right, trials.same
+    if both_ways:
+        left, right, same = np.concatenate([left, right]), np.concatenate([right, left]), np.concatenate([same, same])
+    return Trials(left + len(trials.speaker), right, same, np.concatenate([trials.speaker, trials.speaker]))
+
+
 def parse_list(text: str) -> tuple[Trials, list[str]]:
     """A trial list as VoxCeleb publishes it, one `label enrolment test` a line, and the paths it names in order.
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -6,6 +8,7 @@ from streamer.errors import ConfigurationError
 from streamer.evaluation import conversations
 from streamer.evaluation.conversations import Plan, Voices, converse
 from streamer.evaluation.manifest import Utterance
+from streamer.evaluation.rooms import Channel
 from streamer.evaluation.spoken import speech_stretches
 
 RATE = 16_000
@@ -87,3 +90,56 @@ def test_a_recording_is_heard_for_speech_once(voices, monkeypatch):
 def test_too_few_speakers_cannot_converse():
     with pytest.raises(ConfigurationError, match="0 speakers have 5 utterances or more"):
         Voices.of(None, [], np.zeros(0, np.float32))
+
+
+def test_the_old_kind_draws_what_it_drew(voices):
+    # The figures of the documentation are of these very conversations.
+    old = converse(voices, PLAN, 3)
+    assert old.channel == old.enrolled_over == ""
+    assert old.turns[0] == (8000, 167_424, "s2")
+    assert old.turns[1][1:] == (211_352, "s6")
+
+
+def test_all_voices_of_a_shared_channel_go_through_its_condition(voices):
+    plan = Plan.of_rooms(40.0, condition="lowpass-4000", enrol_condition="clean", snr_db=(10.0, 10.0))
+    own = converse(voices, replace(plan, enrolled_over="same"), 5)
+    other = converse(voices, replace(plan, enrolled_over="other"), 5)
+
+    assert (own.channel, own.enrolled_over, other.enrolled_over) == ("lowpass-4000", "lowpass-4000", "clean")
+    # The conversation is the same one; only how the enrolled were recorded differs.
+    assert np.array_equal(own.samples, other.samples)
+    assert own.turns == other.turns
+    assert own.enrolment.keys() == other.enrolment.keys()
+    for heard in (own.samples, *own.enrolment.values()):
+        assert above(heard, 4_200) < 1e-5
+    for heard in other.enrolment.values():
+        assert above(heard, 4_200) > 1e-3  # the noise of another room, to the end of the band
+
+
+def above(wave, hertz):
+    power = np.abs(np.fft.rfft(wave)) ** 2
+    return power[np.fft.rfftfreq(len(wave), 1 / RATE) > hertz].sum() / power.sum()
+
+
+def test_a_drawn_channel_is_one_of_many(voices):
+    made = [converse(voices, Plan.of_rooms(12.0), seed).channel for seed in range(8)]
+    assert len(set(made)) > 3
+
+
+def test_a_room_has_short_turns(voices):
+    lengths = [(b - a) / RATE for seed in range(6) for a, b, _ in converse(voices, Plan.of_rooms(40.0), seed).turns]
+    assert 0.15 < np.mean(np.array(lengths) < 1.5) < 0.5
+
+
+@pytest.mark.parametrize("control", [0.0, 0.7])
+def test_a_level_control_brings_levels_together_and_moves_nothing(control):
+    rng = np.random.default_rng(0)
+    channel = replace(Channel.drawn(rng, (0.2, 0.2), "clean"), control=control, release_s=0.3, gain_db=0.0)
+    sound = rng.standard_normal(8 * RATE).astype(np.float32)
+    sound *= np.repeat([0.01, 0.1], 4 * RATE)
+
+    heard = channel.hear(sound, rng)
+
+    loud, quiet = (np.sqrt(np.mean(heard[part] ** 2)) for part in (slice(6 * RATE, None), slice(2 * RATE, 4 * RATE)))
+    assert loud / quiet == pytest.approx(10 if control == 0 else 10**0.3, rel=0.1)
+    assert heard.shape == sound.shape

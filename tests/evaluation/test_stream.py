@@ -79,6 +79,18 @@ def test_with_nobody_enrolled_all_are_strangers(manifest, seeded_file, capsys):
     assert nobody["wrong"] == nobody["false_name"] == 0.0
 
 
+def test_a_shared_channel_is_reported_by_where_the_enrolled_were_recorded(manifest, seeded_file, capsys):
+    command = ["evaluate", "stream", "--manifest", str(manifest), "--count", "1", "--seconds", "12"]
+    command += ["--channel", "shared", "--model", seeded_file, "--format", "json"]
+    assert main([*command, "--condition", "mp3-32k", "--enrol-condition", "clean"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["made, same channel", "made, other channel"]
+    assert main([*command, "--nobody-enrolled"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["made"]
+    assert main(["evaluate", "stream", "--manifest", str(manifest), "--condition", "mp3-32k"]) == 2
+    assert "--channel shared" in capsys.readouterr().err
+
+
 def test_the_command_follows_recordings_with_a_reference(manifest, seeded_file, capsys, tmp_path):
     (tmp_path / "r.rttm").write_text("SPEAKER 0-0 1 0.2 1.5 <NA> <NA> ada <NA> <NA>\n")
     command = ["evaluate", "stream", str(tmp_path / "0-0.flac"), "--rttm", str(tmp_path / "r.rttm")]

@@ -100,6 +100,40 @@ def test_the_command_measures_a_manifest(capsys: pytest.CaptureFixture[str], cor
     assert {path.name for path in (corpus / "plots").iterdir()} == {"det.png", "scores.png"}
 
 
+def test_the_sides_of_a_trial_are_heard_under_their_own_conditions(
+    capsys: pytest.CaptureFixture[str], corpus: Path
+) -> None:
+    manifest = ["--manifest", str(corpus / "manifest.csv"), "--split", "dev", "--duration", "1", "--format", "json"]
+
+    def eer(*conditions: str) -> tuple[float, int]:
+        found = json.loads(run(capsys, corpus, *manifest, *conditions))["hums"]
+        return found["eer"]["value"], found["trials"]
+
+    alike, once = eer()
+    same, twice = eer("--condition", "clean", "--enrol-condition", "clean")
+    apart, _ = eer("--condition", "clean", "--enrol-condition", "lowpass-300+noise=0")
+
+    assert twice == 2 * once  # each pair both ways round
+    assert same == pytest.approx(alike)
+    assert apart > same
+
+
+def test_the_command_says_what_conditions_do(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
+    model = ["--model", str(corpus / "model.safetensors"), "--rounds", "3"]
+    command = ["evaluate", "conditions", "--manifest", str(corpus / "manifest.csv"), "--split", "dev"]
+
+    assert main([*command, *model, "--duration", "1", "--condition", "lowpass-1000", "--format", "json"]) == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["clean", "lowpass-1000"]
+    assert found["clean"]["hums"]["cosine_min"] == pytest.approx(1.0)
+    assert found["lowpass-1000"]["hums"]["cosine_min"] <= found["lowpass-1000"]["hums"]["cosine_median"] < 0.999
+    assert main([*command, *model, "--group", "nobody"]) == 2
+    assert "no group ['nobody']" in capsys.readouterr().err
+    assert main(["evaluate", "conditions", "--list"]) == 0
+    assert "opus-BITS" in capsys.readouterr().out
+
+
 def test_the_command_measures_a_trial_list(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
     printed = run(capsys, corpus, str(corpus / "trials.txt"), "--root", str(corpus), "--condition", "telephone")
 

@@ -1,0 +1,232 @@
+"""How well real recordings are followed, whose turns are known.
+
+Each is followed as it is and through other conditions, with nobody enrolled; and from half to half: some of its
+speakers are enrolled from the reference turns of one half, the other half is heard, and whoever is not enrolled is a
+stranger who shares the room with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.engine.incremental import IncrementalModel
+from streamer.errors import ConfigurationError
+from streamer.evaluation.conditions import parse_condition
+from streamer.evaluation.diarisation import Errors, errors, mapping
+from streamer.evaluation.identification import Identification, Turn, delays_s, identify, read_rttm, shown_turns
+from streamer.evaluation.manifest import Float32, read_audio
+from streamer.evaluation.stream import enrolled, follow, steps_of
+from streamer.speakers.backend import Backend
+from streamer.speakers.events import Event, Renamed, TurnEnd
+from streamer.speakers.profiles import Roster
+from streamer.speakers.settings import STEP_S, TrackerSettings
+from streamer.speakers.tracker import Tracker
+
+REFERENCE = "reference.rttm"
+SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")
+#: Seconds in which somebody speaks alone in one half that it takes to enrol them from it.
+ENROL_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """samples: (n,) at 16 kHz. turns: who speaks when."""
+
+    name: str
+    samples: Float32
+    turns: tuple[Turn, ...]
+
+    @property
+    def speakers(self) -> set[str]:
+        return {who for _, _, who in self.turns}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One recording with nobody enrolled. guests: different labels in the end. delays_s: see `delays_s`."""
+
+    name: str
+    errors: Errors
+    speakers: int
+    guests: int
+    delays_s: list[float] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """One half heard with some of the other half's speakers enrolled.
+
+    found: all that was said of it. known: what was said of the enrolled, by their names alone.
+    """
+
+    name: str
+    enrolled: tuple[str, ...]
+    found: Identification
+    known: Identification
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Several recordings together.
+
+    der, missed, false_alarm, confusion: shares of the reference speech, no collar, overlaps scored.
+    guests_per_speaker: labels in the end for speakers there are. delay_s, never: to the first right label, the median
+        over turns and the share of turns that never had it; labels are mapped to speakers as the error rate maps them.
+    strangers_named, strangers_s: half and half, the share of strangers' time under an enrolled name, and that time.
+    known_wrong, known_unnamed, known_s: half and half, of the enrolled's time what was given another enrolled name, or
+        none.
+    """
+
+    recordings: int
+    minutes: float
+    der: float
+    missed: float
+    false_alarm: float
+    confusion: float
+    speakers: int
+    guests: int
+    guests_per_speaker: float
+    delay_s: float = math.nan
+    never: float = math.nan
+    strangers_named: float = math.nan
+    strangers_s: float = math.nan
+    known_wrong: float = math.nan
+    known_unnamed: float = math.nan
+    known_s: float = math.nan
+
+
+def read_recordings(folder: Path) -> list[Recording]:
+    """The audio files of a folder with the turns that its `reference.rttm` has of them, under their names.
+
+    Raises ConfigurationError where there is no reference, or no file that it speaks of.
+    """
+    reference = folder / REFERENCE
+    if not reference.is_file():
+        raise ConfigurationError(f"{folder} has no {REFERENCE}: it says who speaks when in the folder's recordings.")
+    found = [
+        Recording(path.stem, read_audio(path), tuple(turns))
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in SUFFIXES and (turns := read_rttm(reference, path.stem))
+    ]
+    if not found:
+        raise ConfigurationError(f"{folder} has no recording that its {REFERENCE} speaks of.")
+    return found
+
+
+def through(recording: Recording, condition: str) -> Recording:
+    """The same recording after a condition."""
+    heard = parse_condition(condition)(recording.samples, np.random.default_rng(0))
+    return Recording(recording.name, heard, recording.turns)
+
+
+def hear(engine: IncrementalModel, samples: Float32, roster: Roster, settings: TrackerSettings | None) -> list[Event]:
+    """All that is said of samples."""
+    tracker = Tracker(roster, Backend.of(engine.model), engine.model.embed, settings)
+    return follow(tracker, steps_of(engine, samples, STEP_S))
+
+
+def with_nobody(engine: IncrementalModel, one: Recording, settings: TrackerSettings | None = None) -> Scored:
+    """Follow a recording in which everybody is a guest."""
+    events = hear(engine, one.samples, Roster.empty(engine.model.dimension), settings)
+    last = last_names(events)
+    turns = [(e.start_sample, e.sample, last.get(e.speaker, e.speaker)) for e in events if isinstance(e, TurnEnd)]
+    names = mapping(one.turns, turns)
+    shown = [(start, end, names.get(last.get(who, who), who)) for start, end, who in shown_turns(events)]
+    return score(one, turns, delays_s(one.turns, shown, one.speakers))
+
+
+def score(one: Recording, turns: Sequence[Turn], delays: Sequence[float] = ()) -> Scored:
+    """What anybody's turns of a recording are worth."""
+    guests = len({who for _, _, who in turns})
+    return Scored(one.name, errors(one.turns, turns), len(one.speakers), guests, list(delays))
+
+
+def last_names(events: Sequence[Event]) -> dict[str, str]:
+    """What those who were renamed are called in the end."""
+    names: dict[str, str] = {}
+    for event in events:
+        if isinstance(event, Renamed):
+            names = {old: event.speaker if new == event.previous else new for old, new in names.items()}
+            names[event.previous] = event.speaker
+    return names
+
+
+def half_and_half(
+    engine: IncrementalModel, one: Recording, settings: TrackerSettings | None = None
+) -> Iterator[Halves]:
+    """Enrol from one half, hear the other, in both directions; each speaker is the one left out once, and who says too
+    little in the half to be enrolled is a stranger too."""
+    middle = len(one.samples) // 2
+    parts = [(0, middle), (middle, len(one.samples))]
+    for said, heard in (parts, parts[::-1]):
+        enrolment = {who: wave for who in sorted(one.speakers) if (wave := alone(one, who, *said)) is not None}
+        if not enrolment:
+            continue
+        everybody = enrolled(engine, enrolment, Backend.of(engine.model), STEP_S)
+        turns = within(one.turns, *heard)
+        steps = steps_of(engine, one.samples[slice(*heard)], STEP_S)
+        for left_out in sorted({who for _, _, who in turns} | set(enrolment)):
+            roster = everybody.restricted(name for name in everybody.names if name != left_out)
+            if not len(roster):
+                continue
+            tracker = Tracker(roster, Backend.of(engine.model), engine.model.embed, settings)
+            events = follow(tracker, steps)
+            last = last_names(events)
+            found = [
+                (e.start_sample, e.sample, last.get(e.speaker, e.speaker)) for e in events if isinstance(e, TurnEnd)
+            ]
+            theirs, named = ([turn for turn in some if turn[2] in roster.names] for some in (turns, found))
+            known = identify(theirs, named, roster.names)
+            yield Halves(one.name, roster.names, identify(turns, found, roster.names), known)
+
+
+def alone(one: Recording, who: str, start: int, end: int) -> Float32 | None:
+    """What somebody says between two samples while nobody else speaks; None where it is too little to enrol from."""
+    speaks = np.zeros(end - start, np.int8)
+    for a, b, name in within(one.turns, start, end):
+        speaks[a:b] |= 1 if name == who else 2
+    found = one.samples[start:end][speaks == 1]
+    return found if len(found) >= ENROL_S * SAMPLE_RATE else None
+
+
+def within(turns: Sequence[Turn], start: int, end: int) -> list[Turn]:
+    """The turns between two samples, counted from the first."""
+    cut = [(max(a, start) - start, min(b, end) - start, who) for a, b, who in turns]
+    return [turn for turn in cut if turn[0] < turn[1]]
+
+
+def together(scored: Sequence[Scored], halves: Sequence[Halves] = ()) -> Report:
+    """One report of several recordings."""
+    total = Errors.total([one.errors for one in scored])
+    speakers, guests = sum(one.speakers for one in scored), sum(one.guests for one in scored)
+    delays = np.array([delay for one in scored for delay in one.delays_s])
+    strangers = sum(one.found.stranger_s for one in halves)
+    named = sum((1 - one.found.rejected) * one.found.stranger_s for one in halves if one.found.stranger_s)
+    known = sum(one.known.speech_s for one in halves)
+    wrong, unnamed = (
+        sum(getattr(one.known, part) * one.known.speech_s for one in halves) for part in ("wrong", "missed")
+    )
+    return Report(
+        recordings=len(scored),
+        minutes=total.seconds / 60,
+        der=total.der,
+        missed=total.missed / total.seconds,
+        false_alarm=total.false_alarm / total.seconds,
+        confusion=total.confusion / total.seconds,
+        speakers=speakers,
+        guests=guests,
+        guests_per_speaker=guests / max(1, speakers),
+        delay_s=float(np.quantile(delays, 0.5, method="lower")) if len(delays) else math.nan,
+        never=float(np.isinf(delays).mean()) if len(delays) else math.nan,
+        strangers_named=named / strangers if strangers else math.nan,
+        strangers_s=strangers if halves else math.nan,
+        known_wrong=wrong / known if known else math.nan,
+        known_unnamed=unnamed / known if known else math.nan,
+        known_s=known if halves else math.nan,
+    )
