@@ -7,6 +7,7 @@ import typer
 from streamer.evaluation.command import verify
 from streamer.evaluation.conditions_command import conditions
 from streamer.evaluation.recordings_command import recordings
+from streamer.evaluation.speech_command import speech
 from streamer.evaluation.stream_command import stream
 
 app = typer.Typer(help="Measure a model on labelled audio.", no_args_is_help=True)
@@ -14,4 +15,5 @@ app.command()(verify)
 app.command()(stream)
 app.command()(recordings)
 app.command()(conditions)
+app.command()(speech)
 app.callback()(lambda: None)

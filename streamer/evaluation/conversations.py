@@ -11,10 +11,10 @@ are; and whoever is enrolled was recorded over that channel, or over another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,13 @@ from streamer.evaluation.rooms import Channel
 from streamer.evaluation.spoken import Stretch, speech_stretches, without_short_pauses
 
 Wave = NDArray[np.float32]
+
+
+class Source(Protocol):
+    """A recording that is not a file of its own."""
+
+    def read(self) -> Wave: ...
+
 
 SPEECH_RMS = 0.05
 #: How long the short turns of a room are, in seconds.
@@ -89,12 +96,12 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Voices:
-    """Recordings to draw from: for each speaker enough utterances, as paths. noise: samples to add, any length."""
+    """Recordings to draw from: for each speaker enough utterances. noise: samples to add, any length."""
 
-    speakers: dict[str, list[Path]]
+    speakers: Mapping[str, Sequence[Path | Source]]
     noise: Wave
     #: Where in a recording is speech: they are drawn again and again, and to hear one costs more than to decode it.
-    _spoken: dict[Path, list[Stretch]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _spoken: dict[Path | Source, list[Stretch]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, root: Path, utterances: Sequence[Utterance], noise: Wave, least: int = 5) -> Voices:
@@ -109,9 +116,9 @@ class Voices:
             )
         return cls(enough, noise)
 
-    def utter(self, path: Path) -> tuple[Wave, list[Stretch]]:
+    def utter(self, path: Path | Source) -> tuple[Wave, list[Stretch]]:
         """A recording at a common level, without what comes before and after its speech; and where in it is speech."""
-        wave = read_audio(path)
+        wave = read_audio(path) if isinstance(path, Path) else path.read()
         if path not in self._spoken:
             self._spoken[path] = speech_stretches(wave)
         stretches = self._spoken[path]
@@ -130,7 +137,8 @@ def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
     present, rest = chosen[:count], chosen[count:]
     # At least one is enrolled; whether all are is left to chance.
     known = [name for place, name in enumerate(present) if place == 0 or rng.random() < plan.enrolled]
-    enrolment, lines = {}, {}
+    enrolment: dict[str, Wave] = {}
+    lines: dict[str, list[Path | Source]] = {}
     for name in known + rest[: plan.absent]:
         enrolment[name], lines[name] = _enrolment(voices, name, plan.enrolment_s, rng)
     for name in present:
@@ -166,7 +174,7 @@ def _over(made: Conversation, channel: Channel, voices: Voices, plan: Plan, rng:
     )
 
 
-def _enrolment(voices: Voices, name: str, seconds: float, rng: np.random.Generator) -> tuple[Wave, list[Path]]:
+def _enrolment(voices: Voices, name: str, seconds: float, rng: np.random.Generator) -> tuple[Wave, list[Path | Source]]:
     """Enough speech to enrol somebody from, and the utterances that are left for the conversation."""
     paths = voices.speakers[name]
     order = [paths[i] for i in rng.permutation(len(paths))]
@@ -178,7 +186,7 @@ def _enrolment(voices: Voices, name: str, seconds: float, rng: np.random.Generat
 
 def _floor(
     voices: Voices,
-    lines: dict[str, list[Path]],
+    lines: dict[str, list[Path | Source]],
     present: list[str],
     plan: Plan,
     rng: np.random.Generator,
@@ -215,7 +223,9 @@ def _floor(
     return mix, turns, speech
 
 
-def _speak(voices: Voices, paths: list[Path], samples: int, rng: np.random.Generator) -> tuple[Wave, list[Stretch]]:
+def _speak(
+    voices: Voices, paths: list[Path | Source], samples: int, rng: np.random.Generator
+) -> tuple[Wave, list[Stretch]]:
     """So many samples of somebody's utterances, one after the other, the last one cut; and where in them is speech."""
     pieces: list[Wave] = []
     stretches: list[Stretch] = []

@@ -182,13 +182,17 @@ class Candidates:
         llr[:, -1] = 0.0
         return scores, llr
 
-    def same_as_guest(self, slot: int, at_least: float) -> str | None:
-        """Who else this guest is: the one whose log-likelihood ratio reaches `at_least`, if anybody's does."""
+    def same_as_guest(self, slot: int, at_least: float, guest_s: float = 0.0) -> str | None:
+        """Who else this guest is: the one whose log-likelihood ratio reaches `at_least`, if anybody's does.
+
+        guest_s: another guest it can be only if both have so many seconds of speech.
+        """
         speech_s = self.guests.speech_s[slot]
         _, llr = self.evidence(self.guests.centroids[slot][None], speech_s[None])
         others = llr[0, :-1].astype(np.float64)
         others[~np.isfinite(self.log_prior()[:-1])] = -np.inf
         others[len(self.roster) + slot] = -np.inf
+        others[len(self.roster) :][np.minimum(self.guests.speech_s, speech_s) < guest_s] = -np.inf
         # The more there are to be mistaken for, the more the one must stand out.
         there = int(np.isfinite(others).sum())
         if there == 0 or others.max() < at_least + np.log(there):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def recognise(tracker: Tracker, slot: int) -> list[Event]:
     """Whether a guest is somebody we know after all: enrolled, or another guest."""
     guests, candidates = tracker.guests, tracker.candidates
-    if (same := candidates.same_as_guest(slot, tracker.settings.guest_merge)) is None:
+    settings = tracker.settings
+    if (same := candidates.same_as_guest(slot, settings.guest_merge, settings.guest_merge_s)) is None:
         return []
     lost, kept = guests.names[slot], same
     assert lost is not None

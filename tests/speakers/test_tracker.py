@@ -151,6 +151,22 @@ def test_two_guests_that_turn_out_the_same_become_the_earlier_one(stage):
     assert tracker.guests.names[:2] == ["guest-1", None]
 
 
+def test_guests_are_made_one_on_proof_only(stage):
+    tracker = stage.tracker()
+    run(tracker, stage.steps([("a", 4.0), (None, 1.0), ("b", 4.0), (None, 1.0)]))
+    guests, candidates = tracker.guests, tracker.candidates
+    guests.hear(1, guests.centroids[0], 20.0, tracker.heard_sample)
+
+    def same(at_least, guest_s):
+        return candidates.same_as_guest(1, at_least, guest_s)
+
+    worth = candidates.evidence(guests.centroids[1][None], guests.speech_s[1][None])[1][0, 0]
+    assert same(float(worth) - 0.01, 2.5) == "guest-1"
+    assert same(float(worth) + 0.01, 2.5) is None
+    # A guest who has said too little is nobody's proof.
+    assert same(0.0, float(guests.speech_s[0]) + 0.1) is None
+
+
 def test_a_long_gap_ends_the_turn_and_a_short_one_does_not(stage):
     steps = stage.steps([("ada", 8.0), (None, 1.0)])
     tracker = stage.tracker("ada", "bob")

@@ -1,0 +1,173 @@
+"""What weights need beside them to score with, made anew: `python -m streamer.training.scores MODEL OUT`.
+
+A cohort of other voices over many channels, and what scores against it are worth in conversations whose voices share a
+channel. Of the weights it needs nothing but embeddings, so that it serves any network, whoever trained it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import typer
+from scipy.signal import oaconvolve
+
+from streamer.engine.incremental import IncrementalModel
+from streamer.evaluation.conditions import CHANNELS
+from streamer.evaluation.conversations import Plan, Voices, converse
+from streamer.evaluation.manifest import SAMPLE_RATE, Float32, read_manifest
+from streamer.evaluation.rooms import Channel
+from streamer.evaluation.scoring import speaker_means
+from streamer.evaluation.stream import Computed, compute, read_noise
+from streamer.models.checkpoint import save
+from streamer.models.model import Model
+from streamer.speakers.backend import Cohort
+from streamer.speakers.profiles import Vector
+from streamer.speakers.settings import STEP_S
+from streamer.training.calibration import calibrate
+from streamer.training.packed import Clip, clips_of
+
+#: Corpora whose speakers meet: many utterances each, one language, recorded alike.
+MEETING = ("speechocean762", "cv-fr", "librispeech")
+LEAST = 5
+CROP_S = 3.0
+CROPS = 2
+BATCH = 16
+ROOM_RT60_S = (0.15, 0.7)
+NARROW = tuple(name for name in CHANNELS if name.startswith(("telephone", "amr")) or name == "lowpass-3400")
+WIDE = tuple(name for name in CHANNELS if name not in NARROW)
+Enrolled = Literal["same", "other", "both"]
+ENROLLED: dict[Enrolled, tuple[Literal["same", "other"], ...]] = {
+    "same": ("same",),
+    "other": ("other",),
+    "both": ("same", "other"),
+}
+#: What each voice of the cohort is heard over: as it was recorded, across a room, through a coder, by telephone.
+KINDS: dict[str, tuple[str, ...]] = {"recorded": (), "room": ("clean",), "wide": WIDE, "narrow": NARROW}
+
+
+def cohort_of(model: Model, voices: dict[str, list[Clip]], noise: Float32, seed: int = 5) -> Vector:
+    """Embeddings (voices x kinds, dimension): the mean direction of each voice's crops over one channel of each kind.
+
+    A voice over a telephone is nearest to the voices that came over telephones, and its scores are counted from theirs.
+    """
+    rng = np.random.default_rng(seed)
+    waves: list[Float32] = []
+    labels: list[int] = []
+    found: list[Vector] = []
+
+    def embed() -> None:
+        if waves:
+            found.append(model(torch.from_numpy(np.stack(waves)[:, None])).float().cpu().numpy())
+            waves.clear()
+
+    for number, clips in enumerate(voices.values()):
+        crops = list(_crops(clips, rng))
+        for kind, conditions in enumerate(KINDS.values()):
+            channel = Channel.drawn(rng, ROOM_RT60_S, str(rng.choice(conditions))) if conditions else None
+            for crop in crops:
+                waves.append(crop if channel is None else _heard(crop, channel, noise, rng))
+                labels.append(number * len(KINDS) + kind)
+                if len(waves) == BATCH:
+                    embed()
+    embed()
+    return np.asarray(speaker_means(np.concatenate(found), np.array(labels)), np.float32)
+
+
+def _crops(clips: list[Clip], rng: np.random.Generator) -> Iterator[Float32]:
+    samples = round(CROP_S * SAMPLE_RATE)
+    for place in rng.permutation(len(clips))[:CROPS]:
+        wave = clips[int(place)].read()
+        start = int(rng.integers(max(1, len(wave) - samples)))
+        crop = np.resize(wave[start : start + samples], samples)
+        yield np.asarray(crop * (0.05 / max(float(np.sqrt(np.mean(crop**2))), 1e-5)), np.float32)
+
+
+def _heard(crop: Float32, channel: Channel, noise: Float32, rng: np.random.Generator) -> Float32:
+    """A crop from somewhere in the channel's room, with noise 8 to 35 dB below it."""
+    wet = oaconvolve(crop, channel.place(rng))[: len(crop)].astype(np.float32)
+    if len(noise) > len(crop):
+        start = int(rng.integers(len(noise) - len(crop)))
+        wet += noise[start : start + len(crop)] * np.float32(0.05 * 10 ** (-rng.uniform(8, 35) / 20))
+    return channel.hear(wet, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How much is drawn, and over which channel the enrolled were heard: see `main`."""
+
+    voices: int
+    conversations: int
+    seconds: float
+    seed: int
+    enrolled: Enrolled = "same"
+
+
+def rehearsed(engine: IncrementalModel, groups: dict[str, Voices], drawing: Drawing) -> dict[str, list[Computed]]:
+    """Conversations over shared channels of each group, with enrolments as the drawing says."""
+    found: dict[str, list[Computed]] = {}
+    kinds = ENROLLED[drawing.enrolled]
+    for name, voices in groups.items():
+        for number in range(drawing.conversations):
+            plan = Plan.of_rooms(drawing.seconds, speakers=(2, 5), absent=1, enrolled_over=kinds[number % len(kinds)])
+            found.setdefault(name, []).append(compute(engine, converse(voices, plan, drawing.seed + number), STEP_S))
+    return found
+
+
+def rescored(model: Model, manifest: Path, drawing: Drawing, *, keep: bool) -> tuple[Vector, dict[str, Any]]:
+    """The cohort, and what its scores are worth as a card's details have it."""
+    rows = read_manifest(manifest)
+    noise = read_noise(manifest.parent / row.path for row in rows if row.split == "noise")
+    clips = clips_of(manifest, [row for row in rows if row.split == "train"])
+    everybody = {f"{corpus} {name}": some for corpus, by_name in clips.items() for name, some in by_name.items()}
+    rng = np.random.default_rng(drawing.seed)
+    names = [name for name, some in everybody.items() if len(some) >= 2]
+    chosen = sorted(names[place] for place in rng.permutation(len(names))[: drawing.voices])
+    cohort = cohort_of(model, {name: everybody[name] for name in chosen}, noise)
+    if keep and model.cohort is not None:
+        cohort = np.concatenate([np.asarray(model.cohort, np.float32), cohort])
+    meeting: dict[str, Voices] = {}
+    for corpus in MEETING:
+        enough = {name: some for name, some in clips.get(corpus, {}).items() if len(some) >= LEAST}
+        if len(enough) >= 3:
+            meeting[corpus] = Voices(enough, noise)
+    computed = rehearsed(IncrementalModel(model), meeting, drawing)
+    worth = calibrate(computed, model, Cohort(cohort))
+    # Whoever was enrolled over the same channel is what a guest is, of whom there are many more scores.
+    enrolled = worth.guests if drawing.enrolled == "same" else worth.enrolled
+    return cohort, {"tracking": enrolled.to_dict(), "guests": worth.guests.to_dict()}
+
+
+def main(
+    source: Annotated[str, typer.Argument(metavar="MODEL", help='The weights: "default", or a file.')],
+    path: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
+    manifest: Annotated[Path, typer.Option(help="The speech: a CSV, with shards in pack/ beside it or without.")],
+    voices: Annotated[int, typer.Option(help="Voices of the cohort, each over four channels.", min=10)] = 250,
+    conversations: Annotated[int, typer.Option(help="Of each group, for what scores are worth.", min=1)] = 12,
+    seconds: Annotated[float, typer.Option(help="Length of a conversation.", min=20)] = 60.0,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 40_000,
+    enrolled: Annotated[
+        Enrolled,
+        typer.Option(
+            help="Over which channel the enrolled were heard whom scores are measured against: the conversation's, "
+            "another, or either in turns. Weights that lean on the channel take strangers for the enrolled otherwise."
+        ),
+    ] = "same",
+    keep: Annotated[bool, typer.Option(help="Keep the cohort that the weights have, beside the new one.")] = True,
+) -> None:
+    """Write the same weights with a cohort over many channels, and with what scores against it are worth."""
+    model = Model.from_pretrained(source)
+    torch.set_num_threads(1)
+    drawing = Drawing(voices, conversations, seconds, seed, enrolled)
+    cohort, details = rescored(model, manifest, drawing, keep=keep)
+    card = replace(model.card, details={**model.card.details, **details})
+    save(path, Model(model.network, card, cohort), torch.float16)
+    path.chmod(0o644)
+
+
+if __name__ == "__main__":
+    typer.run(main)
