@@ -29,13 +29,16 @@
     │   ├── StoreTooNew                      written by a newer version
     │   ├── StoreReadOnly
     │   ├── StoreFull                        no space left on the device
-    │   └── StoreBusy                        another process held it for too long
+    │   ├── StoreBusy                        another process held it for too long
+    │   ├── StoreUnreachable                 the database server does not answer
+    │   └── StoreNotErased                   what was deleted is still in a file of the store
     ├── TranscriptUnreadable                 not a transcript, or not a file of turns
     ├── SpeakerNotFound (LookupError)        nobody of that name is enrolled
     ├── SpeakerExists (ValueError)           the name is taken
     ├── EnrolmentRefused                     what was said would poison the profile; `findings` say why
     ├── StateMismatch                        a snapshot that is damaged, or of another model, mode or setting
     ├── StreamClosed                         the stream, or the engine it belongs to, was closed
+    ├── EngineFailed                         the engine is dead, stands still, or fails at everything
     ├── StreamFailed                         the state of one stream is broken; the others go on
     ├── ProtocolError                        a message or an address that the protocol streamer.v1 doesn't have
     ├── ServerRefused                        the server answered with an error; `code` and `change` say more
@@ -196,6 +199,14 @@ class StoreBusy(StoreError):
     """Another process held the store for longer than we wait."""
 
 
+class StoreUnreachable(StoreError):
+    """The database server that holds the store does not answer. Whether the last change was made is not known."""
+
+
+class StoreNotErased(StoreError):
+    """The change was made, but what was deleted by it could not be erased from the store's files yet."""
+
+
 class TranscriptUnreadable(StreamerError):
     """A file is not a transcript with times, or does not say who speaks when."""
 
@@ -222,6 +233,10 @@ class StateMismatch(StreamerError):
 
 class StreamClosed(StreamerError):
     """The stream, or the engine it belongs to, was closed."""
+
+
+class EngineFailed(StreamerError):
+    """The engine of a server has ended, stands still, or fails at everything: the process has to begin again."""
 
 
 class StreamFailed(StreamerError):

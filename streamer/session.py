@@ -125,9 +125,14 @@ class Session:
         if changes == self._changes:
             return []
         self._changes = changes
-        there = set(self.speakers.roster().names)
-        wanted = None if self._roster is None else [name for name in self._roster if name in there]
-        return self._listen_for(self.speakers.roster(wanted))
+        wanted = self._roster
+        if wanted is not None:
+            wanted = [there for name in wanted if (there := self.speakers.store.spelled(name)) is not None]
+        return self._listen_for(self.speakers.roster(self._under_this_model(wanted)))
+
+    def _under_this_model(self, names: Sequence[str] | None) -> Sequence[str] | None:
+        roster = self.speakers.roster()
+        return names if names is None else [name for name in names if roster.index(name) is not None]
 
     def _listen_for(self, roster: Roster) -> list[Event]:
         return self.tracker.set_roster(roster)

@@ -41,7 +41,9 @@ def enroll(
     from rich.console import Console
 
     from streamer.speakers.library import Speakers
+    from streamer.speakers.names import clean_name
 
+    name = clean_name(name)
     if mic == bool(files):
         raise ConfigurationError("give recordings to enrol from, or --mic, and not both.")
     console = Console(stderr=True, highlight=False)
@@ -95,7 +97,7 @@ def list_(store: StoreOption = None) -> None:
 def show(name: NameArgument, store: StoreOption = None) -> None:
     """One speaker's exemplars."""
     with _open(store) as opened:
-        profiles = [profile for profile in opened.profiles() if profile.name == name]
+        profiles = opened.profiles(names=[name])
         if not profiles:
             opened.require(name)
     table = _table("speech", "signal to noise", "enrolled", "from", "model")
@@ -117,9 +119,23 @@ def rename(
 
 @app.command()
 def remove(name: NameArgument, store: StoreOption = None) -> None:
-    """Delete a speaker, beyond recovery."""
+    """Delete a speaker, beyond recovery; exit code 2 where that could not be done yet (see `erase`)."""
     with _open(store) as opened:
         opened.remove(name)
+
+
+@app.command()
+def erase(store: StoreOption = None) -> None:
+    """Make sure that what was deleted has left the store's files."""
+    from streamer.errors import StoreNotErased
+
+    with _open(store) as opened:
+        if not opened.finish_erasing():
+            raise StoreNotErased(
+                f"{opened.where}-wal still holds what was deleted: another process reads an older state of the store; "
+                "end it, then try again."
+            )
+        typer.echo(f"Nothing that was deleted is left in {opened.where}.")
 
 
 @app.command()

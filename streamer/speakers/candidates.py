@@ -123,6 +123,7 @@ class Candidates:
     def __init__(self, roster: Roster, guests: Guests, backend: Backend, unknown_prior: float) -> None:
         self.roster, self.guests, self.backend = roster, guests, backend
         self._unknown_prior = unknown_prior
+        self._prior: tuple[bytes, NDArray[np.float64]] | None = None
 
     @property
     def unknown(self) -> int:
@@ -138,8 +139,8 @@ class Candidates:
 
     def index(self, name: str) -> int:
         """The state of a name; the unknown state where nobody has it."""
-        if name in self.roster.names:
-            return self.roster.names.index(name)
+        if (place := self.roster.index(name)) is not None:
+            return place
         return len(self.roster) + self.guests.names.index(name) if name in self.guests.names else self.unknown
 
     def guest_slot(self, name: str) -> int | None:
@@ -147,13 +148,14 @@ class Candidates:
 
     def log_prior(self) -> NDArray[np.float64]:
         """(states,): `unknown_prior` for the unknown voice, the rest in equal parts; free slots have none."""
-        there = np.concatenate([np.ones(len(self.roster), bool), self.guests.active])
-        known = int(there.sum())
-        prior = np.full(len(there) + 1, -np.inf)
-        if known:
-            prior[:-1][there] = np.log((1 - self._unknown_prior) / known)
-        prior[-1] = np.log(self._unknown_prior) if known else 0.0
-        return prior
+        active = self.guests.active
+        if self._prior is None or self._prior[0] != active.tobytes():
+            known = len(self.roster) + int(active.sum())
+            prior = np.full(self.unknown + 1, np.log((1 - self._unknown_prior) / known) if known else -np.inf)
+            prior[len(self.roster) : -1][~active] = -np.inf
+            prior[-1] = np.log(self._unknown_prior) if known else 0.0
+            self._prior = active.tobytes(), prior
+        return self._prior[1].copy()
 
     def evidence(self, embeddings: Array, speech_s: Array) -> tuple[Array, Array]:
         """Scores and log-likelihood ratios, (embeddings, states) each; both 0 for the unknown state.
@@ -182,19 +184,42 @@ class Candidates:
         llr[:, -1] = 0.0
         return scores, llr
 
-    def same_as_guest(self, slot: int, at_least: float, guest_s: float = 0.0) -> str | None:
+    def same_as_guest(
+        self, slot: int, at_least: float, guest_s: float = 0.0, among: NDArray[np.int64] | None = None
+    ) -> str | None:
         """Who else this guest is: the one whose log-likelihood ratio reaches `at_least`, if anybody's does.
 
         guest_s: another guest it can be only if both have so many seconds of speech.
+        among: the only enrolled to ask about (their states), where the guest is known to be none of the others.
         """
-        speech_s = self.guests.speech_s[slot]
-        _, llr = self.evidence(self.guests.centroids[slot][None], speech_s[None])
-        others = llr[0, :-1].astype(np.float64)
-        others[~np.isfinite(self.log_prior()[:-1])] = -np.inf
-        others[len(self.roster) + slot] = -np.inf
-        others[len(self.roster) :][np.minimum(self.guests.speech_s, speech_s) < guest_s] = -np.inf
         # The more there are to be mistaken for, the more the one must stand out.
-        there = int(np.isfinite(others).sum())
-        if there == 0 or others.max() < at_least + np.log(there):
+        active = self.guests.active
+        there = len(self.roster) + int(active.sum()) - 1
+        if there == 0:
             return None
-        return self.name(int(np.argmax(others)))
+        guests = np.arange(len(self.roster), self.unknown)
+        if among is None:
+            speech_s = self.guests.speech_s[slot]
+            others = self.evidence(self.guests.centroids[slot][None], speech_s[None])[1][0, :-1].astype(np.float64)
+            states = np.arange(self.unknown)
+        else:
+            states = np.concatenate([among, guests])
+            others = self._guest_evidence(slot, among)
+        brief = np.minimum(self.guests.speech_s, self.guests.speech_s[slot]) < guest_s
+        others[len(others) - len(guests) :][~active | brief] = -np.inf
+        others[len(others) - len(guests) + slot] = -np.inf
+        best = int(np.argmax(others))
+        return None if others[best] < at_least + np.log(there) else self.name(int(states[best]))
+
+    def _guest_evidence(self, slot: int, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Log-likelihood ratios of a guest against a few of the enrolled and all guests: (places + guests,)."""
+        roster, guests, cohort = self.roster, self.guests, self.backend.cohort
+        voices = np.concatenate([roster.centroids[places], guests.centroids])
+        known_s = np.concatenate([roster.speech_s[places], guests.speech_s])
+        seconds = effective_seconds(guests.speech_s[slot], known_s)[None]
+        mine = theirs = None
+        if cohort is not None:
+            of_guests = guests.norms(cohort)
+            mine, theirs = of_guests[slot][None, None], np.concatenate([roster.norms(cohort)[places], of_guests])
+        scores = unit(guests.centroids[slot][None]) @ voices.T
+        return np.asarray(self.backend.llr(scores, seconds, mine, theirs, len(guests.names))[0], np.float64)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamer.audio.chunks import Samples
 from streamer.engine.window import Step
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar, Profile, Roster, Vector, centroid, unit
 from streamer.speakers.recording import Recording
+from streamer.speakers.scoring import effective_seconds
 from streamer.speakers.turn import Embed, Pool
 
 Code = Literal["too_short", "too_quiet", "clipped", "noisy", "two_voices", "inconsistent_with_profile", "same_as_other"]
@@ -98,8 +100,8 @@ class Verdict:
 class Coach:
     """One enrolment.
 
-    backend: see `Backend.of`. embed: `Model.embed`; None in `exact` mode. others: everybody else who is enrolled.
-    profile: what is there already of this speaker, or None.
+    backend: see `Backend.of`. embed: `Model.embed`; None in `exact` mode. others: everybody who is enrolled, with or
+    without this speaker. profile: what is there already of this speaker, or None.
     """
 
     backend: Backend
@@ -235,13 +237,26 @@ class Coach:
             if llr < 0:
                 message = f"this does not sound like {self.profile.name} so far (similarity {score:.2f})"
                 found.append(Finding("inconsistent_with_profile", float(llr), 0.0, message))
-        if len(self.others):
-            scores, llr = self.backend.compare(voice, speech_s, self.others.centroids, self.others.speech_s)
-            closest = int(np.argmax(llr[0]))
+        mine = None if self.profile is None else self.others.index(self.profile.name)
+        count = len(self.others) - (mine is not None)
+        if count:
+            scores, llr = self._others(voice, speech_s)
+            if mine is not None:
+                llr[mine] = -np.inf
+            closest = int(np.argmax(llr))
             # With many others, one of them is somewhat close by chance.
-            sure = self.settings.sure + float(np.log(len(self.others)))
-            if llr[0, closest] > sure:
-                score, name = scores[0, closest], self.others.names[closest]
+            sure = self.settings.sure + float(np.log(count))
+            if llr[closest] > sure:
+                score, name = scores[closest], self.others.names[closest]
                 message = f"this sounds like {name}, who is enrolled (similarity {score:.2f})"
-                found.append(Finding("same_as_other", float(llr[0, closest]), sure, message))
+                found.append(Finding("same_as_other", float(llr[closest]), sure, message))
         return found
+
+    def _others(self, voice: Vector, speech_s: NDArray[np.floating]) -> tuple[Vector, Vector]:
+        """Scores and log-likelihood ratios of a voice (1, dimension) against everybody enrolled: (others,) each."""
+        scores, cohort = self.others.scores(voice), self.backend.cohort
+        mine = theirs = None
+        if cohort is not None:
+            mine, theirs = cohort.norms(voice)[:, None], self.others.norms(cohort)
+        llr = self.backend.llr(scores, effective_seconds(speech_s[:, None], self.others.speech_s), mine, theirs)
+        return scores[0], llr[0]

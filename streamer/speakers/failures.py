@@ -6,7 +6,8 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from streamer.errors import (
     ConfigurationError,
@@ -15,6 +16,7 @@ from streamer.errors import (
     StoreError,
     StoreFull,
     StoreReadOnly,
+    StoreUnreachable,
     StoreUnreadable,
 )
 
@@ -32,6 +34,21 @@ FAILURES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
         "it is left as it is: restore a copy (`streamer speakers import`), or choose another store with --store",
     ),
     (("locked", "busy", "lock timeout"), StoreBusy, "another process is writing to it; try again"),
+    (
+        (
+            "connection failed",
+            "connection timeout",
+            "connection refused",
+            "could not connect",
+            "server closed the connection",
+            "consuming input failed",
+            "terminating connection",
+            "the connection is lost",
+            "the connection is closed",
+        ),
+        StoreUnreachable,
+        "see that the database server runs, and try again",
+    ),
 )
 
 
@@ -48,10 +65,15 @@ def named(where: str | None) -> Iterator[None]:
         kind: type[StoreError] = StoreFull if error.errno == errno.ENOSPC else StoreReadOnly
         raise kind(f"cannot make a folder for {where}: {error.strerror}; choose another with --store.") from error
     except DBAPIError as error:
-        text = str(error.orig).lower()
+        # The first line only: what follows may be the values, which are names of people.
+        said = next(iter(str(error.orig).splitlines()), type(error.orig).__name__)
         for signs, failure, way_out in FAILURES:
-            if any(sign in text for sign in signs):
-                raise failure(f"{where}: {error.orig}; {way_out}.") from error
-        raise StoreError(f"{where}: {error.orig}.") from error
+            if any(sign in said.lower() for sign in signs):
+                raise failure(f"{where}: {said}; {way_out}.") from error
+        raise StoreError(f"{where}: {said}.") from error
+    except PoolTimeout as error:
+        raise StoreBusy(f"{where}: all connections are in use; try again.") from error
+    except DisconnectionError as error:
+        raise StoreUnreachable(f"{where}: {error}; see that the database server runs, and try again.") from error
     except SQLAlchemyError as error:
         raise ConfigurationError(f"{where}: {error}.") from error

@@ -15,6 +15,8 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError, EnrolmentRefused, SpeakerNotFound
 from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, EnrolmentSettings, Progress, Verdict
+from streamer.speakers.known import Known
+from streamer.speakers.names import few
 from streamer.speakers.profiles import Profile, Roster
 from streamer.speakers.scoring import Calibration
 from streamer.speakers.settings import DURATIONS, STEP_S, TrackerSettings
@@ -78,6 +80,7 @@ class Speakers:
         self.settings = settings or EnrolmentSettings()
         self.backend = Backend.of(self.model)
         self._engine: IncrementalModel | None = None
+        self._known: Known | None = None
 
     def close(self) -> None:
         self.store.close()
@@ -102,10 +105,8 @@ class Speakers:
     def coach(self, name: str, source: str = "") -> Coach:
         """A coach for somebody who enrols under this name, or adds to the profile of this name."""
         name = clean_name(name)
-        profiles = self.profiles()
-        mine = next((profile for profile in profiles if profile.name == name), None)
-        others = Roster.of((profile for profile in profiles if profile.name != name), self.model.dimension)
-        return Coach(self.backend, self.model.embed, others, mine, self.settings, source)
+        mine = next(iter(self.store.profiles(self.model.fingerprint, [name])), None)
+        return Coach(self.backend, self.model.embed, self.roster(), mine, self.settings, source)
 
     def enroll(
         self,
@@ -119,6 +120,7 @@ class Speakers:
         All the audio is judged as one enrolment. Raises EnrolmentRefused where it would poison the profile, unless
         forced, and an AudioError for audio that cannot be read.
         """
+        name = clean_name(name)  # before all the work
         if not audio:
             raise ConfigurationError("enrolment needs audio: at least one file, or an array of samples.")
         coach = self.coach(name, ", ".join(Path(item).name for item in audio if isinstance(item, str | os.PathLike)))
@@ -160,17 +162,21 @@ class Speakers:
 
     def profile(self, name: str) -> Profile:
         """Raises SpeakerNotFound where nobody of this name is enrolled under this model."""
-        found = {profile.name: profile for profile in self.profiles()}
-        if (name := clean_name(name)) not in found:
-            elsewhere = " under this model, only under another" if name in self.store.names() else ""
+        if not (found := self.store.profiles(self.model.fingerprint, [name])):
+            elsewhere = " under this model, only under another" if self.store.spelled(name) is not None else ""
             raise SpeakerNotFound(
-                f"nobody called {name!r} is enrolled{elsewhere}; enrolled are: {', '.join(found) or 'nobody'}."
+                f"nobody called {name!r} is enrolled{elsewhere}; enrolled are: {few(self.roster().names)}."
             )
-        return found[name]
+        return found[0]
 
     def roster(self, names: Iterable[str] | None = None) -> Roster:
         """Whom to listen for: everybody, or those named. Raises ConfigurationError for one who is not enrolled."""
-        roster = Roster.of(self.profiles(), self.model.dimension)
+        fingerprint, cohort = self.model.fingerprint, self.backend.cohort
+        if self._known is None:
+            self._known = Known.load(self.store, fingerprint, self.model.dimension, cohort)
+        elif self.store.changes() != self._known.changes:
+            self._known, _ = self._known.follow(self.store, fingerprint, cohort)
+        roster = self._known.roster
         return roster if names is None else roster.restricted(clean_name(name) for name in names)
 
     def tracker(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.errors import ConfigurationError
+from streamer.speakers.names import few, name_key
 
 if TYPE_CHECKING:
     from streamer.speakers.backend import Cohort
@@ -91,6 +94,9 @@ class Roster:
         self.centroids = by_dimension(unit(np.asarray(centroids, np.float32)))
         self.speech_s = np.asarray(speech_s, np.float32)
         self._norms: tuple[Cohort, Vector] | None = None
+        self._places: dict[str, int] | None = None
+        self._in_order = False
+        self._before: tuple[weakref.ref[Roster], NDArray[np.int64], NDArray[np.int64]] | None = None
         if len(set(self.names)) != len(self.names):
             raise ConfigurationError("a roster holds each name once.")
         if self.centroids.ndim != 2 or not len(self.names) == len(self.centroids) == len(self.speech_s):
@@ -109,25 +115,79 @@ class Roster:
         ordered = sorted(profiles, key=lambda profile: profile.name)
         if not ordered:
             return cls.empty(dimension)
-        return cls(
+        made = cls(
             [profile.name for profile in ordered],
             np.stack([profile.centroid for profile in ordered]),
             [profile.speech_s for profile in ordered],
         )
+        made._in_order = True
+        return made
+
+    @classmethod
+    def of_parts(
+        cls,
+        names: Sequence[str],
+        centroids: Vector,
+        speech_s: Vector,
+        *,
+        norms: tuple[Cohort, Vector] | None = None,
+        in_order: bool = False,
+        before: tuple[Roster, NDArray[np.int64], NDArray[np.int64]] | None = None,
+    ) -> Roster:
+        """A roster of parts that are known to fit, at no cost for each speaker.
+
+        centroids: of length one, and `by_dimension`. in_order: the names rise. before: the roster that this one was
+        changed from, the place there of each speaker here (-1: none), and the places here whose voice is another.
+        """
+        made = cls.__new__(cls)
+        made.names = tuple(names)
+        made.centroids, made.speech_s = centroids, speech_s
+        made._norms, made._places, made._in_order = norms, None, in_order
+        made._before = None if before is None else (weakref.ref(before[0]), before[1], before[2])
+        return made
 
     @property
     def dimension(self) -> int:
         return int(self.centroids.shape[1])
 
+    def index(self, name: str) -> int | None:
+        """The place of a name as it is spelled here; None where nobody has it."""
+        if self._in_order:
+            place = bisect_left(self.names, name)
+            return place if place < len(self.names) and self.names[place] == name else None
+        if self._places is None:
+            self._places = {name: place for place, name in enumerate(self.names)}
+        return self._places.get(name)
+
+    def places_in(self, other: Roster) -> NDArray[np.int64]:
+        """The place in `other` of each speaker here, -1 for none: (speakers,)."""
+        if self is other:
+            return np.arange(len(self))
+        if self._before is not None and self._before[0]() is other:
+            return self._before[1]
+        found = (other.index(name) for name in self.names)
+        return np.array([-1 if place is None else place for place in found], np.int64)
+
+    def fresh_since(self, other: Roster) -> NDArray[np.int64]:
+        """The places here of those who are not in `other` with the same voice; of all, where that is not known."""
+        if self is other:
+            return np.zeros(0, np.int64)
+        if self._before is not None and self._before[0]() is other:
+            return self._before[2]
+        return np.arange(len(self))
+
     def __len__(self) -> int:
         return len(self.names)
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Roster)
+        if not isinstance(other, Roster):
+            return NotImplemented
+        # The cheap questions first: the last one reads every number.
+        return self is other or (
+            len(self) == len(other)
+            and np.array_equal(self.speech_s, other.speech_s)
             and self.names == other.names
             and np.array_equal(self.centroids, other.centroids)
-            and np.array_equal(self.speech_s, other.speech_s)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -143,12 +203,29 @@ class Roster:
         return self._norms[1]
 
     def restricted(self, names: Iterable[str]) -> Roster:
-        """Only these speakers, such as the people invited. Raises ConfigurationError for one who is not enrolled."""
-        wanted = set(names)
-        if missing := sorted(wanted - set(self.names)):
+        """Only these speakers, such as the people invited, in whatever spelling.
+
+        Raises ConfigurationError for one who is not enrolled.
+        """
+        found = {name: self.index(name) for name in names}
+        if strange := {name_key(name): name for name, place in found.items() if place is None}:
+            for place, name in enumerate(self.names):
+                if (given := strange.pop(name_key(name), None)) is not None:
+                    found[given] = place
+        if missing := sorted(strange.values()):
             raise ConfigurationError(
-                f"not enrolled: {', '.join(missing)}; enrolled are {', '.join(self.names) or 'none'}. Enrol them "
-                "with `streamer speakers enroll`, or leave them out of the roster."
+                f"not enrolled: {few(missing)}; enrolled are {few(self.names)}. Enrol them with `streamer speakers "
+                "enroll`, or leave them out of the roster."
             )
-        kept = [i for i, name in enumerate(self.names) if name in wanted]
-        return Roster([self.names[i] for i in kept], self.centroids[kept], self.speech_s[kept])
+        return self.at(sorted({place for place in found.values() if place is not None}))
+
+    def at(self, places: Sequence[int]) -> Roster:
+        """Only the speakers at these places, which rise."""
+        kept = np.asarray(places, np.int64)
+        return Roster.of_parts(
+            [self.names[place] for place in places],
+            by_dimension(self.centroids[kept]),
+            self.speech_s[kept],
+            norms=None if self._norms is None else (self._norms[0], self._norms[1][kept]),
+            in_order=self._in_order,
+        )

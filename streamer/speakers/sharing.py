@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from streamer.speakers.tracker import Tracker
 
 
-def recognise(tracker: Tracker, slot: int) -> list[Event]:
-    """Whether a guest is somebody we know after all: enrolled, or another guest."""
+def recognise(tracker: Tracker, slot: int, among: NDArray[np.int64] | None = None) -> list[Event]:
+    """Whether a guest is somebody we know after all: enrolled, or another guest.
+
+    among: the only enrolled to ask about, where nothing else has changed.
+    """
     guests, candidates = tracker.guests, tracker.candidates
     settings = tracker.settings
-    if (same := candidates.same_as_guest(slot, settings.guest_merge, settings.guest_merge_s)) is None:
+    if (same := candidates.same_as_guest(slot, settings.guest_merge, settings.guest_merge_s, among)) is None:
         return []
     lost, kept = guests.names[slot], same
     assert lost is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from streamer.engine.window import Window
 from streamer.errors import StateMismatch
 from streamer.models.pooling import Moments
 from streamer.speakers.candidates import Candidates
+from streamer.speakers.profiles import Roster
 from streamer.speakers.scoring import log_softmax
 from streamer.speakers.snapshot import pack, unpack
 from streamer.speakers.turn import Piece, Pool, Turn
@@ -18,24 +20,30 @@ from streamer.speakers.turn import Piece, Pool, Turn
 if TYPE_CHECKING:
     from streamer.speakers.tracker import Tracker
 
-VERSION = 2
+VERSION = 3
 TURN = ("number", "start_sample", "log_prior", "label", "confidence", "final", "ambiguous")
 WINDOW = ("start_sample", "end_sample", "duration_s", "embedding", "speech_s", "partial")
 MOMENTS = ("weight", "weight2", "mean", "m2")
 
 
-def carried(belief: NDArray[np.float64], names: list[str | None], candidates: Candidates) -> NDArray[np.float64]:
-    """A belief over the states called `names` (None: nobody) as one over the states of `candidates`.
+def carried(belief: NDArray[np.float64], before: Roster, candidates: Candidates) -> NDArray[np.float64]:
+    """A belief over the enrolled of `before` and the guests as one over the states of `candidates`.
 
     Those who left give their share back to the prior, those who came get theirs from it.
     """
-    prior = candidates.log_prior()
-    moved = np.full(len(prior), -np.inf)
-    for name, value in zip(names[:-1], belief[:-1], strict=True):
-        if name is not None and (state := candidates.index(name)) != candidates.unknown:
-            moved[state] = value
-    moved[-1] = belief[-1]
-    return log_softmax(np.logaddexp(moved, prior - 10.0))
+    places = candidates.roster.places_in(before)
+    there = places >= 0
+    moved = np.full(candidates.unknown + 1, -np.inf)
+    moved[: len(places)][there] = belief[places[there]]
+    moved[len(places) :] = belief[len(before) :]
+    return _settled(moved, candidates)
+
+
+def _settled(belief: NDArray[np.float64], candidates: Candidates) -> NDArray[np.float64]:
+    """Nobody there is impossible, however they came in."""
+    active = candidates.guests.active
+    belief[len(candidates.roster) : -1][~active] = -np.inf
+    return log_softmax(np.logaddexp(belief, candidates.log_prior() - 10.0))
 
 
 def snapshot(tracker: Tracker) -> bytes:
@@ -45,8 +53,8 @@ def snapshot(tracker: Tracker) -> bytes:
             "version": VERSION,
             "settings": tracker.settings.to_dict(),
             "dimension": tracker.roster.dimension,
-            "names": [tracker.candidates.name(state) for state in range(tracker.candidates.unknown + 1)],
-            "belief": tracker.belief,
+            "roster": _digest(tracker.roster),
+            "belief": _sparse(tracker.belief, tracker.candidates),
             "boundaries": tracker.boundaries.state(),
             "guests": tracker.guests.state(),
             "turns": tracker.turns,
@@ -57,6 +65,7 @@ def snapshot(tracker: Tracker) -> bytes:
             "turn": turn
             and {
                 **{name: getattr(turn, name) for name in TURN},
+                "log_prior": _sparse(turn.log_prior, tracker.candidates),
                 "pieces": [_piece(piece) for piece in turn.pieces],
                 "whole": _pool(turn.whole),
                 "older": _pool(turn.older),
@@ -89,8 +98,8 @@ def _check(tracker: Tracker, state: dict[str, Any]) -> None:
 
 def _put_back(tracker: Tracker, state: dict[str, Any]) -> None:
     tracker.guests.restore(state["guests"])
-    names = state["names"]
-    tracker.belief = _belief(state["belief"], names, tracker.candidates)
+    same = state["roster"] == _digest(tracker.roster)
+    tracker.belief = _whole(state["belief"], tracker.candidates, same=same)
     tracker.boundaries.restore(state["boundaries"])
     tracker.turns, tracker.heard_sample = state["turns"], state["heard_sample"]
     tracker.speech_start, tracker.last_end = state["speech_start"], state["last_end"]
@@ -99,14 +108,34 @@ def _put_back(tracker: Tracker, state: dict[str, Any]) -> None:
     tracker.turn = None
     if (saved := state["turn"]) is not None:
         tracker.turn = Turn(**{name: saved[name] for name in TURN})
-        tracker.turn.log_prior = _belief(saved["log_prior"], names, tracker.candidates)
+        tracker.turn.log_prior = _whole(saved["log_prior"], tracker.candidates, same=same)
         tracker.turn.pieces = [_unpiece(piece) for piece in saved["pieces"]]
         tracker.turn.whole, tracker.turn.older = _unpool(saved["whole"]), _unpool(saved["older"])
 
 
-def _belief(belief: NDArray[np.float64], names: list[str | None], candidates: Candidates) -> NDArray[np.float64]:
-    same = names == [candidates.name(state) for state in range(candidates.unknown + 1)]
-    return belief.copy() if same else carried(belief, names, candidates)
+def _digest(roster: Roster) -> str:
+    """By which a roster is known again."""
+    return hashlib.sha256("\n".join(roster.names).encode()).hexdigest()
+
+
+def _sparse(belief: NDArray[np.float64], candidates: Candidates) -> dict[str, Any]:
+    """A belief without the many of whom nothing in particular is believed: they all have the same value, `rest`."""
+    enrolled = belief[: len(candidates.roster)]
+    rest = float(np.median(enrolled)) if len(enrolled) else None
+    own = np.flatnonzero(enrolled != rest)
+    names = [candidates.roster.names[place] for place in own]
+    return {"names": names, "values": enrolled[own], "rest": rest, "others": belief[len(enrolled) :]}
+
+
+def _whole(saved: dict[str, Any], candidates: Candidates, *, same: bool) -> NDArray[np.float64]:
+    """What `_sparse` made, over the states of `candidates`. same: the roster is the one that it was made with."""
+    rest = saved["rest"]
+    belief = np.full(candidates.unknown + 1, -np.inf if rest is None else rest)
+    belief[len(candidates.roster) :] = saved["others"]
+    for name, value in zip(saved["names"], saved["values"], strict=True):
+        if (place := candidates.roster.index(name)) is not None:
+            belief[place] = value
+    return belief if same else _settled(belief, candidates)
 
 
 def _fields(value: object, names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,14 +1,38 @@
-"""The tables of the speaker store."""
+"""The tables of the speaker store, and how an older one becomes the present one."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    inspect,
+    select,
+    text,
+    update,
+)
+
+from streamer.speakers.names import NAME_LENGTH, name_key
 
 #: Raised whenever an older version could not read, or would harm, what this one writes.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+#: So many changes back it is known who was removed; who follows from further back reads everything again.
+REMEMBERED = 10_000
 
 metadata = MetaData()
 
+#: schema_version; changes: raised by every change of the profiles; erasure: the last change that deleted something
+#: which is not yet known to be gone from the database's files, 0 for none.
 meta = Table(
     "streamer_meta",
     metadata,
@@ -16,12 +40,26 @@ meta = Table(
     Column("value", Integer, nullable=False),
 )
 
+#: folded: `name_key` of the name. revision: the change that last touched the speaker or their exemplars.
 speakers = Table(
     "streamer_speakers",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("name", String(100), nullable=False, unique=True),
+    Column("name", String(NAME_LENGTH), nullable=False, unique=True),
     Column("created", Float(53), nullable=False),
+    Column("folded", String(3 * NAME_LENGTH), nullable=False, server_default=""),
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Index("streamer_speakers_folded", "folded"),
+    Index("streamer_speakers_revision", "revision"),
+)
+
+#: Who is gone, by number alone, for those who follow the changes.
+removed = Table(
+    "streamer_removed",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", Integer, nullable=False),
+    Index("streamer_removed_revision", "revision"),
 )
 
 #: embedding: float32, little-endian. created: Unix time.
@@ -53,3 +91,22 @@ guests = Table(
     Column("source", String, nullable=False),
     UniqueConstraint("stream", "label"),
 )
+
+
+def upgrade(connection: Connection, version: int) -> None:
+    """Make a store of an older schema one of `SCHEMA_VERSION`, within the caller's transaction."""
+    if version < 2:
+        there = {column["name"] for column in inspect(connection).get_columns(speakers.name)}
+        for column in (speakers.c.folded, speakers.c.revision):
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                default = column.server_default.arg  # type: ignore[union-attr]
+                sql = f"ALTER TABLE {speakers.name} ADD COLUMN {column.name} {kind} NOT NULL DEFAULT '{default}'"
+                connection.execute(text(sql))
+        rows = [{"of": row.id, "key": name_key(row.name)} for row in connection.execute(select(speakers))]
+        if rows:
+            filled = update(speakers).where(speakers.c.id == bindparam("of")).values(folded=bindparam("key"))
+            connection.execute(filled, rows)
+        for index in speakers.indexes:
+            index.create(connection, checkfirst=True)
+        connection.execute(update(meta).where(meta.c.key == "schema_version").values(value=SCHEMA_VERSION))

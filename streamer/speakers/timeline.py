@@ -6,14 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from streamer.audio.chunks import SAMPLE_RATE
-from streamer.speakers.candidates import GUEST
 from streamer.speakers.events import Correction, Event, Renamed, Speaker, SpeechEnd, SpeechStart, TurnEnd, Unknown
-from streamer.speakers.naming import UNKNOWN
+from streamer.speakers.names import is_stranger
 
-
-def is_stranger(speaker: str) -> bool:
-    """Whether this is what the tracker calls a voice that nobody enrolled."""
-    return speaker == UNKNOWN or (speaker.startswith(GUEST) and speaker.removeprefix(GUEST).isdigit())
+__all__ = ["Span", "Timeline", "is_stranger"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,17 +274,17 @@ class Tracker:
         """Listen for others from now on; guests that turn out to be among them take their names."""
         if roster == self.roster:
             return []
-        names = [self.candidates.name(state) for state in range(self.candidates.unknown + 1)]
+        before, fresh = self.roster, roster.fresh_since(self.roster)
         self.candidates = self._candidates(roster, self.guests, self.candidates.backend)
-        self.belief = state.carried(self.belief, names, self.candidates)
+        self.belief = state.carried(self.belief, before, self.candidates)
         if self.turn is not None:
-            self.turn.log_prior = state.carried(self.turn.log_prior, names, self.candidates)
+            self.turn.log_prior = state.carried(self.turn.log_prior, before, self.candidates)
             if self.turn.label is not None and self.candidates.index(self.turn.label) == self.candidates.unknown:
                 self.turn.label, self.turn.final = None, False
         events: list[Event] = []
         for slot, name in enumerate(list(self.guests.names)):
             if name is not None and self.guests.names[slot] == name:
-                events += sharing.recognise(self, slot)
+                events += sharing.recognise(self, slot, fresh)
         return events
 
     # State

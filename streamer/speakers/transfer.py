@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from streamer.errors import StoreUnreadable
+from streamer.speakers.names import clean_name
 from streamer.speakers.profiles import Exemplar
 from streamer.speakers.store import SpeakerStore
 
@@ -38,7 +39,10 @@ def export_speakers(store: SpeakerStore, path: str | os.PathLike[str]) -> int:
     text = json.dumps({"format": FORMAT, "version": VERSION, "speakers": speakers}, ensure_ascii=False, indent=1)
     target = Path(path)
     new = target.with_name(target.name + ".new")
-    new.write_text(text + "\n", encoding="utf-8")
+    # Voice prints are nobody else's business: not even for the moment that it takes to write them.
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text + "\n")
     new.replace(target)
     return len(speakers)
 
@@ -53,7 +57,7 @@ def import_speakers(store: SpeakerStore, path: str | os.PathLike[str]) -> int:
         if content["format"] != FORMAT or content["version"] > VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
         found = {
-            name: [(str(values["fingerprint"]), _exemplar(values)) for values in exemplars]
+            clean_name(name): [(str(values["fingerprint"]), _exemplar(values)) for values in exemplars]
             for name, exemplars in content["speakers"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:

@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +19,7 @@ from streamer.errors import (
     SpeakerNotFound,
     StoreBusy,
     StoreFull,
+    StoreNotErased,
     StoreReadOnly,
     StoreTooNew,
     StoreUnreadable,
@@ -186,7 +188,7 @@ def test_a_store_of_a_newer_version_is_left_alone(store, path):
     with sqlite3.connect(path) as raw:
         raw.execute("update streamer_meta set value = 99 where key = 'schema_version'")
     raw.close()
-    with pytest.raises(StoreTooNew, match=r"schema 99, this version of streamer knows up to 1; upgrade"):
+    with pytest.raises(StoreTooNew, match=r"schema 99, this version of streamer knows up to 2; upgrade"):
         SpeakerStore(path)
 
 
@@ -330,3 +332,132 @@ def test_a_store_in_memory_is_one_store_for_every_thread():
     with SpeakerStore("sqlite://") as store, ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: store.add(f"Ada {number}", MODEL, [exemplar(number)]), range(12)))
         assert len(store.names()) == len(store.profiles(MODEL)) == 12
+
+
+# What was deleted leaves the files too
+
+READER = """
+    import sys, sqlite3
+    raw = sqlite3.connect(sys.argv[1], isolation_level=None)
+    raw.execute("begin")
+    raw.execute("select count(*) from streamer_speakers").fetchone()
+    print("reading", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def reader(path):
+    """Another process that reads, and does not let go until it is told."""
+    processes = []
+
+    def read():
+        command = [sys.executable, "-c", textwrap.dedent(READER), str(path)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout.readline() == "reading\n"
+        return process
+
+    yield read
+    for process in processes:
+        process.communicate("\n")
+
+
+def everything(path):
+    return b"".join(file.read_bytes() for file in path.parent.iterdir())
+
+
+def remove(store):
+    store.remove("Zebediah Quill")
+
+
+def rename(store):
+    store.rename("Zebediah Quill", "Somebody Else")
+
+
+def merge(store):
+    store.add("Bob", MODEL, [exemplar(2)])
+    store.merge("Zebediah Quill", "Bob")
+
+
+@pytest.mark.parametrize("change", [remove, rename, merge])
+def test_while_another_process_reads_it_is_said_that_the_name_is_still_there_and_later_it_is_gone(path, reader, change):
+    vector = exemplar(7)
+    with SpeakerStore(path, busy_s=0.2) as store:
+        store.add("Zebediah Quill", MODEL, [vector])
+        held = reader()
+        with pytest.raises(StoreNotErased, match=r"is still in .*speakers\.db-wal: another process has been reading"):
+            change(store)
+        assert "Zebediah Quill" not in store.names(), "for everybody who asks, it is done"
+        assert b"Zebediah" in everything(path)
+        assert store.erasing()
+        assert not store.finish_erasing(0.0)
+        store.add("Carol", MODEL, [exemplar(5)])  # nobody is held up by what is still to be erased
+        held.communicate("\n")
+        assert store.finish_erasing()
+        assert not store.erasing()
+    raw = everything(path)
+    assert b"ebediah" not in raw.lower()
+    if change is remove:
+        assert vector.embedding.tobytes()[:16] not in raw
+
+
+def test_what_could_not_be_erased_then_is_erased_by_who_opens_the_store_next(path, reader):
+    first = SpeakerStore(path, busy_s=0.1)
+    first.add("Zebediah Quill", MODEL, [exemplar(7)])
+    held, alive = reader(), SpeakerStore(path)
+    with pytest.raises(StoreNotErased):
+        first.remove("Zebediah Quill")
+    first.close()
+    held.communicate("\n")
+    with SpeakerStore(path):
+        assert b"ebediah" not in everything(path).lower()
+    alive.close()
+
+
+def test_short_readers_all_the_while_do_not_keep_what_was_removed(path, store):
+    """What a server does: it looks twice a second, here as fast as it can."""
+    store.add("Zebediah Quill", MODEL, [exemplar(7)])
+    stop = threading.Event()
+
+    def look():
+        with SpeakerStore(path) as other:
+            while not stop.is_set():
+                other.pulse()
+                other.profiles(MODEL)
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look) for _ in range(2)]
+        try:
+            store.remove("Zebediah Quill")
+            assert b"ebediah" not in everything(path).lower()
+        finally:
+            stop.set()
+        for future in looking:
+            future.result()
+
+
+def test_guests_that_are_forgotten_leave_the_files_too(path, store):
+    vector = exemplar(11)
+    store.remember_guest("monday", "guest-1", MODEL, vector)
+    assert vector.embedding.tobytes()[:16] in everything(path)
+    store.forget_guests()
+    assert vector.embedding.tobytes()[:16] not in everything(path)
+
+
+def test_a_name_in_another_case_is_the_same_person(store):
+    store.add("Ada", MODEL, [exemplar(1)])
+    store.add(" ada ", MODEL, [exemplar(2)])
+    assert [(profile.name, len(profile.exemplars)) for profile in store.profiles()] == [("Ada", 2)]
+    store.rename("ADA", "ada")
+    assert store.names() == ["ada"]
+    store.remove("Ada")
+    assert store.names() == []
+
+
+def test_a_name_that_nobody_has_is_answered_with_a_few_of_those_there_are(store):
+    for number in range(30):
+        store.add(f"person {number:02}", MODEL, [exemplar(number)])
+    with pytest.raises(SpeakerNotFound) as error:
+        store.remove("Bob")
+    assert len(str(error.value)) < 400

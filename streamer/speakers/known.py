@@ -1,0 +1,207 @@
+"""The speakers of one model in memory, kept in step with the store at the cost of what has changed.
+
+There may be a hundred thousand of them, so there is no Python object for each: their voices are one matrix, and a
+change copies it (numpy lets other threads run meanwhile) instead of reading the store again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, select
+
+from streamer.speakers.opened import counter
+from streamer.speakers.profiles import Roster, Vector, unit
+from streamer.speakers.tables import REMEMBERED, exemplars, removed, speakers
+
+if TYPE_CHECKING:
+    from streamer.speakers.backend import Cohort
+    from streamer.speakers.store import SpeakerStore
+
+#: Exemplars that are taken from the database at once.
+CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """Speakers and their centroids. ids, counts, speech_s: (speakers,), in the store, of exemplars, of speech.
+    centroids: (speakers, dimension) float32, length one."""
+
+    ids: NDArray[np.int64]
+    names: list[str]
+    counts: NDArray[np.int64]
+    speech_s: Vector
+    centroids: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The store at change number `changes`. whole: `voices` are all there are; else those that have changed, and `gone`
+    those that are no more."""
+
+    changes: int
+    whole: bool
+    gone: NDArray[np.int64]
+    voices: Voices
+
+
+def followed(connection: Connection, fingerprint: str, seen: int | None) -> Followed:
+    """See `SpeakerStore.follow`."""
+    changes = counter(connection, "changes")
+    whole = seen is None or seen < changes - REMEMBERED or seen > changes
+    query = (
+        select(speakers.c.id, speakers.c.name, exemplars.c.embedding, exemplars.c.speech_s)
+        .join(exemplars)
+        .where(exemplars.c.fingerprint == fingerprint)
+        .order_by(speakers.c.id, exemplars.c.id)
+    )
+    if whole:
+        return Followed(changes, True, np.zeros(0, np.int64), _voices(connection, query))
+    touched = list(connection.scalars(select(speakers.c.id).where(speakers.c.revision > seen)))
+    gone = list(connection.scalars(select(removed.c.id).where(removed.c.revision > seen)))
+    voices = _voices(connection, query.where(speakers.c.revision > seen))
+    there = set(voices.ids.tolist())
+    lost = [number for number in [*gone, *touched] if number not in there]
+    return Followed(changes, False, np.array(lost, np.int64), voices)
+
+
+def _voices(connection: Connection, query: Any) -> Voices:
+    """Centroids as `profiles.centroid` makes them, of many speakers at a time."""
+    ids: list[int] = []
+    names: list[str] = []
+    parts: list[tuple[NDArray[np.int64], Vector, Vector]] = []
+    for rows in _chunks(connection, query):
+        starts = [at for at, row in enumerate(rows) if at == 0 or row.id != rows[at - 1].id]
+        ids += [rows[at].id for at in starts]
+        names += [rows[at].name for at in starts]
+        seconds = np.array([row.speech_s for row in rows], np.float32)
+        vectors = np.frombuffer(b"".join(row.embedding for row in rows), "<f4").reshape(len(rows), -1)
+        weighted = unit(vectors) * np.maximum(seconds, np.float32(0.1))[:, None]
+        parts.append(
+            (
+                np.diff([*starts, len(rows)]),
+                np.add.reduceat(seconds, starts),
+                unit(np.add.reduceat(weighted, starts, axis=0)),
+            )
+        )
+    if not parts:
+        nothing = np.zeros(0, np.float32)
+        return Voices(np.zeros(0, np.int64), [], np.zeros(0, np.int64), nothing, np.zeros((0, 0), np.float32))
+    counts, seconds_of, centroids = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Voices(np.array(ids, np.int64), names, counts, seconds_of, centroids)
+
+
+def _chunks(connection: Connection, query: Any) -> Iterator[Sequence[Row[Any]]]:
+    """About `CHUNK` rows at a time, all of a speaker's together."""
+    result = connection.execution_options(yield_per=CHUNK).execute(query)
+    rest: list[Row[Any]] = []
+    for part in result.partitions():
+        rows = [*rest, *part]
+        cut = next((at for at in range(len(rows) - 1, 0, -1) if rows[at].id != rows[at - 1].id), 0)
+        if cut:
+            yield rows[:cut]
+        rest = rows[cut:]
+    if rest:
+        yield rest
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The speakers of one model at one change of the store, by name.
+
+    roster: to score against. ids, counts: (speakers,), see `Voices`. changes: up to which change.
+    """
+
+    roster: Roster
+    ids: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    changes: int
+
+    @classmethod
+    def load(cls, store: SpeakerStore, fingerprint: str, dimension: int, cohort: Cohort | None = None) -> Known:
+        """Read everybody. cohort: to work out norms with, which take a while."""
+        return cls._of(store.follow(fingerprint, None), dimension, cohort)
+
+    def follow(self, store: SpeakerStore, fingerprint: str, cohort: Cohort | None = None) -> tuple[Known, Followed]:
+        """These speakers as the store has them now, and what has changed."""
+        change = store.follow(fingerprint, self.changes)
+        if change.whole:
+            return self._of(change, self.roster.dimension, cohort), change
+        return self._changed(change, cohort), change
+
+    @classmethod
+    def _of(cls, change: Followed, dimension: int, cohort: Cohort | None) -> Known:
+        voices = change.voices
+        if not len(voices.ids):
+            return cls(Roster.empty(dimension), voices.ids, voices.counts, change.changes)
+        order = np.array(sorted(range(len(voices.names)), key=voices.names.__getitem__), np.int64)
+        roster = Roster.of_parts(
+            [voices.names[place] for place in order],
+            np.take(voices.centroids.T, order, axis=1).T,
+            voices.speech_s[order],
+            in_order=True,
+        )
+        if cohort is not None:
+            roster.norms(cohort)
+        return cls(roster, voices.ids[order], voices.counts[order], change.changes)
+
+    def _changed(self, change: Followed, cohort: Cohort | None) -> Known:
+        old, voices = self.roster, change.voices
+        touched = np.isin(self.ids, np.concatenate([change.gone, voices.ids]))
+        kept = np.flatnonzero(~touched)
+        order = sorted(range(len(voices.names)), key=voices.names.__getitem__)
+        # Where each of those who came stands among those who stay: places of both, -1 - n for the nth that came.
+        before = [bisect_left(old.names, voices.names[place]) for place in order]
+        source = np.insert(kept, np.searchsorted(kept, before), -1 - np.arange(len(order)))
+        came = np.flatnonzero(source < 0)
+        if not len(source):
+            return Known(Roster.empty(old.dimension), voices.ids, voices.counts, change.changes)
+
+        def merged(theirs: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
+            made = theirs[np.maximum(source, 0)] if len(theirs) else np.zeros(len(source), new.dtype)
+            made[came] = new[order]
+            return made
+
+        ids = merged(self.ids, voices.ids)
+        rows = np.empty((old.dimension, len(source)), np.float32)
+        if len(old):
+            np.take(old.centroids.T, np.maximum(source, 0), axis=1, out=rows, mode="clip")
+        if len(came):
+            rows[:, came] = voices.centroids[order].T
+        names = _inserted(old.names, np.flatnonzero(touched).tolist(), came.tolist(), [voices.names[i] for i in order])
+        # Who has another voice or another name now is still the same person to those who listen.
+        places = source.copy()
+        where = {number: place for place, number in zip(np.flatnonzero(touched), self.ids[touched], strict=True)}
+        places[came] = [where.get(number, -1) for number in ids[came].tolist()]
+        norms = None
+        if cohort is not None and len(old):
+            of_old, of_new = old.norms(cohort), cohort.norms(rows[:, came].T)
+            worked_out = of_old[np.maximum(source, 0)]
+            worked_out[came] = of_new
+            norms = (cohort, worked_out)
+        roster = Roster.of_parts(
+            names,
+            rows.T,
+            merged(old.speech_s, voices.speech_s),
+            norms=norms,
+            in_order=True,
+            before=(old, places, came),
+        )
+        if cohort is not None and norms is None:
+            roster.norms(cohort)
+        return Known(roster, ids, merged(self.counts, voices.counts), change.changes)
+
+
+def _inserted(names: Sequence[str], gone: Sequence[int], places: Sequence[int], new: Sequence[str]) -> list[str]:
+    """`names` without those at `gone`, and with the new ones at `places` of the result."""
+    made = list(names)
+    for place in reversed(gone):
+        del made[place]
+    for place, name in zip(places, new, strict=True):
+        made.insert(place, name)
+    return made
