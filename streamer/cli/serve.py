@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from streamer.errors import ConfigurationError
+from streamer.errors import ConfigurationError, EngineFailed
 from streamer.server.config import ServerConfig, load
 
 app = typer.Typer()
@@ -94,6 +94,7 @@ async def _run(config: ServerConfig) -> None:
     from streamer.engine.layers import Precision
     from streamer.server import log
     from streamer.server.app import Server
+    from streamer.server.signals import end_process
     from streamer.speakers.store import SpeakerStore
 
     log.configure(config.log_level, sys.stderr)
@@ -104,7 +105,11 @@ async def _run(config: ServerConfig) -> None:
         async with engine:
             try:
                 async with Server(config, engine, store) as server:
-                    await server.run(lambda: typer.echo(f"Listening on {server.url}"))
+                    await server.run(lambda: typer.echo(f"Listening on {server.url}"), force=end_process)
+            except EngineFailed as error:
+                # Its thread may stand still for ever: it is not waited for.
+                print(f"streamer: {error}", file=sys.stderr, flush=True)
+                end_process()
             except OSError as error:
                 raise ConfigurationError(
                     f"port {config.port} on {config.host} can't be listened on ({error}); choose another with --port."

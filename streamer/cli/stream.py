@@ -79,6 +79,10 @@ def _line(message: dict[str, Any]) -> str:
             what = f"{(message['end_sample'] - message['sample']) / 16_000:.1f} s are missing ({message['reason']})"
         case "overload":
             what = f"the server fell behind and left out {message['skipped']} steps"
+        case "restart":
+            what = f"the session was lost and begins anew ({message['reason']}); guests are counted from 1 again"
+            if (lost := message["sample"] - message["lost_from_sample"]) > 0:
+                what += f"; {lost / 16_000:.1f} s are lost"
         case "error":
             return f"{message['message']} {message['change']}"
         case _:

@@ -23,8 +23,6 @@ def delays(generator: random.Random) -> Iterator[float]:
 def refusal(message: Mapping[str, Any]) -> ServerRefused | ConnectionLost:
     if message["code"] == "busy":
         return ServerBusy(message["message"], message["change"], float(message.get("retry_after", 5.0)))
-    if message["code"] == "unknown_session":
-        return ConnectionLost("The connection was lost for too long: the server has given the session up.")
     return ServerRefused(message["code"], message["message"], message["change"])
 
 

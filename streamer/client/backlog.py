@@ -44,6 +44,11 @@ class Backlog:
         return self.end - self._waiting[0].position if self._waiting else 0
 
     @property
+    def next_position(self) -> int:
+        """The first sample that is still to be sent."""
+        return self._waiting[0].position if self._waiting else self.end
+
+    @property
     def earliest(self) -> int:
         """The first sample that can still be sent."""
         for pieces in (self._sent, self._waiting):

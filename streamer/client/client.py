@@ -23,7 +23,7 @@ from streamer.audio.chunks import Chunk, Source
 from streamer.audio.formats import BYTES_PER_SAMPLE, encode_pcm
 from streamer.client.answers import delays, lost, refusal, unreachable
 from streamer.client.backlog import Backlog
-from streamer.client.exchange import Exchange, Message
+from streamer.client.exchange import Exchange, Message, SessionLost
 from streamer.errors import ConfigurationError, ConnectionLost, ServerBusy, ServerRefused
 from streamer.server import protocol
 
@@ -38,6 +38,11 @@ class Client:
         `send` waits. patience_s: how long to try to take a session up again before ConnectionLost is raised, or
         ServerBusy where the server is there but has no room for it.
     tls: for wss:// with a certificate of one's own.
+
+    A session that the server has lost, by a crash or by a restart that keeps none, is begun anew: a message of type
+    `restart` says where (`sample`), and from where on nothing had been decided (`lost_from_sample`); what lies between
+    is lost. Positions count from the stream's start as before; events are numbered from 1 again, and the guests are
+    others.
 
     >>> async with Client("ws://127.0.0.1:8765", roster=["Ada"]) as client:           # doctest: +SKIP
     ...     client.feed(FileSource("talk.wav", realtime=True))
@@ -112,6 +117,22 @@ class Client:
     def reconnects(self) -> int:
         """How many connections took the session up again."""
         return self._exchange.reconnects
+
+    @property
+    def restarts(self) -> int:
+        """How many times a session was lost for good and begun anew: each is a `restart` among the messages."""
+        return self._exchange.restarts
+
+    async def speakers(self) -> list[Message]:
+        """Everybody enrolled, page by page: `name`, `exemplars` and `speech` (seconds) of each."""
+        found: list[Message] = []
+        more: dict[str, Any] = {}
+        while True:
+            page = await self.ask("speakers", action="list", **more)
+            found += page["speakers"]
+            if not page.get("more") or not page["speakers"]:
+                return found
+            more = {"after": page["speakers"][-1]["name"]}
 
     @property
     def ready(self) -> Message:
@@ -241,6 +262,13 @@ class Client:
                 ) as socket:
                     if await self._exchange.over(socket, self._begun):
                         return
+            except SessionLost as lost_session:
+                if not self._patient(lost_session.wait_s):
+                    raise ConnectionLost(f"The session is lost: {lost_session}.") from None
+                self._exchange.fail_requests()
+                await self._exchange.begin_anew(str(lost_session))
+                await asyncio.sleep(lost_session.wait_s)
+                continue
             except ConnectionLost:  # an OSError too, but nothing to try again after
                 raise
             except ServerBusy as busy:

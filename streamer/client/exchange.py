@@ -1,6 +1,8 @@
 """What a session says over its connections, one after the other, and what must outlive each of them.
 
 Audio and `end` go out, messages come in, each once: the server is told how far both have come when a connection begins.
+Where the server has lost the session itself, a new one begins behind what was decided; its times are moved, so that
+they count from the start of the stream as before.
 """
 
 from __future__ import annotations
@@ -23,8 +25,19 @@ Message = dict[str, Any]
 ACK_EVERY = 32
 # A server that is there says something at least each `stats_interval`.
 SILENCE_S = 20.0
+# The fields of a message that are positions of the stream, at 16 kHz.
+POSITIONS = ("sample", "decided_sample", "start_sample", "end_sample")
+RATE = 16_000
 # Messages that may wait to be read; beyond it the server is left waiting, which in the end cuts the client off.
 UNREAD = 1_000
+
+
+class SessionLost(Exception):
+    """The server has given the session up, and may take another one after `wait_s` seconds."""
+
+    def __init__(self, reason: str, wait_s: float) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
 
 
 class Exchange:
@@ -33,7 +46,7 @@ class Exchange:
     start: the first message of a new session. backlog: audio to be sent, and sent audio to be sent again.
     changed: guards the backlog and `ending`, and is notified of each change of them. ending: no more audio will come.
     messages: for the reader; None behind the last. requests: who waits for which answer. socket: the present one.
-    reconnects: how many connections took the session up again.
+    reconnects: how many connections took the session up again. restarts: how many sessions were begun anew.
     """
 
     def __init__(self, start: Message, backlog: Backlog) -> None:
@@ -44,7 +57,13 @@ class Exchange:
         self.requests: dict[int, asyncio.Future[Message]] = {}
         self.socket: ClientConnection | None = None
         self.reconnects = 0
+        self.restarts = 0
         self._start = start
+        self._rate = 48_000 if start.get("encoding") == "opus" else int(start.get("sample_rate", RATE))
+        # Where the present session begins, in the stream's samples at the client's rate.
+        self._origin = 0
+        # How far the stream was decided, at 16 kHz.
+        self._decided = 0
         self._silence_s = max(SILENCE_S, 3 * float(start.get("stats_interval", 5)))
         self._token: str | None = None
         self._last_event = self._acknowledged = 0
@@ -92,18 +111,61 @@ class Exchange:
         """Start the session, or take it up where it was lost."""
         start = dict(self._start)
         if self._token is not None:
-            start |= {"resume": self._token, "last_event": self._last_event, "position": self.backlog.earliest}
+            earliest = max(0, self.backlog.earliest - self._origin)
+            start |= {"resume": self._token, "last_event": self._last_event, "position": earliest}
         await socket.send(protocol.write(start))
         async with asyncio.timeout(self._silence_s):
             answer = protocol.read(await socket.recv(decode=True), "server")
         if answer["type"] == "error":
+            if answer["code"] == "unknown_session" and self._token is not None:
+                raise SessionLost("the server does not know the session any more", 0.0)
             raise refusal(answer)
         if answer["type"] != "ready":
             raise ProtocolError(f"The server answered `start` with `{answer['type']}`.")
         self.reconnects += answer["resumed"]
         self._token, self.socket = answer["resume"], socket
-        self.backlog.rewind(answer["position"])
+        self.backlog.rewind(answer["position"] + self._origin)
         return answer
+
+    @property
+    def lost_session(self) -> bool:
+        """There is a session to lose."""
+        return self._token is not None
+
+    async def begin_anew(self, reason: str) -> None:
+        """The server has lost the session: the next connection begins another, with the audio that is kept and that
+        nothing was decided of. The reader is told what is lost."""
+        self._token, self._last_event, self._acknowledged, self._sequence = None, 0, 0, 0
+        self.restarts += 1
+        async with self.changed:
+            wanted = min(max(self._decided * self._rate // RATE, self.backlog.earliest), self.backlog.end)
+            self.backlog.rewind(wanted)
+            # Pieces are sent whole, and the first of them may begin a little before.
+            self._origin = min(wanted, self.backlog.next_position)
+        sample = self._moved(0)
+        where = f"it begins anew at {sample / RATE:.1f} s, with new guests"
+        await self.messages.put(
+            {
+                "type": "restart",
+                "reason": reason,
+                "time": sample / RATE,
+                "sample": sample,
+                "lost_from_sample": min(self._decided, sample),
+                "message": f"The server has lost the session; {where}.",
+            }
+        )
+
+    def _moved(self, sample: int) -> int:
+        """A position of the present session, at 16 kHz, as one of the stream."""
+        return sample + self._origin * RATE // self._rate
+
+    def _move(self, message: Message) -> Message:
+        if not self._origin:
+            return message
+        moved: Message = {name: self._moved(message[name]) for name in POSITIONS if name in message}
+        if "time" in message:
+            moved["time"] = self._moved(message["sample"]) / RATE
+        return message | moved
 
     async def _write(self, socket: ClientConnection) -> None:
         while True:
@@ -119,14 +181,17 @@ class Exchange:
             return await socket.send(protocol.write({"type": "end"}))
 
     async def _send(self, socket: ClientConnection, position: int, data: bytes) -> None:
-        await socket.send(HEADER.pack(self._sequence, position) + data)
+        await socket.send(HEADER.pack(self._sequence, position - self._origin) + data)
         self._sequence = (self._sequence + 1) % 2**32
 
     async def _read(self, socket: ClientConnection) -> bool:
         """Read to the end of the connection; whether the session ended with it. Raises ConnectionClosed otherwise."""
         while True:
             async with asyncio.timeout(self._silence_s):
-                message = protocol.read(await socket.recv(decode=True), "server")
+                message = self._move(protocol.read(await socket.recv(decode=True), "server"))
+            self._decided = max(self._decided, message.get("decided_sample", 0))
+            if message["type"] == "flushed":
+                self._decided = max(self._decided, message["sample"])
             request = self.requests.get(message.get("request", 0))
             if request is not None:
                 if not request.done():
@@ -140,8 +205,12 @@ class Exchange:
             if self._last_event - self._acknowledged >= ACK_EVERY or message["type"] == "stats":
                 await self._acknowledge(socket)
             if message["type"] == "error" and message["fatal"]:
+                if message["code"] == "internal" and "retry_after" in message:
+                    raise SessionLost(message["message"], float(message["retry_after"]))
                 raise refusal(message)
             if message["type"] == "goodbye" and not message["resume"]:
+                if message["reason"] == "draining":
+                    raise SessionLost("the server was stopped", float(message.get("retry_after", 0.0)))
                 return True
 
     async def _acknowledge(self, socket: ClientConnection) -> None:

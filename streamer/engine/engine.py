@@ -19,7 +19,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.engine.layers import Precision
 from streamer.engine.settings import Mode
 from streamer.engine.stream import Policy, Stream
-from streamer.engine.worker import Worker, WorkerStatistics
+from streamer.engine.worker import Health, Worker, WorkerStatistics
 from streamer.errors import ConfigurationError
 from streamer.models.model import Model
 from streamer.speech.detector import SpeechChoice
@@ -62,6 +62,11 @@ class Engine:
     @property
     def statistics(self) -> WorkerStatistics:
         return self._worker.statistics
+
+    @property
+    def health(self) -> Health:
+        """Whether the thread that computes still does."""
+        return self._worker.health
 
     async def __aenter__(self) -> Engine:
         if self._threads is not None:

@@ -38,6 +38,17 @@ class WorkerStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """How the worker does: whether its thread lives, whether it steps a batch just now, how many it has stepped, and
+    how many of the last failed as a whole, one after the other."""
+
+    alive: bool
+    busy: bool
+    batches: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Request:
     block: Block
     future: asyncio.Future[Outcome]
@@ -61,6 +72,14 @@ class Worker:
     _ready: threading.Condition = field(default_factory=threading.Condition)
     _thread: threading.Thread | None = None
     _closing: bool = False
+    _busy: bool = False
+    _failed_in_a_row: int = 0
+
+    @property
+    def health(self) -> Health:
+        """May be asked from any thread."""
+        alive = self._thread is not None and self._thread.is_alive()
+        return Health(alive, self._busy, self.statistics.batches, self._failed_in_a_row)
 
     def __post_init__(self) -> None:
         if self.max_batch < 1 or self.max_wait_s < 0:
@@ -108,7 +127,9 @@ class Worker:
 
     def _step_batch(self, batch: list[_Request]) -> None:
         started = time.perf_counter()
+        self._busy = True
         outcomes = self._outcomes([request.block for request in batch])
+        self._busy = False
         statistics = self.statistics
         statistics.busy_s += time.perf_counter() - started
         statistics.batches += 1
@@ -132,14 +153,17 @@ class Worker:
 
     def _outcomes(self, blocks: Sequence[Block]) -> Sequence[Outcome]:
         try:
-            return self.model.step(blocks)
+            outcomes = self.model.step(blocks)
         except Exception as error:
             # Whatever failed, the streams' states can no longer be trusted, and must hear of it; this thread lives on.
             if isinstance(error, torch.OutOfMemoryError | MemoryError):
                 advice = f"out of memory with {len(blocks)} streams at once; lower max_batch={self.max_batch}"
             else:
                 advice = f"stepping {len(blocks)} streams failed ({type(error).__name__})"
+            self._failed_in_a_row += 1
             return [StreamClosed(f"{advice}: {error}.") for _ in blocks]
+        self._failed_in_a_row = 0
+        return outcomes
 
 
 def _deliver(results: list[tuple[_Request, Outcome]]) -> None:

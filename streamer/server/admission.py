@@ -15,20 +15,25 @@ from streamer.server.protocol import Refusal
 
 # A refused client should come back when something may have changed, and not all at once with the others.
 RETRY_AFTER_S = 5.0
+# Sockets beyond the limit that may ask for /healthz, /readyz and /metrics, and nothing else: whoever watches a server
+# has to see it most of all when it is full.
+SPARE = 16
 
 
 @dataclass(slots=True)
 class Admission:
     """Counts streams and connections against their limits.
 
-    max_streams: in all. max_streams_per_address: for one client address. max_connections: open sockets of any kind, of
-        which one address may hold a quarter; beyond it a connection is dropped before it costs anything.
+    max_streams: in all, each counting as `protocol.Settings.cost` says. max_streams_per_address: of one address.
+    max_connections: open sockets of any kind, of which one address may hold a quarter; beyond it a connection is
+        dropped before it costs anything.
     """
 
     max_streams: int
     max_streams_per_address: int
     max_connections: int
     draining: bool = False
+    _spare: Counter[str] = field(default_factory=Counter)
     _streams: Counter[str] = field(default_factory=Counter)
     _connections: Counter[str] = field(default_factory=Counter)
 
@@ -83,6 +88,16 @@ class Admission:
 
     def disconnect(self, address: str) -> None:
         _take_off(self._connections, address, 1)
+
+    def connect_spare(self, address: str) -> bool:
+        """A socket beyond the limit was opened; whether it may ask, in a moment's time, how the server does."""
+        if self._spare.total() >= SPARE or self._spare[address] >= SPARE // 4:
+            return False
+        self._spare[address] += 1
+        return True
+
+    def disconnect_spare(self, address: str) -> None:
+        _take_off(self._spare, address, 1)
 
     def _busy(self, message: str, change: str) -> Refusal:
         return Refusal("busy", message, change, fatal=True, retry_after=RETRY_AFTER_S)

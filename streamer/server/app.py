@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, NegotiationError
 from websockets.typing import Subprotocol
 
 from streamer.engine.engine import Engine
-from streamer.errors import ConfigurationError
+from streamer.errors import ConfigurationError, EngineFailed
 from streamer.server import log, protocol, tls, twilio
 from streamer.server.admission import RETRY_AFTER_S, Admission
 from streamer.server.auth import EVERYBODY, Access, Tokens, presented
@@ -33,7 +32,10 @@ from streamer.server.people import People
 from streamer.server.protocol import Refusal
 from streamer.server.rooms import Rooms
 from streamer.server.shelf import Shelf
+from streamer.server.signals import Signals
+from streamer.server.watchdog import Watchdog
 from streamer.server.wire import Wire
+from streamer.speakers.backend import Backend
 from streamer.speakers.store import SpeakerStore
 
 # Between two looks at every session: short beside a stats interval, long beside the work of it.
@@ -41,6 +43,8 @@ TICK_S = 0.25
 # How often the speaker store is asked whether another process changed it: others are to know of an enrolment within a
 # second.
 STORE_S = 0.5
+# The share of the time to stop in that clients have to leave; sockets, events of calls and the engine want theirs.
+LEAVE = 0.4
 
 
 class Server:
@@ -58,6 +62,10 @@ class Server:
         self._tokens = Tokens.load(Path(config.token_file)) if config.token_file else None
         self._tls = tls.context(config)
         self._stopping = asyncio.Event()
+        self._signals: Signals | None = None
+        self._owns_process = False
+        self._people: People
+        self.failure: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._http = Http(config, self.metrics, self.identify, lambda: not self.admission.draining)
         self._calls: Calls | None = None
@@ -78,11 +86,18 @@ class Server:
     def rooms(self) -> Rooms:
         return self._rooms
 
+    @property
+    def people(self) -> People:
+        return self._people
+
     # Beginning and end
 
     async def __aenter__(self) -> Server:
         model = self._engine.model
-        people = await asyncio.to_thread(People, self._store, model.fingerprint, model.dimension)
+        backend = Backend.of(model)
+        self._people = people = await asyncio.to_thread(
+            People, self._store, model.fingerprint, model.dimension, backend
+        )
         capacity = await measure(self._engine)
         if not self.config.max_streams:
             self.admission.max_streams = capacity
@@ -96,8 +111,13 @@ class Server:
             self._sockets = await self._listen()
         except BaseException:
             await self._stop_calls()
+            people.close()
             raise
-        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._follow_store(people))]
+        self._tasks = [
+            asyncio.create_task(self._tick()),
+            asyncio.create_task(self._follow_store(people)),
+            asyncio.create_task(self._watch_engine()),
+        ]
         log.say(
             "listening",
             url=self.url,
@@ -120,48 +140,62 @@ class Server:
         self._sockets.close(code=1012)
         await self._sockets.wait_closed()
         await self._stop_calls()
+        self._people.close()
+        if self._signals is not None and not self._owns_process:
+            self._signals.release()
 
     def stop(self) -> None:
         """Let `run` end: no new streams, a goodbye with a hint to resume for those that run."""
         self._stopping.set()
 
-    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+    async def run(self, ready: Callable[[], None] = lambda: None, force: Callable[[], None] | None = None) -> None:
         """Serve until `stop`, SIGTERM or SIGINT, then drain. SIGHUP reads tokens and certificate again.
 
-        ready: called once signals are heeded.
+        ready: called once signals are heeded. force: ends the process where stopping takes longer than `grace_s`; it
+        is then taken as the process's own, so that a signal during the last steps does not end it halfway.
+        Raises EngineFailed where there is no going on; the clients have been told.
         """
-        loop = asyncio.get_running_loop()
-        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.reload}
-        for number, handler in handlers.items():
-            with contextlib.suppress(NotImplementedError, ValueError):  # not on Windows, not outside the main thread
-                loop.add_signal_handler(number, handler)
-        try:
-            ready()
-            await self._stopping.wait()
-        finally:
-            for number in handlers:
-                with contextlib.suppress(NotImplementedError, ValueError):
-                    loop.remove_signal_handler(number)
-        await self.drain()
+        self._signals = Signals(self.stop, self.reload, self.config.grace_s, force)
+        self._owns_process = force is not None
+        self._signals.heed()
+        ready()
+        await self._stopping.wait()
+        self._signals.begin_to_stop()
+        if self.failure is None:
+            await self.drain()
+        else:
+            await self._rooms.gone(LEAVE * self.config.grace_s)
+            raise EngineFailed(f"{self.failure} Start the server again; its log says what went before.")
 
     async def drain(self) -> None:
         """Take no new streams, send the running ones away, keep what can be resumed."""
         self.admission.draining = True
         log.say("draining", sessions=len(self._rooms))
         message = f"The server stops; connect again in {RETRY_AFTER_S:g} s."
-        await self._rooms.close(message, RETRY_AFTER_S, self.config.grace_s)
+        await self._rooms.close(message, RETRY_AFTER_S, LEAVE * self.config.grace_s)
+
+    def fail(self, problem: str) -> None:
+        """There is no going on: new streams are refused, clients told, and `run` ends."""
+        if self.failure is None:
+            self.failure = problem
+            self.admission.draining = True
+            log.say("engine failed", level=logging.CRITICAL, problem=problem)
+            self._rooms.fail(problem, RETRY_AFTER_S)
+            self.stop()
 
     def reload(self) -> None:
-        """Read the token file and the certificate again; keep the old ones if the new are no good."""
+        """Read the token file and the certificate again; keep the old ones, both, if one of the new is no good."""
         try:
-            if self.config.token_file:
-                self._tokens = Tokens.load(Path(self.config.token_file))
+            tokens = Tokens.load(Path(self.config.token_file)) if self.config.token_file else None
             if self._tls is not None:
                 # New connections use it at once: a context is asked at each handshake.
                 tls.reload(self._tls, self.config)
         except ConfigurationError as error:
-            log.say("reload failed", level=logging.ERROR, problem=str(error))
+            log.say(
+                "reload failed", level=logging.ERROR, problem=str(error), kept="tokens and certificate as they were"
+            )
         else:
+            self._tokens = tokens
             log.say("reloaded", tokens=None if self._tokens is None else len(self._tokens))
 
     # Who may
@@ -185,7 +219,7 @@ class Server:
             if "resume" in start:
                 room = await self._rooms.resume(start["resume"], access)
             else:
-                room = self._rooms.begin(start, access, connection.address)
+                room = await self._rooms.begin(start, access, connection.address)
             await self._rooms.serve(room, connection, start, access.scopes)
         except ConnectionClosed:
             return
@@ -266,14 +300,21 @@ class Server:
             except Exception:
                 log.say("tick failed", level=logging.ERROR, exc_info=True)
 
+    async def _watch_engine(self) -> None:
+        watchdog = Watchdog(self.config.engine_timeout_s, TICK_S)
+        clock = asyncio.get_running_loop().time
+        while (problem := watchdog.look(self._engine.health, clock())) is None:  # noqa: ASYNC110 - time is what it sees
+            await asyncio.sleep(TICK_S)
+        self.fail(problem)
+
     async def _follow_store(self, people: People) -> None:
         while True:
             await asyncio.sleep(STORE_S)
             try:
                 if await people.refresh():
                     self._rooms.listen_again()
-            except Refusal as refusal:
-                log.say("speaker store", level=logging.ERROR, problem=refusal.message)
+            except Refusal:  # it is in the log
+                continue
             except Exception:  # enrolments are to be heard of again once it is well
                 log.say("speaker store", level=logging.ERROR, exc_info=True)
 

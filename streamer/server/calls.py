@@ -51,7 +51,7 @@ class Calls:
             config.twilio_webhook,
             secret=read_secret("twilio_secret_file", config.twilio_secret_file),
             every_s=EVERY_S,
-            close_s=config.grace_s / 2,
+            close_s=config.grace_s / 3,
         )
         metrics.watch_webhook(lambda: self._hook.statistics)
 
@@ -65,7 +65,8 @@ class Calls:
             while translator.call is None:
                 translator.receive(await connection.recv())
         call = translator.call
-        room = rooms.begin(call.settings, access := admit(call.token), connection.address)
+        access = admit(call.token)
+        room = await rooms.begin(call.settings, access, connection.address)
         about = {"call": call.call, "stream": call.stream, "session": room.session.name}
         log.say("call", stream=call.stream, session=room.session.name, tracks=len(call.tracks))
         self._hook.put({"type": "call_start", **about, "tracks": _names(call), "parameters": call.parameters})

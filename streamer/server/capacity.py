@@ -11,6 +11,7 @@ import numpy as np
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Stream
+from streamer.server.protocol import USUAL_STEP_S
 
 # So many streams together show what batching gains; more would only take longer to measure.
 STREAMS = 16
@@ -24,7 +25,7 @@ async def measure(engine: Engine) -> int:
     generator = np.random.default_rng(0)
     second = generator.normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
     async with AsyncExitStack() as stack:
-        streams = [await stack.enter_async_context(engine.open((1.0, 3.0), 0.5)) for _ in range(STREAMS)]
+        streams = [await stack.enter_async_context(engine.open((1.0, 3.0), USUAL_STEP_S)) for _ in range(STREAMS)]
         # The first seconds pay for buffers and threads that are there from then on.
         await asyncio.gather(*(_run(stream, second) for stream in streams))
         started = time.monotonic()

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap
 from streamer.engine.stream import Stream
 from streamer.engine.window import Step, Window
 from streamer.server.enrolling import Enrolling
 from streamer.server.metrics import Metrics
+from streamer.server.offload import Offload
 from streamer.server.protocol import Settings
 from streamer.speakers.profiles import Roster
 from streamer.speakers.tracker import Tracker
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Progress:
-    """How far a channel is, in samples at 16 kHz, and what it last measured."""
+    """How far a channel is, in samples at 16 kHz, and what it last measured.
+
+    waiting_since: when a whole step had come that is not looked at, on the server's clock; None where there is none.
+    """
 
     written: int = 0
     heard: int = 0
     lag_s: float = 0.0
     level_db: float | None = None
     skipped: int = 0
+    waiting_since: float | None = None
+
+    def waited_s(self, now: float) -> float:
+        return 0.0 if self.waiting_since is None else now - self.waiting_since
 
 
 class Channel:
@@ -36,6 +47,8 @@ class Channel:
         emit: takes the events of a step, as JSON objects without `id` and `channel`.
 
     enrolling: the enrolment that listens to this channel, if any; `coached` takes what it says.
+    busy: something that the engine computed is on its way through the tracker.
+    tracking: held while the tracker works, or is looked into: it may be at work in another thread.
     """
 
     def __init__(
@@ -47,6 +60,8 @@ class Channel:
         emit: Callable[[int, Sequence[dict[str, Any]]], None],
         coached: Callable[[dict[str, Any]], None],
         metrics: Metrics,
+        offload: Offload,
+        clock: Callable[[], float],
     ) -> None:
         self.index = index
         self.stream = stream
@@ -58,6 +73,10 @@ class Channel:
         self._emit = emit
         self._coached = coached
         self._metrics = metrics
+        self._offload = offload
+        self._clock = clock
+        self.tracking = asyncio.Lock()
+        self.busy = False
         self.enrolling: Enrolling | None = None
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
 
@@ -67,6 +86,7 @@ class Channel:
             # Counted here, since the session's input side begins again at 0 when a server takes it over.
             start = self.progress.written
             end = self.progress.written = start + event.end_sample - event.start_sample
+            self._note_waiting(again=False)
             if isinstance(event, Chunk):
                 if self.enrolling is not None:
                     self.enrolling.hear(Chunk(start, event.samples))
@@ -91,30 +111,54 @@ class Channel:
     async def run(self) -> None:
         """Follow the stream to its end. Raises what the engine raises for a stream that failed."""
         async for item in self.stream.steps():
-            progress = self.progress
-            progress.heard = item.end_sample
-            if isinstance(item, Gap):
-                found = self.tracker.gap(item)
-                events = [event.to_dict() for event in found]
-            else:
-                progress.lag_s, progress.level_db = item.lag_s, item.level_db
-                progress.skipped += item.skipped
-                self._metrics.lag.observe(item.lag_s)
-                self._metrics.skipped.inc(item.skipped)
-                self._metrics.windows.inc(len(item.windows))
-                found = self.tracker.update(item)
-                events = [*self._windows(item), *(event.to_dict() for event in found)]
-                if self.enrolling is not None and (report := self.enrolling.step(item)) is not None:
-                    self._coached(report)
-            self._emit(self.index, events)
+            self.busy = True
+            async with self.tracking:
+                await self._take(item)
+            self.busy = False
+            self._note_waiting(again=True)
             self._release()
-        self._emit(self.index, [event.to_dict() for event in self.tracker.finish()])
+        async with self.tracking:
+            self._emit(self.index, [event.to_dict() for event in await self._track(self.tracker.finish)])
         while self._waiting:
             self._waiting.popleft()[1]()
 
-    def listen_for(self, roster: Roster) -> None:
+    async def _take(self, item: Step | Gap) -> None:
+        progress = self.progress
+        if isinstance(item, Gap):
+            found = await self._track(lambda: self.tracker.gap(item))
+            progress.heard = item.end_sample
+            return self._emit(self.index, [event.to_dict() for event in found])
+        found = await self._track(lambda: self.tracker.update(item))
+        progress.heard = item.end_sample
+        progress.lag_s, progress.level_db = item.lag_s, item.level_db
+        progress.skipped += item.skipped
+        self._metrics.lag.observe(item.lag_s)
+        self._metrics.skipped.inc(item.skipped)
+        self._metrics.windows.inc(len(item.windows))
+        if self.enrolling is not None and (report := self.enrolling.step(item)) is not None:
+            self._coached(report)
+        self._emit(self.index, [*self._windows(item), *(event.to_dict() for event in found)])
+
+    async def _track(self, call: Callable[[], T]) -> T:
+        return await self._offload.run(len(self.tracker.roster), call)
+
+    async def listen_for(self, roster: Roster) -> None:
         """The enrolled speakers have changed."""
-        self._emit(self.index, [event.to_dict() for event in self.tracker.set_roster(roster)])
+        async with self.tracking:
+            people = max(len(roster), len(self.tracker.roster))
+            events = await self._offload.run(people, lambda: self.tracker.set_roster(roster))
+            self._emit(self.index, [event.to_dict() for event in events])
+
+    async def snapshot(self) -> bytes:
+        """The tracker's state. The caller holds `tracking`."""
+        return await self._track(self.tracker.snapshot)
+
+    def _note_waiting(self, *, again: bool) -> None:
+        progress = self.progress
+        if progress.written - progress.heard < self._step_samples:
+            progress.waiting_since = None
+        elif progress.waiting_since is None or again:
+            progress.waiting_since = self._clock()
 
     def _release(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.progress.heard:

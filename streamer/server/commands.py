@@ -52,13 +52,18 @@ class Enroll:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """List, name, rename or remove speakers, and report with `speaker_list(...)` or `refuse(...)`."""
+    """List, name, rename or remove speakers, and report with `speaker_list(...)` or `refuse(...)`.
+
+    after, limit: the page that answers.
+    """
 
     action: str
     speaker: str
     to: str
     channel: int
     request: int | None
+    after: str | None
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,10 @@ class ServerConfig:
     send_timeout_s: float = _setting(10.0, "How long one message may wait for a client that does not read.", 0.1, 3600)
     send_queue_bytes: int = _setting(1 << 20, "What may wait for a client that does not read.", 1 << 12, 1 << 28)
     resume_s: float = _setting(30.0, "How long a session waits for its client to come back.", 0.0, 3600)
-    grace_s: float = _setting(10.0, "Time to stop in, after SIGTERM.", 0.1, 3600)
+    engine_timeout_s: float = _setting(
+        20.0, "How long the engine may compute at one batch; then it counts as hung, and the server ends.", 1.0, 3600
+    )
+    grace_s: float = _setting(10.0, "Time to stop in, after SIGTERM; then the process ends by force.", 0.1, 3600)
     state_dir: str = _setting("", "Where running sessions are kept over a restart; empty: they are not.")
     twilio_webhook: str = _setting(
         "", "Take Twilio's Media Streams on /v1/twilio, and POST their events to this URL; empty: not taken."

@@ -55,18 +55,22 @@ class Desk:
             self._changed()
         return report
 
-    async def directory(self, command: Directory, channels: Sequence[Channel]) -> list[dict[str, Any]]:
-        """Everybody, after the change that was asked for."""
+    async def directory(self, command: Directory, channels: Sequence[Channel]) -> dict[str, Any]:
+        """The body of the `speaker_list` that answers, after the change that was asked for."""
         people = self._people
+        erased = True
         if command.action == "name":
-            await people.add(command.to, [_guest(channels[command.channel], command.speaker)])
+            channel = channels[command.channel]
+            async with channel.tracking:
+                heard = _guest(channel, command.speaker)
+            await people.add(command.to, [heard])
         elif command.action == "rename":
-            await people.rename(command.speaker, command.to)
+            erased = await people.rename(command.speaker, command.to)
         elif command.action == "remove":
-            await people.remove(command.speaker)
+            erased = await people.remove(command.speaker)
         if command.action != "list":
             self._changed()
-        return people.listed()
+        return people.page(command.after, command.limit) | ({} if erased else {"erased": False})
 
 
 def _listening(channels: Sequence[Channel]) -> tuple[Channel, Enrolling]:

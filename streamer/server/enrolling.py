@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,6 @@ from streamer.models.grid import FrameGrid
 from streamer.server.people import People
 from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, Finding
-from streamer.speakers.profiles import Roster
 from streamer.speakers.turn import Embed
 
 # Somebody who forgets to commit must not fill the memory: after so much audio an enrolment hears no more.
@@ -44,13 +44,14 @@ class Enrolling:
         self._start_frame = grid.first_frame(position)
         self._position = self._start_sample = self._start_frame * grid.stride
         self._end = self._position + round(MAX_SECONDS * SAMPLE_RATE)
-        profiles = people.profiles
-        others = Roster.of([profile for profile in profiles if profile.name != name], people.dimension)
-        mine = next((profile for profile in profiles if profile.name == name), None)
-        self._coach = Coach(backend, embed, others, mine, source="streamer.v1")
+        # Whom it is to be told from is looked up when it comes to that.
+        self._coach = Coach(backend, embed, people.everybody, source="streamer.v1")
+        self._held: list[AudioEvent | Step] | None = None
 
     def hear(self, event: AudioEvent) -> None:
         """The channel's audio, as it arrives. What is missing is silence to the coach, for its clock runs on."""
+        if self._held is not None:
+            return self._held.append(event)
         start, end = max(event.start_sample, self._position), min(event.end_sample, self._end)
         if start >= end:
             return
@@ -62,7 +63,10 @@ class Enrolling:
         self._coach.hear(samples)
 
     def step(self, step: Step) -> dict[str, Any] | None:
-        """What the engine made of it; None before the first frame of this enrolment."""
+        """What the engine made of it; None before this enrolment's first frame, and while it is being committed."""
+        if self._held is not None:
+            self._held.append(step)
+            return None
         if step.first_frame < self._start_frame or step.end_sample > self._end:
             return None
         shifted = replace(
@@ -80,12 +84,26 @@ class Enrolling:
         return self._report("cancelled", ())
 
     async def commit(self, *, force: bool) -> dict[str, Any]:
-        """Store the profile, unless the coach advises against it. Raises Refusal where the store can't."""
-        verdict = self._coach.verdict()
-        if not verdict.exemplars or (verdict.findings and not force):
-            return self._report("refused", verdict.findings)
-        await self._people.add(self.name, verdict.exemplars)
-        return self._report("committed", verdict.findings)
+        """Store the profile, unless the coach advises against it. Raises Refusal where the store can't.
+
+        What comes meanwhile waits: the coach judges in a thread, and goes on with it where the enrolment does.
+        """
+        self._held = []
+        try:
+            self._coach.profile = await self._people.profile(self.name)
+            self._coach.others = self._people.everybody
+            verdict = await asyncio.to_thread(self._coach.verdict)
+            if not verdict.exemplars or (verdict.findings and not force):
+                return self._report("refused", verdict.findings)
+            await self._people.add(self.name, verdict.exemplars)
+            return self._report("committed", verdict.findings)
+        finally:
+            held, self._held = self._held, None
+            for item in held:
+                if isinstance(item, Step):
+                    self.step(item)
+                else:
+                    self.hear(item)
 
     def _report(self, state: str, findings: Sequence[Finding]) -> dict[str, Any]:
         wanted = self._coach.settings.wanted_s

@@ -15,7 +15,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from streamer.server import origins, protocol, twilio
-from streamer.server.auth import Access, presented
+from streamer.server.auth import EVERYBODY, Access, presented
 from streamer.server.config import ServerConfig
 from streamer.server.metrics import CONTENT_TYPE, Metrics
 from streamer.server.secret import read_secret
@@ -70,6 +70,8 @@ class Http:
         if request.method != "GET":
             return _text(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is served here.\n", Allow="GET")
         path, _, query = request.path.partition("?")
+        if getattr(connection, "spare", False) and path not in ("/healthz", "/readyz", "/metrics"):
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "All connections are taken; try again later.\n")
         if path == protocol.PATH:
             return self._stream(request, query)
         if path == twilio.PATH and self._config.twilio_webhook:
@@ -112,6 +114,10 @@ class Http:
     def _show_metrics(self, request: Request) -> Response:
         if not self._config.public_metrics:
             access = self._identify(presented(_first(request, "Authorization"), ()))
+            # Where no token is asked for, a page whose name was made to point here must not read them.
+            strange = access is EVERYBODY and not origins.hosted(_first(request, "Host"), self._config.origins)
+            if strange:
+                return _text(HTTPStatus.FORBIDDEN, "Metrics are for this machine's own names; see public_metrics.\n")
             if access is None or "admin" not in access.scopes:
                 return _text(
                     HTTPStatus.UNAUTHORIZED,

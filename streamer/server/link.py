@@ -23,10 +23,12 @@ CLOSE_TIMEOUT_S = 2.0
 class Link:
     """The outgoing half of a connection.
 
-    capacity: bytes that may wait. timeout_s: how long one message may wait for the network.
+    capacity: bytes that may wait. timeout_s: how long one message may wait for the network. resume: whether a client
+    that is cut off may come back.
     """
 
-    def __init__(self, connection: Connection, capacity: int, timeout_s: float) -> None:
+    def __init__(self, connection: Connection, capacity: int, timeout_s: float, *, resume: bool = True) -> None:
+        self._resume = resume
         self._connection = connection
         self._capacity = capacity
         self._timeout_s = timeout_s
@@ -93,11 +95,12 @@ class Link:
     def _cut_off(self) -> None:
         self._waiting.clear()
         self._size = 0
+        way = "connect again and resume" if self._resume else "begin anew"
         goodbye = {
             "type": "goodbye",
             "reason": "slow_reader",
-            "resume": True,
-            "message": "Events were not read fast enough; connect again and resume.",
+            "resume": self._resume,
+            "message": f"Events were not read fast enough; {way}.",
         }
         self._waiting.append(protocol.write(goodbye))
         self._close = (1008, "slow_reader")

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -17,14 +21,20 @@ wire_logger = logging.getLogger("streamer.server.wire")
 wire_logger.setLevel(logging.CRITICAL)
 
 
+# Characters of a message of a library's.
+LONGEST = 500
+
+
 class JsonLines(logging.Formatter):
     """A record's message is the name of what happened; its `about` (a dict) goes beside it."""
 
     def format(self, record: logging.LogRecord) -> str:
+        ours = record.name.startswith(logger.name)
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": record.getMessage() if ours else record.name,
+            **({} if ours else {"message": record.getMessage()[:LONGEST]}),
             **getattr(record, "about", {}),
         }
         if record.exc_info and record.exc_info[0] is not None:
@@ -32,13 +42,53 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class Seldom(logging.Filter):
+    """Lets each message of a library pass once in `every_s`; one that comes for each client is not to fill a disk.
+
+    The next that passes says how many did not (`repeated`). clock: seconds.
+    """
+
+    def __init__(self, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every_s, self._clock = every_s, clock
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key, now = (record.name, str(record.msg)), self._clock()
+        last, held = self._seen.get(key, (-math.inf, 0))
+        if now - last < self._every_s:
+            self._seen[key] = (last, held + 1)
+            return False
+        if len(self._seen) > 1000:
+            self._seen.clear()
+        self._seen[key] = (now, 0)
+        if held:
+            record.about = {"repeated": held}
+        return True
+
+
 def configure(level: str, stream: TextIO) -> None:
-    """Write the server's log to `stream`."""
+    """Write the server's log to `stream`, and in its form what the libraries say (asyncio, Python's warnings), from
+    `warning` on, and the errors of threads."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+    others = logging.StreamHandler(stream)
+    others.setFormatter(JsonLines())
+    others.setLevel(logging.WARNING)
+    others.addFilter(Seldom())
+    logging.getLogger().handlers[:] = [others]
+    logging.captureWarnings(True)
+    threading.excepthook = _thread_failed
+
+
+def _thread_failed(arguments: threading.ExceptHookArgs) -> None:
+    name = arguments.thread.name if arguments.thread is not None else "?"
+    if arguments.exc_value is not None:
+        about = {"thread": name}
+        logger.critical("thread failed", exc_info=arguments.exc_value, extra={"about": about})
 
 
 def say(event: str, *, level: int = logging.INFO, exc_info: bool = False, **about: Any) -> None:

@@ -37,3 +37,16 @@ def allowed(origin: str | None, host: str | None, others: Sequence[str], *, loop
     if page.scheme not in ("http", "https") or host is None or page.netloc.lower() != host.lower():
         return False
     return not loopback or is_loopback(page.hostname or "")
+
+
+def hosted(host: str | None, others: Sequence[str]) -> bool:
+    """Whether a request to a loopback address names it by a loopback name, or by that of a page listed in `others`; one
+    without a `Host` header is no browser's."""
+    if host is None:
+        return True
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        listed = {(urlsplit(other).hostname or "").lower() for other in others}
+    except ValueError:
+        return False
+    return is_loopback(name) or name.lower() in listed

@@ -7,6 +7,7 @@ optional header below, which `streamer.server.intake` reads with `struct`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,8 +21,11 @@ SUBPROTOCOL = "streamer.v1"
 BEARER_PREFIX = "streamer.bearer."
 PATH = "/v1/stream"
 
-# Clients send small messages: a roster of 1,000 names of 80 characters is the largest that makes sense.
+# Clients send small messages: a roster of 1,000 names of 100 characters is the largest that makes sense.
 MAX_TEXT_BYTES = 256 * 1024
+
+#: The step that a server's capacity is measured with.
+USUAL_STEP_S = 0.5
 
 Side = Literal["client", "server"]
 
@@ -95,7 +99,7 @@ def check(message: object, sender: Side) -> None:
 
 def write(message: Mapping[str, Any]) -> str:
     """The text frame of a message. Numbers that JSON doesn't have are a bug of ours, so they raise ValueError."""
-    return json.dumps(message, separators=(",", ":"), allow_nan=False)
+    return json.dumps(message, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 def whole(value: Any) -> int:
@@ -162,6 +166,12 @@ class Settings:
     def streams(self) -> int:
         """How many engine streams the session needs."""
         return self.channels if self.channel_mode == "split" else 1
+
+    @property
+    def cost(self) -> int:
+        """How many of the streams that the server has room for the session takes: those are of steps of half a second,
+        and one that looks five times as often takes the room of five."""
+        return self.streams * max(1, math.ceil(USUAL_STEP_S / self.step - 1e-9))
 
 
 @dataclass(eq=False)

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from streamer.server.room import Room
 
 
-def statistics(channels: Sequence[Channel]) -> dict[str, Any]:
-    """What `Session.stats` takes: of all channels the worst, or the sum."""
+def statistics(channels: Sequence[Channel], now: float) -> dict[str, Any]:
+    """What `Session.stats` takes: of all channels the worst, or the sum. now: on the server's clock."""
     parts = [channel.progress for channel in channels]
     return {
-        "lag": max(part.lag_s for part in parts),
+        # A step that is still waited for is late already, though nobody knows yet by how much.
+        "lag": max(max(part.lag_s, part.waited_s(now)) for part in parts),
         "queue": max(part.written - part.heard for part in parts) / SAMPLE_RATE,
         "skipped": sum(part.skipped for part in parts),
         "level_db": parts[0].level_db,

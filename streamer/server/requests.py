@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streamer.errors import ConfigurationError
 from streamer.server import protocol
 from streamer.server.commands import Directory, Enroll
+from streamer.server.people import PAGE
 from streamer.server.protocol import Refusal
+from streamer.speakers.names import clean_name
 
 #: The scope that each action on `speakers` needs.
 _NEEDS = {"list": "stream", "name": "enroll", "rename": "admin", "remove": "admin"}
@@ -35,8 +38,8 @@ class Requests:
             if "name" not in message:
                 raise Refusal("invalid_message", "`enroll` has no name.", "Say whom the voice belongs to.")
             channel = self._channel(message)
-            self.enrolling = message["name"]
-            return Enroll("start", message["name"], channel, force=False)
+            self.enrolling = name = _usable(message["name"])
+            return Enroll("start", name, channel, force=False)
         if self.enrolling is None:
             raise Refusal("wrong_order", f"Nobody is being enrolled, so there is nothing to {action}.", "Start first.")
         return Enroll(action, self.enrolling, 0, message.get("force", False))
@@ -49,7 +52,13 @@ class Requests:
             if action in actions and field not in message:
                 raise Refusal("invalid_message", f"`speakers` {action} has no `{field}`.", "See docs/protocol.md.")
         return Directory(
-            action, message.get("speaker", ""), message.get("to", ""), self._channel(message), message.get("request")
+            action,
+            message.get("speaker", ""),
+            _usable(message["to"]) if action in ("name", "rename") else "",
+            self._channel(message),
+            message.get("request"),
+            message.get("after"),
+            protocol.whole(message.get("limit", PAGE)),
         )
 
     def _channel(self, message: Mapping[str, Any]) -> int:
@@ -65,3 +74,11 @@ class Requests:
     def _must(self, scope: str, what: str) -> None:
         if scope not in self.scopes:
             raise Refusal("forbidden", f"{what} needs the scope {scope}.", "Use a token that has it.")
+
+
+def _usable(name: str) -> str:
+    """A new name, before anything else is done about it. Raises Refusal("invalid_message")."""
+    try:
+        return clean_name(name)
+    except ConfigurationError as error:
+        raise Refusal("invalid_message", str(error), "Choose another name.") from None

@@ -24,6 +24,7 @@ from streamer.server.channel import Channel
 from streamer.server.commands import Audio, Close, Command, Directory, Enroll, Finish, Flush, Hole, Send
 from streamer.server.config import ServerConfig
 from streamer.server.desk import Desk
+from streamer.server.errands import Errands
 from streamer.server.intake import Intake
 from streamer.server.link import Link
 from streamer.server.metrics import Metrics
@@ -32,6 +33,7 @@ from streamer.server.protocol import Refusal
 from streamer.server.report import statistics
 from streamer.server.session import Session
 from streamer.server.wire import Wire
+from streamer.speakers.profiles import Roster
 
 
 @dataclass(slots=True)
@@ -79,7 +81,8 @@ class Room:
         self._alone.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted = session.received
-        self._desk: Desk | None = None
+        self._errands: Errands | None = None
+        self._frozen = self._kept = False
         self._silence_s = 2 * config.ping_interval_s
         self._audio_pace = Pacer(config.max_rate, config.burst_s)
         self._text_pace = Pacer(config.max_messages_per_s, 4 * config.max_messages_per_s)
@@ -87,7 +90,7 @@ class Room:
     def open(self, channels: Sequence[Channel], desk: Desk) -> None:
         """Begin to follow the engine."""
         self.channels = list(channels)
-        self._desk = desk
+        self._errands = Errands(self.session, self.channels, desk, self._do)
         task = asyncio.create_task(self._follow(), name=f"session {self.session.name}")
         self._tasks.add(task)
 
@@ -103,7 +106,7 @@ class Room:
         self._connection = connection
         # What is sent again comes at once, and is not the client's slowness.
         capacity = self._config.send_queue_bytes + self.session.replay.size
-        self._link = link = Link(connection, capacity, self._config.send_timeout_s)
+        self._link = link = Link(connection, capacity, self._config.send_timeout_s, resume=self._config.resume_s > 0)
         self.times.audio = self._clock()
         try:
             await self._carry_out(self.session.attach(start, scopes, self._clock()))
@@ -111,6 +114,8 @@ class Room:
                 self._reading = True
                 frame = await connection.recv()
                 self._reading = False
+                if self._frozen:
+                    continue  # not counted as received: who resumes sends it again
                 self._hearing = isinstance(frame, bytes)
                 await self._carry_out(self.session.receive(frame))
                 await self._pace(frame, link)
@@ -176,7 +181,8 @@ class Room:
                 case Flush(request):
                     self._flush(request)
                 case Enroll() | Directory():
-                    await self._ask(command)
+                    assert self._errands is not None
+                    self._errands.put(command)
                 case _:
                     self._do([command])
 
@@ -218,20 +224,6 @@ class Room:
         for channel in self.channels:
             channel.when_looked_at(lambda index=channel.index: looked_at(index))  # type: ignore[misc]
 
-    async def _ask(self, command: Enroll | Directory) -> None:
-        assert self._desk is not None
-        request = command.request if isinstance(command, Directory) else None
-        try:
-            if isinstance(command, Enroll):
-                self._do(self.session.enrolment(await self._desk.enroll(command, self.channels)))
-            else:
-                listed = await self._desk.directory(command, self.channels)
-                self._do(self.session.speaker_list(listed, request))
-        except Refusal as refusal:
-            if isinstance(command, Enroll) and command.action == "start":
-                self.session.requests.enrolling = None
-            self._refuse(refusal, request)
-
     def _refuse(self, refusal: Refusal, request: int | None = None) -> None:
         self._do(self.session.refuse(refusal, request))
 
@@ -239,7 +231,7 @@ class Room:
 
     def emit(self, channel: int, events: Sequence[Mapping[str, Any]]) -> None:
         """A channel has decided something."""
-        if events:
+        if events and not self._kept:
             self._metrics.events.inc(len(events))
             self._do(self.session.emit(channel, events))
 
@@ -261,6 +253,8 @@ class Room:
             log.say("stream failed", level=logging.ERROR, exc_info=True, session=self.session.name)
             self.fail("The server made a mistake.")
         else:
+            assert self._errands is not None
+            await self._errands.done()
             self._do(self.session.drained())
 
     # From outside
@@ -270,8 +264,10 @@ class Room:
         interval = self.session.settings.stats_interval
         if self.attached and interval and now - self.times.stats >= interval:
             self.times.stats = now
-            self._do(self.session.stats(**statistics(self.channels)))
-        idle = self.attached and not self._hearing and now - self.times.audio > self._config.idle_timeout_s
+            self._do(self.session.stats(**statistics(self.channels, now)))
+        # Who waits for what they sent to be looked at is not idle: we are late.
+        late = any(channel.progress.waiting_since is not None for channel in self.channels)
+        idle = self.attached and not (self._hearing or late) and now - self.times.audio > self._config.idle_timeout_s
         if idle and not self.session.ending:
             limit = self._config.idle_timeout_s
             message = f"No audio came for {limit:g} s."
@@ -282,10 +278,28 @@ class Room:
         if self.session.expired(now):
             self._end("expired")
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, retry_after: float | None = None) -> None:
         """End the session for a fault of ours."""
         self._end("failed")
-        self._refuse(Refusal("internal", message, "Start a new session.", fatal=True))
+        self._refuse(Refusal("internal", message, "Start a new session.", fatal=True, retry_after=retry_after))
+
+    def freeze(self) -> None:
+        """The server stops: nothing more of what the client sends is taken in."""
+        self._frozen = True
+
+    def keep(self) -> None:
+        """The session was written down as it is: nothing that it still says would be known to who goes on with it."""
+        self._kept = True
+
+    @property
+    def settled(self) -> bool:
+        """Nothing of what came is still on its way to the engine or the store."""
+        return not self._hearing and not self._errands
+
+    async def listen_for(self, roster: Roster) -> None:
+        """The enrolled have changed."""
+        for channel in list(self.channels):
+            await channel.listen_for(roster)
 
     def dismiss(self, reason: str, message: str, *, resume: bool, code: int, retry_after: float | None = None) -> None:
         """Send the client away, if one is there."""
@@ -299,6 +313,8 @@ class Room:
         """Give up the engine's streams. Nothing may be asked of the room afterwards."""
         if self._link is not None:
             await self._link.abandon()
+        if self._errands is not None:
+            await self._errands.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -306,6 +322,7 @@ class Room:
         # Rooms, channels and tasks know each other: what they hold goes now, and not when the collector comes round.
         self.channels.clear()
         self._tasks.clear()
+        self._errands = None
 
     def _end(self, reason: str) -> None:
         if not self.over:

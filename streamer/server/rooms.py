@@ -6,6 +6,8 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, cast
 
 from streamer.engine.engine import Engine
@@ -19,6 +21,7 @@ from streamer.server.config import ServerConfig
 from streamer.server.desk import Desk
 from streamer.server.intake import Intake
 from streamer.server.metrics import Metrics
+from streamer.server.offload import Offload
 from streamer.server.people import People
 from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep
@@ -27,12 +30,13 @@ from streamer.server.room import Room
 from streamer.server.session import Session
 from streamer.server.shelf import Kept, Shelf
 from streamer.server.wire import Wire
-from streamer.speakers.backend import Backend
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed
 
 # The tracker's short window, beside the long one that the client chooses.
 SHORT_S = 1.0
+# How soon after one change of the enrolled the streams are told of another.
+LISTEN_EVERY_S = 0.3
 # How often the shelf is cleared: nothing is there for much longer than it may be.
 CLEAR_S = 60.0
 # How long a stopping server waits for streams that have not computed all they were given: beside the time to stop in,
@@ -66,9 +70,12 @@ class Rooms:
         self._config = config
         self._metrics = metrics
         self._clock = clock
-        self._backend = Backend.of(engine.model)
+        self._backend = people.backend
         self._desk = Desk(people, self._backend, self._embed, engine.model.grid, self.listen_again)
+        self._offload = Offload()
         self._rooms: dict[str, Room] = {}
+        self._changed = False
+        self._listening: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -80,18 +87,20 @@ class Rooms:
     def detached(self) -> int:
         return sum(not room.attached for room in self._rooms.values())
 
-    def begin(self, start: Mapping[str, Any], access: Access, address: str) -> Room:
+    async def begin(self, start: Mapping[str, Any], access: Access, address: str) -> Room:
         """A new session. Raises Refusal: busy, unsupported, unknown_speaker, invalid_message."""
         settings = Settings.of(start)
-        roster = self._people.invited(settings.roster)
-        with self._admission.taking(address, settings.streams):
+        settings = replace(settings, roster=self._people.invited(settings.roster))
+        with self._admission.taking(address, settings.cost):
+            trackers = await self._trackers(settings)
+            self._admission.open()  # the server may have begun to stop meanwhile
             intake = Intake(settings)
             streams = [self._stream(settings) for _ in range(settings.streams)]
             keep = Keep(seconds=self._config.resume_s)
             model = {"name": self._engine.model.card.name, "fingerprint": self._engine.model.fingerprint}
             session = Session(secrets.token_hex(4), secrets.token_urlsafe(24), settings, model, keep)
             room = Room(session, intake, address, access, self._config, self._metrics, self._clock)
-            self._enter(room, streams, [Tracker(roster, self._backend, self._embed) for _ in streams])
+            self._enter(room, streams, trackers)
         self._metrics.sessions.inc()
         return room
 
@@ -104,7 +113,7 @@ class Rooms:
     async def resume(self, token: str, access: Access) -> Room:
         """The session of a resume token, with nobody connected to it. Raises Refusal: unknown_session, busy."""
         self._admission.open()
-        room = self._rooms.get(token) or self._unshelve(token, access)
+        room = self._rooms.get(token) or await self._unshelve(token, access)
         if room is not None and not room.over and room.access.name == access.name:
             await room.replace()
             # While we waited for the present connection to go, the server may have begun to stop, or the session ended.
@@ -119,15 +128,22 @@ class Rooms:
             fatal=True,
         )
 
-    def _unshelve(self, token: str, access: Access) -> Room | None:
+    async def _unshelve(self, token: str, access: Access) -> Room | None:
         """A session from before a restart of the server, if it is one of this client's and still fits the engine."""
-        if self._shelf is None or (kept := self._shelf.find(token)) is None or kept.client != access.name:
+        if self._shelf is None:
+            return None
+        kept = await asyncio.to_thread(self._shelf.find, token)
+        if kept is None or kept.client != access.name:
             return None
         try:
             keep = Keep(seconds=self._config.resume_s)
             session = Session.restore(kept.session, self._clock() - kept.away_s, keep)
-            with self._admission.taking(kept.address, session.settings.streams):
-                room = self._restored(session, kept, access)
+            with self._admission.taking(kept.address, session.settings.cost):
+                trackers = await self._trackers(session.settings, [state for _, state, _ in kept.channels])
+                if (there := self._rooms.get(token)) is not None:  # another connection was faster
+                    self._admission.give_back(kept.address, session.settings.cost)
+                    return there
+                room = self._restored(session, kept, access, trackers)
         except (StreamerError, LookupError, TypeError, ValueError) as error:  # another model, or another version
             log.say("session not restored", session=kept.session.get("name"), problem=str(error)[:300])
             return None
@@ -135,17 +151,25 @@ class Rooms:
         self._shelf.forget(token)
         return room
 
-    def _restored(self, session: Session, kept: Kept, access: Access) -> Room:
+    async def _trackers(self, settings: Settings, states: Sequence[bytes] | None = None) -> list[Tracker]:
+        """A tracker for each stream of a session, new or as it was kept. Raises StateMismatch for another's state."""
+        roster = self._people.roster(settings.roster)
+
+        def make() -> list[Tracker]:
+            trackers = [Tracker(roster, self._backend, self._embed) for _ in range(settings.streams)]
+            if states is not None and len(states) != len(trackers):
+                raise StateMismatch(f"{len(states)} streams were kept of a session that has {settings.streams}.")
+            for tracker, state in zip(trackers, states or (), strict=False):
+                tracker.restore(state)
+            return trackers
+
+        return await self._offload.run(len(roster), make)
+
+    def _restored(self, session: Session, kept: Kept, access: Access, trackers: list[Tracker]) -> Room:
         """A kept session on new streams of the engine. Raises what they and the trackers do not take."""
         settings = session.settings
-        if len(kept.channels) != settings.streams:
-            raise StateMismatch(f"{len(kept.channels)} streams were kept of a session that has {settings.streams}.")
         policy = cast(Policy, settings.policy)
         streams = [self._engine.open(policy=policy, restore=state) for state, _, _ in kept.channels]
-        roster = self._people.roster(settings.roster)
-        trackers = [Tracker(roster, self._backend, self._embed) for _ in streams]
-        for tracker, (_, state, _) in zip(trackers, kept.channels, strict=True):
-            tracker.restore(state)
         room = Room(session, Intake(settings), kept.address, access, self._config, self._metrics, self._clock)
         self._enter(room, streams, trackers)
         for channel, (_, _, written) in zip(room.channels, kept.channels, strict=True):
@@ -160,18 +184,39 @@ class Rooms:
 
     def _enter(self, room: Room, streams: Sequence[Stream], trackers: Sequence[Tracker]) -> None:
         channels = [
-            Channel(index, stream, tracker, room.session.settings, room.emit, room.coached, self._metrics)
+            Channel(
+                index,
+                stream,
+                tracker,
+                room.session.settings,
+                room.emit,
+                room.coached,
+                self._metrics,
+                self._offload,
+                self._clock,
+            )
             for index, (stream, tracker) in enumerate(zip(streams, trackers, strict=True))
         ]
         room.open(channels, self._desk)
         self._rooms[room.session.token] = room
 
     def listen_again(self) -> None:
-        """The enrolled have changed: every stream listens for them as they are now."""
-        for room in self._rooms.values():
-            roster = self._people.roster(room.session.settings.roster)
-            for channel in room.channels:
-                channel.listen_for(roster)
+        """The enrolled have changed: every stream will listen for them as they are now, one after the other."""
+        self._changed = True
+        if self._listening is None or self._listening.done():
+            self._listening = asyncio.create_task(self._listen_again(), name="listen again")
+
+    async def _listen_again(self) -> None:
+        while self._changed:
+            self._changed = False
+            for room in list(self._rooms.values()):
+                try:
+                    await room.listen_for(self._people.roster(room.session.settings.roster))
+                except Exception:
+                    log.say("roster not changed", level=logging.ERROR, exc_info=True, session=room.session.name)
+                await asyncio.sleep(0)  # what costs little is done at once: others want the loop, too
+            # With very many people it is work for each stream: changes that follow soon are taken together.
+            await asyncio.sleep(LISTEN_EVERY_S)
 
     async def tick(self) -> None:
         """Called a few times a second: look after every session, and close those that are over."""
@@ -197,49 +242,81 @@ class Rooms:
         except Exception:
             log.say("session not closed", level=logging.ERROR, exc_info=True, session=room.session.name)
         finally:
-            self._admission.give_back(room.address, room.session.settings.streams)
+            self._admission.give_back(room.address, room.session.settings.cost)
         for code, count in room.session.errors.items():
             self._metrics.errors.labels(code).inc(count)
         log.say("session", **line)
 
     async def close(self, message: str, retry_after: float, grace_s: float) -> None:
-        """Send everybody away with a hint to resume, wait for them to go, and keep what can be resumed."""
-        kept = [room for room in self._rooms.values() if not room.over]
-        for room in self._rooms.values():
-            room.dismiss("draining", message, resume=True, code=1012, retry_after=retry_after)
+        """Keep what can be resumed, send everybody away with a hint that says whether theirs is, and wait for them to
+        go. All of it takes no longer than `grace_s`."""
+        end = self._clock() + grace_s
+        rooms = list(self._rooms.values())
+        for room in rooms:
+            room.freeze()
+        settled = self._clock() + min(SETTLE_S, 0.6 * grace_s)
+        kept = await asyncio.gather(*(self._kept(room, settled, end - grace_s / 4) for room in rooms))
+        for room, resume in zip(rooms, kept, strict=True):
+            hint = message if resume else f"{message} The session can't be kept: begin a new one."
+            room.dismiss("draining", hint, resume=resume, code=1012, retry_after=retry_after)
+        await self.gone(max(0.0, end - self._clock()))
+
+    async def gone(self, timeout_s: float) -> None:
+        """Wait until nobody is connected, or for so long."""
         waiting = [asyncio.ensure_future(room.closed()) for room in self._rooms.values()]
         if waiting:
-            await asyncio.wait(waiting, timeout=grace_s)
+            await asyncio.wait(waiting, timeout=timeout_s)
             for future in waiting:
                 future.cancel()
-        if self._shelf is not None:
-            end = self._clock() + SETTLE_S
-            for room in kept:
-                try:
-                    await self._keep(room, self._shelf, end)
-                except Exception:
-                    log.say("session not kept", level=logging.ERROR, exc_info=True, session=room.session.name)
 
-    async def _keep(self, room: Room, shelf: Shelf, end: float) -> None:
-        """Put a session on the shelf once its trackers have heard all that its streams computed, or at `end`."""
-        streams = [channel.stream for channel in room.channels]
+    def fail(self, message: str, retry_after: float) -> None:
+        """Tell everybody that there is no going on here."""
+        for room in self._rooms.values():
+            room.fail(message, retry_after)
+
+    async def _kept(self, room: Room, settled: float, end: float) -> bool:
+        """Put a session on the shelf; whether it lies there. settled: until when to wait for what is being computed."""
+        if self._shelf is None or room.over:
+            return False
+        try:
+            async with asyncio.timeout(end - self._clock()):
+                return await self._keep(room, self._shelf, settled)
+        except Exception as error:
+            full = isinstance(error, OSError | TimeoutError)
+            about = {"problem": f"{type(error).__name__}: {error}"[:300]} if full else {}
+            log.say("session not kept", level=logging.ERROR, exc_info=not full, session=room.session.name, **about)
+            return False
+
+    async def _keep(self, room: Room, shelf: Shelf, end: float) -> bool:
+        """Write a session down once its trackers have heard all that its streams computed, or at `end`."""
         while not room.over:
             late = self._clock() >= end
-            if late or not any(stream.unread for stream in streams):
-                heard = [channel.progress.heard for channel in room.channels]
-                states = [await stream.snapshot() for stream in streams]
-                # A stream that is ahead of its tracker never says again what the tracker has not heard.
-                level = heard == [channel.progress.heard for channel in room.channels]
-                if late or (level and not any(stream.unread for stream in streams)):
-                    # No await from here on: trackers and session belong together.
-                    parts = [(channel.tracker.snapshot(), channel.progress.written) for channel in room.channels]
-                    channels = tuple((state, *part) for state, part in zip(states, parts, strict=True))
-                    return shelf.put(Kept(room.session.snapshot(), room.access.name, room.address, channels, 0.0))
-            await asyncio.sleep(SETTLE_S / 1000)
+            streams = [channel.stream for channel in room.channels]
+            if late or (room.settled and not any(stream.unread for stream in streams)):
+                async with AsyncExitStack() as stack:
+                    # While we look, no tracker goes on: trackers, streams and session belong together.
+                    for channel in room.channels:
+                        await stack.enter_async_context(channel.tracking)
+                    states = [await stream.snapshot() for stream in streams]
+                    # A stream that is ahead of its tracker never says again what the tracker has not heard.
+                    ahead = any(channel.busy or channel.stream.unread for channel in room.channels)
+                    if late or (room.settled and not ahead):
+                        trackers = [await channel.snapshot() for channel in room.channels]
+                        written = [channel.progress.written for channel in room.channels]
+                        channels = tuple(zip(states, trackers, written, strict=True))
+                        kept = Kept(room.session.snapshot(), room.access.name, room.address, channels, 0.0)
+                        room.keep()
+                        await asyncio.to_thread(shelf.put, kept)
+                        return True
+            await asyncio.sleep(SETTLE_S / 200)
+        return False
 
     async def shut(self) -> None:
         """Close every session."""
+        if self._listening is not None:
+            self._listening.cancel()
         await asyncio.gather(*(self._leave(room) for room in list(self._rooms.values())))
+        self._offload.close()
 
 
 def _durations(settings: Settings) -> tuple[float, ...]:

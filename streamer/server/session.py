@@ -54,6 +54,7 @@ class Session:
         self.gap_seconds = 0.0
         self.received = 0
         self.errors: dict[str, int] = {}
+        self._unsaid: dict[str, Any] | None = None
         # `end` came before the server was restarted, so the streams of this one were not told of it.
         self._unfinished = False
 
@@ -92,6 +93,9 @@ class Session:
         }
         commands.append(_send(ready))
         commands += [Send(text) for text in self.replay.pending]
+        if self._unsaid is not None:
+            commands.append(_send(self._unsaid))
+            self._unsaid = None
         if self._unfinished:
             self._unfinished = False
             commands.append(Finish())
@@ -214,13 +218,17 @@ class Session:
 
     def enrolment(self, report: Mapping[str, Any]) -> list[Command]:
         """Pass on how the enrolment does; it is over unless it listens on."""
+        message = {"type": "enrolment", **report}
         if report["state"] in ("committed", "cancelled"):
             self.requests.enrolling = None
-        return self._say({"type": "enrolment", **report})
+            if not self.attached:
+                self._unsaid = message  # who comes back must not wait for it in vain
+        return self._say(message)
 
-    def speaker_list(self, speakers: Sequence[Mapping[str, Any]], request: int | None) -> list[Command]:
+    def speaker_list(self, page: Mapping[str, Any], request: int | None) -> list[Command]:
+        """Answer with a page of the people."""
         echo = {} if request is None else {"request": request}
-        return self._say({"type": "speaker_list", "speakers": list(speakers), **echo})
+        return self._say({"type": "speaker_list", **page, **echo})
 
     def drained(self) -> list[Command]:
         """The last event has been emitted."""

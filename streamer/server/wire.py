@@ -10,11 +10,15 @@ from websockets.asyncio.server import ServerConnection
 
 from streamer.server.admission import Admission
 
+# How long a spare connection may take, from its first byte to its last.
+SPARE_S = 2.0
+
 
 class Wire(ServerConnection):
     """A connection that is dropped at once where there are too many, before any byte of it is read.
 
-    heard_at: when bytes last came, on the loop's clock.
+    heard_at: when bytes last came, on the loop's clock. spare: it is one of the few beyond the limit that may ask how
+    the server does.
     """
 
     admission: Admission
@@ -25,7 +29,10 @@ class Wire(ServerConnection):
         self.heard_at = self.loop.time()
         self.address = client_address(transport.get_extra_info("peername"))
         self.counted = self.admission.connect(self.address)
-        if not self.counted:
+        self.spare = not self.counted and self.admission.connect_spare(self.address)
+        if self.spare:
+            self._too_long = self.loop.call_later(SPARE_S, self.transport.abort)
+        elif not self.counted:
             self.refused()
             self.transport.abort()
 
@@ -37,6 +44,10 @@ class Wire(ServerConnection):
         if self.counted:
             self.counted = False
             self.admission.disconnect(self.address)
+        if self.spare:
+            self.spare = False
+            self._too_long.cancel()
+            self.admission.disconnect_spare(self.address)
         super().connection_lost(exc)
 
 

@@ -26,12 +26,12 @@ FAILURES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
     (
         ("readonly", "read-only", "unable to open database file", "permission denied"),
         StoreReadOnly,
-        "make the file and its folder writable, or choose another store with --store",
+        "make the file and its folder writable, or choose another store",
     ),
     (
         ("not a database", "malformed", "file is encrypted", "disk image"),
         StoreUnreadable,
-        "it is left as it is: restore a copy (`streamer speakers import`), or choose another store with --store",
+        "it is left as it is: restore a copy (`streamer speakers import`), or choose another store",
     ),
     (("locked", "busy", "lock timeout"), StoreBusy, "another process is writing to it; try again"),
     (
@@ -63,7 +63,7 @@ def named(where: str | None) -> Iterator[None]:
         ) from error
     except OSError as error:
         kind: type[StoreError] = StoreFull if error.errno == errno.ENOSPC else StoreReadOnly
-        raise kind(f"cannot make a folder for {where}: {error.strerror}; choose another with --store.") from error
+        raise kind(f"cannot make a folder for {where}: {error.strerror}; choose another store.") from error
     except DBAPIError as error:
         # The first line only: what follows may be the values, which are names of people.
         said = next(iter(str(error.orig).splitlines()), type(error.orig).__name__)

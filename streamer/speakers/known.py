@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, select
 
+from streamer.speakers.lineage import Lineage, Moves
 from streamer.speakers.opened import counter
 from streamer.speakers.profiles import Roster, Vector, unit
 from streamer.speakers.tables import REMEMBERED, exemplars, removed, speakers
@@ -115,12 +116,15 @@ class Known:
     """The speakers of one model at one change of the store, by name.
 
     roster: to score against. ids, counts: (speakers,), see `Voices`. changes: up to which change.
+    lineage: how the roster came of the one before; `version` is its number there.
     """
 
     roster: Roster
     ids: NDArray[np.int64]
     counts: NDArray[np.int64]
     changes: int
+    lineage: Lineage
+    version: int
 
     @classmethod
     def load(cls, store: SpeakerStore, fingerprint: str, dimension: int, cohort: Cohort | None = None) -> Known:
@@ -138,17 +142,19 @@ class Known:
     def _of(cls, change: Followed, dimension: int, cohort: Cohort | None) -> Known:
         voices = change.voices
         if not len(voices.ids):
-            return cls(Roster.empty(dimension), voices.ids, voices.counts, change.changes)
+            return cls(Roster.empty(dimension), voices.ids, voices.counts, change.changes, Lineage(), 0)
         order = np.array(sorted(range(len(voices.names)), key=voices.names.__getitem__), np.int64)
+        lineage = Lineage()
         roster = Roster.of_parts(
             [voices.names[place] for place in order],
             np.take(voices.centroids.T, order, axis=1).T,
             voices.speech_s[order],
             in_order=True,
+            lineage=(lineage, 0),
         )
         if cohort is not None:
             roster.norms(cohort)
-        return cls(roster, voices.ids[order], voices.counts[order], change.changes)
+        return cls(roster, voices.ids[order], voices.counts[order], change.changes, lineage, 0)
 
     def _changed(self, change: Followed, cohort: Cohort | None) -> Known:
         old, voices = self.roster, change.voices
@@ -160,7 +166,7 @@ class Known:
         source = np.insert(kept, np.searchsorted(kept, before), -1 - np.arange(len(order)))
         came = np.flatnonzero(source < 0)
         if not len(source):
-            return Known(Roster.empty(old.dimension), voices.ids, voices.counts, change.changes)
+            return Known(Roster.empty(old.dimension), voices.ids, voices.counts, change.changes, Lineage(), 0)
 
         def merged(theirs: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
             made = theirs[np.maximum(source, 0)] if len(theirs) else np.zeros(len(source), new.dtype)
@@ -178,6 +184,9 @@ class Known:
         places = source.copy()
         where = {number: place for place, number in zip(np.flatnonzero(touched), self.ids[touched], strict=True)}
         places[came] = [where.get(number, -1) for number in ids[came].tolist()]
+        fresh = np.zeros(len(source), bool)
+        fresh[came] = True
+        self.lineage.add(self.version + 1, Moves(places.astype(np.int32), fresh))
         norms = None
         if cohort is not None and len(old):
             of_old, of_new = old.norms(cohort), cohort.norms(rows[:, came].T)
@@ -190,11 +199,12 @@ class Known:
             merged(old.speech_s, voices.speech_s),
             norms=norms,
             in_order=True,
-            before=(old, places, came),
+            lineage=(self.lineage, self.version + 1),
         )
         if cohort is not None and norms is None:
             roster.norms(cohort)
-        return Known(roster, ids, merged(self.counts, voices.counts), change.changes)
+        counts = merged(self.counts, voices.counts)
+        return Known(roster, ids, counts, change.changes, self.lineage, self.version + 1)
 
 
 def _inserted(names: Sequence[str], gone: Sequence[int], places: Sequence[int], new: Sequence[str]) -> list[str]:

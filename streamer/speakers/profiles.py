@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.errors import ConfigurationError
+from streamer.speakers.lineage import Lineage, Moves
 from streamer.speakers.names import few, name_key
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class Roster:
         self._norms: tuple[Cohort, Vector] | None = None
         self._places: dict[str, int] | None = None
         self._in_order = False
-        self._before: tuple[weakref.ref[Roster], NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._lineage: tuple[Lineage, int] | None = None
+        self._moves: tuple[weakref.ref[Roster], Moves] | None = None
         if len(set(self.names)) != len(self.names):
             raise ConfigurationError("a roster holds each name once.")
         if self.centroids.ndim != 2 or not len(self.names) == len(self.centroids) == len(self.speech_s):
@@ -132,18 +134,18 @@ class Roster:
         *,
         norms: tuple[Cohort, Vector] | None = None,
         in_order: bool = False,
-        before: tuple[Roster, NDArray[np.int64], NDArray[np.int64]] | None = None,
+        lineage: tuple[Lineage, int] | None = None,
     ) -> Roster:
         """A roster of parts that are known to fit, at no cost for each speaker.
 
-        centroids: of length one, and `by_dimension`. in_order: the names rise. before: the roster that this one was
-        changed from, the place there of each speaker here (-1: none), and the places here whose voice is another.
+        centroids: of length one, and `by_dimension`. in_order: the names rise. lineage: the changes that led to it, and
+        the number of its version.
         """
         made = cls.__new__(cls)
         made.names = tuple(names)
         made.centroids, made.speech_s = centroids, speech_s
         made._norms, made._places, made._in_order = norms, None, in_order
-        made._before = None if before is None else (weakref.ref(before[0]), before[1], before[2])
+        made._lineage, made._moves = lineage, None
         return made
 
     @property
@@ -159,22 +161,23 @@ class Roster:
             self._places = {name: place for place, name in enumerate(self.names)}
         return self._places.get(name)
 
-    def places_in(self, other: Roster) -> NDArray[np.int64]:
-        """The place in `other` of each speaker here, -1 for none: (speakers,)."""
-        if self is other:
-            return np.arange(len(self))
-        if self._before is not None and self._before[0]() is other:
-            return self._before[1]
-        found = (other.index(name) for name in self.names)
-        return np.array([-1 if place is None else place for place in found], np.int64)
+    def moves_from(self, other: Roster) -> Moves:
+        """Where each speaker here stood in `other`, and whose voice is another since (all, where it is not known)."""
+        # Many streams ask the same, one after the other; the old one is not held on to for that.
+        moves = self._moves
+        if moves is None or moves[0]() is not other:
+            moves = self._moves = (weakref.ref(other), self._find_moves(other))
+        return moves[1]
 
-    def fresh_since(self, other: Roster) -> NDArray[np.int64]:
-        """The places here of those who are not in `other` with the same voice; of all, where that is not known."""
-        if self is other:
-            return np.zeros(0, np.int64)
-        if self._before is not None and self._before[0]() is other:
-            return self._before[2]
-        return np.arange(len(self))
+    def _find_moves(self, other: Roster) -> Moves:
+        mine, theirs = self._lineage, other._lineage
+        if mine is not None and theirs is not None and mine[0] is theirs[0] and theirs[1] < mine[1]:
+            known = mine[0].between(theirs[1], mine[1])
+            if known is not None:
+                return known
+        found = (other.index(name) for name in self.names)
+        places = np.array([-1 if place is None else place for place in found], np.int32)
+        return Moves(places, np.ones(len(self), bool))
 
     def __len__(self) -> int:
         return len(self.names)

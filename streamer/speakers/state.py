@@ -31,7 +31,7 @@ def carried(belief: NDArray[np.float64], before: Roster, candidates: Candidates)
 
     Those who left give their share back to the prior, those who came get theirs from it.
     """
-    places = candidates.roster.places_in(before)
+    places = candidates.roster.moves_from(before).places
     there = places >= 0
     moved = np.full(candidates.unknown + 1, -np.inf)
     moved[: len(places)][there] = belief[places[there]]

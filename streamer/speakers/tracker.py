@@ -274,7 +274,7 @@ class Tracker:
         """Listen for others from now on; guests that turn out to be among them take their names."""
         if roster == self.roster:
             return []
-        before, fresh = self.roster, roster.fresh_since(self.roster)
+        before, fresh = self.roster, np.flatnonzero(roster.moves_from(self.roster).fresh)
         self.candidates = self._candidates(roster, self.guests, self.candidates.backend)
         self.belief = state.carried(self.belief, before, self.candidates)
         if self.turn is not None:

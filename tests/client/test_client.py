@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 
 import numpy as np
 import pytest
+from many import enrol_many
 from network import Proxy
 from talking import PATIENCE_S, RATE, empty, pcm
 
@@ -16,6 +18,7 @@ from streamer.client import Client, listen
 from streamer.client.answers import delays
 from streamer.errors import ConfigurationError, ConnectionLost, ProtocolError, ServerBusy, ServerRefused
 from streamer.server import admission
+from streamer.speakers.store import SpeakerStore
 
 SECONDS = 8.0
 OPTIONS = {"windows": True, "embeddings": True, "stats_interval": 0}
@@ -95,7 +98,7 @@ async def test_a_client_gives_up_when_the_server_stays_away(server):
             await client.send(np.zeros(16, np.float32))
 
 
-async def test_a_session_that_was_given_up_by_the_server_is_said_to_be(serving):
+async def test_a_session_that_was_given_up_by_the_server_is_begun_anew(serving):
     async with serving(resume_s=0.0) as server:
         proxy = Proxy(server.port, cuts=[], split=10_000)
         async with proxy.running() as port, Client(url(port), **OPTIONS) as client:
@@ -103,9 +106,93 @@ async def test_a_session_that_was_given_up_by_the_server_is_said_to_be(serving):
             proxy.cut()
             await empty(server)
             proxy.blocked = False
-            with pytest.raises(ConnectionLost, match="given the session up"):
-                async for _ in client:
-                    pass
+            restart = await anext(message async for message in client if message["type"] == "restart")
+            assert "does not know the session" in restart["reason"]
+            assert client.restarts == 1
+
+
+async def crashes(server):
+    """The server is gone, without a word to anybody."""
+    for room in server.rooms:
+        room._connection.transport.abort()
+
+
+async def stops(server):
+    """The server is stopped in order, and keeps no sessions."""
+    await server.drain()
+
+
+@pytest.mark.parametrize("ends", [crashes, stops])
+async def test_after_a_restart_that_keeps_nothing_a_client_begins_anew_and_marks_what_is_lost(
+    serving, monkeypatch, ends
+):
+    monkeypatch.setattr("streamer.server.app.RETRY_AFTER_S", 0.05)
+    audio = pcm(SECONDS)
+    half = len(audio) // 2
+    async with serving() as first:
+        port = first.port
+        client = Client(url(port), **OPTIONS)
+        await client.__aenter__()
+        await client.send(audio[:half])
+        heard = await client.ask("flush")
+        assert heard["sample"] == SECONDS / 2 * RATE
+        await ends(first)
+    async with serving(port=port):
+        await client.send(audio[half:])
+        await client.end()
+        async with asyncio.timeout(2 * PATIENCE_S):
+            messages = [message async for message in client]
+        await client.__aexit__()
+    [restart] = [message for message in messages if message["type"] == "restart"]
+    after = messages[messages.index(restart) + 1 :]
+    assert restart["lost_from_sample"] == restart["sample"] == heard["sample"], "what was kept is sent again"
+    assert messages[-1]["reason"] == "ended"
+    windows = [message for message in after if message["type"] == "window"]
+    assert windows[0]["id"] == 1
+    assert min(window["start_sample"] for window in windows) >= restart["sample"]
+    assert windows[-1]["decided_sample"] == SECONDS * RATE, "positions count from the stream's start as before"
+    assert all(window["time"] == window["sample"] / RATE for window in windows)
+
+
+async def test_audio_that_was_kept_no_longer_is_said_to_be_lost_when_a_session_begins_anew(serving):
+    audio = pcm(SECONDS)
+    async with serving() as first:
+        port = first.port
+        client = Client(url(port), keep_s=0.0, **OPTIONS)
+        await client.__aenter__()
+        # Silence is heard and nothing decided of it but windows, so what is sent and not answered is lost.
+        await client.send(audio[: len(audio) // 2])
+        await client.ask("ping")
+        await crashes(first)
+    async with serving(port=port):
+        await client.send(audio[len(audio) // 2 :])
+        await client.end()
+        async with asyncio.timeout(2 * PATIENCE_S):
+            messages = [message async for message in client]
+        await client.__aexit__()
+    [restart] = [message for message in messages if message["type"] == "restart"]
+    assert restart["lost_from_sample"] <= restart["sample"] == SECONDS / 2 * RATE
+    assert messages[-1]["reason"] == "ended"
+
+
+async def test_a_list_of_any_length_is_read_page_by_page(serving, tmp_path, local_model):
+    names = [f"Person {number:05}" for number in range(2_500)]
+    with SpeakerStore(tmp_path / "speakers.db") as store:
+        enrol_many(store, len(names), local_model.fingerprint, local_model.dimension)
+    async with serving() as server, Client(url(server.port), stats_interval=0) as client:
+        assert [one["name"] for one in await client.speakers()] == names
+        first = await client.ask("speakers", action="list")
+        assert (first["total"], first["more"]) == (2_500, True)
+        assert len(json.dumps(first)) < 256 * 1024
+        page = await client.ask("speakers", action="list", after=names[9], limit=3)
+        assert [one["name"] for one in page["speakers"]] == names[10:13]
+        last = await client.ask("speakers", action="list", after=names[-2])
+        assert (len(last["speakers"]), last["more"]) == (1, False)
+        with pytest.raises(ServerRefused) as refused:
+            async with Client(url(server.port), roster=["Nobody"]):
+                pass
+        assert refused.value.code == "unknown_speaker"
+        assert len(str(refused.value)) < 300, "it does not answer with everybody's name"
 
 
 async def test_a_session_that_the_server_ends_ends_though_the_source_stalls(serving):

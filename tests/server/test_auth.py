@@ -245,6 +245,21 @@ async def test_a_certificate_that_is_no_good_leaves_the_old_one_in_use(serving, 
         assert await name_shown(server, tmp_path / "first.pem") == "first"
 
 
+async def test_a_certificate_that_is_no_good_leaves_the_old_tokens_too(serving, encrypted, tokens, tmp_path):
+    """Half of a change is none: what is said to have failed has not been done."""
+    path, made = tokens
+    token = made["stream"]
+    async with serving(token_file=str(path), **encrypted) as server:
+        path.write_text(new_token("another", ["stream"])[1] + "\n")
+        good = (tmp_path / "key.pem").read_bytes()
+        (tmp_path / "key.pem").write_text("nonsense")
+        server.reload()
+        assert server.identify(token) is not None
+        (tmp_path / "key.pem").write_bytes(good)
+        server.reload()
+        assert server.identify(token) is None
+
+
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(encrypted, tmp_path):
     encrypt(tmp_path / "key.pem")
     with pytest.raises(ConfigurationError, match="nobody to ask"):

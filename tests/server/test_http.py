@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 
 import pytest
 from talking import empty, pcm, talking
+from websockets.exceptions import InvalidStatus
 
 from streamer.server.auth import new_token
 from streamer.server.http import assets
 
 
-async def get(server, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+async def get(
+    server, path: str, method: str = "GET", host: str = "localhost", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     """A request by hand; one connection each, as the server closes it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     lines = [
         f"{method} {path} HTTP/1.1",
-        "Host: localhost",
+        f"Host: {host}",
         *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items()),
     ]
     writer.write("\r\n".join([*lines, "", ""]).encode())
@@ -95,3 +99,43 @@ async def test_metrics_need_the_scope_admin_where_there_are_tokens(serving, tmp_
         assert (await get(server, "/metrics", Authorization=f"Bearer {token}"))[0] == 200
     async with serving(token_file=str(tmp_path / "tokens"), public_metrics=True) as server:
         assert (await get(server, "/metrics"))[0] == 200
+
+
+async def test_metrics_are_not_for_a_page_whose_name_was_made_to_point_here(serving):
+    async with serving() as server:
+        assert (await get(server, "/metrics"))[0] == 200
+        assert (await get(server, "/metrics", host="127.0.0.1:8765"))[0] == 200
+        for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::1", ""):
+            assert (await get(server, "/metrics", host=host))[0] == 403, host
+    async with serving(origins=("https://rooms.example",)) as server:
+        assert (await get(server, "/metrics", host="rooms.example"))[0] == 200
+    async with serving(public_metrics=True) as server:
+        assert (await get(server, "/metrics", host="evil.example"))[0] == 200
+
+
+async def test_a_full_server_still_says_how_it_does(serving):
+    async with serving(max_connections=8) as server, contextlib.AsyncExitStack() as stack:
+        while server.admission.connect("203.0.113.7") or server.admission.connect("203.0.113.8"):
+            pass  # others take all the connections that there may be
+        while server.admission.connections < 8:
+            server.admission.connect(f"203.0.113.{server.admission.connections + 20}")
+        assert (await get(server, "/healthz"))[0] == 200
+        assert (await get(server, "/readyz"))[0] == 200
+        assert (await get(server, "/metrics"))[0] == 200
+        assert (await get(server, "/"))[0] == 503
+        with pytest.raises((InvalidStatus, OSError)):
+            await stack.enter_async_context(talking(server))
+
+
+async def test_those_who_only_hold_a_spare_connection_are_few_and_soon_gone(serving, monkeypatch):
+    monkeypatch.setattr("streamer.server.wire.SPARE_S", 0.2)
+    async with serving(max_connections=8) as server:
+        while server.admission.connections < 8:
+            server.admission.connect(f"203.0.113.{server.admission.connections}")
+        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(10)]
+        async with asyncio.timeout(20):
+            for reader, writer in held:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
+        assert (await get(server, "/healthz"))[0] == 200

@@ -224,3 +224,28 @@ async def test_the_javascript_example_of_the_docs_works_from_an_allowed_origin(s
         await page.evaluate(run, allowing.port)
         await empty(allowing)
         assert allowing.metrics.audio._value.get() > 0.5
+
+
+async def test_after_a_restart_that_keeps_nothing_the_page_listens_on_and_says_so(serving, tmp_path):
+    sound = microphone(tmp_path / "microphone.wav", 60.0)
+    async with serving() as first, serving() as second:
+        proxy = Proxy(first.port, cuts=[], split=60_000)
+        async with proxy.running() as port, browsing(sound) as (context, _):
+            page = await context.new_page()
+            await page.goto(f"http://127.0.0.1:{port}/")
+            await page.click("#listen")
+            await expect(page.locator("#status-text")).to_have_text("Live", timeout=WAIT_MS)
+            proxy.target = second.port
+            proxy.cut()
+            await expect(page.locator("#notice")).to_contain_text("The server lost the session", timeout=WAIT_MS)
+            await expect(page.locator("#status-text")).to_have_text("Live", timeout=WAIT_MS)
+            await expect(page.locator("#listen")).to_have_attribute("aria-pressed", "true")
+            assert len(second.rooms) == 1
+            # A name that cannot be one is refused before anybody speaks, and another may be given.
+            await page.click("#enroll")
+            await page.fill("#enroll-name", "guest-7")
+            await page.keyboard.press("Enter")
+            await expect(page.locator("#enroll-problem")).to_contain_text("strangers", timeout=WAIT_MS)
+            await page.fill("#enroll-name", "Ada")
+            await page.keyboard.press("Enter")
+            await expect(page.locator("#enroll-title")).to_have_text("Ada", timeout=WAIT_MS)

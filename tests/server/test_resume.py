@@ -153,7 +153,7 @@ async def test_a_server_that_stops_in_the_midst_of_it_loses_no_step(serving, sta
         await clean.socket.send(stereo)
         await clean.say(type="end")
         await clean.until("goodbye")
-    async with serving(state_dir=str(state)) as server, talking(server) as talk:
+    async with serving(state_dir=str(state), grace_s=5 * PATIENCE_S) as server, talking(server) as talk:
         ready = await talk.start(**options)
         [room] = server.rooms
         await talk.socket.send(stereo[: len(stereo) // 2])
@@ -174,7 +174,7 @@ async def test_a_server_that_stops_in_the_midst_of_it_loses_no_step(serving, sta
 @pytest.mark.parametrize("settle_s", [0.0, PATIENCE_S], ids=["unfinished", "finished"])
 async def test_an_end_that_was_said_before_a_restart_is_reached_after_it(serving, state, monkeypatch, settle_s):
     monkeypatch.setattr(server_rooms, "SETTLE_S", settle_s)
-    async with serving(state_dir=str(state)) as server, talking(server) as talk:
+    async with serving(state_dir=str(state), grace_s=5 * PATIENCE_S) as server, talking(server) as talk:
         ready = await talk.start(windows=True, **QUIET)
         await talk.socket.send(pcm(8.0))
         await talk.say(type="end")

@@ -71,10 +71,33 @@ def test_whatever_changes_the_followed_are_those_of_the_store(rounds):
             known, _ = known.follow(store, MODEL, COHORT)
             same(known, store)
             voices = dict(zip(before.roster.names, before.ids.tolist(), strict=True))
-            places = known.roster.places_in(before.roster)
+            places = known.roster.moves_from(before.roster).places
             for name, place, number_now in zip(known.roster.names, places, known.ids.tolist(), strict=True):
                 if place >= 0:
                     assert voices[before.roster.names[place]] == number_now, f"{name} is somebody else now"
+
+
+def test_a_stream_that_missed_some_changes_carries_everybody_over_all_of_them():
+    with SpeakerStore("sqlite://") as store:
+        for number in range(6):
+            store.add(f"name {number}", MODEL, [exemplar(number)])
+        first = known = Known.load(store, MODEL, DIMENSION, COHORT)
+        for change in (
+            lambda: store.remove("name 2"),
+            lambda: store.rename("name 4", "a first name"),
+            lambda: store.add("name 1", MODEL, [exemplar(60)]),
+            lambda: store.add("zoe", MODEL, [exemplar(61)]),
+        ):
+            change()
+            known, _ = known.follow(store, MODEL, COHORT)
+        moves = known.roster.moves_from(first.roster)
+        before = [first.roster.names[place] if place >= 0 else None for place in moves.places]
+        assert dict(zip(known.roster.names, before, strict=True)) == {
+            **{name: name for name in ("name 0", "name 1", "name 3", "name 5")},
+            **{"a first name": "name 4", "zoe": None},
+        }
+        fresh = [name for name, new in zip(known.roster.names, moves.fresh, strict=True) if new]
+        assert fresh == ["a first name", "name 1", "zoe"]
 
 
 def test_who_follows_from_too_far_back_reads_everybody_again():

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,14 +23,19 @@ from statistics import median
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from streamer.audio.files import read_audio
 from streamer.client import Client
 from streamer.demo import CONVERSATION, ENROLMENT
-from streamer.errors import SpeakerExists, SpeakerNotFound, StoreBusy
+from streamer.errors import SpeakerExists, SpeakerNotFound, StoreBusy, StoreError, StoreUnreachable
+from streamer.server.people import People
+from streamer.server.protocol import Refusal
+from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar
+from streamer.speakers.scoring import Calibration
 from streamer.speakers.store import SpeakerStore
-from streamer.speakers.tables import metadata
+from streamer.speakers.tables import metadata, speakers
 
 pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'speaker-streamer[postgres]'")
 
@@ -48,7 +54,8 @@ def _programs() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """The address of a server, and its process."""
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
@@ -78,10 +85,15 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         while subprocess.run(ready, check=False).returncode:
             assert server.poll() is None, "the server ended"
             assert time.monotonic() < end, "the server did not start"
-        yield f"postgresql+psycopg://streamer@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg://streamer@127.0.0.1:{port}/postgres", server.pid
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def url(database: tuple[str, int]) -> str:
+    return database[0]
 
 
 @pytest.fixture
@@ -127,8 +139,9 @@ def test_a_guest_can_be_named(store):
 OTHER = """
 import sys, numpy as np
 from streamer.speakers.profiles import Exemplar
+from streamer.speakers.scoring import Calibration
 from streamer.speakers.store import SpeakerStore
-from streamer.speakers.tables import metadata
+from streamer.speakers.tables import metadata, speakers
 with SpeakerStore(sys.argv[1]) as store:
     store.add("Ada", sys.argv[2], [Exemplar(np.ones(8, np.float32), 3.0)])
 """
@@ -183,6 +196,69 @@ def test_who_waits_too_long_for_another_writer_says_so(url, store):
     with SpeakerStore(url, busy_s=0.1) as late, store._write(), refused:
         late.add("Ada", MODEL, [exemplar(1)])
     assert store.names() == []
+
+
+@contextlib.contextmanager
+def frozen(database: tuple[str, int]) -> Iterator[None]:
+    """All of the server stands still: what is sent to it arrives, and is not answered."""
+    pid = database[1]
+    parents = {int(path.name): path / "stat" for path in Path("/proc").iterdir() if path.name.isdigit()}
+    children = []
+    for number, stat in parents.items():
+        with contextlib.suppress(OSError):  # processes come and go
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                children.append(number)
+    for number in (pid, *children):
+        os.kill(number, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for number in (pid, *children):
+            os.kill(number, signal.SIGCONT)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")
+@pytest.mark.parametrize("moment", ["a connection lies in the pool", "a new connection is needed", "in a transaction"])
+def test_a_server_that_stands_still_is_not_waited_for(database, url, moment):
+    with SpeakerStore(url, busy_s=1.0) as mine:
+        if moment == "a new connection is needed":
+            mine._engine.dispose()
+        began = time.monotonic()
+        if moment == "in a transaction":
+            unanswered = pytest.raises(StoreUnreachable, match="has not answered for 3 s")
+            with unanswered, mine._write() as (connection, _), frozen(database):
+                connection.execute(select(speakers.c.id)).all()
+        else:
+            with frozen(database), pytest.raises(StoreUnreachable, match="try again"):
+                mine.add("Ada", MODEL, [exemplar(1)])
+        assert time.monotonic() - began < PATIENCE_S
+        mine.add("Bob", MODEL, [exemplar(2)])
+        assert "Bob" in mine.names(), "once it goes on, so does the store"
+        for name in mine.names():
+            mine.remove(name)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")
+async def test_a_client_is_told_that_it_can_try_again_while_the_database_stands_still(database, url):
+    with SpeakerStore(url, busy_s=1.0) as mine:
+        people = People(mine, MODEL, 8, Backend(Calibration((1.0,), (0.5,), (0.1,), (0.0,), (0.1,))))
+        with frozen(database):
+            async with asyncio.timeout(PATIENCE_S):
+                with pytest.raises(Refusal) as refused:
+                    await people.add("Ada", [exemplar(1)])
+        assert (refused.value.code, refused.value.fatal) == ("busy", False)
+        assert "127.0.0.1" not in str(refused.value.to_dict())
+        await people.add("Ada", [exemplar(1)])
+        assert people.everybody.names == ("Ada",)
+        mine.remove("Ada")
+        people.close()
+
+
+def test_an_address_with_a_password_is_never_shown_with_it(url):
+    secret = url.replace("streamer@", "streamer:tr0ub4dor@").replace("/postgres", "/nosuchdatabase")
+    with pytest.raises(StoreError) as error:
+        SpeakerStore(secret)
+    assert "tr0ub4dor" not in str(error.value)
 
 
 @contextlib.asynccontextmanager

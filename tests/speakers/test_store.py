@@ -360,7 +360,8 @@ def reader(path):
 
     yield read
     for process in processes:
-        process.communicate("\n")
+        if process.returncode is None:
+            process.communicate("\n")
 
 
 def everything(path):

@@ -7,6 +7,8 @@ import { colour, display, forgetGuests, initials, isGuest, moveColour } from "./
 import { RATE, Talk } from "./talk.js";
 import { clock, Timeline } from "./timeline.js";
 
+const PAGE = 200; // people asked for at once
+const MORE = 2; // the request for the next of them
 const $ = (id) => document.getElementById(id);
 const STATES = {
   idle: ["idle", "Not connected"],
@@ -23,6 +25,7 @@ let talk = new Talk();
 let token = null;
 let scopes = [];
 let enrolled = [];
+let moreEnrolled = 0; // how many people are not shown yet
 let announced = "";
 let level = 0;
 let edge = 0;
@@ -53,7 +56,7 @@ async function begin(file) {
   edge = 0;
   forgetGuests();
   $("turns").replaceChildren();
-  connection = new Connection({ state: showState, message: take, refused, over }, token);
+  connection = new Connection({ state: showState, message: take, refused, over, restarted }, token);
   connection.open({ sample_rate: capture.rate, encoding: "s16le", stats_interval: 2 });
   capture.start();
   listening(true);
@@ -82,6 +85,16 @@ async function finish() {
 function heard(pcm, loud) {
   level = Math.max(loud, level * 0.7);
   connection?.audio(pcm);
+}
+
+/** The server has lost the session, and another one has begun: say what that means. */
+function restarted({ sample, lostFrom }) {
+  talk.restart(sample, lostFrom);
+  forgetGuests();
+  enrollDialog.restarted();
+  const lost = (sample - lostFrom) / RATE;
+  notice(`The server lost the session; listening goes on from ${clock(sample / RATE)}, with new guests.${lost >= 0.1 ? ` ${lost.toFixed(1)} s were not heard.` : ""}`);
+  show();
 }
 
 function over(goodbye) {
@@ -117,7 +130,7 @@ function take(message) {
     case "ready":
       scopes = message.scopes;
       $("enroll").hidden = !scopes.includes("enroll");
-      return tell({ type: "speakers", action: "list" });
+      return tell({ type: "speakers", action: "list", limit: PAGE });
     case "stats":
       $("lag").hidden = false;
       $("lag").textContent = `${Math.round(message.lag * 1000)} ms`;
@@ -125,7 +138,9 @@ function take(message) {
     case "enrolment":
       return enrollDialog.report(message);
     case "speaker_list": {
-      enrolled = message.speakers.map(({ name }) => name);
+      const names = message.speakers.map(({ name }) => name);
+      enrolled = message.request === MORE ? [...enrolled, ...names.filter((name) => !enrolled.includes(name))] : names;
+      moreEnrolled = message.more ? (message.total ?? 0) - enrolled.length : 0;
       const asked = nameDialog.done();
       if (asked) moveColour(asked.from, asked.to);
       return showPeople();
@@ -231,6 +246,8 @@ function showPeople() {
     row.firstChild.style.setProperty("--person", colour(name));
     row.firstChild.disabled = !scopes.includes("admin");
   });
+  $("people-more").hidden = !moreEnrolled;
+  $("people-more").textContent = `Show more (${moreEnrolled.toLocaleString()} left)`;
 }
 
 /** Bring a list up to date with as few changes as possible: what has the focus keeps it. */
@@ -285,6 +302,9 @@ $("open-file").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", ({ target }) => {
   if (target.files.length) play(target.files[0]);
   target.value = "";
+});
+$("people-more").addEventListener("click", () => {
+  tell({ type: "speakers", action: "list", limit: PAGE, after: enrolled.at(-1), request: MORE });
 });
 $("enroll").addEventListener("click", () => enrollDialog.open());
 

@@ -6,7 +6,7 @@ const HEADER_BYTES = 12;
 
 export class Connection {
   /**
-   * on: { state(name, detail), message(message), refused(error), over(goodbye) }.
+   * on: { state(name, detail), message(message), refused(error), over(goodbye), restarted({ sample, lostFrom, reason }) }.
    * states: connecting, live, waiting (for the way back), closed.
    */
   constructor(on, token) {
@@ -20,7 +20,9 @@ export class Connection {
     this.acknowledged = 0;
     this.attempt = 0;
     this.pause = 0; // seconds that the server wants to be left alone
-    this.ended = this.done = false;
+    this.ended = this.done = this.begun = false;
+    this.origin = 0; // where in the stream the present session begins, in samples as they are sent
+    this.decided = 0; // how far the stream was decided, at 16 kHz
   }
 
   open(settings) {
@@ -30,7 +32,7 @@ export class Connection {
   }
 
   connect() {
-    this.on.state(this.resume ? "waiting" : "connecting");
+    this.on.state(this.begun ? "waiting" : "connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     this.socket = new WebSocket(`${scheme}://${location.host}/v1/stream`, "streamer.v1");
     this.socket.binaryType = "arraybuffer";
@@ -44,7 +46,7 @@ export class Connection {
     const start = { ...this.settings };
     if (this.token) start.token = this.token;
     if (this.resume) {
-      Object.assign(start, { resume: this.resume, last_event: this.lastEvent, position: this.pieces[0]?.position ?? this.position });
+      Object.assign(start, { resume: this.resume, last_event: this.lastEvent, position: Math.max(0, (this.pieces[0]?.position ?? this.position) - this.origin) });
     }
     this.socket.send(JSON.stringify(start));
   }
@@ -57,10 +59,14 @@ export class Connection {
         this.pause = message.retry_after ?? 5;
         return;
       }
+      if (this.resume && (message.code === "unknown_session" || (message.code === "internal" && message.retry_after))) {
+        return this.beginAnew(message.message, message.retry_after ?? 0);
+      }
       this.finish();
       return this.on.refused(message);
     }
     if (message.type === "goodbye" && !message.resume) {
+      if (message.reason === "draining") return this.beginAnew(message.message, message.retry_after ?? 0);
       this.finish();
       return this.on.over(message);
     }
@@ -68,16 +74,44 @@ export class Connection {
       if (message.id <= this.lastEvent) return;
       this.lastEvent = message.id;
     }
+    if (this.origin) this.move(message);
+    this.decided = Math.max(this.decided, message.decided_sample ?? 0);
     this.on.message(message);
+  }
+
+  /** The server has lost the session: the next connection begins another behind what was decided. */
+  beginAnew(reason, pause) {
+    this.resume = null;
+    this.lastEvent = this.acknowledged = this.sequence = 0;
+    this.ready = false;
+    const wanted = Math.max(Math.floor((this.decided * this.rate) / 16000), this.pieces[0]?.position ?? this.position);
+    this.next = this.pieces.findIndex((piece) => piece.position + piece.data.byteLength / 2 > wanted);
+    if (this.next < 0) this.next = this.pieces.length;
+    this.origin = Math.min(wanted, this.pieces[this.next]?.position ?? this.position);
+    this.pause = pause;
+    const sample = this.moved(0);
+    this.on.restarted({ sample, lostFrom: Math.min(this.decided, sample), reason });
+  }
+
+  /** A position of the present session, at 16 kHz, as one of the stream. */
+  moved(sample) {
+    return sample + Math.floor((this.origin * 16000) / this.rate);
+  }
+
+  move(message) {
+    for (const name of ["sample", "decided_sample", "start_sample", "end_sample"]) {
+      if (name in message) message[name] = this.moved(message[name]);
+    }
+    if ("time" in message) message.time = message.sample / 16000;
   }
 
   started(message) {
     this.resume = message.resume;
-    this.ready = true;
+    this.ready = this.begun = true;
     this.attempt = 0;
     this.lostAt = null;
     this.rate = message.settings.sample_rate;
-    this.next = this.pieces.findIndex((piece) => piece.position + piece.data.byteLength / 2 > message.position);
+    this.next = this.pieces.findIndex((piece) => piece.position + piece.data.byteLength / 2 > message.position + this.origin);
     if (this.next < 0) this.next = this.pieces.length;
     this.on.state("live");
     this.on.message(message);
@@ -105,7 +139,7 @@ export class Connection {
       const frame = new Uint8Array(HEADER_BYTES + data.byteLength);
       const view = new DataView(frame.buffer);
       view.setUint32(0, this.sequence, true);
-      view.setBigUint64(4, BigInt(position), true);
+      view.setBigUint64(4, BigInt(position - this.origin), true);
       frame.set(new Uint8Array(data), HEADER_BYTES);
       this.sequence = (this.sequence + 1) >>> 0;
       this.socket.send(frame);
@@ -121,7 +155,7 @@ export class Connection {
   end() {
     this.ended = true;
     if (this.ready) this.tell({ type: "end" });
-    else if (!this.resume) this.finish();
+    else if (!this.begun) this.finish();
   }
 
   acknowledge() {
@@ -136,7 +170,7 @@ export class Connection {
     const now = Date.now();
     this.lostAt ??= now;
     // Refused before the first `ready`, or gone for too long: nothing to come back to.
-    if (!this.resume || now - this.lostAt > PATIENCE_S * 1000) {
+    if (!this.begun || now - this.lostAt > PATIENCE_S * 1000) {
       this.finish();
       return this.on.refused({ code: "lost", message: `The server can't be reached (${code}).`, change: "Try again in a moment." });
     }

@@ -28,12 +28,13 @@ export class EnrollDialog {
     $("enroll-ask").hidden = false;
     $("enroll-listen").hidden = true;
     $("enroll-force").hidden = true;
+    $("enroll-problem").textContent = "";
     $("enroll-seconds").textContent = "0.0";
     $("enroll-arc").style.strokeDashoffset = ARC;
     $("enroll-title").textContent = "Enrol a voice";
     $("enroll-name").value = name;
     this.button("Begin", false);
-    this.dialog.showModal();
+    if (!this.dialog.open) this.dialog.showModal();
     $("enroll-name").focus();
   }
 
@@ -58,7 +59,7 @@ export class EnrollDialog {
     if (message.state === "cancelled") return this.close();
     if (message.state === "committed") {
       this.close();
-      return this.tell({ type: "speakers", action: "list" });
+      return this.tell({ type: "speakers", action: "list", limit: 200 });
     }
     $("enroll-ask").hidden = true;
     $("enroll-listen").hidden = false;
@@ -85,9 +86,23 @@ export class EnrollDialog {
   /** The server would not: say why, in the dialog. */
   problem(error) {
     if (!this.dialog.open || this.phase !== "listen") return false;
+    // Not even begun: the name cannot be one, and another may be given.
+    if (error.code === "invalid_message" && $("enroll-listen").hidden) {
+      this.phase = "ask";
+      $("enroll-problem").textContent = `${error.message} ${error.change}`;
+      this.button("Begin", false);
+      return true;
+    }
     $("enroll-state").textContent = `${error.message} ${error.change}`;
     this.button("Save", false);
     return true;
+  }
+
+  /** The session is another one: what was heard for the enrolment is lost. */
+  restarted() {
+    if (!this.dialog.open || this.phase !== "listen") return;
+    this.open($("enroll-title").textContent);
+    $("enroll-problem").textContent = "The server lost what it had heard; please begin again.";
   }
 
   cancel() {
@@ -140,7 +155,7 @@ export class NameDialog {
     if (!to) return;
     if (to === this.speaker) return this.dialog.close();
     const action = isGuest(this.speaker) ? "name" : "rename";
-    this.tell({ type: "speakers", action, speaker: this.speaker, to, channel: this.channel, request: 1 });
+    this.tell({ type: "speakers", action, speaker: this.speaker, to, channel: this.channel, request: 1, limit: 200 });
     this.asked = { from: this.speaker, to };
   }
 
@@ -150,7 +165,7 @@ export class NameDialog {
       $("name-remove").textContent = "Really remove?";
       return;
     }
-    this.tell({ type: "speakers", action: "remove", speaker: this.speaker, request: 1 });
+    this.tell({ type: "speakers", action: "remove", speaker: this.speaker, request: 1, limit: 200 });
   }
 
   /** What was asked for is done. Returns who was given which name, if that was it. */

@@ -1,5 +1,7 @@
 // What was said by whom: the server's events as turns on a time line. No page in here.
 
+import { display, isGuest } from "./people.js";
+
 export const RATE = 16000;
 
 export class Talk {
@@ -9,12 +11,29 @@ export class Talk {
     this.speaking = false;
     this.current = null;
     this.decided = 0;
+    this.session = 0;
+  }
+
+  /** Another session goes on at this sample: its turns are numbered anew, and its guests are others. */
+  restart(sample, lostFrom) {
+    this.session++;
+    this.speaking = false;
+    this.current = null;
+    for (const turn of this.turns.values()) {
+      turn.end ??= Math.max(turn.start, Math.min(lostFrom, sample));
+      if (isGuest(turn.speaker ?? "")) turn.speaker = `${display(turn.speaker)} (before ${this.session})`;
+    }
+    for (const name of [...(this.past?.keys() ?? [])].filter(isGuest)) {
+      this.past.set(`${display(name)} (before ${this.session})`, this.past.get(name));
+      this.past.delete(name);
+    }
+    if (sample > lostFrom) this.gaps.push({ start: lostFrom, end: sample });
   }
 
   /** Take an event. Returns the turn that it changed, if any. */
   take(event) {
     this.decided = Math.max(this.decided, event.decided_sample ?? 0);
-    const key = `${event.channel}/${event.turn}`;
+    const key = `${this.session}/${event.channel}/${event.turn}`;
     switch (event.type) {
       case "speech_start":
         this.speaking = true;

@@ -1,0 +1,80 @@
+"""What a session wants of the speaker store: done in the order of asking, while its audio goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from streamer.server import log
+from streamer.server.channel import Channel
+from streamer.server.commands import Command, Directory, Enroll
+from streamer.server.desk import Desk
+from streamer.server.protocol import Refusal
+from streamer.server.session import Session
+
+# Requests that may wait for the store; each is answered or refused.
+WAITING = 32
+
+
+class Errands:
+    """The requests of one session. do: carries out what the session answers."""
+
+    def __init__(
+        self, session: Session, channels: Sequence[Channel], desk: Desk, do: Callable[[Sequence[Command]], None]
+    ) -> None:
+        self._session = session
+        self._channels = channels
+        self._desk = desk
+        self._do = do
+        self._waiting: deque[Enroll | Directory] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, command: Enroll | Directory) -> None:
+        if len(self._waiting) >= WAITING:
+            message = f"{WAITING} requests of this session wait already."
+            return self._refuse(command, Refusal("busy", message, "Wait for their answers first.", retry_after=1.0))
+        self._waiting.append(command)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name=f"errands {self._session.name}")
+
+    async def done(self) -> None:
+        """Wait until all are answered."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def close(self) -> None:
+        """Nobody waits for an answer any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._waiting.clear()
+        self._task = None
+
+    async def _run(self) -> None:
+        while self._waiting:
+            await self._ask(self._waiting[0])
+            self._waiting.popleft()
+
+    async def _ask(self, command: Enroll | Directory) -> None:
+        try:
+            if isinstance(command, Enroll):
+                self._do(self._session.enrolment(await self._desk.enroll(command, self._channels)))
+            else:
+                page = await self._desk.directory(command, self._channels)
+                self._do(self._session.speaker_list(page, command.request))
+        except Refusal as refusal:
+            self._refuse(command, refusal)
+        except Exception:
+            log.say("request failed", level=logging.ERROR, exc_info=True, session=self._session.name)
+            self._refuse(command, Refusal("internal", "The server made a mistake.", "Try again."))
+
+    def _refuse(self, command: Enroll | Directory, refusal: Refusal) -> None:
+        if isinstance(command, Enroll) and command.action == "start":
+            self._session.requests.enrolling = None
+        request = command.request if isinstance(command, Directory) else None
+        self._do(self._session.refuse(refusal, request))
