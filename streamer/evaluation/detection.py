@@ -15,6 +15,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.evaluation.identification import STEP
 from streamer.evaluation.recordings import Recording
 from streamer.evaluation.stream import steps_of
+from streamer.models.grid import FrameGrid
 from streamer.speakers.boundaries import SpeechBoundaries
 from streamer.speakers.settings import STEP_S, TrackerSettings
 from streamer.speakers.turn import Piece, frame_speech
@@ -25,12 +26,13 @@ class Heard:
     """One recording as a detector hears it.
 
     probabilities, samples: (frames,), of the frames from `first_frame` on, and where each begins.
-    spoken: for each step of 10 ms, whether anybody speaks.
+    grid: the frames'. spoken: for each step of 10 ms, whether anybody speaks.
     """
 
     probabilities: NDArray[np.float32]
     samples: NDArray[np.int64]
     first_frame: int
+    grid: FrameGrid
     spoken: NDArray[np.bool_]
 
 
@@ -60,7 +62,9 @@ def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[l
             first = step.first_frame if first is None else first
             probabilities.append(speech)
             samples.append(np.linspace(piece.start_sample, piece.end_sample, len(speech), endpoint=False, dtype=int))
-        heard.append(Heard(np.concatenate(probabilities), np.concatenate(samples), first or 0, spoken))
+        heard.append(
+            Heard(np.concatenate(probabilities), np.concatenate(samples), first or 0, engine.model.grid, spoken)
+        )
         audio_s += len(one.samples) / SAMPLE_RATE
     return heard, (time.process_time() - began) / max(audio_s, 1e-9)
 
@@ -74,7 +78,7 @@ def detect(heard: Sequence[Heard], settings: TrackerSettings) -> Detection:
             settings.speech_onset, settings.speech_offset, settings.min_speech_s, settings.min_silence_s
         )
         since = 0
-        for boundary in boundaries.update(one.first_frame, one.probabilities):
+        for boundary in boundaries.update(one.grid, one.first_frame, one.probabilities):
             if not boundary.starts:
                 found[since // STEP : boundary.sample // STEP] = True
             since = boundary.sample
