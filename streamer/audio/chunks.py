@@ -41,6 +41,14 @@ class Gap:
 AudioEvent = Chunk | Gap
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """`num_frames` frames of an input, at its own rate, were lost or never sent."""
+
+    num_frames: int
+    reason: str
+
+
 class Source(Protocol):
     """Live or recorded audio as an async context manager to iterate over.
 

@@ -1,7 +1,7 @@
 """Decoders: audio files, block by block, through libsndfile (soundfile) and FFmpeg (PyAV).
 
 libsndfile reads WAV, FLAC, OGG, Opus, MP3 and more; what it does not know is offered to PyAV (m4a, mp4, webm, ...),
-an optional dependency.
+an optional dependency. What a file holds beyond its first header is found by `streamer.audio.parts`.
 """
 
 from __future__ import annotations
@@ -9,22 +9,23 @@ from __future__ import annotations
 import io
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
+from streamer.audio.chunks import Missing
+from streamer.audio.parts import Bytes, Part, Spliced, parts_of
+from streamer.audio.parts.raw import Block, rewind
+from streamer.audio.parts.riff import PLACEHOLDER_BYTES
 from streamer.audio.resample import check_rate
-from streamer.errors import AudioNotFound, AudioUnreadable, ConfigurationError, MissingDependency
+from streamer.errors import AudioError, AudioNotFound, AudioUnreadable, ConfigurationError, MissingDependency
 
-Block = NDArray[np.float32]
 PathOrFile = str | os.PathLike[str] | IO[bytes]
 
-#: Sizes from here on stand for "not known yet" in the header of a WAV that was written to a pipe.
-PLACEHOLDER_BYTES = 0x7FFF_0000
+#: From so many frames on libsndfile means that it does not know.
+UNKNOWN_FRAMES = 1 << 60
 
 _MISFIT = re.compile(r"^data\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 
@@ -39,8 +40,9 @@ class Decoder(Protocol):
     channels: int
     name: str
 
-    def read(self, num_frames: int) -> Block:
-        """The next samples (channels, n): n is 0 at the end, and otherwise may be less or more than `num_frames`."""
+    def read(self, num_frames: int) -> Block | Missing:
+        """The next samples (channels, n): n is 0 at the end, and otherwise may be less or more than `num_frames`. Or
+        what the file's time stamps say is missing before them."""
         ...
 
     def close(self) -> None: ...
@@ -55,10 +57,20 @@ def open_decoder(file: PathOrFile) -> Decoder:
     """
     name = file_name(file)
     source = _from_path(file, name) if isinstance(file, str | os.PathLike) else _seekable(file, name)
+    opened = open(source, "rb") if isinstance(source, str) else source  # noqa: SIM115
     try:
-        return _SoundFileDecoder(source, name)
-    except soundfile.LibsndfileError as error:
-        return _open_with_pyav(source, name, error)
+        parts = parts_of(data := Bytes(opened), name)
+        if parts is None and not isinstance(source, str):
+            parts = [Part.of(data, 0, len(data))]
+        if parts is not None:
+            return _PartsDecoder(data, parts, name, owned=isinstance(source, str))
+    except BaseException:
+        if isinstance(source, str):
+            opened.close()
+        raise
+    # libsndfile reads a file faster than a file object.
+    opened.close()
+    return _open_one(source, name)
 
 
 def file_name(file: object) -> str:
@@ -91,6 +103,13 @@ def _seekable(file: IO[bytes], name: str) -> IO[bytes]:
     return file
 
 
+def _open_one(source: str | IO[bytes], name: str) -> Decoder:
+    try:
+        return _SoundFileDecoder(source, name)
+    except soundfile.LibsndfileError as error:
+        return _open_with_pyav(source, name, error)
+
+
 class _SoundFileDecoder:
     def __init__(self, source: str | IO[bytes], name: str) -> None:
         self.name = name
@@ -105,7 +124,8 @@ class _SoundFileDecoder:
         self.channels = int(self._file.channels)
         self._refuse_cut_header()
         # An MP3 without a table of contents has its length guessed from the bit rate.
-        self._expected = int(self._file.frames) if self._file.format not in ("MP3", "MPEG") else 0
+        guessed = self._file.format in ("MP3", "MPEG") or self._file.frames >= UNKNOWN_FRAMES
+        self._expected = 0 if guessed else int(self._file.frames)
         self._done = 0
 
     def read(self, num_frames: int) -> Block:
@@ -124,7 +144,7 @@ class _SoundFileDecoder:
 
     def close(self) -> None:
         self._file.close()
-        _rewind(self._rewind)
+        rewind(self._rewind)
 
     def _refuse_cut_header(self) -> None:
         """libsndfile quietly corrects a chunk size that reaches beyond the end of the file; its log tells."""
@@ -136,98 +156,81 @@ class _SoundFileDecoder:
                 )
 
 
+class _PartsDecoder:
+    """The parts of a file, one after the other, as one. They must have one rate and as many channels.
+
+    owned: whether the file is ours to close.
+    """
+
+    def __init__(self, data: Bytes, parts: list[Part], name: str, *, owned: bool) -> None:
+        self.name = name
+        self._data, self._parts, self._owned = data, parts, owned
+        self._number = 0
+        self._hole = 0
+        self._current = self._open()
+        self.sample_rate, self.channels = self._current.sample_rate, self._current.channels
+
+    def read(self, num_frames: int) -> Block | Missing:
+        while True:
+            if self._hole:
+                missing, self._hole = Missing(self._hole, "time stamps"), 0
+                return missing
+            block = self._current.read(num_frames)
+            if isinstance(block, Missing) or block.shape[1]:
+                return block
+            part = self._parts[self._number]
+            if part.lost is not None:
+                raise AudioUnreadable(f"{self.name!r} is cut short: {part.lost}.")
+            if self._number + 1 == len(self._parts):
+                return block
+            self._current.close()
+            self._number += 1
+            self._current = self._open()
+
+    def close(self) -> None:
+        self._current.close()
+        if self._owned:
+            self._data.file.close()
+        else:
+            rewind(self._data.file)
+
+    def _open(self) -> Decoder:
+        part = self._parts[self._number]
+        try:
+            decoder = _open_one(Spliced(self._data, part.pieces), self.name)  # type: ignore[arg-type]
+        except AudioError as error:
+            if self._number == 0:
+                raise
+            raise AudioUnreadable(
+                f"{self.name!r} holds {len(self._parts)} recordings, and the one at byte {part.start} cannot be read: "
+                f"{error}"
+            ) from error
+        self._hole = round(part.hole_s * decoder.sample_rate)
+        if self._number == 0:
+            return decoder
+        given = (decoder.sample_rate, decoder.channels)
+        if given != (self.sample_rate, self.channels):
+            decoder.close()
+            raise AudioUnreadable(
+                f"{self.name!r} is joined of recordings that differ: {self.channels} channel(s) at "
+                f"{self.sample_rate} Hz, and from byte {part.start} on {given[1]} at {given[0]} Hz; split it there."
+            )
+        return decoder
+
+
 def _open_with_pyav(source: str | IO[bytes], name: str, cause: Exception) -> Decoder:
     try:
         import av
+
+        from streamer.audio.ffmpeg import FFmpegDecoder
     except ImportError as error:
         raise MissingDependency(
             f"{name!r} is not a format that libsndfile reads (WAV, FLAC, OGG, Opus, MP3, ...): {cause} "
             "For m4a, mp4, webm and others install PyAV: pip install 'speaker-streamer[media]'."
         ) from error
     try:
-        return _PyAVDecoder(av, source, name)
+        return FFmpegDecoder(av, source, name)
     except av.error.FFmpegError as error:
         raise AudioUnreadable(
             f"{name!r} is not audio that can be read here, or is damaged. libsndfile: {cause} FFmpeg: {error}"
         ) from error
-
-
-class _PyAVDecoder:
-    def __init__(self, av: Any, source: str | IO[bytes], name: str) -> None:
-        self.name = name
-        self._av = av
-        self._file = open(source, "rb") if isinstance(source, str) else source  # noqa: SIM115
-        self._owned = isinstance(source, str)
-        self._file.seek(0)
-        try:
-            # A playlist may name files and addresses: FFmpeg is given the content, and no way to open anything else.
-            self._container = av.open(self._file, options={"protocol_whitelist": "data"}, **_lenient(av))
-            self._start(av)
-        except BaseException:
-            self._let_go()
-            raise
-
-    def _start(self, av: Any) -> None:
-        name = self.name
-        if not self._container.streams.audio:
-            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
-            self._container.close()
-            raise AudioUnreadable(f"{name!r} has no audio in it (only {kinds}).")
-        stream = self._container.streams.audio[0]
-        self.sample_rate = check_rate(stream.rate, name)
-        self.channels = int(stream.layout.nb_channels)
-        self._resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
-        self._frames = self._container.decode(stream)
-        self._done = 0
-        self._held: list[Block] = self._next_frames()  # a damaged file fails here, where it is opened
-
-    def read(self, num_frames: int) -> Block:
-        blocks, count = self._held, sum(block.shape[1] for block in self._held)
-        self._held = []
-        while count < num_frames:
-            try:
-                more = self._next_frames()
-            except (self._av.error.FFmpegError, ValueError) as error:
-                raise AudioUnreadable(
-                    f"{self.name!r} is damaged or cut short after {self._done / self.sample_rate:.2f} s: {error}"
-                ) from error
-            if not more:
-                break
-            blocks += more
-            count += sum(block.shape[1] for block in more)
-        self._done += count
-        return np.concatenate(blocks, axis=1) if blocks else np.zeros((self.channels, 0), np.float32)
-
-    def close(self) -> None:
-        self._container.close()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self._owned:
-            self._file.close()
-        else:
-            _rewind(self._file)
-
-    def _next_frames(self) -> list[Block]:
-        """What the next frame of the file decodes to; empty at the end."""
-        while self._resampler is not None:
-            frame = next(self._frames, None)
-            converted = self._resampler.resample(frame)
-            if frame is None:
-                self._resampler = None
-            blocks = [part.to_ndarray() for part in converted if part is not None and part.samples]
-            if blocks:
-                return blocks
-        return []
-
-
-def _lenient(av: Any) -> dict[str, str]:
-    """What keeps a title that is not UTF-8 from being an error; from PyAV 19 on it is none."""
-    return {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
-
-
-def _rewind(file: IO[bytes] | None) -> None:
-    """Leave a caller's file object as it was found, so that it can be read again."""
-    if file is not None:
-        with suppress(ValueError, OSError):  # closed meanwhile
-            file.seek(0)

@@ -8,15 +8,16 @@ the two agree to the bit at 16 kHz and closely elsewhere.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
 import soxr
 
-from streamer.audio.chunks import SAMPLE_RATE, Samples
-from streamer.audio.decode import Block, file_name, open_decoder
+from streamer.audio.chunks import SAMPLE_RATE, Missing, Samples
+from streamer.audio.decode import Decoder, file_name, open_decoder
+from streamer.audio.parts.raw import Block
 from streamer.audio.resample import check_rate
 from streamer.errors import AudioEmpty, AudioNotFinite, ConfigurationError, SegmentOutOfRange
 
@@ -126,14 +127,18 @@ def _from_file(file: Any) -> Audio:
         )
     decoder = open_decoder(file)
     try:
-        blocks = []
-        while (block := decoder.read(READ_FRAMES)).shape[1]:
-            blocks.append(block)
+        blocks = list(_blocks(decoder))
     finally:
         decoder.close()
     if not blocks:
         raise AudioEmpty(f"{decoder.name!r} has no samples (0.00 s of audio).")
     return checked(Audio(np.concatenate(blocks, axis=1), decoder.sample_rate, decoder.name))
+
+
+def _blocks(decoder: Decoder) -> Iterator[Block]:
+    """All of an open file; what its time stamps say is missing is zeros."""
+    while isinstance(block := decoder.read(READ_FRAMES), Missing) or block.shape[1]:
+        yield np.zeros((decoder.channels, block.num_frames), np.float32) if isinstance(block, Missing) else block
 
 
 def _is_array(value: Any) -> bool:

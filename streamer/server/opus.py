@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.audio.opus import opus_duration
 from streamer.errors import MissingDependency
-from streamer.server.framing import opus_duration
 
 RATE = 48_000
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.server.framing import HEADER, MAX_GAP_S, Framing, Missing, Payload, opus_duration
+from streamer.audio.opus import opus_duration
+from streamer.server.framing import HEADER, MAX_GAP_S, Framing, Missing, Payload
 from streamer.server.protocol import Refusal, Settings
 
 

@@ -1,6 +1,7 @@
 """Where audio comes from: files, microphones, pipes, iterators, addresses. Each is a `streamer.audio.chunks.Source`."""
 
-from streamer.audio.sources.base import BaseSource, InputFormat, Missing
+from streamer.audio.chunks import Missing
+from streamer.audio.sources.base import BaseSource, InputFormat
 from streamer.audio.sources.file import FileSource
 from streamer.audio.sources.iterator import IteratorSource
 from streamer.audio.sources.microphone import InputDevice, MicrophoneSource, list_devices

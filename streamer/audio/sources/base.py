@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from streamer.audio.chunks import AudioEvent
+from streamer.audio.chunks import AudioEvent, Missing
 from streamer.audio.condition import AnyBlock, Channel, Conditioner
 from streamer.audio.formats import Encoding
 from streamer.errors import ConfigurationError
@@ -23,14 +23,6 @@ class InputFormat:
     channels: int
     encoding: Encoding | None
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """`num_frames` frames of the input, at its own rate, were lost or never sent."""
-
-    num_frames: int
-    reason: str
 
 
 Item = AnyBlock | Missing

@@ -7,9 +7,10 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 
-from streamer.audio.chunks import SAMPLE_RATE, AudioEvent
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Missing
 from streamer.audio.condition import Channel
-from streamer.audio.decode import Block, Decoder, PathOrFile, open_decoder
+from streamer.audio.decode import Decoder, PathOrFile, open_decoder
+from streamer.audio.parts.raw import Block
 from streamer.audio.sources.base import BaseSource, InputFormat, Item, settled
 from streamer.errors import AudioEmpty, ConfigurationError
 
@@ -19,7 +20,7 @@ UNPACED_BLOCK_S = 1.0
 
 
 class FileSource(BaseSource):
-    """An audio file, read block by block in a thread, never whole.
+    """An audio file, read block by block in a thread, never whole. What its time stamps say is missing is a gap.
 
     file: a path or a binary file object; the formats of `streamer.read_audio`.
     realtime: hand each event out when its last sample would have been heard, counted from the first request.
@@ -49,7 +50,7 @@ class FileSource(BaseSource):
         self.speed = 1.0 if realtime else speed
         self._clock, self._sleep = clock, sleep
         self._decoder: Decoder | None = None
-        self._reading: asyncio.Future[Block] | None = None
+        self._reading: asyncio.Future[Block | Missing] | None = None
         self._began: float | None = None
         self._empty = True
 
@@ -76,7 +77,7 @@ class FileSource(BaseSource):
         frames = round(decoder.sample_rate * (UNPACED_BLOCK_S if self.speed is None else PACED_BLOCK_S))
         self._reading = asyncio.ensure_future(asyncio.to_thread(decoder.read, frames))
         block = await asyncio.shield(self._reading)
-        if block.shape[1]:
+        if isinstance(block, Missing) or block.shape[1]:
             self._empty = False
             return block
         if self._empty:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.audio.chunks import Gap
+from streamer.audio.chunks import Gap, Missing
 from streamer.audio.condition import Channel
 from streamer.audio.formats import check_channels
 from streamer.audio.resample import check_rate
 from streamer.audio.ring import RingBuffer, RingStatistics
-from streamer.audio.sources.base import BaseSource, InputFormat, Item, Missing, settled
+from streamer.audio.sources.base import BaseSource, InputFormat, Item, settled
 from streamer.audio.sources.portaudio import (
     InputDevice,
     InputStream,

@@ -10,10 +10,11 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.audio.chunks import Missing
 from streamer.audio.decode import open_decoder
 from streamer.audio.files import full_scale
 from streamer.audio.formats import PcmDecoder
-from streamer.audio.sources.base import BaseSource, InputFormat, Item, Missing, settled
+from streamer.audio.sources.base import BaseSource, InputFormat, Item, settled
 from streamer.audio.sources.file import FileSource
 from streamer.errors import ConfigurationError
 

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from streamer.audio.chunks import Missing
 from streamer.audio.condition import Channel
 from streamer.audio.formats import check_channels
-from streamer.audio.sources.base import BaseSource, InputFormat, Item, Missing
+from streamer.audio.sources.base import BaseSource, InputFormat, Item
 from streamer.errors import ConfigurationError, MissingDependency, SourceUnreachable
 
 #: Schemes that may be asked for, and what FFmpeg may open for each: nothing that an address did not name.

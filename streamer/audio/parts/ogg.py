@@ -1,0 +1,135 @@
+"""Ogg (RFC 3533): links that were chained, pages that were cut, and time that Opus (RFC 7845) was silent for.
+
+libsndfile reads the first link of a chain, and closes the gaps that the pages' own positions tell of.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from streamer.audio.opus import opus_duration
+from streamer.audio.parts.raw import Bytes, Part, Piece
+from streamer.audio.parts.sniff import kind_of
+
+MAGIC = b"OggS"
+HEAD_BYTES = 27
+CONTINUED, FIRST = 1, 2
+OPUS_RATE = 48_000
+UNKNOWN = 0xFFFF_FFFF_FFFF_FFFF
+#: Less between the packets and the pages' positions is no silence: the last packet may count for less than it holds.
+TOLERANCE = OPUS_RATE // 20
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    start: int
+    end: int
+    flags: int
+    position: int
+    serial: int
+    lacing: bytes
+    body: int
+
+
+def parts(data: Bytes, start: int) -> Iterator[Part]:
+    """The link of a chain at `start`; more than one part where Opus was silent in it."""
+    pages: list[Page] = []
+    begun = False
+    lost = None
+    end = start
+    for page in pages_of(data, start):
+        if page.flags & FIRST and begun:
+            break
+        begun |= not page.flags & FIRST
+        end = page.end
+        if page.end > len(data):
+            lost = f"{len(data) - page.start} of the {page.end - page.start} bytes of its last page are there"
+            end = len(data)
+            break
+        pages.append(page)
+    if not pages:
+        return
+    if kind_of(data.at(end, 64)) is None:
+        end = len(data)
+    yield from _opus(data, pages, start, end, lost) or [Part.of(data, start, end, lost)]
+
+
+def pages_of(data: Bytes, place: int) -> Iterator[Page]:
+    """The pages from `place` on; bytes between them that are none are passed over."""
+    while place + HEAD_BYTES <= len(data):
+        head = data.at(place, HEAD_BYTES)
+        if head[:4] != MAGIC:
+            if kind_of(data.at(place, 64)) is not None:
+                return
+            place = data.find(MAGIC, place)
+            if place < 0:
+                return
+            continue
+        flags, position, serial = struct.unpack("<BQI", head[5:18])
+        lacing = data.at(place + HEAD_BYTES, head[26])
+        body = place + HEAD_BYTES + head[26]
+        yield Page(place, body + sum(lacing), flags, position, serial, lacing, body)
+        place = body + sum(lacing)
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Pages without a gap between them. hole_s: seconds before them."""
+
+    hole_s: float
+    pages: list[Page] = field(default_factory=list)
+
+
+def _opus(data: Bytes, pages: list[Page], start: int, end: int, lost: str | None) -> list[Part]:
+    """An Opus link in stretches between its gaps; none where there is no gap, or it is not Opus alone."""
+    if data.at(pages[0].body, 8) != b"OpusHead" or len({page.serial for page in pages}) > 1:
+        return []
+    heads, rest = _headers(data, pages)
+    stretches = [_Stretch(0.0)]
+    due: int | None = None
+    begun = b""
+    for page in rest:
+        samples, begun = _samples(data, page, begun)
+        if page.position != UNKNOWN and samples:
+            if due is not None and page.position - samples - due > TOLERANCE and not page.flags & CONTINUED:
+                stretches.append(_Stretch((page.position - samples - due) / OPUS_RATE))
+            due = page.position if due is None else max(due + samples, page.position)
+        stretches[-1].pages.append(page)
+    if len(stretches) == 1:
+        return []
+    found = []
+    for number, stretch in enumerate(stretches):
+        last = number == len(stretches) - 1
+        kept = stretch.pages
+        pieces: list[Piece] = [(page.start, page.end) for page in [*heads, *kept]]
+        begin, stop = (start if number == 0 else kept[0].start), (end if last else kept[-1].end)
+        found.append(Part(begin, stop, tuple(pieces), lost=lost if last else None, hole_s=stretch.hole_s))
+    return found
+
+
+def _headers(data: Bytes, pages: list[Page]) -> tuple[list[Page], list[Page]]:
+    """The pages of OpusHead and OpusTags, and those of audio: the tags end with the first page after the head that
+    ends a packet."""
+    for number, page in enumerate(pages[1:], 2):
+        if page.lacing and page.lacing[-1] < 255:
+            return pages[:number], pages[number:]
+    return pages, []
+
+
+def _samples(data: Bytes, page: Page, begun: bytes) -> tuple[int, bytes]:
+    """How long the packets that end on this page last, at 48 kHz, and the first bytes of one that goes on on the next.
+
+    begun: those of the packet that the page before left unfinished.
+    """
+    place, size, count = page.body, 0, 0
+    for lace in page.lacing:
+        size += lace
+        if lace < 255:
+            head = begun or data.at(place, min(size, 2))
+            with suppress(ValueError):  # no packet that there can be: the decoder says so
+                count += opus_duration(head)
+            place, size, begun = place + size, 0, b""
+    return count, begun or data.at(place, min(size, 2))
