@@ -15,7 +15,7 @@ from streamer.audio.chunks import Gap
 from streamer.engine.stream import Stream
 from streamer.engine.window import Step
 from streamer.sinks.base import Sink
-from streamer.speakers.events import Event, TurnEnd
+from streamer.speakers.events import Event, Notice, TurnEnd
 from streamer.speakers.library import Speakers
 from streamer.speakers.profiles import Exemplar, Roster
 from streamer.speakers.settings import TrackerSettings
@@ -67,6 +67,10 @@ class Session:
             for sink in self.sinks:
                 sink.step(result, self)
         return events
+
+    def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
+        """Something was found of the sound itself, up to `sample`: the sinks are told. See `BaseSource.on_notice`."""
+        self._tell([Notice(sample=sample, decided_sample=sample, code=code, message=message)])
 
     def finish(self) -> list[Event]:
         """The stream is over: the last events. Closes the sinks."""

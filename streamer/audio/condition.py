@@ -5,18 +5,19 @@ One piece for all sources and for the server, so that a microphone, a file and a
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap, Samples
+from streamer.audio.downmix import Downmix
 from streamer.audio.files import Audio, checked, full_scale
 from streamer.audio.formats import ENCODINGS, Encoding, PcmDecoder, check_channels
 from streamer.audio.resample import StreamResampler, check_rate, resampled_length
 from streamer.errors import AudioNotFinite, ConfigurationError
 
-#: The mean of all channels, or the index of one.
+#: The mean of all channels (see `streamer.audio.downmix`), or the index of one.
 Channel = Literal["downmix"] | int
 
 AnyBlock = bytes | bytearray | memoryview | NDArray[Any]
@@ -50,7 +51,17 @@ class Conditioner:
         self.position = 0
         self._decoder = None if encoding is None else PcmDecoder(encoding, self.channels)
         self._resampler = StreamResampler(self.rate)
+        self._mix = Downmix(self.rate, self.channels) if self.channel == "downmix" and self.channels > 1 else None
+        self._told = False
         self._frames = 0
+
+    def notice(self) -> str | None:
+        """That channels cancel each other, so that only one is used, once: as soon as it is found."""
+        found = None if self._mix is None else self._mix.found
+        if found is None or self._told:
+            return None
+        self._told = True
+        return found.message(self.channels)
 
     def push(self, data: AnyBlock) -> list[AudioEvent]:
         """Bytes, cut anywhere, or an array (n,) or (channels, n), floating point or integer PCM.
@@ -95,12 +106,13 @@ class Conditioner:
 
     def _mono(self, block: NDArray[np.float32]) -> Samples:
         """A copy, so that the caller may use the array again."""
-        if self.channel != "downmix":
-            chosen: Samples = block[self.channel].copy()
+        if self._mix is None:
+            chosen: Samples = block[0 if self.channel == "downmix" else self.channel].copy()
             return chosen
-        with np.errstate(over="ignore"):  # caught below, with its position
-            mono: Samples = block.mean(axis=0, dtype=np.float32)
-        return mono
+        with np.errstate(over="ignore"):
+            if not np.isfinite(block.sum(axis=0, dtype=np.float32)).all():
+                self._refuse()
+        return self._mix.push(block.copy())
 
     def _lost_frame(self) -> int:
         return int(self._decoder is not None and self._decoder.flush() > 0)
@@ -110,7 +122,8 @@ class Conditioner:
 
         Rounding the length of a run and rounding its two ends differ by up to one sample: cut it or repeat the last.
         """
-        tail = self._resampler.finish()
+        held = np.zeros(0, np.float32) if self._mix is None else self._resampler.push(self._mix.flush())
+        tail = np.concatenate([held, self._resampler.finish()])
         self._resampler = StreamResampler(self.rate)
         wanted = max(0, resampled_length(self._frames, self.rate) - self.position)
         missing = wanted - len(tail)
@@ -122,12 +135,15 @@ class Conditioner:
         if len(samples) == 0:
             return []
         if not np.isfinite(samples).all():  # finite, but so large that mixing or filtering overflows
-            raise AudioNotFinite(
-                f"{self.name!r} leaves the range of float32 near {self.position / SAMPLE_RATE:.3f} s; full scale is 1."
-            )
+            self._refuse()
         chunk = Chunk(self.position, samples)
         self.position = chunk.end_sample
         return [chunk]
+
+    def _refuse(self) -> NoReturn:
+        raise AudioNotFinite(
+            f"{self.name!r} leaves the range of float32 near {self.position / SAMPLE_RATE:.3f} s; full scale is 1."
+        )
 
     def _gap_to_clock(self, reason: str) -> list[AudioEvent]:
         start, self.position = self.position, max(self.position, resampled_length(self._frames, self.rate))

@@ -7,16 +7,18 @@ the two agree to the bit at 16 kHz and closely elsewhere.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 import numpy as np
 import soxr
 
 from streamer.audio.chunks import SAMPLE_RATE, Missing, Samples
 from streamer.audio.decode import Decoder, file_name, open_decoder
+from streamer.audio.downmix import downmix
 from streamer.audio.parts.raw import Block
 from streamer.audio.resample import check_rate
 from streamer.errors import AudioEmpty, AudioNotFinite, ConfigurationError, SegmentOutOfRange
@@ -25,6 +27,8 @@ from streamer.errors import AudioEmpty, AudioNotFinite, ConfigurationError, Segm
 AudioInput = str | os.PathLike[str] | IO[bytes] | Mapping[str, Any] | np.ndarray[Any, Any]
 
 READ_FRAMES = 1 << 16
+
+logger = logging.getLogger("streamer.audio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,12 @@ class Audio:
     def mono_16k(self) -> Samples:
         """The mean of the channels at 16 kHz: (round(num_samples * 16000 / sample_rate),) float32, halves up.
 
-        soxr's HQ, linear phase: the sample k of the result stands at k / 16000 s.
+        Where channels cancel each other, one of them is used alone, and the log of "streamer.audio" says so. soxr's HQ,
+        linear phase: the sample k of the result stands at k / 16000 s.
         """
-        mono: Samples = self.waveform.mean(axis=0, dtype=np.float32)
+        mono, found = downmix(self.waveform, self.sample_rate)
+        if found is not None:
+            logger.warning("%r: %s.", self.name, found.message(len(self.waveform)))
         if self.sample_rate == SAMPLE_RATE:
             return mono
         resampled: Samples = soxr.resample(np.ascontiguousarray(mono), self.sample_rate, SAMPLE_RATE)
@@ -119,8 +126,13 @@ def _from_mapping(file: Mapping[str, Any], sample_rate: int | None) -> Audio:
     return replace(audio, waveform=audio.waveform[channel : channel + 1])
 
 
+def is_file(file: object) -> TypeGuard[str | os.PathLike[str] | IO[bytes]]:
+    """Whether this is a path or a file object, and not a mapping or an array."""
+    return isinstance(file, str | os.PathLike) or hasattr(file, "read")
+
+
 def _from_file(file: Any) -> Audio:
-    if not isinstance(file, str | os.PathLike) and not hasattr(file, "read"):
+    if not is_file(file):
         raise ConfigurationError(
             f"cannot read audio from {type(file).__name__}: give a path, a binary file object, a mapping with "
             "'waveform' and 'sample_rate', or an array with sample_rate=."

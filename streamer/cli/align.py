@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,12 +28,18 @@ def align(
 ) -> None:
     """Give the words of a transcript their speakers."""
     from streamer.meeting.align import assign, read_turns, read_words, write
+    from streamer.output import check_outputs, replacing
+    from streamer.sinks.text import carries_unicode
 
+    check_outputs({"--output": output}, [transcript, events])
     kind = kind or (output.suffix.removeprefix(".").lower() if output is not None else "txt")
     if kind not in KINDS:
         raise ConfigurationError(f"format {kind!r} is none; use one of {', '.join(KINDS)}.")
     text = write(assign(read_words(transcript), read_turns(events), near), kind)
     if output is None:
+        if kind == "json" and not carries_unicode(sys.stdout):
+            text = json.dumps(json.loads(text), indent=1) + "\n"
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        with replacing(output) as new:
+            new.write_text(text, encoding="utf-8")

@@ -18,7 +18,10 @@ from importlib import import_module
 import typer
 from typer.exceptions import TyperException
 
+from streamer.cli.common import EXIT_ERROR, one_line
 from streamer.errors import ConfigurationError, StreamerError
+from streamer.output import named
+from streamer.sinks.text import replace_unprintable
 
 #: Name of the subcommand -> (its module, its line in `streamer --help`), in the order of the help.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -35,7 +38,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model": ("streamer.cli.model", "Look into a model, or convert it to this project's format."),
 }
 
-EXIT_ERROR = 2
+#: How a command is told of a store, where it is not `--store`.
+STORE_OPTIONS = {"serve": "--speakers", "meeting": "`speakers` in its configuration"}
 #: What a shell says of a command ended by SIGINT or SIGPIPE.
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -44,6 +48,8 @@ EXIT_BROKEN_PIPE = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `streamer` with `arguments` (default: the process's) and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    open_standard_streams()
+    replace_unprintable()
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = "--debug" in options
     if debug:
@@ -52,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Typer returns the code of an explicit exit, and None where the command ran to its end.
         code = build(_subcommand(arguments))(arguments, prog_name="streamer", standalone_mode=False)
-        sys.stdout.flush()
+        with named("standard output"):
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
         # The reader (head, less) has gone. Python would complain once more when it flushes at exit.
@@ -68,16 +75,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (StreamerError, TyperException, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
-        print(f"streamer: {_one_line(error)}", file=sys.stderr)
+        print(f"streamer: {_with_option(one_line(error), _subcommand(arguments))}", file=sys.stderr)
         return EXIT_ERROR
     except Exception as error:
         if debug:
             traceback.print_exc()
         print(
-            f"streamer: unexpected {type(error).__name__}: {_one_line(error)} (--debug shows the traceback)",
+            f"streamer: unexpected {type(error).__name__}: {one_line(error)} (--debug shows the traceback)",
             file=sys.stderr,
         )
         return EXIT_ERROR
+
+
+def open_standard_streams() -> None:
+    """Where standard output or error is closed (`>&-`), what is said goes nowhere, and never into a file that happens
+    to get its number."""
+    for name, mode in (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is not None:
+            continue
+        # The lowest number that is free is this stream's own, as those before it are open by now.
+        opened = os.open(os.devnull, mode)
+        if name != "stdin":
+            setattr(sys, name, os.fdopen(opened, "w", encoding="utf-8"))
+        if name == "stdout" and sys.stderr is not None:
+            print("streamer: standard output is closed: what would be printed is not.", file=sys.stderr)
 
 
 def build(name: str | None) -> typer.Typer:
@@ -124,10 +145,11 @@ def _root(
         raise typer.Exit
 
 
+def _with_option(message: str, command: str | None) -> str:
+    """What a message of the store advises, with the option that this command has for it."""
+    option = STORE_OPTIONS.get(command or "", "--store")
+    return message.replace("choose another store", f"choose another store with {option}")
+
+
 def _unreached() -> None:
     raise AssertionError("a subcommand is imported before it is called")
-
-
-def _one_line(error: BaseException) -> str:
-    message = error.format_message() if isinstance(error, TyperException) else str(error)
-    return " ".join(message.split()) or type(error).__name__

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
+from typer.exceptions import TyperException
+
+from streamer.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from streamer.audio.sources import BaseSource
     from streamer.models.model import Model
 
 ModelOption = Annotated[
@@ -27,6 +32,10 @@ TokenOption = Annotated[
 ]
 RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hugging Face model.")]
 
+#: The exit code of an error that somebody can act on.
+EXIT_ERROR = 2
+#: What stands for standard input where a file is asked for.
+STANDARD_INPUT = "-"
 #: Work that is done sooner shows no bar.
 PATIENCE_S = 2.0
 
@@ -36,6 +45,40 @@ def load_model(source: str, device: str = "cpu", token: str | None = None, revis
     from streamer.models.model import Model
 
     return Model.from_pretrained(source, token=token, revision=revision, device=device)
+
+
+def recordings(files: Sequence[Path]) -> Iterator[tuple[str, Path | IO[bytes]]]:
+    """Each recording of a command that reads them whole: what messages call it, and what to read; `-` is standard
+    input.
+
+    Raises ConfigurationError where `-` is given twice, as there is one, and what `read_standard_input` raises.
+    """
+    from streamer.audio.sources.stdin import NAME, read_standard_input
+
+    if sum(str(file) == STANDARD_INPUT for file in files) > 1:
+        raise ConfigurationError("- stands for standard input, which can be read once; give it once.")
+    for file in files:
+        yield (NAME, read_standard_input()) if str(file) == STANDARD_INPUT else (str(file), file)
+
+
+def file_source(file: Path, speed: float | None) -> BaseSource:
+    """A recording as a source; `-` is standard input."""
+    from streamer.audio.sources import FileSource, StandardInputSource
+
+    return StandardInputSource(speed=speed) if str(file) == STANDARD_INPUT else FileSource(file, speed=speed)
+
+
+def read_by(model: str, store: str | None = None) -> list[str]:
+    """The files that a command reads beside its recordings: the model and the speaker store, where they are files."""
+    from streamer.speakers.database import default_path
+
+    return [model, str(default_path()) if store is None else store.removeprefix("sqlite:///")]
+
+
+def one_line(error: BaseException) -> str:
+    """What is said of an error: its message, or its kind where it has none."""
+    message = error.format_message() if isinstance(error, TyperException) else str(error)
+    return " ".join(message.split()) or type(error).__name__
 
 
 class LateProgress:
@@ -76,11 +119,13 @@ class LateProgress:
             self._bar.update(self._task, completed=completed)
 
     def _show(self) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        self._console = self._console or Console(stderr=True)
+        from streamer.sinks.text import plain_console
+
+        self._console = self._console or plain_console(stderr=True)
         if self._console.is_terminal:
-            self._bar = Progress(console=self._console, transient=True)
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
             self._task = self._bar.add_task(self.label, total=self.total)
             self._bar.start()

@@ -13,9 +13,12 @@ from pathlib import Path
 from rich.console import Console
 
 from streamer.audio.chunks import Source
+from streamer.audio.sources.base import BaseSource
+from streamer.cli.common import read_by
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy
 from streamer.errors import ConfigurationError
+from streamer.output import check_outputs
 from streamer.session import Session
 from streamer.sinks.base import Sink
 from streamer.sinks.jsonl import JsonLines
@@ -23,6 +26,7 @@ from streamer.sinks.lines import Lines
 from streamer.sinks.recording import Recorder, Tapped
 from streamer.sinks.rttm import Rttm
 from streamer.sinks.terminal import TerminalView, summary
+from streamer.sinks.text import plain_console
 from streamer.speakers.library import Speakers
 from streamer.speakers.settings import DURATIONS, STEP_S
 
@@ -31,10 +35,12 @@ from streamer.speakers.settings import DURATIONS, STEP_S
 class Listening:
     """The options of both commands.
 
-    live_view: draw the terminal view, where standard output is a terminal. policy: see `streamer.engine.stream`.
+    title: what is listened to. source: the file that is read, which is not to be written. live_view: draw the terminal
+    view, where standard output is a terminal. policy: see `streamer.engine.stream`.
     """
 
     title: str
+    source: Path | None = None
     store: str | None = None
     model: str = "default"
     device: str = "auto"
@@ -46,12 +52,13 @@ class Listening:
     keep_guests: bool = True
     live_view: bool = True
     policy: Policy = "every"
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Console = field(default_factory=plain_console)
 
     def listen(self, source: Source, speakers: Speakers | None = None) -> Session:
         """Listen until the source ends or Ctrl-C is pressed, then print a summary."""
         if self.record is not None and self.record.suffix.lower() not in (".wav", ".flac"):
             raise ConfigurationError(f"--record {self.record}: the name must end in .wav or .flac.")
+        check_outputs({"--rttm": self.rttm, "--record": self.record}, [self.source, *read_by(self.model, self.store)])
         return asyncio.run(self._listen(source, speakers))
 
     async def _listen(self, source: Source, given: Speakers | None) -> Session:
@@ -61,6 +68,7 @@ class Listening:
         with contextlib.ExitStack() as stack:
             if given is None:
                 stack.callback(speakers.close)
+            noticing = source if isinstance(source, BaseSource) else None
             if self.record is not None:
                 recorder = Recorder(self.record)
                 stack.callback(recorder.close)
@@ -74,6 +82,8 @@ class Listening:
             else:
                 sinks.append(Lines(sys.stdout))
             session = Session(speakers, roster=self.roster, keep_guests=self.keep_guests, sinks=sinks)
+            if noticing is not None:
+                noticing.on_notice = session.note
             with interrupted() as stop:
                 async with engine, engine.stream(source, DURATIONS, self.step_s, policy=self.policy) as stream:
                     await session.run(stream, stop)

@@ -80,14 +80,13 @@ def _device(device: str | None) -> int | str | None:
 
 def _simulate(options: Listening, speed: float) -> None:
     """Enrol the bundled voices in a store of their own, listen to the bundled conversation, and say how it went."""
-    from rich.console import Console
-
     from streamer.audio.sources import FileSource
     from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
     from streamer.evaluation.identification import identify, read_rttm
+    from streamer.sinks.text import plain_console
     from streamer.speakers.library import Speakers
 
-    quiet = Console(stderr=True, highlight=False)
+    quiet = plain_console(stderr=True)
     with Speakers(options.model, "sqlite://") as speakers:
         for name, path in ENROLMENT.items():
             verdict = speakers.enroll(name, path, force=True)

@@ -33,16 +33,16 @@ def meeting(
 
 
 async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
-    from rich.console import Console
-
     from streamer.cli.listening import interrupted
     from streamer.engine.engine import Engine
     from streamer.meeting.meeting import Meeting
     from streamer.sinks.terminal import TerminalView, summary
+    from streamer.sinks.text import plain_console
     from streamer.speakers.library import Speakers
 
+    _check_outputs(config)
     sources, names, gains = _inputs(config)
-    console = Console(highlight=False, stderr=json)
+    console = plain_console(stderr=json)
     with ExitStack() as stack:
         sinks = _sinks(config, stack, json=json, console=console)
         engine = Engine(config.model, device=config.device)
@@ -62,6 +62,8 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
             sinks=sinks,
             step_s=config.step_s,
         )
+        for source in sources:
+            source.on_notice = held.note
         with interrupted() as stop:
             async with engine:
                 await held.run_room(engine, sources, stop)
@@ -69,6 +71,21 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
     if not json:
         console.print(summary(held) if held.timeline.talk_time() else "nobody spoke")
     return held
+
+
+def _check_outputs(config: MeetingConfig) -> None:
+    """No file of the meeting's may be one that it reads."""
+    from streamer.cli.common import read_by
+    from streamer.output import check_outputs
+
+    wanted = config.sinks
+    names = {"jsonl": wanted.jsonl, "rttm": wanted.rttm, "vtt": wanted.vtt, "minutes": wanted.minutes}
+    read = [config.path(given.file or given.url) for given in config.inputs if given.file or "://" not in given.url]
+    store = None if config.store is None else str(config.store)
+    check_outputs(
+        {f"[sinks] {name}": config.path(given) if given else None for name, given in names.items()},
+        [config.file, *read, *read_by(config.model, store)],
+    )
 
 
 def _inputs(config: MeetingConfig) -> tuple[list[BaseSource], list[str], list[float]]:
@@ -126,7 +143,7 @@ def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: obje
     else:
         sinks.append(Lines(sys.stdout))
     if wanted.jsonl:
-        sinks.append(JsonLines(stack.enter_context(config.path(wanted.jsonl).open("w", encoding="utf-8"))))
+        sinks.append(JsonLines(config.path(wanted.jsonl)))
     if wanted.rttm:
         sinks.append(Rttm(config.path(wanted.rttm), config.title))
     if wanted.vtt:

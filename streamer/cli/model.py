@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamer.cli.common import RevisionOption, TokenOption, load_model
+from streamer.cli.common import RevisionOption, TokenOption, load_model, recordings
 from streamer.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def convert(
     import torch
 
     from streamer.models import checkpoint
+    from streamer.output import check_outputs, replacing
 
+    check_outputs({"OUT": output}, [source])
     if output.suffix != ".safetensors":
         raise ConfigurationError(f"{str(output)!r} must end in .safetensors.")
     if output.exists() and not force:
@@ -103,7 +105,8 @@ def convert(
         threshold=card.threshold if threshold is None else threshold,
         licence=card.licence if licence is None else licence,
     )
-    checkpoint.save(output, model, torch.float32 if dtype is Precision.float32 else torch.float16)
+    with replacing(output) as new:
+        checkpoint.save(new, model, torch.float32 if dtype is Precision.float32 else torch.float16)
     written = checkpoint.load(output)
     typer.echo(f"{output}: {written.card.name}, fingerprint {written.fingerprint}, {output.stat().st_size:,} bytes")
 
@@ -111,7 +114,9 @@ def convert(
 @app.command()
 def drift(
     source: SourceArgument,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Audio as you have it in use.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Audio as you have it in use, or - for standard input.")
+    ],
     duration: Annotated[float, typer.Option(help="Window length in seconds.")] = 3.0,
     step: Annotated[float, typer.Option(help="Step between windows in seconds.")] = 1.0,
     token: TokenOption = None,
@@ -125,10 +130,10 @@ def drift(
 
     model = load_model(source, token=token, revision=revision)
     typer.echo(f"{'file':<32}{'windows':>8}{'cosine: median':>16}{'lowest':>9}{'times as fast':>15}")
-    for file in files:
-        found = measure_drift(model, read_audio(file).mono_16k(), file, duration, step)
+    for name, file in recordings(files):
+        found = measure_drift(model, read_audio(file).mono_16k(), name, duration, step)
         median, lowest = float(np.median(found.cosines)), float(found.cosines.min())
-        typer.echo(f"{file[-31:]:<32}{len(found.cosines):>8}{median:>16.4f}{lowest:>9.4f}{found.speedup:>14.1f}x")
+        typer.echo(f"{name[-31:]:<32}{len(found.cosines):>8}{median:>16.4f}{lowest:>9.4f}{found.speedup:>14.1f}x")
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.common import DeviceOption, ModelOption
+from streamer.cli.common import STANDARD_INPUT, DeviceOption, ModelOption, file_source
 from streamer.cli.options import GuestsOption, JsonOption, RosterOption, RttmOption, StepOption, StoreOption
 from streamer.speakers.settings import STEP_S
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(help="An audio file.")],
+    file: Annotated[Path, typer.Argument(help="An audio file, or - for standard input.")],
     speed: Annotated[
         float | None, typer.Option(help="Play it this many times as fast as real time, in the live view.")
     ] = None,
@@ -29,12 +29,16 @@ def run(
     step: StepOption = STEP_S,
     keep_guests: GuestsOption = False,
 ) -> None:
-    """Say who speaks in a file, as it would have been said live: as fast as it can be computed, or paced."""
-    from streamer.audio.sources import FileSource
+    """Say who speaks in a file, as it would have been said live: as fast as it can be computed, or paced.
+
+    Standard input (-) may be an audio file, a WAV that is still being written, or raw PCM: s16le at 16 kHz, one
+    channel.
+    """
     from streamer.cli.listening import Listening
 
     Listening(
-        title=file.name,
+        title="standard input" if str(file) == STANDARD_INPUT else file.name,
+        source=file,
         store=store,
         model=model,
         device=device,
@@ -44,4 +48,4 @@ def run(
         rttm=rttm,
         keep_guests=keep_guests,
         live_view=speed is not None,
-    ).listen(FileSource(file, speed=speed))
+    ).listen(file_source(file, speed))

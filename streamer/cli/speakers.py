@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamer.cli.common import ModelOption
+from streamer.cli.common import ModelOption, read_by, recordings
 from streamer.cli.options import StoreOption
 from streamer.errors import ConfigurationError
 
@@ -28,7 +28,9 @@ NameArgument = Annotated[str, typer.Argument(help="A speaker's name.")]
 @app.command()
 def enroll(
     name: NameArgument,
-    files: Annotated[list[Path] | None, typer.Argument(help="Recordings of this person alone.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Recordings of this person alone, or - for standard input.")
+    ] = None,
     mic: Annotated[bool, typer.Option("--mic", help="Enrol from the microphone.")] = False,
     device: Annotated[
         str | None, typer.Option("--device", "-d", help="Microphone: a number or part of a name.")
@@ -38,16 +40,16 @@ def enroll(
     model: ModelOption = "default",
 ) -> None:
     """Enrol a speaker, or refine the profile there is, from recordings or by voice."""
-    from rich.console import Console
-
+    from streamer.sinks.text import plain_console
     from streamer.speakers.library import Speakers
     from streamer.speakers.names import clean_name
 
     name = clean_name(name)
     if mic == bool(files):
         raise ConfigurationError("give recordings to enrol from, or --mic, and not both.")
-    console = Console(stderr=True, highlight=False)
+    console = plain_console(stderr=True)
     with Speakers(model, store) as speakers:
+        before = sum(profile.speech_s for profile in speakers.profiles() if profile.name == name)
         if mic:
             from streamer.cli.microphone import enrol_by_voice
 
@@ -57,14 +59,17 @@ def enroll(
                 task = bar.add_task(f"speech of {name}", total=speakers.settings.wanted_s)
                 verdict = speakers.enroll(
                     name,
-                    *(files or []),
+                    *(file for _, file in recordings(files or [])),
                     force=force,
                     progress=lambda heard: bar.update(task, completed=min(heard.speech_s, speakers.settings.wanted_s)),
                 )
         for finding in verdict.findings:
             console.print(f"kept in spite of {finding.code}: {finding.message}", style="yellow")
         total = speakers.profile(name).speech_s
-        typer.echo(f"{name}: {verdict.speech_s:.1f} s of speech added, {total:.1f} s in all.")
+        if added := total - before:
+            typer.echo(f"{name}: {added:.1f} s of speech added, {total:.1f} s in all.")
+        else:
+            typer.echo(f"{name}: nothing new: this is in the profile already, which has {total:.1f} s of speech.")
         if total < speakers.settings.wanted_s:
             typer.echo(f"With {math.ceil(speakers.settings.wanted_s - total)} s more the profile would be better.")
 
@@ -72,7 +77,11 @@ def enroll(
 def _bar(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f} of {task.total:g} s"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed:.1f} of {task.total:g} s"),
+    )
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
@@ -161,8 +170,10 @@ def name(
 @app.command("export")
 def export(file: Path, store: StoreOption = None) -> None:
     """Write all profiles to a JSON file (voice prints, no audio)."""
+    from streamer.output import check_outputs
     from streamer.speakers.transfer import export_speakers
 
+    check_outputs({"FILE": file}, read_by("default", store))
     with _open(store) as opened:
         typer.echo(f"{export_speakers(opened, file)} speakers written to {file}.")
 
@@ -212,9 +223,9 @@ def _open(store: str | None) -> SpeakerStore:
 
 
 def _print(what: Table | str) -> None:
-    from rich.console import Console
+    from streamer.sinks.text import plain_console
 
-    Console(highlight=False).print(what)
+    plain_console().print(what)
 
 
 def _table(*columns: str) -> Table:

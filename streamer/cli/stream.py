@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamer.cli.common import file_source
 from streamer.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ app = typer.Typer()
 @app.command()
 def stream(
     url: Annotated[str, typer.Argument(help="The server, like ws://127.0.0.1:8765.", show_default=False)],
-    file: Annotated[Path | None, typer.Argument(help="Audio file, or - for s16le at 16 kHz on stdin.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Audio file, or - for standard input.")] = None,
     mic: Annotated[bool, typer.Option("--mic", help="Send the microphone instead of a file.")] = False,
     input_device: Annotated[str | None, typer.Option(help="Microphone by name or index.")] = None,
     speed: Annotated[float, typer.Option(help="Times real time; 0 is as fast as the server takes it.")] = 1.0,
@@ -33,6 +34,9 @@ def stream(
 ) -> None:
     """Send a file or the microphone to a server, and print who speaks.
 
+    Standard input (-) may be an audio file, a WAV that is still being written, or raw PCM: s16le at 16 kHz, one
+    channel.
+
     A lost connection is taken up again: what was not heard meanwhile is sent again, or marked as a gap.
     """
     if mic == (file is not None):
@@ -43,24 +47,25 @@ def stream(
 
 
 def _source(file: Path | None, device: str | None, speed: float) -> Source:
-    from streamer.audio.sources import FileSource, MicrophoneSource, PipeSource
+    from streamer.audio.sources import MicrophoneSource
 
     if file is None:
         return MicrophoneSource(int(device) if device is not None and device.isdigit() else device)
-    if str(file) == "-":
-        return PipeSource(rate=16_000, encoding="s16le")
-    return FileSource(file, speed=speed or None)
+    return file_source(file, speed or None)
 
 
 async def _run(url: str, source: Source, token: str | None, settings: dict[str, Any], as_json: bool) -> None:
     from streamer.client import Client
+    from streamer.output import named
+    from streamer.sinks.jsonl import json_line
 
     async with Client(url, token=token, **settings) as client:
         client.feed(source)
         async for message in client:
-            line = json.dumps(message, ensure_ascii=False) if as_json else _line(message)
+            line = json_line(message, sys.stdout).rstrip("\n") if as_json else _line(message)
             if line:
-                typer.echo(line)
+                with named("standard output"):
+                    typer.echo(line)
 
 
 def _line(message: dict[str, Any]) -> str:
@@ -77,6 +82,8 @@ def _line(message: dict[str, Any]) -> str:
             what = f"one of {', '.join(message['candidates'])}"
         case "gap":
             what = f"{(message['end_sample'] - message['sample']) / 16_000:.1f} s are missing ({message['reason']})"
+        case "notice":
+            what = message["message"]
         case "overload":
             what = f"the server fell behind and left out {message['skipped']} steps"
         case "restart":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ class Sinks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeetingConfig:
-    """A meeting. Names of files are relative to `folder`, where the configuration lies."""
+    """A meeting. Names of files are relative to `folder`, where the configuration, `file`, lies."""
 
     title: str = "Meeting"
     model: str = "default"
@@ -95,6 +95,7 @@ class MeetingConfig:
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
     crosstalk: CrossTalkSettings = field(default_factory=CrossTalkSettings)
     folder: Path = Path()
+    file: Path | None = None
 
     @property
     def store(self) -> str | Path | None:
@@ -115,7 +116,7 @@ def load(path: Path) -> MeetingConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not a TOML file ({error}).") from None
     try:
-        return _config(values, path.parent)
+        return replace(_config(values, path.parent), file=path)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
@@ -130,7 +131,7 @@ def _config(values: Mapping[str, Any], folder: Path) -> MeetingConfig:
     if hook and "url" not in hook:
         raise ConfigurationError("[sinks.webhook] has no url.")
     tracker, crosstalk = _table(rest, "tracker"), _table(rest, "crosstalk")
-    taken = {"inputs", "sinks", "tracker", "crosstalk", "folder"}
+    taken = {"inputs", "sinks", "tracker", "crosstalk", "folder", "file"}
     return MeetingConfig(
         **_checked(MeetingConfig, rest, "the top", without=taken),
         inputs=tuple(Input(**_checked(Input, item, "[[input]]")) for item in inputs),

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.audio.chunks import SAMPLE_RATE
+from streamer.engine.window import Step
 from streamer.meeting.statistics import Statistics, statistics
+from streamer.output import check_writable, replacing
 from streamer.sinks.base import Sink
 from streamer.sinks.lines import clock
 from streamer.speakers.timeline import Span, is_stranger
@@ -44,7 +46,8 @@ details { margin-top: 2.2rem; } summary { cursor: pointer; font-weight: 600; fon
 
 
 class Minutes(Sink):
-    """Writes `path` when the meeting is over. Raises OSError where it cannot be written, at once.
+    """Writes `path` when the meeting is over, if anything was heard of it. Raises OSError where it cannot be written,
+    at once.
 
     began: when the meeting did, as Unix time; default: now.
     """
@@ -52,15 +55,20 @@ class Minutes(Sink):
     def __init__(self, path: str | os.PathLike[str], title: str = "Meeting", began: float | None = None) -> None:
         self.path, self.title = Path(path), title
         self.began = time.time() if began is None else began
-        self.path.touch()  # better to know now than at the end of the meeting
+        check_writable(self.path)  # better to know now than at the end of the meeting
+        self._heard = False
+
+    def step(self, step: Step, session: Session) -> None:
+        self._heard = True
 
     def close(self, session: Session) -> None:
+        if not self._heard:
+            return
         timeline = session.timeline
         channels: Sequence[str] = getattr(session, "channels", ())
         page = minutes(timeline.everything(), timeline.now_sample, self.title, self.began, channels)
-        new = self.path.with_name(self.path.name + ".new")
-        new.write_text(page, encoding="utf-8")
-        new.replace(self.path)
+        with replacing(self.path) as new:
+            new.write_text(page, encoding="utf-8")
 
 
 def minutes(

@@ -56,6 +56,11 @@ class Intake:
             raise Refusal("bad_audio", message, "The message counts as a gap.")
         return [conditioner.push(data) for conditioner in self._conditioners]
 
+    def notices(self) -> list[tuple[int, int, str]]:
+        """What was found of the sound itself since the last call: the stream, how far it was heard, and the words."""
+        found = [(number, one.position, one.notice()) for number, one in enumerate(self._conditioners)]
+        return [(number, sample, message) for number, sample, message in found if message is not None]
+
     def hole(self, num_samples: int, reason: str) -> list[list[AudioEvent]]:
         """`num_samples` samples of every channel, at the client's rate, are missing."""
         if self._opus is not None:

@@ -33,6 +33,7 @@ from streamer.server.protocol import Refusal
 from streamer.server.report import statistics
 from streamer.server.session import Session
 from streamer.server.wire import Wire
+from streamer.speakers.events import Notice
 from streamer.speakers.profiles import Roster
 
 
@@ -205,6 +206,9 @@ class Room:
         except Refusal as refusal:
             self._refuse(refusal)
             events = self._intake.hole(num_samples, "bad audio")
+        for channel, sample, message in self._intake.notices():
+            notice = Notice(sample=sample, decided_sample=sample, code="inverted_channels", message=message)
+            self.emit(channel, [notice.to_dict()])
         await self._give(events)
 
     async def _give(self, events: Sequence[Sequence[AudioEvent]]) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TextIO
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
+from streamer.engine.window import Step
+from streamer.output import check_writable, named
 from streamer.sinks.base import Sink
+from streamer.sinks.text import carries_unicode
 from streamer.speakers.events import Event
 
 if TYPE_CHECKING:
@@ -13,11 +18,40 @@ if TYPE_CHECKING:
 
 
 class JsonLines(Sink):
-    """One JSON object a line, the protocol's events: see `Event.to_dict`."""
+    """One JSON object a line, the protocol's events: see `Event.to_dict`.
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    file: an open text file, which is left open; or a path: that file is written from the first event or step on, and
+    what it held before stays until then. Raises OSError, with the path, where it cannot be written.
+    """
+
+    def __init__(self, file: TextIO | str | os.PathLike[str]) -> None:
+        self.path = Path(file) if isinstance(file, str | os.PathLike) else None
+        self._file = None if isinstance(file, str | os.PathLike) else file
+        self._name = str(getattr(file, "name", file))
+        if self.path is not None:
+            check_writable(self.path)
 
     def event(self, event: Event, session: Session) -> None:
-        self._file.write(json.dumps(event.to_dict(), ensure_ascii=False) + "\n")
-        self._file.flush()
+        line = json_line(event.to_dict(), self._opened())
+        with named(self._name):
+            self._opened().write(line)
+            self._opened().flush()
+
+    def step(self, step: Step, session: Session) -> None:
+        self._opened()
+
+    def close(self, session: Session) -> None:
+        if self.path is not None and self._file is not None:
+            with named(self._name):
+                self._file.close()
+
+    def _opened(self) -> TextIO:
+        if self._file is None:
+            assert self.path is not None
+            self._file = self.path.open("w", encoding="utf-8")
+        return self._file
+
+
+def json_line(message: dict[str, Any], file: TextIO) -> str:
+    """A message as a line for this file: letters that its encoding does not have are escaped, so that none is lost."""
+    return json.dumps(message, ensure_ascii=not carries_unicode(file)) + "\n"

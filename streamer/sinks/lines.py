@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from streamer.audio.chunks import SAMPLE_RATE
+from streamer.output import named
 from streamer.sinks.base import Sink
-from streamer.speakers.events import Ambiguous, Correction, Event, GapEvent, Overload, Renamed, TurnEnd
+from streamer.speakers.events import Ambiguous, Correction, Event, GapEvent, Notice, Overload, Renamed, TurnEnd
 
 if TYPE_CHECKING:
     from streamer.session import Session
@@ -36,10 +37,13 @@ class Lines(Sink):
             text = f"{'':>10}  {event.previous} is {event.speaker}"
         elif isinstance(event, GapEvent):
             text = f"- {clock(event.end_sample):>8}  nothing was heard: {event.reason}"
+        elif isinstance(event, Notice):
+            text = f"{'':>10}  {event.message}"
         elif isinstance(event, Overload):
             text = f"{'':>10}  too slow: {event.skipped} steps left out"
         else:
             return
         start = event.start_sample if isinstance(event, TurnEnd) else event.sample
-        self._file.write(f"{clock(start):>8} {text}\n")
-        self._file.flush()
+        with named(getattr(self._file, "name", "standard output")):
+            self._file.write(f"{clock(start):>8} {text}\n")
+            self._file.flush()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import soundfile
 
-from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Gap, Source
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Gap, Samples, Source
+from streamer.output import check_writable
 
 
 class Tapped:
@@ -31,20 +33,36 @@ class Tapped:
 
 
 class Recorder:
-    """Keeps a stream as a file (16 kHz mono, 16 bit; WAV or FLAC by its name), with silence where it has gaps."""
+    """Keeps a stream as a file (16 kHz mono, 16 bit; WAV or FLAC by its name), with silence where it has gaps.
+
+    The file is written from the first event on; what was there before stays until then. Raises OSError, with the path,
+    where it cannot be written.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16")
+        self.path = os.fspath(path)
+        check_writable(path)
+        self._file: soundfile.SoundFile | None = None
 
     def hear(self, event: AudioEvent) -> None:
         if isinstance(event, Gap):
             missing = event.end_sample - event.start_sample
             while missing:
                 block = min(missing, SAMPLE_RATE)
-                self._file.write(np.zeros(block, np.float32))
+                self._write(np.zeros(block, np.float32))
                 missing -= block
         else:
-            self._file.write(event.samples)
+            self._write(event.samples)
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, samples: Samples) -> None:
+        try:
+            if self._file is None:
+                self._file = soundfile.SoundFile(self.path, "w", SAMPLE_RATE, 1, "PCM_16")
+            self._file.write(samples)
+        except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was written
+            problem = str(error) or "not all of it could be written: there may be no space left"
+            raise OSError(errno.EIO, problem, self.path) from error

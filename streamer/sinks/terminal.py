@@ -19,7 +19,7 @@ from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk
 from streamer.engine.window import Step
 from streamer.sinks.base import Sink
 from streamer.sinks.lines import clock
-from streamer.speakers.events import Ambiguous, Event, GapEvent, Overload, Speaker, Unknown
+from streamer.speakers.events import Ambiguous, Event, GapEvent, Notice, Overload, Speaker, Unknown
 from streamer.speakers.timeline import Span, is_stranger
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class TerminalView(Sink):
             self.lost_s += (event.end_sample - event.sample) / SAMPLE_RATE
         elif isinstance(event, Overload):
             self.skipped += event.skipped
+        elif isinstance(event, Notice):
+            self._live.console.print(Text(event.message, style="yellow"))
         elif isinstance(event, Ambiguous):
             self.note = f"not clear: {' or '.join(event.candidates)}"
         elif isinstance(event, Speaker):
@@ -183,7 +185,7 @@ def summary(session: Session) -> Table:
         table.add_column(column, justify="left" if column == "speaker" else "right")
     for name, seconds in talk.items():
         turns = sum(span.speaker == name for span in session.timeline.everything())
-        table.add_row(name, clock(round(seconds * SAMPLE_RATE)), f"{seconds / total:.0%}", str(turns))
+        table.add_row(Text(name), clock(round(seconds * SAMPLE_RATE)), f"{seconds / total:.0%}", str(turns))
     return table
 
 

@@ -1,11 +1,14 @@
 """A file of turns that is valid at every moment: a process that is killed leaves all that was said until a second ago.
 
 The file is a committed beginning and a short end, which is written anew as turns go on, end and are corrected: in one
-call, over the old one, padded with empty lines to its length, which are cut off afterwards.
+call, over the old one, padded with empty lines to its length, which are cut off afterwards. A file that is there
+already is replaced when the stream is first heard, and not when it is opened: what cannot be heard costs nobody earlier
+turns.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from abc import abstractmethod
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.engine.window import Step
+from streamer.output import check_writable, named, replacing
 from streamer.sinks.base import Sink
 from streamer.speakers.events import Event, Renamed, Speaker, TurnEnd, Unknown
 from streamer.speakers.timeline import Span, Timeline
@@ -27,8 +31,10 @@ SETTLED_S = 30.0
 
 
 class TurnFile(Sink):
-    """Keeps `path` up to date with the turns, in the order of their beginnings. Raises OSError where it cannot be
-    written."""
+    """Keeps `path` up to date with the turns, in the order of their beginnings, from the first event or step on.
+
+    Raises OSError, with the path, where it cannot be written.
+    """
 
     HEAD = ""
 
@@ -36,9 +42,9 @@ class TurnFile(Sink):
         self.path = Path(path)
         self._timeline = Timeline()
         self._committed: list[Span] = []
-        self._file = self.path.open("wb", buffering=0)
-        self._file.write(self.HEAD.encode())
-        self._offset = len(self.HEAD.encode())
+        check_writable(self.path)
+        self._file: io.FileIO | None = None
+        self._offset = 0
         self._tail = 0
         self._written_sample = 0
 
@@ -47,6 +53,7 @@ class TurnFile(Sink):
         """A turn as text, with its line ends."""
 
     def event(self, event: Event, session: Session) -> None:
+        self._open()
         self._timeline.hear(event)
         if isinstance(event, Renamed):
             self._begin_anew(event)
@@ -54,14 +61,25 @@ class TurnFile(Sink):
             self._write()
 
     def step(self, step: Step, session: Session) -> None:
+        self._open()
         self._timeline.advance(step.end_sample)
         lasting = self._timeline.current is not None
         if lasting and self._timeline.now_sample - self._written_sample >= REFRESH_S * SAMPLE_RATE:
             self._write()
 
     def close(self, session: Session) -> None:
-        self._write()
-        self._file.close()
+        """Without anything heard, the file stays as it was."""
+        if self._file is not None:
+            self._write()
+            with named(self.path):
+                self._file.close()
+
+    def _open(self) -> None:
+        if self._file is None:
+            with named(self.path):
+                self._file = self.path.open("wb", buffering=0)
+                self._file.write(self.HEAD.encode())
+            self._offset = len(self.HEAD.encode())
 
     def _write(self) -> None:
         now = self._written_sample = self._timeline.now_sample
@@ -75,10 +93,12 @@ class TurnFile(Sink):
         done, rest = self._rows(committed), self._rows(spans)
         self._committed += committed
         length = len(done) + len(rest)
-        self._file.seek(self._offset)
-        self._file.write(done + rest + b"\n" * (self._tail - length))
-        if self._tail > length:
-            self._file.truncate(self._offset + length)
+        with named(self.path):
+            assert self._file is not None
+            self._file.seek(self._offset)
+            _write_all(self._file, done + rest + b"\n" * (self._tail - length))
+            if self._tail > length:
+                self._file.truncate(self._offset + length)
         self._offset += len(done)
         self._tail = len(rest)
 
@@ -93,12 +113,19 @@ class TurnFile(Sink):
         past.spans = self._committed
         past.hear(event)
         self._committed = past.spans
-        new = self.path.with_name(self.path.name + ".new")
         content = self.HEAD.encode() + self._rows(self._committed)
         rest = sorted(self._timeline.everything(), key=lambda span: (span.start_sample, span.turn))
         tail = self._rows(rest)
-        new.write_bytes(content + tail)
-        self._file.close()
-        new.replace(self.path)
-        self._file = self.path.open("r+b", buffering=0)
+        with replacing(self.path) as new:
+            new.write_bytes(content + tail)
+        with named(self.path):
+            assert self._file is not None
+            self._file.close()
+            self._file = self.path.open("r+b", buffering=0)
         self._offset, self._tail = len(content), len(tail)
+
+
+def _write_all(file: io.FileIO, content: bytes) -> None:
+    """All of it: a disk that is nearly full takes a part, and says why with the next."""
+    while content:
+        content = content[file.write(content) or 0 :]

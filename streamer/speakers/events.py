@@ -118,6 +118,19 @@ class GapEvent(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(Event):
+    """Something about the sound itself that whoever listens should know of, once.
+
+    code: for programs: "inverted_channels" (channels cancel each other; one of them is used alone). message: for
+    people.
+    """
+
+    type: ClassVar[str] = "notice"
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overload(Event):
     """The engine fell behind and left out `skipped` steps before `sample`."""
 

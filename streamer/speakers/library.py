@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streamer.engine.incremental import IncrementalModel
     from streamer.models.model import Model
 
-Audio = str | os.PathLike[str] | NDArray[np.floating]
+Audio = str | os.PathLike[str] | IO[bytes] | NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ class Speakers:
         force: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Verdict:
-        """Enrol a speaker from files or from samples (n,) at 16 kHz, or refine the profile that is there.
+        """Enrol a speaker from files (paths or file objects) or from samples (n,) at 16 kHz, or refine the profile that
+        is there.
 
         All the audio is judged as one enrolment. Raises EnrolmentRefused where it would poison the profile, unless
         forced, and an AudioError for audio that cannot be read.
@@ -123,7 +124,10 @@ class Speakers:
         name = clean_name(name)  # before all the work
         if not audio:
             raise ConfigurationError("enrolment needs audio: at least one file, or an array of samples.")
-        coach = self.coach(name, ", ".join(Path(item).name for item in audio if isinstance(item, str | os.PathLike)))
+        from streamer.audio.decode import file_name
+        from streamer.audio.files import is_file
+
+        coach = self.coach(name, ", ".join(Path(file_name(item)).name for item in audio if is_file(item)))
         for item in audio:
             self._listen(coach, _samples(item), progress)
         return self.commit(name, coach, force=force)

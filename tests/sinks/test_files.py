@@ -9,6 +9,7 @@ import soundfile
 
 from streamer.audio.chunks import Chunk, Gap
 from streamer.evaluation.identification import read_rttm
+from streamer.meeting.minutes import Minutes
 from streamer.sinks.jsonl import JsonLines
 from streamer.sinks.lines import Lines, clock
 from streamer.sinks.recording import Recorder, Tapped
@@ -115,3 +116,25 @@ async def test_who_taps_a_source_hears_what_goes_by():
     assert not source.open
     assert passed == heard
     assert len(passed) == 2
+
+
+def test_what_is_there_stays_until_something_is_heard(tmp_path):
+    for name, make in {"a.rttm": lambda path: Rttm(path, "a"), "a.jsonl": JsonLines, "a.html": Minutes}.items():
+        path = tmp_path / name
+        path.write_text("earlier")
+        sink = make(path)
+        sink.close(None)
+        assert path.read_text() == "earlier"
+    recorded = tmp_path / "a.wav"
+    recorded.write_text("earlier")
+    Recorder(recorded).close()
+    assert recorded.read_text() == "earlier"
+    with pytest.raises(OSError, match=r"no directory.*none"):
+        Recorder(tmp_path / "none" / "a.wav")
+
+
+def test_letters_that_a_file_does_not_have_are_escaped_in_json(tmp_path):
+    event = SpeechStart(sample=0, decided_sample=0, reason="Zoë 王 👩")
+    with (tmp_path / "a.jsonl").open("w", encoding="ascii") as file:
+        JsonLines(file).event(event, None)
+    assert json.loads((tmp_path / "a.jsonl").read_text(encoding="ascii"))["reason"] == "Zoë 王 👩"

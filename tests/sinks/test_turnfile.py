@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,8 @@ def test_any_turns_are_in_order_and_complete_at_every_moment(tmp_path_factory, t
     events = [event for _, event in sorted(events, key=lambda item: item[0])]
     renamed = Renamed(sample=0, decided_sample=0, speaker="Eve", previous="guest-1")
     known = {}
+    for sink in (rttm, vtt):
+        sink.step(SimpleNamespace(end_sample=0), None)
     for number, event in enumerate(events):
         for sink in (rttm, vtt):
             if number == rename_at:

@@ -7,6 +7,7 @@ from streamer.audio.sources.iterator import IteratorSource
 from streamer.audio.sources.microphone import InputDevice, MicrophoneSource, list_devices
 from streamer.audio.sources.pipe import PipeSource
 from streamer.audio.sources.split import split_channels
+from streamer.audio.sources.stdin import StandardInputSource
 from streamer.audio.sources.url import UrlSource
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "MicrophoneSource",
     "Missing",
     "PipeSource",
+    "StandardInputSource",
     "UrlSource",
     "list_devices",
     "split_channels",

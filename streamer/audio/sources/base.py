@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,6 +15,8 @@ from streamer.audio.chunks import AudioEvent, Missing
 from streamer.audio.condition import AnyBlock, Channel, Conditioner
 from streamer.audio.formats import Encoding
 from streamer.errors import ConfigurationError
+
+logger = logging.getLogger("streamer.audio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,9 @@ class BaseSource(ABC):
         self._ready: deque[AudioEvent] = deque()
         self._under_way: asyncio.Future[Item | None] | None = None
         self._ended = False
+        #: Told of what was found of the sound itself, with the position (samples at 16 kHz) up to which it had been
+        #: heard; without it, the log of "streamer.audio" has it.
+        self.on_notice: Callable[[int, str], None] | None = None
 
     @property
     def num_channels(self) -> int | None:
@@ -103,6 +110,12 @@ class BaseSource(ABC):
         """Wait until it is time for `event`; sources that are not paced do not."""
         return
 
+    def _give_notice(self, conditioner: Conditioner, notice: str) -> None:
+        if self.on_notice is not None:
+            self.on_notice(conditioner.position, notice)
+        else:
+            logger.warning("%r: %s.", conditioner.name, notice)
+
     async def _fetch(self, conditioner: Conditioner) -> None:
         if self._under_way is None:
             self._under_way = asyncio.ensure_future(self.next_item())
@@ -110,6 +123,8 @@ class BaseSource(ABC):
             item = await asyncio.shield(self._under_way)
             self._under_way = None
             self._ready.extend(_events(conditioner, item))
+            if (notice := conditioner.notice()) is not None:
+                self._give_notice(conditioner, notice)
         except asyncio.CancelledError:
             raise
         except BaseException:
