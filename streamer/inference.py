@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from pyannote.core import Segment, SlidingWindow, SlidingWindowFeature
 from torch import Tensor
 
-from streamer.audio.files import Audio, AudioInput, crop, read_audio
+from streamer.audio.files import AudioInput, crop, is_file, read_audio
+from streamer.audio.stream_file import MonoFile
 from streamer.errors import AudioTooShort, ConfigurationError
 from streamer.models.model import Model, Source, resolve_device
+from streamer.whole import WholePool
 
 WindowKind = Literal["sliding", "whole"]
 Embeddings = NDArray[np.float32]
@@ -116,12 +118,29 @@ class Inference:
 
         Returns (1, dimension) float32 for window="whole", and for "sliding" a SlidingWindowFeature of (windows,
         dimension), whose last window is filled up with zeros where the audio ends inside of it.
+
+        A file is read block by block. For window="whole" it takes the same memory however long it is; but a model with
+        window norms (pyannote's) normalises by all of the audio, and takes about 90 MB for each minute.
         Raises AudioError where something is wrong with the audio, MemoryError where the device has too little.
         """
-        audio = read_audio(file, sample_rate)
+        return self.timed(file, hook, sample_rate=sample_rate)[0]
+
+    def timed(
+        self, file: AudioInput, hook: Hook | None = None, *, sample_rate: int | None = None
+    ) -> tuple[Embeddings | SlidingWindowFeature, float]:
+        """What `__call__` returns, and how long the audio is, in seconds."""
+        if not is_file(file) or sample_rate is not None:
+            audio = read_audio(file, sample_rate)
+            if self.window == "sliding":
+                return self._slide(audio.mono_16k(), audio.name, 0.0, hook), audio.duration
+            return self._whole(audio.mono_16k(), audio.name, hook), audio.duration
+        with MonoFile(file) as mono:
+            if self.window == "whole" and self.model.architecture.frame_local:
+                return self._streamed(mono, hook), mono.duration
+            samples = np.concatenate([*mono])
         if self.window == "sliding":
-            return self._slide(audio, 0.0, hook)
-        return self._whole(audio.mono_16k(), audio.name, hook)
+            return self._slide(samples, mono.name, 0.0, hook), mono.duration
+        return self._whole(samples, mono.name, hook), mono.duration
 
     def crop(
         self,
@@ -143,21 +162,38 @@ class Inference:
             raise ConfigurationError(f"no segment of {audio.name!r} was given; give at least one.")
         if self.window == "sliding":
             start, end = min(segment.start for segment in segments), max(segment.end for segment in segments)
-            return self._slide(crop(audio, start, end), start, hook)
+            return self._slide(crop(audio, start, end).mono_16k(), audio.name, start, hook)
         parts = [crop(audio, segment.start, segment.end).mono_16k() for segment in segments]
         return self._whole(np.concatenate(parts), audio.name, hook)
 
     def _whole(self, samples: Embeddings, name: str, hook: Hook | None) -> Embeddings:
         self._check_length(len(samples), name)
         _call(hook, 0, 1)
-        embedding = self._embed(torch.from_numpy(samples)[None, None])
+        if self.model.architecture.frame_local:
+            embedding = self._guarded(lambda: self._pooled([samples], name), 1)
+        else:
+            embedding = self._embed(torch.from_numpy(samples)[None, None])
         _call(hook, 1, 1)
         return embedding
 
-    def _slide(self, audio: Audio, start: float, hook: Hook | None) -> SlidingWindowFeature:
-        """Embed the windows of the audio, of which the first starts at `start` seconds of the recording."""
-        samples = audio.mono_16k()
-        self._check_length(len(samples), audio.name)
+    def _streamed(self, mono: MonoFile, hook: Hook | None) -> Embeddings:
+        """One embedding of a file, as it is read."""
+        _call(hook, 0, 1)
+        embedding = self._guarded(lambda: self._pooled(mono, mono.name), 1)
+        _call(hook, 1, 1)
+        return embedding
+
+    def _pooled(self, pieces: Iterable[Embeddings], name: str) -> Embeddings:
+        pool = WholePool(self.model)
+        for samples in pieces:
+            pool.push(samples)
+        self._check_length(pool.num_samples, name)
+        return pool.finish()
+
+    def _slide(self, samples: Embeddings, name: str, start: float, hook: Hook | None) -> SlidingWindowFeature:
+        """Embed the windows of samples (n,) at 16 kHz, of which the first starts at `start` seconds of the
+        recording."""
+        self._check_length(len(samples), name)
         windows, tail = cut(torch.from_numpy(samples), self._samples(self.duration), self._samples(self.step))
         total = len(windows) + len(tail)
         outputs = []
@@ -174,14 +210,18 @@ class Inference:
 
     def _embed(self, waveforms: Tensor) -> Embeddings:
         """(batch, 1, samples) -> (batch, dimension)."""
+        return self._guarded(lambda: self.model(waveforms).float().cpu().numpy(), len(waveforms))
+
+    def _guarded(self, work: Callable[[], Embeddings], count: int) -> Embeddings:
+        """What `work` gives, for `count` windows at once. Raises MemoryError where the device has too little."""
         try:
-            return self.model(waveforms).float().cpu().numpy()
+            return work()
         except RuntimeError as error:
             # CUDA and MPS say the one, the CPU's allocator the other; only CUDA has a class of its own for it.
             if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
                 raise
             raise MemoryError(
-                f"{self.device} has too little memory for {len(waveforms)} window(s) at once "
+                f"{self.device} has too little memory for {count} window(s) at once "
                 f"(batch_size={self.batch_size}); try a smaller batch_size, or a sliding window for long audio."
             ) from error
 

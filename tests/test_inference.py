@@ -259,7 +259,7 @@ def test_other_errors_of_the_network_stay_what_they_are(
     def broken(*_: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(local_model.network, "forward", broken)
+    monkeypatch.setattr(local_model.network, "frames", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         Inference(local_model, window="whole")(file_of(voice))
 

@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamer.cli.common import DeviceOption, LateProgress, ModelOption, RevisionOption, TokenOption, load_model
-from streamer.errors import ConfigurationError
+from streamer.cli.common import (
+    EXIT_ERROR,
+    DeviceOption,
+    LateProgress,
+    ModelOption,
+    RevisionOption,
+    TokenOption,
+    load_model,
+    one_line,
+    recordings,
+)
+from streamer.errors import AudioError, ConfigurationError
 
 if TYPE_CHECKING:
+    from streamer.audio.files import AudioInput
     from streamer.cli.tables import Table
     from streamer.inference import Inference
 
@@ -26,7 +37,9 @@ class Window(StrEnum):
 
 @app.command()
 def embed(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Audio files.", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Audio files, or - for standard input.", show_default=False)
+    ],
     window: Annotated[Window, typer.Option(help="One embedding a file, or one each step.")] = Window.whole,
     duration: Annotated[float | None, typer.Option(help="Seconds in a sliding window.")] = None,
     step: Annotated[float | None, typer.Option(help="Seconds from a sliding window to the next.")] = None,
@@ -43,45 +56,55 @@ def embed(
     """Turn audio files into speaker embeddings.
 
     .npz holds the arrays path, start, end (seconds), embedding (rows, dimension) and the model's fingerprint; .npy the
-    embeddings alone; .json and .csv the same as .npz, as text.
+    embeddings alone; .json and .csv the same as .npz, as text. A file that cannot be read is named, and the others are
+    embedded all the same; the exit code is 2 then. One file may be standard input (-).
     """
     from streamer.cli import tables
     from streamer.inference import Inference
+    from streamer.output import check_outputs, named, replacing
 
     if output is not None and output.suffix not in tables.WRITERS:
         raise ConfigurationError(f"--output {str(output)!r}: use one of the endings {', '.join(tables.WRITERS)}.")
-    if output is not None and not output.parent.is_dir():
-        # Said now rather than after the work.
-        raise ConfigurationError(f"--output {str(output)!r}: there is no directory {str(output.parent)!r}.")
+    # Said now rather than after the work.
+    check_outputs({"--output": output}, [*files, model])
     if window is Window.whole and (duration is not None or step is not None):
         raise ConfigurationError("--duration and --step are for --window sliding; give that too.")
     loaded = load_model(model, device, token, revision)
     inference = Inference(loaded, window=window.value, duration=duration, step=step, batch_size=batch_size)
     table = tables.Table()
+    failed = 0
     with LateProgress("Embedding", total=len(files)) as progress:
-        for index, path in enumerate(files):
-            _embed_file(inference, path, table, index, progress)
-    if output is None:
-        tables.write_json(table, loaded, sys.stdout)
-    else:
-        tables.WRITERS[output.suffix](table, loaded, output)
+        for index, (name, file) in enumerate(recordings(files)):
+            try:
+                _embed_file(inference, name, file, table, index, progress)
+            except (AudioError, OSError, MemoryError) as error:
+                if len(files) == 1:
+                    raise
+                failed += 1
+                typer.echo(f"streamer: {one_line(error)}", err=True)
+    if table.files and output is None:
+        with named("standard output"):
+            tables.write_json(table, loaded, sys.stdout)
+    elif table.files and output is not None:
+        with replacing(output) as new:
+            tables.WRITERS[output.suffix](table, loaded, new)
+    if failed:
+        typer.echo(f"streamer: {failed} of {len(files)} files could not be embedded; the others were.", err=True)
+        raise typer.Exit(EXIT_ERROR)
 
 
-def _embed_file(inference: Inference, path: Path, table: Table, index: int, progress: LateProgress) -> None:
+def _embed_file(
+    inference: Inference, name: str, file: AudioInput, table: Table, index: int, progress: LateProgress
+) -> None:
     import numpy as np
-
-    from streamer.audio.files import read_audio
-
-    audio = read_audio(path)
-    file = {"waveform": audio.waveform, "sample_rate": audio.sample_rate, "uri": audio.name}
 
     def hook(completed: int, total: int) -> None:
         progress.update(index + completed / total)
 
-    embeddings = inference(file, hook=hook)
+    embeddings, duration_s = inference.timed(file, hook=hook)
     if isinstance(embeddings, np.ndarray):
-        table.add(str(path), 0.0, audio.duration, embeddings[0])
+        table.add(name, 0.0, duration_s, embeddings[0])
         return
     for segment, embedding in embeddings:
         # The last window is filled up with zeros, which are no part of the file.
-        table.add(str(path), segment.start, min(segment.end, audio.duration), embedding)
+        table.add(name, segment.start, min(segment.end, duration_s), embedding)

@@ -44,8 +44,13 @@ def _about(model: Model) -> dict[str, Any]:
 
 
 def write_npz(table: Table, model: Model, path: Path) -> None:
+    with path.open("wb") as file:
+        _write_arrays(table, model, file)
+
+
+def _write_arrays(table: Table, model: Model, file: Any) -> None:
     np.savez(
-        path,
+        file,
         path=np.array(table.files),
         start=np.array(table.starts),
         end=np.array(table.ends),
@@ -56,7 +61,8 @@ def write_npz(table: Table, model: Model, path: Path) -> None:
 
 
 def write_npy(table: Table, model: Model, path: Path) -> None:
-    np.save(path, table.matrix())
+    with path.open("wb") as file:  # given a path, numpy adds an ending to it
+        np.save(file, table.matrix())
 
 
 def write_json(table: Table, model: Model, file: Any) -> None:
