@@ -9,6 +9,7 @@
     │   ├── AudioUnreadable                  not audio, damaged, or no permission
     │   ├── AudioEmpty
     │   ├── AudioTooShort
+    │   │   └── SpeechTooShort               too little speech to say whose voice it is; `heard_s`, `needed_s`
     │   ├── AudioNotFinite                   NaN or infinite samples
     │   ├── MicrophoneUnavailable            no such device, or it cannot be opened
     │   ├── SourceUnreachable                an address that cannot be opened, or was lost for good
@@ -85,6 +86,18 @@ class AudioEmpty(AudioError):
 
 class AudioTooShort(AudioError):
     """The audio is shorter than the network needs for one embedding."""
+
+
+class SpeechTooShort(AudioTooShort):
+    """There is too little speech to say whose voice it is.
+
+    heard_s: seconds of speech in each recording. needed_s: how many are needed in each.
+    """
+
+    def __init__(self, message: str, heard_s: tuple[float, ...] = (), needed_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.heard_s = heard_s
+        self.needed_s = needed_s
 
 
 class AudioNotFinite(AudioError):

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from streamer.cli.common import DeviceOption, LateProgress, ModelOption, RevisionOption, TokenOption, load_model
+from streamer.cli.common import DeviceOption, ModelOption, RevisionOption, TokenOption, load_model, recordings
 from streamer.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 app = typer.Typer()
 
@@ -29,34 +25,35 @@ def verify(
         float | None,
         typer.Option(help="Cosine similarity from which two are the same. Default: the model's own.", min=-1, max=1),
     ] = None,
+    least_speech: Annotated[
+        float, typer.Option(help="Seconds of speech that each must have for a verdict; 0 compares any sound.", min=0)
+    ] = 1.0,
     model: ModelOption = "default",
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Say whether two audio files are of the same speaker.
+    """Say whether two audio files are of the same speaker. One of them may be standard input (-).
 
-    Exit code 0 for the same, 1 for different ones, 2 for an error.
+    Exit code 0 for the same, 1 for different ones, 2 for an error, or where there is too little speech for a verdict.
     """
-    import numpy as np
-
-    from streamer.inference import Inference
+    from streamer.verification import verify as compare
 
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigurationError(f"--threshold {threshold} is not a number from -1 to 1.")
+    (_, one), (_, other) = recordings([first, second])
     loaded = load_model(model, device, token, revision)
-    inference = Inference(loaded, window="whole")
-    vectors = []
-    with LateProgress("Embedding", total=2) as progress:
-        for index, path in enumerate((first, second)):
-            vectors.append(np.asarray(inference(path))[0])
-            progress.update(index + 1)
-    similarity = cosine(*vectors)
-    limit = loaded.card.threshold if threshold is None else threshold
-    same = None if limit is None else similarity >= limit
+    found = compare(loaded, one, other, threshold, least_speech)
+    similarity, limit, same = found.similarity, found.threshold, found.same
     if as_json:
-        values = {"similarity": similarity, "distance": 1 - similarity, "threshold": limit, "same": same}
+        values: dict[str, Any] = {
+            "similarity": similarity,
+            "distance": 1 - similarity,
+            "threshold": limit,
+            "same": same,
+        }
+        values |= {"speech_s": list(found.speech_s)}
         typer.echo(json.dumps(values | {"model": loaded.card.name, "fingerprint": loaded.fingerprint}))
     else:
         typer.echo(f"distance    {1 - similarity:.4f}\nsimilarity  {similarity:.4f}")
@@ -70,11 +67,3 @@ def verify(
         typer.echo(f"{'same' if same else 'different'} speaker{'' if same else 's'} (similarity {sign} {limit:.4f})")
     if not same:
         raise typer.Exit(EXIT_DIFFERENT)
-
-
-def cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Cosine similarity, in -1 to 1; 0 where a vector is zero."""
-    import numpy as np
-
-    norm = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(np.clip(np.dot(first, second) / norm, -1, 1)) if norm > 0 else 0.0

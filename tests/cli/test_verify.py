@@ -11,21 +11,23 @@ from scipy.spatial.distance import cosine as scipy_cosine_distance
 
 from streamer import Inference, Model
 from streamer.cli import main
-from streamer.cli.verify import cosine
 from streamer.models import checkpoint
 
 Clips = tuple[Path, Path, Path]
 
+#: The seeded models' speech heads have learned nothing: any sound is compared.
+ANY = ("--least-speech", "0")
+
 
 def test_the_same_voice_is_the_same_speaker(clips: Clips, model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", str(clips[0]), str(clips[1]), "--model", str(model_file)]) == 0
+    assert main(["verify", str(clips[0]), str(clips[1]), "--model", str(model_file), *ANY]) == 0
     assert "\nsame speaker (similarity >= 0.5000)" in capsys.readouterr().out
 
 
 def test_below_the_threshold_speakers_are_different(
     clips: Clips, model_file: Path, local_model: Model, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["verify", str(clips[0]), str(clips[2]), "--model", str(model_file), "--json"]
+    arguments = ["verify", str(clips[0]), str(clips[2]), "--model", str(model_file), "--json", *ANY]
     first, second = (np.asarray(Inference(local_model, window="whole")(clips[index]))[0] for index in (0, 2))
     similarity = 1 - scipy_cosine_distance(first, second)
     for threshold, code in ((similarity - 0.001, 0), (min(similarity + 0.001, 1), 1)):
@@ -42,7 +44,7 @@ def test_a_model_without_a_threshold_asks_for_one(
 ) -> None:
     path = tmp_path / "foreign.safetensors"
     checkpoint.save(path, pyannote_model)
-    arguments = ["verify", str(clips[0]), str(clips[1]), "--model", str(path)]
+    arguments = ["verify", str(clips[0]), str(clips[1]), "--model", str(path), *ANY]
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert "similarity  " in captured.out
@@ -55,10 +57,3 @@ def test_a_missing_file_is_an_error_not_an_answer(
 ) -> None:
     assert main(["verify", str(clips[0]), "none.wav", "--model", str(model_file)]) == 2
     assert "none.wav" in capsys.readouterr().err
-
-
-def test_cosine_is_within_its_bounds_and_defined_for_zero() -> None:
-    vector = np.full(7, 0.1, np.float32)
-    assert cosine(vector, vector) <= 1
-    assert cosine(vector, -vector) == pytest.approx(-1)
-    assert cosine(vector, np.zeros(7, np.float32)) == 0
