@@ -72,18 +72,29 @@ def name(turn: Turn, verdict: Verdict, candidates: Candidates, settings: Tracker
 
 
 def last_word(turn: Turn, verdict: Verdict, candidates: Candidates) -> list[Event]:
-    """The turn is over: name it now if it has no name, or correct the one it has."""
+    """The turn is over: name it now if it has no name, or correct the one it has. Speech between whose voices the
+    evidence did not decide is somebody's all the same: it is told as an unknown voice's, and never passed over."""
     best = int(np.argmax(verdict.posterior))
     confidence = math.exp(verdict.posterior[best])
     if turn.label is not None:
         turn.confidence = math.exp(verdict.posterior[candidates.index(turn.label)])
     label = candidates.name(best) or UNKNOWN
+    if turn.label is None and confidence < LAST_WORD:
+        return [_open_to_the_end(turn, verdict, candidates)]
     if turn.final or label == turn.label or confidence < LAST_WORD:
         return []
     if turn.label is not None and label == UNKNOWN:
         return []
     reason = f"the whole turn, {verdict.speech_s:.1f} s of speech"
     return [label_turn(turn, label, confidence, verdict, candidates, final=True, reason=reason)]
+
+
+def _open_to_the_end(turn: Turn, verdict: Verdict, candidates: Candidates) -> Event:
+    order = np.argsort(-verdict.posterior, kind="stable")[:2]
+    between = " and ".join(candidates.name(int(state)) or UNKNOWN for state in order)
+    confidence = math.exp(verdict.posterior[candidates.unknown])
+    reason = f"between {between}, after {verdict.speech_s:.1f} s of speech"
+    return label_turn(turn, UNKNOWN, confidence, verdict, candidates, final=True, reason=reason)
 
 
 def label_turn(
