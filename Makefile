@@ -3,10 +3,11 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install test lint format docs pictures demo soak clean
+.PHONY: help install test lowest lint format docs pictures demo soak clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -23,6 +24,17 @@ install: $(INSTALLED)  ## Make .venv with everything in it
 
 test: $(INSTALLED)  ## Run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+# The oldest versions that pyproject.toml allows of what it names, in an environment of their own. torch is the pinned one:
+# another would bring CUDA. Its index resolves for every system; what of its list is CUDA's is not installed.
+lowest:  ## Run the tests with the oldest dependencies that are allowed
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
+	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --all-extras --python $(LOWEST)/bin/python \
+		-c constraints.txt --no-annotate --no-header pyproject.toml | grep -Ev '^(torch|triton|nvidia|cuda)' \
+		> $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/lowest.txt -e '.[dev]'
+	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 4
 
 lint: $(INSTALLED)  ## Check style and types
 	$(BIN)/ruff check .
@@ -50,4 +62,4 @@ soak: $(INSTALLED)  ## Five minutes of a hundred streams that come, stall, break
 	STREAMER_SOAK_SECONDS=300 STREAMER_SOAK_STREAMS=100 $(BIN)/python -m pytest -s tests/engine/test_soak.py
 
 clean:  ## Remove .venv and the caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis
