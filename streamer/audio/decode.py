@@ -110,11 +110,22 @@ def _open_one(source: str | IO[bytes], name: str) -> Decoder:
         return _open_with_pyav(source, name, error)
 
 
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read from its beginning to its end.
+
+    After each read soundfile seeks to where it is already. An MP3 cannot be sought in exactly, and its decoder begins
+    anew: a tenth of a second after every block was silence.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 class _SoundFileDecoder:
     def __init__(self, source: str | IO[bytes], name: str) -> None:
         self.name = name
         try:
-            self._file = soundfile.SoundFile(source)
+            self._file = _Sequential(source)
         except TypeError as error:  # soundfile takes the suffix .raw for headerless PCM, and asks for its rate
             raise AudioUnreadable(
                 f"{name!r}: raw PCM does not say its rate and format; read it with PipeSource, or wrap it as WAV."

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from containers import RATE, SECONDS, encoded, patched, stamped, sweep, wav
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.audio.chunks import Chunk, Gap
+from streamer.audio.decode import open_decoder
 from streamer.audio.files import read_audio
 from streamer.audio.parts.mpeg import frame_at
 from streamer.audio.sources import FileSource
@@ -191,6 +193,20 @@ async def test_what_is_there_of_a_cut_file_is_streamed_before_it_is_said(tmp_pat
         with pytest.raises(AudioUnreadable, match=r"cut\.flac.*24576 of the 48000"):
             await anext(source)
     assert heard[-1].end_sample == 24_576
+
+
+@pytest.mark.parametrize("block", [1000, 16_000, 65_536])
+@pytest.mark.parametrize("name", ["MP3", "Ogg Vorbis", "Ogg Opus", "FLAC", "WAV"])
+def test_any_blocks_give_the_samples_of_the_file(tmp_path: Path, name: str, block: int) -> None:
+    path = tmp_path / "clip"
+    path.write_bytes(JOINED[name])
+    for file in (path, io.BytesIO(JOINED[name])):
+        decoder, parts = open_decoder(file), []
+        while (part := decoder.read(block)).shape[1]:
+            parts.append(part)
+        decoder.close()
+        whole, _ = soundfile.read(path, dtype="float32")
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1)[0], whole)
 
 
 BASES = [encoded(kind) for kind in ("WAV", "AIFF", "AU", "CAF", "RF64")] + [FLAC, MP3, encoded("OGG", "OPUS")]

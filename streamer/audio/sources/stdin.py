@@ -120,7 +120,7 @@ class _Replayed:
     def __init__(self, head: bytes, read: _Read) -> None:
         self._head, self._rest = head, read
 
-    def read1(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
         if self._head:
             taken, self._head = self._head[:size], self._head[size:]
             return taken
