@@ -261,7 +261,7 @@ def test_other_errors_of_the_network_stay_what_they_are(
 
     monkeypatch.setattr(local_model.network, "frames", broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        Inference(local_model, window="whole")(file_of(voice))
+        Inference(local_model, duration=1.0, step=0.5)(file_of(voice))
 
 
 @pytest.mark.parametrize("window", ["whole", "sliding"])

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer import Inference, Model
-from streamer.whole import BLOCK_FRAMES, WholePool
+from streamer.whole import BLOCK_S, WholePool
 
 RATE = 16_000
 
@@ -40,10 +40,18 @@ def test_any_cut_gives_the_embedding_of_all_at_once(local_model: Model, long: tu
 
 @pytest.mark.parametrize("extra", [-1, 0, 1, 269, 270, 5_040, 5_041])
 def test_the_end_of_a_block_loses_no_frame(local_model: Model, extra: int) -> None:
-    count = local_model.grid.num_samples(BLOCK_FRAMES) + extra
+    count = round(BLOCK_S * RATE) + extra
     samples = np.random.default_rng(4).normal(0, 0.1, count).astype(np.float32)
     expected = local_model(torch.from_numpy(samples)[None, None]).numpy()
     pool = WholePool(local_model)
+    pool.push(samples)
+    np.testing.assert_allclose(pool.finish(), expected, atol=1e-4)
+
+
+def test_a_network_that_remembers_is_not_begun_anew_with_a_block(campplus_past: Model) -> None:
+    samples = np.random.default_rng(6).normal(0, 0.1, 33 * RATE).astype(np.float32)
+    expected = campplus_past(torch.from_numpy(samples)[None, None]).numpy()
+    pool = WholePool(campplus_past)
     pool.push(samples)
     np.testing.assert_allclose(pool.finish(), expected, atol=1e-4)
 
