@@ -28,7 +28,7 @@ class Conditioner:
 
     rate: of the input, Hz. channels: of the input. channel: which of them is meant; for one stream per channel take a
         conditioner for each index. encoding: of bytes (see `formats`); not needed where only arrays are pushed.
-    name: what messages call the stream.
+    name: what messages call the stream. patient: see `Downmix`.
 
     Positions are computed from the count of input frames, gaps included, never accumulated: after n frames and a
     `finish` or `gap`, the clock stands at round(n * 16000 / rate).
@@ -42,6 +42,7 @@ class Conditioner:
         channel: Channel = "downmix",
         encoding: Encoding | None = None,
         name: str = "audio stream",
+        patient: bool = False,
     ) -> None:
         self.rate = check_rate(rate)
         self.channels = check_channels(channels)
@@ -51,7 +52,9 @@ class Conditioner:
         self.position = 0
         self._decoder = None if encoding is None else PcmDecoder(encoding, self.channels)
         self._resampler = StreamResampler(self.rate)
-        self._mix = Downmix(self.rate, self.channels) if self.channel == "downmix" and self.channels > 1 else None
+        self._mix: Downmix | None = None
+        if self.channel == "downmix" and self.channels > 1:
+            self._mix = Downmix(self.rate, self.channels, patient=patient)
         self._told = False
         self._frames = 0
 

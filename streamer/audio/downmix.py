@@ -18,7 +18,7 @@ Mono = NDArray[np.float32]
 #: So many blocks a second.
 BLOCKS_PER_S = 10
 #: The last so many blocks with sound in them decide; so many are waited for at the beginning.
-WINDOW, FIRST = 10, 3
+WINDOW, FIRST, FIRST_LIVE = 10, 3, 2
 #: Mean power (full scale 1) from which a block has sound in it: 80 dB below full scale.
 SOUND = 1e-8
 #: The correlation of two channels, or for more of them the power of their mean against what it would be if they had
@@ -46,15 +46,18 @@ class Cancelled:
 class Downmix:
     """Channels (channels, n) in, their mix (m,) out, and what was found of them in `found`.
 
-    rate: frames a second.
+    rate: frames a second. patient: whether the first moments of sound wait until it is known whether they cancel (0.3
+    s): for recordings. A live input does not wait, and is heard as it should be a fifth of a second after its first
+    sound.
     """
 
-    def __init__(self, rate: int, channels: int) -> None:
+    def __init__(self, rate: int, channels: int, *, patient: bool = True) -> None:
         self.channels = channels
         self.found: Cancelled | None = None
         self._size = max(1, rate // BLOCKS_PER_S)
         self._chosen: int | None = None
-        self._decided = False
+        self._decided = not patient
+        self._first = FIRST if patient else FIRST_LIVE
         self._window: deque[NDArray[np.float64]] = deque(maxlen=WINDOW)
         #: Of the block that is not complete yet, and what is not to be handed out yet.
         self._block: list[Planar] = []
@@ -109,7 +112,7 @@ class Downmix:
         if not np.trace(gram) / self.channels >= SOUND:
             return
         self._window.append(gram)
-        if self._decided or len(self._window) >= FIRST:
+        if len(self._window) >= self._first:
             self._decide()
 
     def _decide(self) -> None:

@@ -44,7 +44,7 @@ class MonoFile:
 
     def __iter__(self) -> Iterator[Samples]:
         decoder = self._decoder
-        conditioner = Conditioner(decoder.sample_rate, channels=decoder.channels, name=decoder.name)
+        conditioner = Conditioner(decoder.sample_rate, channels=decoder.channels, name=decoder.name, patient=True)
         while True:
             block = decoder.read(READ_FRAMES)
             if isinstance(block, Missing):

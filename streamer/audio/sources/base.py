@@ -39,6 +39,9 @@ class BaseSource(ABC):
     `anext` waits for. An error ends the iteration after it was raised once.
     """
 
+    #: Whether the input may be held back for a moment at its beginning; see `streamer.audio.downmix`.
+    patient = False
+
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._conditioner: Conditioner | None = None
@@ -74,7 +77,12 @@ class BaseSource(ABC):
         given = await self.open_input()
         try:
             self._conditioner = Conditioner(
-                given.rate, channels=given.channels, channel=self._channel, encoding=given.encoding, name=given.name
+                given.rate,
+                channels=given.channels,
+                channel=self._channel,
+                encoding=given.encoding,
+                name=given.name,
+                patient=self.patient,
             )
         except BaseException:
             await self.close_input()

@@ -31,6 +31,8 @@ class FileSource(BaseSource):
     Opening raises what `read_audio` raises; damage further on is raised where it is reached.
     """
 
+    patient = True
+
     def __init__(
         self,
         file: PathOrFile,
