@@ -1,8 +1,8 @@
 """One embedding of a whole recording, at the same memory however long it is.
 
 Where the frames of a stream can be computed once each, a recording is a stream: the moments of its blocks are merged,
-as the engine does for windows. A model with window norms normalises by the whole window, layer by layer, so that all of it
-has to be there at once: see `Inference`.
+as the engine does for windows. A model with window norms normalises by the whole window, layer by layer, so that all
+of it has to be there at once: see `Inference`.
 """
 
 from __future__ import annotations
