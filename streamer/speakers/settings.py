@@ -36,8 +36,8 @@ class TrackerSettings:
     ambiguous_s: seconds of speech after which a turn without a name is reported as ambiguous.
     guest_speech_s: seconds of speech that make an unknown voice a guest.
     max_guests, guest_forget_s: how many guests are kept, and for how long after they were last heard.
-    guest_merge: log-likelihood ratio (nats) from which a guest is the same as another or as somebody enrolled. It is
-        meant as proof: what was said before is renamed for good.
+    guest_merge: log-likelihood ratio (nats) from which a guest is the same as another or as somebody enrolled:
+        what was said before is renamed for good.
     guest_merge_s: seconds of speech that two guests need, each, to be found the same.
     kept_pieces: how many steps back a change of speaker can be placed.
     """
@@ -66,7 +66,7 @@ class TrackerSettings:
     guest_speech_s: float = 1.5
     max_guests: int = 16
     guest_forget_s: float = 1800.0
-    guest_merge: float = 4.0
+    guest_merge: float = 1.0
     guest_merge_s: float = 2.5
     kept_pieces: int = 12
 
