@@ -54,6 +54,7 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: zipfile.ZipFile) -> No
         "streamer/py.typed",
         "streamer/models/weights/sincnet.safetensors",
         "streamer/models/weights/campplus.safetensors",
+        "streamer/models/weights/campplus-live.safetensors",
         "streamer/models/weights/NOTICE",
         "streamer/server/page/index.html",
         "streamer/server/page/icon.svg",

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     str,
     typer.Option(
-        "--model", "-m", help='A model: "default", "sincnet", "campplus", a file, a directory, or a Hugging Face id.'
+        "--model",
+        "-m",
+        help='A model: "default", "sincnet", "campplus", "campplus-live", a file, a directory, or a Hugging Face id.',
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:N or mps.")]

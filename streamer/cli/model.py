@@ -22,7 +22,8 @@ app = typer.Typer()
 SourceArgument = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help='"default", "sincnet", "campplus", a file, a directory, or a Hugging Face id.'
+        metavar="MODEL",
+        help='"default", "sincnet", "campplus", "campplus-live", a file, a directory, or a Hugging Face id.',
     ),
 ]
 

@@ -15,8 +15,8 @@ import typer
 
 from streamer.engine.incremental import IncrementalModel
 from streamer.evaluation.calibration import Calibration, cllr
-from streamer.evaluation.metrics import det_curve, eer, equal_error
-from streamer.evaluation.scoring import cosine
+from streamer.evaluation.metrics import Bool, det_curve, eer, equal_error
+from streamer.evaluation.scoring import Float, cosine
 from streamer.evaluation.verification import embed_items, embedder
 from streamer.models.checkpoint import save
 from streamer.models.model import Model, ModelCard
@@ -71,20 +71,25 @@ def describe_scores(network: XVectorSincNet, corpus: Corpus, held_out: Int64) ->
         if (trials := windows.trials()) is None:
             continue
         scores = cosine(embed_items(windows.items, embedder(network)), trials.left, trials.right)
-        same, different = scores[trials.same], scores[~trials.same]
-        line = Calibration.fit(scores, trials.same)
-        found[f"{duration_s:.1f}"] = {
-            "same_mean": float(same.mean()),
-            "same_std": float(same.std()),
-            "different_mean": float(different.mean()),
-            "different_std": float(different.std()),
-            "threshold": equal_error(det_curve(scores, trials.same))[1],
-            "eer": eer(scores, trials.same),
-            "slope": line.slope,
-            "offset": line.offset,
-            "cllr": cllr(line(scores), trials.same),
-        }
+        found[f"{duration_s:.1f}"] = described(scores, trials.same)
     return found
+
+
+def described(scores: Float, is_same: Bool) -> dict[str, float]:
+    """Of the cosines of trials (trials,): distributions, threshold at the equal error rate, and calibration."""
+    same, different = scores[is_same], scores[~is_same]
+    line = Calibration.fit(scores, is_same)
+    return {
+        "same_mean": float(same.mean()),
+        "same_std": float(same.std()),
+        "different_mean": float(different.mean()),
+        "different_std": float(different.std()),
+        "threshold": equal_error(det_curve(scores, is_same))[1],
+        "eer": eer(scores, is_same),
+        "slope": line.slope,
+        "offset": line.offset,
+        "cllr": cllr(line(scores), is_same),
+    }
 
 
 def card(recipe: Recipe, scores: Scores, threshold: float, trained: dict[str, float], text: str) -> ModelCard:

@@ -6,6 +6,7 @@ channel. Of the weights it needs nothing but embeddings, so that it serves any n
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,19 +22,26 @@ from streamer.evaluation.conditions import CHANNELS
 from streamer.evaluation.conversations import Plan, Voices, converse
 from streamer.evaluation.manifest import SAMPLE_RATE, Float32, read_manifest
 from streamer.evaluation.rooms import Channel
-from streamer.evaluation.scoring import speaker_means
+from streamer.evaluation.scoring import cosine, speaker_means
 from streamer.evaluation.stream import Computed, compute, read_noise
+from streamer.evaluation.trials import windows
+from streamer.evaluation.verification import embed_items, embedder
 from streamer.models.checkpoint import save
 from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
 from streamer.speakers.profiles import Vector
 from streamer.speakers.settings import STEP_S
 from streamer.training.calibration import calibrate
+from streamer.training.export import DURATIONS_S, Scores, described
 from streamer.training.packed import Clip, clips_of
 
 #: Corpora whose speakers meet: many utterances each, one language, recorded alike.
 MEETING = ("speechocean762", "cv-fr", "librispeech")
 LEAST = 5
+#: Whose labels are sure enough to say what cosines mean: Common Voice's are not, one person can have several.
+COSINES = ("speechocean762", "librispeech")
+#: Of each of them, for that; trials of one speaker need windows that are not neighbours.
+COSINE_SPEAKERS, COSINE_CLIPS, LEAST_WINDOWS = 20, 8, 3
 CROP_S = 3.0
 CROPS = 2
 BATCH = 16
@@ -139,7 +147,31 @@ def rescored(model: Model, manifest: Path, drawing: Drawing, *, keep: bool) -> t
     worth = calibrate(computed, model, Cohort(cohort))
     # Whoever was enrolled over the same channel is what a guest is, of whom there are many more scores.
     enrolled = worth.guests if drawing.enrolled == "same" else worth.enrolled
-    return cohort, {"tracking": enrolled.to_dict(), "guests": worth.guests.to_dict()}
+    scores = cosines_of(model, {name: clips[name] for name in COSINES if name in meeting})
+    return cohort, {"tracking": enrolled.to_dict(), "guests": worth.guests.to_dict(), "scores": scores}
+
+
+def cosines_of(model: Model, groups: dict[str, dict[str, list[Clip]]]) -> Scores:
+    """What cosines mean by the windows' duration, each group's trials among themselves; see `export.described`."""
+    found: Scores = {}
+    spoken = [
+        [
+            [clip.read() for clip in clips[:COSINE_CLIPS]]
+            for clips in itertools.islice(speakers.values(), COSINE_SPEAKERS)
+        ]
+        for speakers in groups.values()
+    ]
+    for duration_s in DURATIONS_S:
+        parts = []
+        for speakers in spoken:
+            enough = [waves for waves in speakers if sum(map(len, waves)) >= LEAST_WINDOWS * duration_s * SAMPLE_RATE]
+            if len(enough) < 2:
+                continue
+            items, trials = windows(enough, duration_s)
+            parts.append((cosine(embed_items(items, embedder(model.network)), trials.left, trials.right), trials.same))
+        if parts:
+            found[f"{duration_s:.1f}"] = described(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return found
 
 
 def main(
@@ -164,7 +196,11 @@ def main(
     torch.set_num_threads(1)
     drawing = Drawing(voices, conversations, seconds, seed, enrolled)
     cohort, details = rescored(model, manifest, drawing, keep=keep)
-    card = replace(model.card, details={**model.card.details, **details})
+    threshold = model.card.threshold
+    if usual := details["scores"].get("3.0"):
+        details["calibration"] = {name: usual[name] for name in ("slope", "offset")}
+        threshold = usual["threshold"] if threshold is None else threshold
+    card = replace(model.card, threshold=threshold, details={**model.card.details, **details})
     save(path, Model(model.network, card, cohort), torch.float16)
     path.chmod(0o644)
 

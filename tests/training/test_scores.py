@@ -43,7 +43,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return Model.from_pretrained("default")
+    return Model.from_pretrained("sincnet")
 
 
 def test_a_piece_of_a_shard_is_where_the_index_says(manifest: Path) -> None:
@@ -85,7 +85,7 @@ def test_weights_come_out_as_they_were_with_a_backend_of_their_own(
     monkeypatch.setattr(scores, "LEAST", 5)
     out = tmp_path / "made.safetensors"
 
-    scores.main("default", out, manifest, voices=10, conversations=2, seconds=30.0, seed=3, enrolled="both", keep=True)
+    scores.main("sincnet", out, manifest, voices=10, conversations=2, seconds=30.0, seed=3, enrolled="both", keep=True)
 
     made = Model.from_pretrained(out)
     assert made.fingerprint == model.fingerprint

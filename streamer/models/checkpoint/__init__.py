@@ -19,7 +19,7 @@ __all__ = ["load", "save"]
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 #: The models in this package, and which of them "default" is.
-PACKAGED = ("sincnet", "campplus")
+PACKAGED = ("sincnet", "campplus", "campplus-live")
 DEFAULT = "sincnet"
 
 
