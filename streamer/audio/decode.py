@@ -114,11 +114,11 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
     """A file that is read from its beginning to its end.
 
     After each read soundfile seeks to where it is already. An MP3 cannot be sought in exactly, and its decoder begins
-    anew: a tenth of a second after every block was silence.
+    anew: a tenth of a second after every block was silence. Others need it: a FLAC with bytes behind it is lost.
     """
 
     def seekable(self) -> bool:
-        return False
+        return self.format not in ("MP3", "MPEG") and bool(super().seekable())
 
 
 class _SoundFileDecoder:

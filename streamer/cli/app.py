@@ -9,6 +9,7 @@ another code by `raise typer.Exit(code)`. What the commands share (options, prog
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -75,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (StreamerError, TyperException, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            # Files that are written name themselves; `typer.echo` writes to standard output, which does not.
+            error.filename = "standard output"
         print(f"streamer: {_with_option(one_line(error), _subcommand(arguments))}", file=sys.stderr)
         return EXIT_ERROR
     except Exception as error:

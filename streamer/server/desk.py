@@ -31,20 +31,24 @@ class Desk:
         self._grid = grid
         self._changed = changed
 
+    def begin(self, command: Enroll, channels: Sequence[Channel]) -> dict[str, Any]:
+        """The body of the `enrolment` message that answers a start: it hears what is written from now on."""
+        channel = channels[command.channel]
+        channel.enrolling = Enrolling(
+            command.name,
+            channel.index,
+            channel.progress.written,
+            self._people,
+            self._backend,
+            self._embed,
+            self._grid,
+        )
+        return channel.enrolling.listening()
+
     async def enroll(self, command: Enroll, channels: Sequence[Channel]) -> dict[str, Any]:
         """The body of the `enrolment` message that answers."""
         if command.action == "start":
-            channel = channels[command.channel]
-            channel.enrolling = Enrolling(
-                command.name,
-                channel.index,
-                channel.progress.written,
-                self._people,
-                self._backend,
-                self._embed,
-                self._grid,
-            )
-            return channel.enrolling.listening()
+            return self.begin(command, channels)
         channel, enrolling = _listening(channels)
         if command.action == "cancel":
             channel.enrolling = None

@@ -38,6 +38,9 @@ class Errands:
         if len(self._waiting) >= WAITING:
             message = f"{WAITING} requests of this session wait already."
             return self._refuse(command, Refusal("busy", message, "Wait for their answers first.", retry_after=1.0))
+        if isinstance(command, Enroll) and command.action == "start" and not self._waiting:
+            # At once, as it waits for no store: the audio that comes next is the enrolment's.
+            return self._do(self._session.enrolment(self._desk.begin(command, self._channels)))
         self._waiting.append(command)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"errands {self._session.name}")

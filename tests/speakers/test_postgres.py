@@ -209,12 +209,14 @@ def frozen(database: tuple[str, int]) -> Iterator[None]:
             if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
                 children.append(number)
     for number in (pid, *children):
-        os.kill(number, signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGSTOP)
     try:
         yield
     finally:
         for number in (pid, *children):
-            os.kill(number, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # its background processes come and go
+                os.kill(number, signal.SIGCONT)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")

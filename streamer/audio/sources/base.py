@@ -114,6 +114,10 @@ class BaseSource(ABC):
         await self.pace(self._ready[0])
         return self._ready.popleft()
 
+    def paced(self, events: list[AudioEvent]) -> list[AudioEvent]:
+        """The events as they are to be handed out; sources that keep a pace cut what was held back longer."""
+        return events
+
     async def pace(self, event: AudioEvent) -> None:
         """Wait until it is time for `event`; sources that are not paced do not."""
         return
@@ -130,7 +134,7 @@ class BaseSource(ABC):
         try:
             item = await asyncio.shield(self._under_way)
             self._under_way = None
-            self._ready.extend(_events(conditioner, item))
+            self._ready.extend(self.paced(_events(conditioner, item)))
             if (notice := conditioner.notice()) is not None:
                 self._give_notice(conditioner, notice)
         except asyncio.CancelledError:

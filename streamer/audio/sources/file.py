@@ -7,7 +7,9 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 
-from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Missing
+import numpy as np
+
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Missing
 from streamer.audio.condition import Channel
 from streamer.audio.decode import Decoder, PathOrFile, open_decoder
 from streamer.audio.parts.raw import Block
@@ -16,6 +18,7 @@ from streamer.errors import AudioEmpty, ConfigurationError
 
 #: How much is read at a time: little enough for a steady pace, or enough for speed.
 PACED_BLOCK_S = 0.1
+PACED_SAMPLES = round(PACED_BLOCK_S * SAMPLE_RATE)
 UNPACED_BLOCK_S = 1.0
 
 
@@ -92,6 +95,22 @@ class FileSource(BaseSource):
         decoder, self._decoder, self._reading = self._decoder, None, None
         if decoder is not None:
             decoder.close()
+
+    def paced(self, events: list[AudioEvent]) -> list[AudioEvent]:
+        """In the steps of the pace: several channels are held until it is known whether they cancel."""
+        if self.speed is None:
+            return events
+        cut: list[AudioEvent] = []
+        for event in events:
+            if not isinstance(event, Chunk):
+                cut.append(event)
+                continue
+            start = event.start_sample
+            # A step of the file's own rate is a sample more or less at 16 kHz: no step of one sample is made of it.
+            for samples in np.array_split(event.samples, max(1, round(len(event.samples) / PACED_SAMPLES))):
+                cut.append(Chunk(start, samples))
+                start += len(samples)
+        return cut
 
     async def pace(self, event: AudioEvent) -> None:
         if self.speed is None:

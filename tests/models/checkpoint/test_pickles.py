@@ -134,6 +134,8 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     assert b"." in data
 
 
+# The standard library's disassembler warns of strange text in an opcode's argument.
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
 @given(plain, st.data())
 def test_a_damaged_pickle_is_read_or_refused(value: Any, data: st.DataObject) -> None:
     damaged = bytearray(pickle.dumps(value, 2))
