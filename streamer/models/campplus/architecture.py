@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from streamer.errors import WrongArchitecture
+from streamer.models.description import from_values
 from streamer.models.fbank import GRID as BAND_GRID
 from streamer.models.grid import SAMPLE_RATE, FrameGrid
 
@@ -82,9 +83,4 @@ class CamPlusPlusArchitecture:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CamPlusPlusArchitecture:
         """Read what `to_dict` wrote. Raises WrongArchitecture on a field this version does not know."""
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise WrongArchitecture(
-                f"unknown architecture field(s) {sorted(unknown)}: a newer version wrote this model."
-            )
-        return cls(**values)
+        return from_values(cls, values)
