@@ -171,7 +171,9 @@ class People:
         """Ask the store, and put what it cannot do into words that a client may hear: no path, no address."""
         busy = "The speaker store is not free just now."
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(self._pool.submit(question)), PATIENCE_S)
+            # Not `wait_for`, which on Python 3.11 forgets a cancellation where the answer comes at that moment.
+            async with asyncio.timeout(PATIENCE_S):
+                return await asyncio.wrap_future(self._pool.submit(question))
         except SpeakerNotFound as error:
             raise Refusal("unknown_speaker", str(error), "Ask for the list.") from None
         except SpeakerExists as error:

@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -86,6 +87,21 @@ async def test_a_store_that_never_answers_is_not_waited_for(store, people, monke
         assert time.monotonic() - began < 5.0
     finally:
         let_go.set()
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_who_is_told_to_stop_as_the_store_answers_stops(people, monkeypatch, steps):
+    answer: Future[tuple[int, bool]] = Future()
+    with monkeypatch.context() as held:
+        held.setattr(people._pool, "submit", lambda _: answer)
+        asking = asyncio.create_task(people.refresh())
+        await asyncio.sleep(0)
+        answer.set_result((people.changes, False))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if asking.cancel():
+            await asyncio.wait([asking])
+            assert asking.cancelled()
 
 
 async def test_pages_are_bounded_by_what_a_message_may_hold(store, people):

@@ -87,8 +87,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, in
             assert time.monotonic() < end, "the server did not start"
         yield f"postgresql+psycopg://streamer@127.0.0.1:{port}/postgres", server.pid
     finally:
-        server.terminate()
-        server.wait()
+        # Told politely, it waits for those who are connected, such as one who gave up on it while it stood still.
+        server.send_signal(signal.SIGINT)
+        server.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,13 @@ import torch
 import typer
 from torch import Tensor
 
+from streamer.errors import WrongArchitecture
 from streamer.evaluation.manifest import SAMPLE_RATE, read_audio, read_manifest
 from streamer.models.campplus.architecture import CamPlusPlusArchitecture
 from streamer.models.campplus.convert import of_the_past
 from streamer.models.campplus.network import CamPlusPlus, campplus_of
-from streamer.models.model import Model
+from streamer.models.checkpoint import save
+from streamer.models.model import Model, ModelCard
 from streamer.training.campplus.disturbance import Disturbance
 from streamer.training.campplus.losses import Lesson, loss
 from streamer.training.campplus.pieces import Pieces
@@ -32,6 +34,7 @@ from streamer.training.campplus.student import measure_expected, student_frames
 #: Left out of training, so that cohort and calibration are of voices that it did not hear.
 WITHOUT = ("arabiccommands", "cv-fa")
 HEARD_HZ = 6_900.0
+TEACHER = "CAM++ for Chinese and English (3D-Speaker, Apache-2.0), whose weights training began with"
 #: Samples of a lesson's own voice, and of what is before it in every third; 4 s and 2 s.
 OWN, BEFORE = 64_400, 32_000
 #: Steps until the rate is whole; how much of the average is kept each step.
@@ -79,8 +82,18 @@ class Relative(torch.optim.AdamW):
             group["lr"] = rate * group["size"]
 
 
-def begin(teacher: CamPlusPlus, voices: Tensor) -> CamPlusPlus:
-    """The student before its first step: the teacher's weights, and what is expected of speech."""
+def begin(teacher: CamPlusPlus, voices: Tensor, start: Model | None = None) -> CamPlusPlus:
+    """The student before its first step: a student of before, or the teacher's weights, and what is expected of speech.
+
+    Raises WrongArchitecture where `start` is no CAM++ of the past.
+    """
+    if start is not None:
+        student = campplus_of(start.network)
+        if not student.architecture.frame_local:
+            raise WrongArchitecture(
+                f"{start.card.name} sees whole windows; begin with a CAM++ of the past, or without."
+            )
+        return student.to(voices.device).float().train().requires_grad_(True)
     architecture = CamPlusPlusArchitecture(
         context="past", heard_hz=HEARD_HZ, attention=True, dimension=teacher.architecture.dimension
     )
@@ -104,9 +117,10 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     batch: Annotated[int, typer.Option(help="Voices of a step; 256 on a GPU.", min=2)] = 16,
     rate: Annotated[float, typer.Option(help="Steps, relative to the weights.", min=0.0)] = 2e-3,
+    start: Annotated[str | None, typer.Option(help="Go on from this model instead of from CAM++.")] = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
 ) -> None:
-    """Train, or go on with a run."""
+    """Train, or go on with a run; its average is OUT/model.safetensors."""
     where = torch.device(device)
     generator = torch.Generator(where).manual_seed(seed)
     teacher = campplus_of(Model.from_pretrained("campplus", device=device).network)
@@ -116,7 +130,8 @@ def train(
         teacher, pieces, Disturbance(torch.from_numpy(np.concatenate(noise)).to(where), generator), generator, batch
     )
     typer.echo(f"{len(pieces.start)} pieces, {float(pieces.length.sum()) / SAMPLE_RATE / 3600:.1f} h")
-    student = begin(teacher, pieces.take(32, OWN, generator))
+    before = None if start is None else Model.from_pretrained(start, device=device)
+    student = begin(teacher, pieces.take(32, OWN, generator), before)
     average = copy.deepcopy(student)
     optimiser = Relative(student)
     out.mkdir(parents=True, exist_ok=True)
@@ -133,6 +148,14 @@ def train(
             saved = time.monotonic()
             _save(out / "state.pt", student, average, optimiser, step)
     _save(out / "state.pt", student, average, optimiser, step)
+    write(out / "model.safetensors", average, {"steps": step, "batch": batch, "after": start})
+
+
+def write(path: Path, network: CamPlusPlus, trained: dict[str, Any]) -> None:
+    """As a checkpoint, in half precision. Its scores are measured next: `python -m streamer.training.scores`."""
+    details = {"teacher": TEACHER, "trained": trained}
+    card = ModelCard("campplus-live", licence="Apache-2.0", details=details)
+    save(path, Model(network.eval().requires_grad_(False), card), torch.float16)
 
 
 def learn(student: CamPlusPlus, optimiser: torch.optim.Optimizer, lesson: Lesson, front: bool) -> tuple[float, float]:
