@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -146,7 +147,11 @@ async def test_a_server_that_stops_in_the_midst_of_it_loses_no_step(serving, sta
         return [[event for event in events if event["channel"] == channel] for channel in (0, 1)]
 
     def bare(events):
-        return [[{**event, "id": 0} for event in of_channel] for of_channel in told(events)]
+        return [[event | {"id": 0, "embedding": None} for event in of_channel] for of_channel in told(events)]
+
+    def embeddings(events):
+        coded = [event["embedding"] for of_channel in told(events) for event in of_channel if "embedding" in event]
+        return np.array([np.frombuffer(base64.b64decode(one), "<f4") for one in coded])
 
     async with serving() as server, talking(server) as clean:
         await clean.start(**options)
@@ -169,6 +174,8 @@ async def test_a_server_that_stops_in_the_midst_of_it_loses_no_step(serving, sta
         await talk.say(type="end")
         await talk.until("goodbye")
     assert bare(before + talk.events) == bare(clean.events)
+    # What is computed together with what is a matter of time, and of the last digits.
+    np.testing.assert_allclose(embeddings(before + talk.events), embeddings(clean.events), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("settle_s", [0.0, PATIENCE_S], ids=["unfinished", "finished"])
