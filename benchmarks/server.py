@@ -90,7 +90,8 @@ async def run(url: str, audio: bytes, start_at: float, seconds: float, step: flo
                 seen.outcome = message["reason"] if message["type"] == "goodbye" else seen.outcome
         except ConnectionClosed as error:
             seen.outcome = f"cut ({error})"
-        await sender
+        with suppress(ConnectionClosed):  # how it ended is in the outcome
+            await sender
     return seen
 
 

@@ -81,11 +81,12 @@ def named(path: PathLike) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: PathLike) -> Iterator[Path]:
+def replacing(path: PathLike, *, private: bool = False) -> Iterator[Path]:
     """The path to write to, in the folder of `path`, whose place it takes at the end.
 
     Where that fails, or what is done within does, `path` is as it was, and nothing is left over. What is no ordinary
-    file (a pipe, /dev/stdout) is written to itself. Its permissions stay what they were; a link stays a link.
+    file (a pipe, /dev/stdout) is written to itself. Its permissions stay what they were, unless `private`: then
+    nobody else may read it, not even while it is written. A link stays a link.
     """
     target = Path(os.path.realpath(path))
     with named(path):
@@ -98,7 +99,9 @@ def replacing(path: PathLike) -> Iterator[Path]:
         new = Path(name)
         try:
             yield new
-            if target.exists():
+            if private:
+                pass  # the new file is the user's alone already
+            elif target.exists():
                 shutil.copymode(target, new)
             else:
                 new.chmod(0o666 & ~_umask())

@@ -155,14 +155,16 @@ def _undecided(turn: Turn, verdict: Verdict, candidates: Candidates, settings: T
     if turn.label is not None or turn.ambiguous or verdict.speech_s < settings.ambiguous_s:
         return []
     turn.ambiguous = True
-    likely = [state for state in highest(verdict.posterior, 3) if verdict.posterior[state] > math.log(0.05)]
+    best, *others = highest(verdict.posterior, 3)
+    # Among very many people, the likeliest may have less than that.
+    likely = [best, *(state for state in others if verdict.posterior[state] > math.log(0.05))]
     return [
         Ambiguous(
             sample=turn.start_sample,
             decided_sample=verdict.heard_sample,
             turn=turn.number,
             candidates=tuple(candidates.name(state) or UNKNOWN for state in likely),
-            confidence=math.exp(verdict.posterior[likely[0]]),
+            confidence=math.exp(verdict.posterior[best]),
             reason=f"after {verdict.speech_s:.1f} s of speech",
         )
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from streamer.errors import StoreUnreadable
+from streamer.output import replacing
 from streamer.speakers.names import clean_name
 from streamer.speakers.profiles import Exemplar
 from streamer.speakers.store import SpeakerStore
@@ -37,13 +38,9 @@ def export_speakers(store: SpeakerStore, path: str | os.PathLike[str]) -> int:
             for exemplar in profile.exemplars
         )
     text = json.dumps({"format": FORMAT, "version": VERSION, "speakers": speakers}, ensure_ascii=False, indent=1)
-    target = Path(path)
-    new = target.with_name(target.name + ".new")
-    # Voice prints are nobody else's business: not even for the moment that it takes to write them.
-    new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-    new.replace(target)
+    # Voice prints are nobody else's business.
+    with replacing(path, private=True) as new:
+        new.write_text(text + "\n", encoding="utf-8")
     return len(speakers)
 
 

@@ -93,6 +93,15 @@ def test_a_voice_between_two_enrolled_ones_is_ambiguous(stage):
     assert set(ambiguous[0].candidates[:2]) == {"ada", "twin"}
 
 
+def test_a_voice_between_very_many_enrolled_ones_is_ambiguous_too(stage):
+    alike = [f"like ada {number}" for number in range(60)]
+    for name in alike:
+        stage.voices[name] = stage.voice("ada") + 0.02 * stage.voice(f"other {name}")
+    [ambiguous] = of_type(run(stage.tracker(*alike), stage.steps([("ada", 4.0), (None, 1.0)])), "ambiguous")
+    assert ambiguous.confidence < 0.05, "no one of them is likely by itself"
+    assert set(ambiguous.candidates) < set(alike)
+
+
 def test_nobody_enrolled_makes_everybody_a_guest(stage, blocks):
     steps = stage.steps(
         [("ada", 4.0), (None, 1.0), ("bob", 4.0), (None, 1.0), ("ada", 4.0), (None, 1.0)], blocks=blocks
