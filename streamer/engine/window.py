@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class Window:
     start_sample: int
     end_sample: int
     duration_s: float
-    embedding: Vector
+    embedding: Vector = field(repr=False)
     speech_s: float
     partial: bool = False
 
@@ -71,8 +71,8 @@ class Step:
     windows: tuple[Window, ...]
     grid: FrameGrid
     first_frame: int
-    speech: Vector | None
-    block: Moments[Vector] | None
+    speech: Vector | None = field(repr=False)
+    block: Moments[Vector] | None = field(repr=False)
     level_db: float
     partial: bool = False
     lag_s: float = 0.0

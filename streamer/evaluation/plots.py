@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import norm
 
-from streamer.errors import MissingDependency
 from streamer.evaluation.metrics import det_curve
 from streamer.evaluation.verification import Result
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from streamer.plot import histogram, new_figure
 
 TICKS = np.array([0.001, 0.01, 0.05, 0.1, 0.2, 0.4])
 
 
 def plot_det(results: dict[str, Result], path: Path) -> None:
     """Detection error trade-off (Martin et al., 1997): both error rates on normal deviate scales, one line a set."""
-    figure = _figure(5, 5)
+    figure = new_figure(5, 5)
     axes = figure.subplots()
     for name, result in results.items():
         curve = det_curve(result.scores, result.same)
@@ -42,20 +38,8 @@ def plot_det(results: dict[str, Result], path: Path) -> None:
 
 def plot_scores(results: dict[str, Result], path: Path) -> None:
     """Histograms of same- and different-speaker scores with the threshold of equal error rates, one row a set."""
-    figure = _figure(7, 2.4 * len(results))
+    figure = new_figure(7, 2.4 * len(results))
     for axes, (name, result) in zip(figure.subplots(len(results), squeeze=False)[:, 0], results.items(), strict=True):
-        bins = np.linspace(result.scores.min(), result.scores.max(), 80)
-        axes.hist(result.scores[~result.same], bins, density=True, alpha=0.6, label="different speakers")
-        axes.hist(result.scores[result.same], bins, density=True, alpha=0.6, label="same speaker")
-        axes.axvline(result.threshold, color="black", linewidth=1, label=f"threshold {result.threshold:.3f}")
-        axes.set(title=name or "all", xlabel="score", ylabel="density")
-        axes.legend()
+        histogram(axes, result.scores, result.same, result.threshold)
+        axes.set_title(name or "all")
     figure.savefig(path, dpi=120)
-
-
-def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency("plots need matplotlib: pip install 'speaker-streamer[evaluation]'.") from error
-    return Figure(figsize=(width, height), layout="constrained")

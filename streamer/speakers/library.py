@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
+from streamer.display import table
 from streamer.errors import ConfigurationError, EnrolmentRefused, SpeakerNotFound
 from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, EnrolmentSettings, Progress, Verdict
@@ -84,6 +85,13 @@ class Speakers:
 
     def close(self) -> None:
         self.store.close()
+
+    def __repr__(self) -> str:
+        return f"Speakers({len(self.roster())} enrolled under {self.model.card.name}, in {self.store.where})"
+
+    def _repr_html_(self) -> str:
+        rows = [(one.name, f"{one.speech_s:.1f} s", len(one.exemplars)) for one in self.profiles()]
+        return table(repr(self), ["name", "speech", "exemplars"], rows)
 
     def __enter__(self) -> Speakers:
         return self

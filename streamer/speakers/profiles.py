@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +45,7 @@ class Exemplar:
     created: when, as Unix time. source: a word for people, such as a file's name.
     """
 
-    embedding: Vector
+    embedding: Vector = field(repr=False)
     speech_s: float
     quality: float = 0.0
     created: float = 0.0
@@ -181,6 +181,9 @@ class Roster:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"Roster({few(self.names)})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Roster):

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from streamer.audio.chunks import SAMPLE_RATE
+from streamer.display import table
+from streamer.errors import MissingDependency
 from streamer.speakers.events import Correction, Event, Renamed, Speaker, SpeechEnd, SpeechStart, TurnEnd, Unknown
 from streamer.speakers.names import is_stranger
+
+if TYPE_CHECKING:
+    import pandas
+    from pyannote.core import Annotation
 
 __all__ = ["Span", "Timeline", "is_stranger"]
 
@@ -81,6 +88,56 @@ class Timeline:
         for span in self.everything():
             seconds[span.speaker] = seconds.get(span.speaker, 0.0) + span.seconds(self.now_sample)
         return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+
+    # For notebooks
+
+    def to_annotation(self, uri: str | None = None) -> Annotation:
+        """The turns as pyannote.core has them, for its metrics and file formats: seconds, and a track for each turn.
+
+        A turn that still lasts ends where the stream has been heard up to. uri: what the recording is called.
+        """
+        from pyannote.core import Annotation, Segment
+
+        annotation = Annotation(uri=uri)
+        for span, start, end in self._timed():
+            if end > start:
+                annotation[Segment(start, end), span.turn] = span.speaker
+        return annotation
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The turns as a table, one row each: start and end (seconds), speaker, confidence, final, channel (None where
+        there is but one), turn. Raises MissingDependency without pandas."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingDependency("a data frame needs pandas: pip install 'speaker-streamer[notebook]'.") from error
+        columns = ["start", "end", "speaker", "confidence", "final", "channel", "turn"]
+        rows = [
+            (start, end, span.speaker, span.confidence, span.final, span.channel, span.turn)
+            for span, start, end in self._timed()
+        ]
+        return pandas.DataFrame(rows, columns=columns)
+
+    def _timed(self) -> list[tuple[Span, float, float]]:
+        """Every span by its start, with its start and end in seconds."""
+        spans = sorted(self.everything(), key=lambda span: (span.start_sample, span.turn))
+        return [
+            (span, span.start_sample / SAMPLE_RATE, span.start_sample / SAMPLE_RATE + span.seconds(self.now_sample))
+            for span in spans
+        ]
+
+    def __repr__(self) -> str:
+        speakers = len({span.speaker for span in self.everything()})
+        return f"Timeline({len(self.everything())} turns of {speakers} speakers, {self.now_sample / SAMPLE_RATE:.1f} s)"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"{start:.1f} s", f"{end:.1f} s", span.speaker, f"{span.confidence:.0%}")
+            for span, start, end in self._timed()
+        ]
+        return table(repr(self), ["from", "to", "speaker", "confidence"], rows)
+
+    # Within
 
     def _name(self, event: Speaker | Unknown) -> None:
         assert isinstance(event, Speaker | Unknown | Correction)

@@ -1,3 +1,4 @@
+from streamer.speakers.events import Speaker, TurnEnd
 from streamer.speakers.timeline import Timeline, is_stranger
 
 
@@ -48,3 +49,40 @@ def test_strangers_are_told_from_people_by_their_names():
     assert is_stranger("unknown")
     assert not is_stranger("guest-house")
     assert not is_stranger("Ada")
+
+
+def heard():
+    """Ada from 1 to 3 s; Bob, whose name would be markup, since 4 s; heard up to 6 s."""
+    timeline = Timeline()
+    for event in (
+        Speaker(sample=16_000, decided_sample=20_000, turn=1, speaker="Ada", confidence=0.9, score=0.8, final=True),
+        TurnEnd(
+            sample=48_000, start_sample=16_000, decided_sample=50_000, turn=1, speaker="Ada", confidence=0.9, reason=""
+        ),
+        Speaker(sample=64_000, decided_sample=70_000, turn=2, speaker="<b>Bob", confidence=0.6, score=0.5),
+    ):
+        timeline.hear(event)
+    timeline.advance(96_000)
+    return timeline
+
+
+def test_turns_are_pyannotes_too_and_one_that_lasts_ends_where_the_stream_was_heard():
+    annotation = heard().to_annotation("talk")
+    assert annotation.uri == "talk"
+    tracks = [(segment.start, segment.end, label) for segment, _, label in annotation.itertracks(yield_label=True)]
+    assert tracks == [(1.0, 3.0, "Ada"), (4.0, 6.0, "<b>Bob")]
+
+
+def test_turns_are_rows_of_a_frame():
+    frame = heard().to_frame()
+    assert list(frame.columns) == ["start", "end", "speaker", "confidence", "final", "channel", "turn"]
+    assert frame.groupby("speaker")["end"].max().to_dict() == {"Ada": 3.0, "<b>Bob": 6.0}
+    assert Timeline().to_frame().empty
+
+
+def test_a_notebook_shows_turns_and_no_name_as_markup():
+    shown = heard()._repr_html_()
+    assert "<td>Ada</td>" in shown
+    assert "<td>&lt;b&gt;Bob</td>" in shown
+    assert "<b>" not in shown
+    assert repr(heard()) == "Timeline(2 turns of 2 speakers, 6.0 s)"
