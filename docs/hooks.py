@@ -16,7 +16,7 @@ from mkdocs.structure.files import File, Files
 from streamer.cli import app as cli
 from streamer.evaluation.markdown import table
 
-GENERATED = ("cli.md",)
+GENERATED = ("cli.md", "changelog.md")
 SCHEMA = "protocol.schema.json"
 BEYOND = f"](../streamer/server/{SCHEMA})"
 
@@ -26,7 +26,7 @@ def on_config(config: Any) -> None:
     folder = Path(config.docs_dir)
     for section in config.nav:
         for title, pages in section.items():
-            section[title] = [page for page in pages if page in GENERATED or (folder / _path(page)).exists()]
+            section[title] = [page for page in pages if _path(page) in GENERATED or (folder / _path(page)).exists()]
 
 
 def _path(page: str | dict[str, str]) -> str:
@@ -35,6 +35,8 @@ def _path(page: str | dict[str, str]) -> str:
 
 def on_files(found: Files, config: Any) -> Files:
     found.append(File.generated(config, "cli.md", content=reference()))
+    changes = (Path(config.docs_dir).parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    found.append(File.generated(config, "changelog.md", content=changes))
     schema = files("streamer.server").joinpath(SCHEMA).read_text(encoding="utf-8")
     found.append(File.generated(config, SCHEMA, content=schema))
     icon = Path(str(files("streamer.server").joinpath("page/icon.svg")))
