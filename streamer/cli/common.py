@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from streamer.cli.waiting import MODEL, TORCH, rehearse, waiting
 from streamer.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from streamer.audio.sources import BaseSource
     from streamer.models.model import Model
+    from streamer.speakers.library import Speakers
 
 ModelOption = Annotated[
     str,
@@ -43,10 +45,26 @@ PATIENCE_S = 2.0
 
 
 def load_model(source: str, device: str = "cpu", token: str | None = None, revision: str | None = None) -> Model:
-    """The model of the options above."""
-    from streamer.models.model import Model
+    """The model of the options above; what takes so long is said meanwhile."""
+    with waiting(TORCH) as say:
+        from streamer.models.model import Model
 
-    return Model.from_pretrained(source, token=token, revision=revision, device=device)
+        say(MODEL)
+        return Model.from_pretrained(source, token=token, revision=revision, device=device)
+
+
+def open_speakers(model: str, store: str | None) -> Speakers:
+    """The store of the options above under their model, ready to enrol."""
+    with waiting(TORCH) as say:
+        from streamer.speakers.library import Speakers
+
+        speakers = Speakers(load_model(model), store)
+        try:
+            rehearse(speakers.engine, say)
+        except BaseException:
+            speakers.close()
+            raise
+        return speakers
 
 
 def recordings(files: Sequence[Path]) -> Iterator[tuple[str, Path | IO[bytes]]]:
@@ -123,10 +141,10 @@ class LateProgress:
     def _show(self) -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        from streamer.sinks.text import plain_console
+        from streamer.sinks.text import draws, plain_console
 
         self._console = self._console or plain_console(stderr=True)
-        if self._console.is_terminal:
+        if draws(self._console):
             columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
             self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
             self._task = self._bar.add_task(self.label, total=self.total)

@@ -20,6 +20,7 @@ from streamer.cli.common import (
     one_line,
     recordings,
 )
+from streamer.cli.waiting import TORCH, waiting
 from streamer.errors import AudioError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ def embed(
     embedded all the same; the exit code is 2 then. One file may be standard input (-).
     """
     from streamer.cli import tables
-    from streamer.inference import Inference
     from streamer.output import check_outputs, named, replacing
 
     if output is not None and output.suffix not in tables.WRITERS:
@@ -69,7 +69,10 @@ def embed(
     check_outputs({"--output": output}, [*files, model])
     if window is Window.whole and (duration is not None or step is not None):
         raise ConfigurationError("--duration and --step are for --window sliding; give that too.")
-    loaded = load_model(model, device, token, revision)
+    with waiting(TORCH):
+        from streamer.inference import Inference
+
+        loaded = load_model(model, device, token, revision)
     inference = Inference(loaded, window=window.value, duration=duration, step=step, batch_size=batch_size)
     table = tables.Table()
     failed = 0

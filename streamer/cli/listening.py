@@ -14,7 +14,8 @@ from rich.console import Console
 
 from streamer.audio.chunks import Source
 from streamer.audio.sources.base import BaseSource
-from streamer.cli.common import read_by
+from streamer.cli.common import load_model, read_by
+from streamer.cli.waiting import MODEL, rehearse, waiting
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy
 from streamer.errors import ConfigurationError
@@ -26,7 +27,7 @@ from streamer.sinks.lines import Lines
 from streamer.sinks.recording import Recorder, Tapped
 from streamer.sinks.rttm import Rttm
 from streamer.sinks.terminal import TerminalView, summary
-from streamer.sinks.text import plain_console
+from streamer.sinks.text import draws, plain_console
 from streamer.speakers.library import Speakers
 from streamer.speakers.settings import DURATIONS, STEP_S
 
@@ -36,7 +37,7 @@ class Listening:
     """The options of both commands.
 
     title: what is listened to. source: the file that is read, which is not to be written. live_view: draw the terminal
-    view, where standard output is a terminal. policy: see `streamer.engine.stream`.
+    view, where standard output is a terminal that can be drawn on. policy: see `streamer.engine.stream`.
     """
 
     title: str
@@ -62,8 +63,12 @@ class Listening:
         return asyncio.run(self._listen(source, speakers))
 
     async def _listen(self, source: Source, given: Speakers | None) -> Session:
-        engine = Engine(self.model if given is None else given.model, device=self.device)
-        speakers = given or Speakers(engine.model, self.store)
+        draws_view = self.live_view and not self.json and draws(self.console)
+        with waiting(MODEL) as say:
+            engine = Engine(load_model(self.model) if given is None else given.model, device=self.device)
+            speakers = given or Speakers(engine.model, self.store)
+            if self.policy == "latest" or draws_view:
+                rehearse(engine.incremental, say)
         sinks: list[Sink] = [Rttm(self.rttm, Path(self.title).stem)] if self.rttm is not None else []
         with contextlib.ExitStack() as stack:
             if given is None:
@@ -75,7 +80,7 @@ class Listening:
                 source = Tapped(source, recorder.hear)
             if self.json:
                 sinks.append(JsonLines(sys.stdout))
-            elif self.live_view and self.console.is_terminal:
+            elif draws_view:
                 view = stack.enter_context(TerminalView(self.console, self.title))
                 source = Tapped(source, view.hear)
                 sinks.append(view)

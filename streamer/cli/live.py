@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamer.cli.common import ModelOption
+from streamer.cli.common import ModelOption, open_speakers
 from streamer.cli.options import (
     GuestsOption,
     JsonOption,
@@ -16,6 +16,7 @@ from streamer.cli.options import (
     StepOption,
     StoreOption,
 )
+from streamer.cli.waiting import TORCH, waiting
 from streamer.speakers.settings import STEP_S
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def live(
             mark = "  (default)" if found.default else ""
             typer.echo(f"{found.index:3}  {found.name}: {found.channels} channels, {found.rate} Hz{mark}")
         return
-    from streamer.cli.listening import Listening
+    with waiting(TORCH):
+        from streamer.cli.listening import Listening
 
     options = Listening(
         title="bundled conversation" if simulate else "microphone",
@@ -84,10 +86,9 @@ def _simulate(options: Listening, speed: float) -> None:
     from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
     from streamer.evaluation.identification import identify, read_rttm
     from streamer.sinks.text import plain_console
-    from streamer.speakers.library import Speakers
 
     quiet = plain_console(stderr=True)
-    with Speakers(options.model, "sqlite://") as speakers:
+    with open_speakers(options.model, "sqlite://") as speakers:
         for name, path in ENROLMENT.items():
             verdict = speakers.enroll(name, path, force=True)
             quiet.print(f"enrolled {name}: {verdict.speech_s:.1f} s of speech", style="dim")

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli.common import load_model
+from streamer.cli.waiting import MODEL, TORCH, rehearse, waiting
+
 if TYPE_CHECKING:
     from streamer.audio.sources import BaseSource
     from streamer.meeting.config import Input, MeetingConfig
@@ -25,7 +28,8 @@ def meeting(
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Listen to a room until its recordings end, or Ctrl-C; then the minutes are written."""
-    from streamer.meeting.config import load
+    with waiting(TORCH):
+        from streamer.meeting.config import load
 
     held = asyncio.run(_hold(load(config), json=json))
     for channel, error in held.failures.items():
@@ -43,17 +47,21 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
     _check_outputs(config)
     sources, names, gains = _inputs(config)
     console = plain_console(stderr=json)
+    live = any(given.live for given in config.inputs)
     with ExitStack() as stack:
         sinks = _sinks(config, stack, json=json, console=console)
-        engine = Engine(config.model, device=config.device)
-        speakers = stack.enter_context(Speakers(engine.model, config.store))
+        with waiting(MODEL) as say:
+            engine = Engine(load_model(config.model), device=config.device)
+            speakers = stack.enter_context(Speakers(engine.model, config.store))
+            if live or any(isinstance(sink, TerminalView) for sink in sinks):
+                rehearse(engine.incremental, say)
         for sink in sinks:
             if isinstance(sink, TerminalView):
                 stack.enter_context(sink)
         held = Meeting(
             speakers,
             names,
-            live=any(given.live for given in config.inputs),
+            live=live,
             roster=config.roster or None,
             settings=config.tracker,
             crosstalk=config.crosstalk,
@@ -130,6 +138,7 @@ def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: obje
     from streamer.sinks.lines import Lines
     from streamer.sinks.rttm import Rttm
     from streamer.sinks.terminal import TerminalView
+    from streamer.sinks.text import draws
     from streamer.sinks.webhook import Webhook
     from streamer.sinks.webvtt import WebVtt
 
@@ -138,7 +147,7 @@ def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: obje
     assert isinstance(console, Console)
     if json:
         sinks.append(JsonLines(sys.stdout))
-    elif console.is_terminal:
+    elif draws(console):
         sinks.append(TerminalView(console, config.title))
     else:
         sinks.append(Lines(sys.stdout))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 from rich.console import Console
 from rich.live import Live
@@ -12,6 +13,7 @@ from rich.table import Table
 from streamer.audio.chunks import Chunk, Source
 from streamer.audio.sources import MicrophoneSource
 from streamer.cli.listening import interrupted
+from streamer.sinks.text import draws
 from streamer.speakers.enrolment import Coach, Progress, Verdict
 from streamer.speakers.library import Speakers
 from streamer.speakers.settings import DURATIONS, STEP_S
@@ -32,10 +34,8 @@ async def listen(speakers: Speakers, coach: Coach, source: Source, console: Cons
     """Hear a source until the coach has enough speech, the source ends, or Ctrl-C is pressed."""
     stream = speakers.engine.open(DURATIONS, STEP_S)
     wanted_s = coach.settings.wanted_s
-    with (
-        interrupted() as stop,
-        Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False) as live,
-    ):
+    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
+    with interrupted() as stop, live if draws(console) else nullcontext():
         async with source:
             async for event in source:
                 if isinstance(event, Chunk):
@@ -44,7 +44,9 @@ async def listen(speakers: Speakers, coach: Coach, source: Source, console: Cons
                 else:
                     steps = stream.gap(event.end_sample)
                 for step in steps:
-                    live.update(_shown(coach.step(step), wanted_s), refresh=True)
+                    progress = coach.step(step)
+                    if draws(console):
+                        live.update(_shown(progress, wanted_s), refresh=True)
                 if coach.speech_s >= wanted_s or stop.is_set():
                     break
     for step in stream.finish():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamer.cli.common import RevisionOption, TokenOption, load_model, recordings
+from streamer.cli.waiting import TORCH, waiting
 from streamer.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -88,9 +89,6 @@ def convert(
     revision: RevisionOption = None,
 ) -> None:
     """Write a model in this project's format, one safetensors file with all that is needed to use it."""
-    import torch
-
-    from streamer.models import checkpoint
     from streamer.output import check_outputs, replacing
 
     check_outputs({"OUT": output}, [source])
@@ -98,7 +96,12 @@ def convert(
         raise ConfigurationError(f"{str(output)!r} must end in .safetensors.")
     if output.exists() and not force:
         raise ConfigurationError(f"{str(output)!r} is there already; --force replaces it.")
-    model = load_model(source, token=token, revision=revision)
+    with waiting(TORCH):
+        import torch
+
+        from streamer.models import checkpoint
+
+        model = load_model(source, token=token, revision=revision)
     card = model.card
     model.card = replace(
         card,
@@ -127,9 +130,11 @@ def drift(
     import numpy as np
 
     from streamer.audio.files import read_audio
-    from streamer.engine.drift import measure_drift
 
-    model = load_model(source, token=token, revision=revision)
+    with waiting(TORCH):
+        from streamer.engine.drift import measure_drift
+
+        model = load_model(source, token=token, revision=revision)
     typer.echo(f"{'file':<32}{'windows':>8}{'cosine: median':>16}{'lowest':>9}{'times as fast':>15}")
     for name, file in recordings(files):
         found = measure_drift(model, read_audio(file).mono_16k(), name, duration, step)

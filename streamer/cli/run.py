@@ -9,6 +9,7 @@ import typer
 
 from streamer.cli.common import STANDARD_INPUT, DeviceOption, ModelOption, file_source
 from streamer.cli.options import GuestsOption, JsonOption, RosterOption, RttmOption, StepOption, StoreOption
+from streamer.cli.waiting import TORCH, waiting
 from streamer.speakers.settings import STEP_S
 
 app = typer.Typer()
@@ -34,7 +35,8 @@ def run(
     Standard input (-) may be an audio file, a WAV that is still being written, or raw PCM: s16le at 16 kHz, one
     channel.
     """
-    from streamer.cli.listening import Listening
+    with waiting(TORCH):
+        from streamer.cli.listening import Listening
 
     Listening(
         title="standard input" if str(file) == STANDARD_INPUT else file.name,

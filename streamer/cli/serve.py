@@ -10,6 +10,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from streamer.cli.common import load_model
+from streamer.cli.waiting import TORCH, rehearse, waiting
 from streamer.errors import ConfigurationError, EngineFailed
 from streamer.server.config import ServerConfig, load
 
@@ -90,17 +92,20 @@ async def _run(config: ServerConfig) -> None:
     # The trackers' small products run on the event loop: threads of numpy's own would only spin beside the engine, at
     # the price of a core. Read when numpy is first imported, so it must be set before.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from streamer.engine.engine import Engine
-    from streamer.engine.layers import Precision
-    from streamer.server import log
-    from streamer.server.app import Server
-    from streamer.server.signals import end_process
-    from streamer.speakers.store import SpeakerStore
+    with waiting(TORCH) as say:
+        from streamer.engine.engine import Engine
+        from streamer.engine.layers import Precision
+        from streamer.server import log
+        from streamer.server.app import Server
+        from streamer.server.signals import end_process
+        from streamer.speakers.store import SpeakerStore
 
-    log.configure(config.log_level, sys.stderr)
-    threads = config.threads or max(1, (os.cpu_count() or 2) - 1)
-    precision = cast(Precision, config.precision)
-    engine = Engine(config.model, device=config.device, precision=precision, threads=threads)
+        log.configure(config.log_level, sys.stderr)
+        threads = config.threads or max(1, (os.cpu_count() or 2) - 1)
+        precision = cast(Precision, config.precision)
+        model = load_model(config.model)
+        engine = Engine(model, device=config.device, precision=precision, threads=threads)
+        rehearse(engine.incremental, say)
     with SpeakerStore(config.speakers or None) as store:
         async with engine:
             try:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamer.cli.common import ModelOption, read_by, recordings
+from streamer.cli.common import ModelOption, load_model, open_speakers, read_by, recordings
 from streamer.cli.options import StoreOption
+from streamer.cli.waiting import TORCH, waiting
 from streamer.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,14 +42,13 @@ def enroll(
 ) -> None:
     """Enrol a speaker, or refine the profile there is, from recordings or by voice."""
     from streamer.sinks.text import plain_console
-    from streamer.speakers.library import Speakers
     from streamer.speakers.names import clean_name
 
     name = clean_name(name)
     if mic == bool(files):
         raise ConfigurationError("give recordings to enrol from, or --mic, and not both.")
     console = plain_console(stderr=True)
-    with Speakers(model, store) as speakers:
+    with open_speakers(model, store) as speakers:
         before = sum(profile.speech_s for profile in speakers.profiles() if profile.name == name)
         if mic:
             from streamer.cli.microphone import enrol_by_voice
@@ -77,12 +77,14 @@ def enroll(
 def _bar(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn
 
+    from streamer.sinks.text import draws
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:.1f} of {task.total:g} s"),
     )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=not draws(console))
 
 
 @app.command("list")
@@ -190,10 +192,11 @@ def import_(file: Path, store: StoreOption = None) -> None:
 @app.command()
 def check(store: StoreOption = None, model: ModelOption = "default") -> None:
     """How well those enrolled can be told apart."""
-    from streamer.speakers.enrolment import ADVICE
-    from streamer.speakers.library import Speakers
+    with waiting(TORCH):
+        from streamer.speakers.enrolment import ADVICE
+        from streamer.speakers.library import Speakers
 
-    with Speakers(model, store) as speakers:
+    with Speakers(load_model(model), store) as speakers:
         found = speakers.check()
         count = len(speakers.profiles())
         minimum = speakers.settings.wanted_s

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from streamer.cli.common import DeviceOption, ModelOption, RevisionOption, TokenOption, load_model, recordings
+from streamer.cli.waiting import TORCH, compiling, waiting
 from streamer.errors import ConfigurationError
 
 app = typer.Typer()
@@ -38,13 +39,16 @@ def verify(
 
     Exit code 0 for the same, 1 for different ones, 2 for an error, or where there is too little speech for a verdict.
     """
-    from streamer.verification import verify as compare
-
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigurationError(f"--threshold {threshold} is not a number from -1 to 1.")
     (_, one), (_, other) = recordings([first, second])
-    loaded = load_model(model, device, token, revision)
-    found = compare(loaded, one, other, threshold, least_speech)
+    with waiting(TORCH) as say:
+        from streamer.verification import verify as compare
+
+        loaded = load_model(model, device, token, revision)
+        with compiling(say):
+            say("comparing")
+            found = compare(loaded, one, other, threshold, least_speech)
     similarity, limit, same = found.similarity, found.threshold, found.same
     if as_json:
         values: dict[str, Any] = {

@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, RevisionOption, TokenOption, load_model
+from streamer.cli.waiting import import_torch
 from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import Float32, by_group, by_speaker, read_audio, read_manifest
 from streamer.evaluation.markdown import table
@@ -70,13 +71,14 @@ def verify(
     With --enrol-condition, the sides of a trial are heard under different conditions; trials from a manifest are then
     scored both ways round.
     """
+    if (trials is None) == (manifest is None):
+        raise ConfigurationError("give either a trial list or --manifest.")
+    import_torch()
     import torch
 
     from streamer.evaluation.conditions import disturbed, parse_condition
     from streamer.evaluation.verification import embed_items, embedder, evaluate
 
-    if (trials is None) == (manifest is None):
-        raise ConfigurationError("give either a trial list or --manifest.")
     sets = listed(trials, root) if trials is not None else cut_sets(_some(manifest), split, Cutting(duration, limit))
     loaded = load_model(model, device, token, revision)
     embed = embedder(loaded.network, getattr(torch, precision))

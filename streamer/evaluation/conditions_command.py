@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
+from streamer.cli.waiting import import_torch
 from streamer.errors import ConfigurationError
 from streamer.evaluation.command import Cutting, cut_sets
 from streamer.evaluation.markdown import table
@@ -55,13 +56,15 @@ def conditions(
     """What coders, low-passes and telephones do to a model: cosines of the same speech before and after, and error
     rates of clean speech against what went through."""
     from streamer.evaluation.conditions import CHANNELS, known_conditions, parse_condition
-    from streamer.evaluation.verification import embedder
 
     if show:
         typer.echo(f"known: {known_conditions()}\nmeasured: {', '.join(CHANNELS)}")
         return
     if manifest is None:
         raise ConfigurationError("give --manifest, or --list.")
+    import_torch()
+    from streamer.evaluation.verification import embedder
+
     names = ["clean", *(condition or CHANNELS)]
     for name in names:
         parse_condition(name)

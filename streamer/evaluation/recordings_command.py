@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
+from streamer.cli.waiting import import_torch
 from streamer.errors import ConfigurationError
 from streamer.evaluation.markdown import table
 
@@ -44,6 +45,7 @@ def recordings(
     Every voice is a guest; then, from half to half, speakers are enrolled from the reference turns of one half and
     the other half is heard, each of them being the stranger once. No collar, overlaps scored.
     """
+    import_torch()
     from streamer.engine.incremental import IncrementalModel
     from streamer.evaluation.recordings import (
         half_and_half,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from streamer.cli.common import DeviceOption, ModelOption, load_model
+from streamer.cli.waiting import import_torch
 from streamer.evaluation.markdown import table
 
 
@@ -22,6 +23,7 @@ def speech(
     device: DeviceOption = "cpu",
 ) -> None:
     """How well speech is told from other sound in real recordings, by each detector, and what it costs."""
+    import_torch()
     from streamer.engine.incremental import IncrementalModel
     from streamer.evaluation.detection import detect, listen
     from streamer.evaluation.recordings import read_recordings

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
+from streamer.cli.waiting import import_torch
 from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import by_group, read_audio, read_manifest
 from streamer.speakers.settings import STEP_S
@@ -63,15 +64,16 @@ def stream(
     With --channel shared, the voices of a conversation share a room, a microphone and what their sound goes through,
     and the same conversations are reported twice: with enrolments over the same channel, and over another.
     """
+    if bool(files) == (manifest is not None) or bool(files) != (rttm is not None):
+        raise ConfigurationError("give either --manifest, or recordings with --rttm.")
+    if channel == "own" and (condition or enrol_condition):
+        raise ConfigurationError("--condition and --enrol-condition are for --channel shared.")
+    import_torch()
     from streamer.engine.incremental import IncrementalModel
     from streamer.evaluation.conversations import Plan
     from streamer.evaluation.stream import evaluate
 
-    if bool(files) == (manifest is not None) or bool(files) != (rttm is not None):
-        raise ConfigurationError("give either --manifest, or recordings with --rttm.")
     engine = IncrementalModel(load_model(model, device))
-    if channel == "own" and (condition or enrol_condition):
-        raise ConfigurationError("--condition and --enrol-condition are for --channel shared.")
     if manifest is None:
         reports = {"recordings": _recordings(engine, files or [], rttm or Path(), step)}
     else:

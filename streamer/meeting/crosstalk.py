@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamer.engine.window import Step, Window
 from streamer.errors import ConfigurationError
-from streamer.speakers.backend import Backend
+
+if TYPE_CHECKING:
+    from streamer.engine.window import Step, Window
+    from streamer.speakers.backend import Backend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

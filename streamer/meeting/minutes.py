@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.audio.chunks import SAMPLE_RATE
-from streamer.engine.window import Step
 from streamer.meeting.statistics import Statistics, statistics
 from streamer.output import check_writable, replacing
 from streamer.sinks.base import Sink
@@ -18,6 +17,7 @@ from streamer.sinks.lines import clock
 from streamer.speakers.timeline import Span, is_stranger
 
 if TYPE_CHECKING:
+    from streamer.engine.window import Step
     from streamer.session import Session
 
 #: Told apart on light and dark grounds, and by most who see colours differently; strangers are grey.

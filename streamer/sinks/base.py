@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamer.engine.window import Step
 from streamer.speakers.events import Event
 
 if TYPE_CHECKING:
+    from streamer.engine.window import Step
     from streamer.session import Session
 
 

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from streamer.engine.window import Step
 from streamer.output import check_writable, named
 from streamer.sinks.base import Sink
 from streamer.sinks.text import carries_unicode
 from streamer.speakers.events import Event
 
 if TYPE_CHECKING:
+    from streamer.engine.window import Step
     from streamer.session import Session
 
 

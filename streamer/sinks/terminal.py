@@ -16,13 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk
-from streamer.engine.window import Step
 from streamer.sinks.base import Sink
 from streamer.sinks.lines import clock
 from streamer.speakers.events import Ambiguous, Event, GapEvent, Notice, Overload, Speaker, Unknown
 from streamer.speakers.timeline import Span, is_stranger
 
 if TYPE_CHECKING:
+    from streamer.engine.window import Step
     from streamer.session import Session
 
 #: Colours that are told apart on light and dark backgrounds; strangers are grey.

@@ -21,6 +21,11 @@ def plain_console(**options: Any) -> Console:
     return Console(markup=False, emoji=False, highlight=False, **options)
 
 
+def draws(console: Console) -> bool:
+    """Whether a console can be drawn on: a terminal that moves its cursor, which TERM=dumb says it does not."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 def carries_unicode(file: TextIO) -> bool:
     """Whether an output takes any character: whether its encoding is one of Unicode's."""
     encoding = getattr(file, "encoding", None) or "utf-8"

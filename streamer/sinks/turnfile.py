@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.audio.chunks import SAMPLE_RATE
-from streamer.engine.window import Step
 from streamer.output import check_writable, named, replacing
 from streamer.sinks.base import Sink
 from streamer.speakers.events import Event, Renamed, Speaker, TurnEnd, Unknown
 from streamer.speakers.timeline import Span, Timeline
 
 if TYPE_CHECKING:
+    from streamer.engine.window import Step
     from streamer.session import Session
 
 #: How often a turn that lasts is written anew.
