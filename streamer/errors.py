@@ -27,6 +27,7 @@
     │       └── HubUnreachable
     ├── StoreError                           the speaker store cannot be used
     │   ├── StoreUnreadable                  not a store of ours, or damaged
+    │   ├── StoreNotFound                    no such file, where one was named
     │   ├── StoreTooNew                      written by a newer version
     │   ├── StoreReadOnly
     │   ├── StoreFull                        no space left on the device
@@ -194,6 +195,10 @@ class StoreError(StreamerError):
 
 class StoreUnreadable(StoreError):
     """The file is not a speaker store, or it is damaged."""
+
+
+class StoreNotFound(StoreError, FileNotFoundError):
+    """A store was named by its file, which is not there."""
 
 
 class StoreTooNew(StoreError):

@@ -56,7 +56,7 @@ def open_decoder(file: PathOrFile) -> Decoder:
     MissingDependency (a format that needs PyAV, which is not installed).
     """
     name = file_name(file)
-    source = _from_path(file, name) if isinstance(file, str | os.PathLike) else _seekable(file, name)
+    source = _from_path(file) if isinstance(file, str | os.PathLike) else _seekable(file, name)
     opened = open(source, "rb") if isinstance(source, str) else source  # noqa: SIM115
     try:
         parts = parts_of(data := Bytes(opened), name)
@@ -81,17 +81,23 @@ def file_name(file: object) -> str:
     return name if isinstance(name, str) else "audio stream"
 
 
-def _from_path(file: str | os.PathLike[str], name: str) -> str | IO[bytes]:
-    path = Path(file)
+def _from_path(file: str | os.PathLike[str]) -> str | IO[bytes]:
+    path = check_path(file)
+    if path.is_fifo():  # libsndfile must seek
+        return io.BytesIO(path.read_bytes())
+    return os.fspath(path)
+
+
+def check_path(file: str | os.PathLike[str]) -> Path:
+    """Raises AudioNotFound or AudioUnreadable for a path that is not there, is a directory, or may not be read."""
+    path, name = Path(file), os.fspath(file)
     if path.is_dir():
         raise AudioUnreadable(f"{name!r} is a directory; give the path of one audio file.")
     if not path.exists():
         raise AudioNotFound(f"{name!r}: no such file; check the path (working directory: {os.getcwd()}).")
     if not os.access(path, os.R_OK):
         raise AudioUnreadable(f"{name!r}: no permission to read the file.")
-    if path.is_fifo():  # libsndfile must seek
-        return io.BytesIO(path.read_bytes())
-    return os.fspath(path)
+    return path
 
 
 def _seekable(file: IO[bytes], name: str) -> IO[bytes]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli.beforehand import check_files
 from streamer.errors import ConfigurationError
 
 app = typer.Typer()
@@ -27,6 +28,7 @@ def align(
     near: Annotated[float, typer.Option(help="Words outside of all turns go to one this near, in seconds.")] = 1.0,
 ) -> None:
     """Give the words of a transcript their speakers."""
+    check_files(transcript=transcript, file_of_turns=events)
     from streamer.meeting.align import assign, read_turns, read_words, write
     from streamer.output import check_outputs, replacing
     from streamer.sinks.text import carries_unicode

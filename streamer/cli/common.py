@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from streamer.cli.beforehand import STANDARD_INPUT
 from streamer.cli.waiting import MODEL, TORCH, rehearse, waiting
 from streamer.errors import ConfigurationError
 
@@ -38,8 +39,6 @@ RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit 
 
 #: The exit code of an error that somebody can act on.
 EXIT_ERROR = 2
-#: What stands for standard input where a file is asked for.
-STANDARD_INPUT = "-"
 #: Work that is done sooner shows no bar.
 PATIENCE_S = 2.0
 
@@ -90,7 +89,7 @@ def file_source(file: Path, speed: float | None) -> BaseSource:
 
 def read_by(model: str, store: str | None = None) -> list[str]:
     """The files that a command reads beside its recordings: the model and the speaker store, where they are files."""
-    from streamer.speakers.database import default_path
+    from streamer.speakers.glance import default_path
 
     return [model, str(default_path()) if store is None else store.removeprefix("sqlite:///")]
 

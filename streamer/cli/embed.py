@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli.beforehand import check_model, check_recordings
 from streamer.cli.common import (
     EXIT_ERROR,
     DeviceOption,
@@ -21,7 +22,7 @@ from streamer.cli.common import (
     recordings,
 )
 from streamer.cli.waiting import TORCH, waiting
-from streamer.errors import AudioError, ConfigurationError
+from streamer.errors import AudioError, AudioUnreadable, ConfigurationError
 
 if TYPE_CHECKING:
     from streamer.audio.files import AudioInput
@@ -69,6 +70,8 @@ def embed(
     check_outputs({"--output": output}, [*files, model])
     if window is Window.whole and (duration is not None or step is not None):
         raise ConfigurationError("--duration and --step are for --window sliding; give that too.")
+    check_model(model, device, revision)
+    check_readable(files)
     with waiting(TORCH):
         from streamer.inference import Inference
 
@@ -94,6 +97,22 @@ def embed(
     if failed:
         typer.echo(f"streamer: {failed} of {len(files)} files could not be embedded; the others were.", err=True)
         raise typer.Exit(EXIT_ERROR)
+
+
+def check_readable(files: list[Path]) -> None:
+    """Raises what is wrong with one file that is given alone; of several, one that can be read is enough."""
+    problems = []
+    for file in files:
+        try:
+            check_recordings([file])
+            return
+        except (AudioError, OSError) as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    for problem in problems:
+        typer.echo(f"streamer: {one_line(problem)}", err=True)
+    raise AudioUnreadable(f"none of {len(files)} files could be embedded.")
 
 
 def _embed_file(

@@ -14,12 +14,10 @@ from rich.console import Console
 
 from streamer.audio.chunks import Source
 from streamer.audio.sources.base import BaseSource
-from streamer.cli.common import load_model, read_by
+from streamer.cli.common import load_model
 from streamer.cli.waiting import MODEL, rehearse, waiting
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy
-from streamer.errors import ConfigurationError
-from streamer.output import check_outputs
 from streamer.session import Session
 from streamer.sinks.base import Sink
 from streamer.sinks.jsonl import JsonLines
@@ -34,14 +32,13 @@ from streamer.speakers.settings import DURATIONS, STEP_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """The options of both commands.
+    """The options of both commands, which `beforehand` has found good.
 
-    title: what is listened to. source: the file that is read, which is not to be written. live_view: draw the terminal
-    view, where standard output is a terminal that can be drawn on. policy: see `streamer.engine.stream`.
+    title: what is listened to. live_view: draw the terminal view, where standard output is a terminal that can be drawn
+    on. policy: see `streamer.engine.stream`.
     """
 
     title: str
-    source: Path | None = None
     store: str | None = None
     model: str = "default"
     device: str = "auto"
@@ -57,9 +54,6 @@ class Listening:
 
     def listen(self, source: Source, speakers: Speakers | None = None) -> Session:
         """Listen until the source ends or Ctrl-C is pressed, then print a summary."""
-        if self.record is not None and self.record.suffix.lower() not in (".wav", ".flac"):
-            raise ConfigurationError(f"--record {self.record}: the name must end in .wav or .flac.")
-        check_outputs({"--rttm": self.rttm, "--record": self.record}, [self.source, *read_by(self.model, self.store)])
         return asyncio.run(self._listen(source, speakers))
 
     async def _listen(self, source: Source, given: Speakers | None) -> Session:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamer.cli.common import ModelOption, open_speakers
+from streamer.cli.beforehand import check_microphone, check_model, check_step, check_store
+from streamer.cli.beforehand import microphone as named
+from streamer.cli.common import ModelOption, open_speakers, read_by
 from streamer.cli.options import (
     GuestsOption,
     JsonOption,
@@ -17,6 +19,10 @@ from streamer.cli.options import (
     StoreOption,
 )
 from streamer.cli.waiting import TORCH, waiting
+from streamer.demo import ENROLMENT
+from streamer.errors import ConfigurationError
+from streamer.output import check_outputs
+from streamer.speakers.glance import check_roster
 from streamer.speakers.settings import STEP_S
 
 if TYPE_CHECKING:
@@ -54,6 +60,16 @@ def live(
             mark = "  (default)" if found.default else ""
             typer.echo(f"{found.index:3}  {found.name}: {found.channels} channels, {found.rate} Hz{mark}")
         return
+    if record is not None and record.suffix.lower() not in (".wav", ".flac"):
+        raise ConfigurationError(f"--record {record}: the name must end in .wav or .flac.")
+    check_step(step)
+    check_model(model, compute)
+    check_outputs({"--rttm": rttm, "--record": record}, read_by(model, store))
+    if not simulate:
+        check_store(store, roster)
+        check_microphone(device)
+    elif roster:
+        check_roster(roster, list(ENROLMENT))
     with waiting(TORCH):
         from streamer.cli.listening import Listening
 
@@ -73,17 +89,13 @@ def live(
     if simulate:
         _simulate(options, speed)
     else:
-        options.listen(MicrophoneSource(_device(device)))
-
-
-def _device(device: str | None) -> int | str | None:
-    return int(device) if device is not None and device.isdigit() else device
+        options.listen(MicrophoneSource(named(device)))
 
 
 def _simulate(options: Listening, speed: float) -> None:
     """Enrol the bundled voices in a store of their own, listen to the bundled conversation, and say how it went."""
     from streamer.audio.sources import FileSource
-    from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
+    from streamer.demo import CONVERSATION, REFERENCE
     from streamer.evaluation.identification import identify, read_rttm
     from streamer.sinks.text import plain_console
 

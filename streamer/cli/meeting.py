@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli.beforehand import (
+    check_files,
+    check_microphone,
+    check_model,
+    check_recordings,
+    check_step,
+    check_store,
+    microphone,
+)
 from streamer.cli.common import load_model
 from streamer.cli.waiting import MODEL, TORCH, rehearse, waiting
 
@@ -28,10 +37,14 @@ def meeting(
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Listen to a room until its recordings end, or Ctrl-C; then the minutes are written."""
-    with waiting(TORCH):
-        from streamer.meeting.config import load
+    from streamer.meeting.config import load
 
-    held = asyncio.run(_hold(load(config), json=json))
+    check_files(configuration=config)
+    loaded = load(config)
+    _check(loaded)
+    with waiting(TORCH):
+        import streamer.meeting.meeting  # noqa: F401
+    held = asyncio.run(_hold(loaded, json=json))
     for channel, error in held.failures.items():
         typer.echo(f"{held.channels[channel]} was left out: {error}", err=True)
 
@@ -44,7 +57,6 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
     from streamer.sinks.text import plain_console
     from streamer.speakers.library import Speakers
 
-    _check_outputs(config)
     sources, names, gains = _inputs(config)
     console = plain_console(stderr=json)
     live = any(given.live for given in config.inputs)
@@ -81,8 +93,8 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
     return held
 
 
-def _check_outputs(config: MeetingConfig) -> None:
-    """No file of the meeting's may be one that it reads."""
+def _check(config: MeetingConfig) -> None:
+    """Everything that can be found wrong before torch is imported; no file that is written may be one that is read."""
     from streamer.cli.common import read_by
     from streamer.output import check_outputs
 
@@ -94,6 +106,13 @@ def _check_outputs(config: MeetingConfig) -> None:
         {f"[sinks] {name}": config.path(given) if given else None for name, given in names.items()},
         [config.file, *read, *read_by(config.model, store)],
     )
+    check_recordings([config.path(given.file) for given in config.inputs if given.file])
+    for given in config.inputs:
+        if given.device:
+            check_microphone(_microphone(given))
+    check_step(config.step_s)
+    check_model(config.model, config.device)
+    check_store(config.store, config.roster)
 
 
 def _inputs(config: MeetingConfig) -> tuple[list[BaseSource], list[str], list[float]]:
@@ -125,9 +144,12 @@ def _source(config: MeetingConfig, given: Input) -> BaseSource:
     if given.url:
         # An SDP file beside the configuration is meant like any other file of it.
         return UrlSource(given.url if "://" in given.url else str(config.path(given.url)))
-    device = int(given.device) if given.device.isdigit() else given.device
     channels = len(given.channels) or None
-    return MicrophoneSource(None if device == "default" else device, channels=channels, rate=given.rate or None)
+    return MicrophoneSource(_microphone(given), channels=channels, rate=given.rate or None)
+
+
+def _microphone(given: Input) -> int | str | None:
+    return microphone(None if given.device == "default" else given.device)
 
 
 def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: object) -> list[Sink]:

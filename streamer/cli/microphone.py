@@ -12,6 +12,7 @@ from rich.table import Table
 
 from streamer.audio.chunks import Chunk, Source
 from streamer.audio.sources import MicrophoneSource
+from streamer.cli.beforehand import microphone
 from streamer.cli.listening import interrupted
 from streamer.sinks.text import draws
 from streamer.speakers.enrolment import Coach, Progress, Verdict
@@ -23,10 +24,9 @@ def enrol_by_voice(
     speakers: Speakers, name: str, device: str | None, console: Console, *, force: bool = False
 ) -> Verdict:
     """Listen until there is enough speech, or Ctrl-C; then enrol. Raises EnrolmentRefused."""
-    number = int(device) if device is not None and device.isdigit() else device
     coach = speakers.coach(name, "microphone")
     console.print(f"Speak, {name}, as you would in a meeting. Ctrl-C ends early.")
-    asyncio.run(listen(speakers, coach, MicrophoneSource(number), console))
+    asyncio.run(listen(speakers, coach, MicrophoneSource(microphone(device)), console))
     return speakers.commit(name, coach, force=force)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamer.cli.beforehand import check_model, check_recordings
 from streamer.cli.common import RevisionOption, TokenOption, load_model, recordings
 from streamer.cli.waiting import TORCH, waiting
 from streamer.errors import ConfigurationError
@@ -42,6 +43,7 @@ def info(
     revision: RevisionOption = None,
 ) -> None:
     """Show what a model is and how it was made."""
+    check_model(model, revision=revision)
     facts = describe(load_model(model, token=token, revision=revision))
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
@@ -96,6 +98,7 @@ def convert(
         raise ConfigurationError(f"{str(output)!r} must end in .safetensors.")
     if output.exists() and not force:
         raise ConfigurationError(f"{str(output)!r} is there already; --force replaces it.")
+    check_model(source, revision=revision)
     with waiting(TORCH):
         import torch
 
@@ -131,6 +134,8 @@ def drift(
 
     from streamer.audio.files import read_audio
 
+    check_model(source, revision=revision)
+    check_recordings(files)
     with waiting(TORCH):
         from streamer.engine.drift import measure_drift
 

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.common import STANDARD_INPUT, DeviceOption, ModelOption, file_source
+from streamer.cli.beforehand import STANDARD_INPUT, check_model, check_recordings, check_step, check_store
+from streamer.cli.common import DeviceOption, ModelOption, file_source, read_by
 from streamer.cli.options import GuestsOption, JsonOption, RosterOption, RttmOption, StepOption, StoreOption
 from streamer.cli.waiting import TORCH, waiting
+from streamer.output import check_outputs
 from streamer.speakers.settings import STEP_S
 
 app = typer.Typer()
@@ -35,12 +37,17 @@ def run(
     Standard input (-) may be an audio file, a WAV that is still being written, or raw PCM: s16le at 16 kHz, one
     channel.
     """
+    source = file_source(file, speed)
+    check_recordings([file])
+    check_step(step)
+    check_model(model, device)
+    check_outputs({"--rttm": rttm}, [file, *read_by(model, store)])
+    check_store(store, roster)
     with waiting(TORCH):
         from streamer.cli.listening import Listening
 
     Listening(
         title="standard input" if str(file) == STANDARD_INPUT else file.name,
-        source=file,
         store=store,
         model=model,
         device=device,
@@ -50,4 +57,4 @@ def run(
         rttm=rttm,
         keep_guests=keep_guests,
         live_view=speed is not None,
-    ).listen(file_source(file, speed))
+    ).listen(source)

@@ -10,9 +10,10 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from streamer.cli.beforehand import check_model, check_port, check_store, port_taken
 from streamer.cli.common import load_model
 from streamer.cli.waiting import TORCH, rehearse, waiting
-from streamer.errors import ConfigurationError, EngineFailed
+from streamer.errors import EngineFailed
 from streamer.server.config import ServerConfig, load
 
 app = typer.Typer()
@@ -75,7 +76,24 @@ def serve(
     settings = load(config, os.environ, flags)
     if print_config:
         return typer.echo(settings.to_toml(), nl=False)
+    _check(settings)
     asyncio.run(_run(settings))
+
+
+def _check(config: ServerConfig) -> None:
+    """Everything that can be found wrong before torch is imported."""
+    from streamer.server import tls
+    from streamer.server.auth import Tokens
+    from streamer.server.secret import read_secret
+
+    check_port(config.host, config.port)
+    check_model(config.model, config.device)
+    if config.token_file:
+        Tokens.load(Path(config.token_file))
+    tls.context(config)
+    read_secret("twilio_secret_file", config.twilio_secret_file)
+    read_secret("twilio_auth_token_file", config.twilio_auth_token_file)
+    check_store(config.speakers or None)
 
 
 def _make_token(name: str, scopes: str) -> None:
@@ -116,6 +134,4 @@ async def _run(config: ServerConfig) -> None:
                 print(f"streamer: {error}", file=sys.stderr, flush=True)
                 end_process()
             except OSError as error:
-                raise ConfigurationError(
-                    f"port {config.port} on {config.host} can't be listened on ({error}); choose another with --port."
-                ) from error
+                raise port_taken(config.host, config.port, error) from error

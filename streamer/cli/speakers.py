@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli.beforehand import check_files, check_microphone, check_model, check_recordings, check_store
 from streamer.cli.common import ModelOption, load_model, open_speakers, read_by, recordings
 from streamer.cli.options import StoreOption
 from streamer.cli.waiting import TORCH, waiting
@@ -47,6 +48,11 @@ def enroll(
     name = clean_name(name)
     if mic == bool(files):
         raise ConfigurationError("give recordings to enrol from, or --mic, and not both.")
+    check_model(model)
+    check_store(store)
+    if mic:
+        check_microphone(device)
+    check_recordings(files or [])
     console = plain_console(stderr=True)
     with open_speakers(model, store) as speakers:
         before = sum(profile.speech_s for profile in speakers.profiles() if profile.name == name)
@@ -183,15 +189,19 @@ def export(file: Path, store: StoreOption = None) -> None:
 @app.command("import")
 def import_(file: Path, store: StoreOption = None) -> None:
     """Add the profiles of an exported file."""
+    check_files(exported_file=file)
     from streamer.speakers.transfer import import_speakers
 
-    with _open(store) as opened:
+    with _open(store, make=True) as opened:
         typer.echo(f"{import_speakers(opened, file)} speakers read from {file}.")
 
 
 @app.command()
 def check(store: StoreOption = None, model: ModelOption = "default") -> None:
     """How well those enrolled can be told apart."""
+    check_model(model)
+    _require(store)
+    check_store(store)
     with waiting(TORCH):
         from streamer.speakers.enrolment import ADVICE
         from streamer.speakers.library import Speakers
@@ -219,10 +229,20 @@ def check(store: StoreOption = None, model: ModelOption = "default") -> None:
         typer.echo("no two profiles overlap.")
 
 
-def _open(store: str | None) -> SpeakerStore:
+def _open(store: str | None, *, make: bool = False) -> SpeakerStore:
+    """make: whether a store that is not there yet is made."""
+    if not make:
+        _require(store)
     from streamer.speakers.store import SpeakerStore
 
     return SpeakerStore(store)
+
+
+def _require(store: str | None) -> None:
+    """A mistyped store would be made, and found empty."""
+    from streamer.speakers import glance
+
+    glance.require(store)
 
 
 def _print(what: Table | str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamer.cli.beforehand import check_microphone, check_recordings, microphone
 from streamer.cli.common import file_source
 from streamer.errors import ConfigurationError
 
@@ -41,6 +42,10 @@ def stream(
     """
     if mic == (file is not None):
         raise ConfigurationError("give either a FILE or --mic.")
+    if mic:
+        check_microphone(input_device)
+    elif file is not None:
+        check_recordings([file])
     settings: dict[str, Any] = {"roster": roster or None, "policy": "latest" if mic else "every"}
     source = _source(file, input_device, speed)
     asyncio.run(_run(url, source, token or os.environ.get("STREAMER_TOKEN"), settings, as_json))
@@ -50,7 +55,7 @@ def _source(file: Path | None, device: str | None, speed: float) -> Source:
     from streamer.audio.sources import MicrophoneSource
 
     if file is None:
-        return MicrophoneSource(int(device) if device is not None and device.isdigit() else device)
+        return MicrophoneSource(microphone(device))
     return file_source(file, speed or None)
 
 

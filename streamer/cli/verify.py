@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from streamer.cli.beforehand import check_model, check_recordings
 from streamer.cli.common import DeviceOption, ModelOption, RevisionOption, TokenOption, load_model, recordings
 from streamer.cli.waiting import TORCH, compiling, waiting
 from streamer.errors import ConfigurationError
@@ -41,6 +42,8 @@ def verify(
     """
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigurationError(f"--threshold {threshold} is not a number from -1 to 1.")
+    check_recordings([first, second])
+    check_model(model, device, revision)
     (_, one), (_, other) = recordings([first, second])
     with waiting(TORCH) as say:
         from streamer.verification import verify as compare

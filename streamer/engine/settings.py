@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
-from streamer.models.model import Model
+
+if TYPE_CHECKING:
+    from streamer.models.model import Model
 
 Mode = Literal["exact", "cached"]
 
@@ -47,13 +49,7 @@ class WindowSettings:
 
         unit: samples of which a step must be a multiple, see `Stepper.step_unit`.
         """
-        step_samples = round(step * SAMPLE_RATE) if 0 < step <= MAXIMUM_SECONDS else 0
-        if step_samples < MINIMUM_SAMPLES or step_samples % unit:
-            raise ConfigurationError(
-                f"step={step} s is {step * SAMPLE_RATE:g} samples; it must be at least {MINIMUM_SAMPLES} samples"
-                + (f", a multiple of {unit} of them in exact mode," if unit > 1 else "")
-                + f" and at most {MAXIMUM_SECONDS:g} s."
-            )
+        step_samples = step_of(step, unit)
         if not durations:
             raise ConfigurationError("durations is empty: ask for one window length at least, for example 3.0.")
         # The grid may take up to one stride of the window's start away.
@@ -65,11 +61,29 @@ class WindowSettings:
                 raise ConfigurationError(
                     f"duration={duration} s is out of range: {shortest / SAMPLE_RATE:.3f} to {MAXIMUM_SECONDS:g} s."
                 )
-            count = round(samples / step_samples)
-            if abs(count * step_samples - samples) > 1:
-                raise ConfigurationError(
-                    f"duration={duration} s is not a multiple of step={step} s; "
-                    f"{count * step_samples / SAMPLE_RATE:g} s would be."
-                )
-            counts.append(count)
+            counts.append(steps_in(duration, step, unit))
         return cls(step_samples, tuple(counts))
+
+
+def step_of(step: float, unit: int = 1) -> int:
+    """A step of so many seconds in samples. Raises ConfigurationError for one that no stream can have."""
+    step_samples = round(step * SAMPLE_RATE) if 0 < step <= MAXIMUM_SECONDS else 0
+    if step_samples < MINIMUM_SAMPLES or step_samples % unit:
+        raise ConfigurationError(
+            f"step={step} s is {step * SAMPLE_RATE:g} samples; it must be at least {MINIMUM_SAMPLES} samples"
+            + (f", a multiple of {unit} of them in exact mode," if unit > 1 else "")
+            + f" and at most {MAXIMUM_SECONDS:g} s."
+        )
+    return step_samples
+
+
+def steps_in(duration: float, step: float, unit: int = 1) -> int:
+    """How many steps a window has, both in seconds. Raises ConfigurationError where that is no whole number."""
+    step_samples, samples = step_of(step, unit), duration * SAMPLE_RATE
+    count = round(samples / step_samples)
+    if abs(count * step_samples - samples) > 1:
+        raise ConfigurationError(
+            f"duration={duration} s is not a multiple of step={step} s; "
+            f"{count * step_samples / SAMPLE_RATE:g} s would be."
+        )
+    return count

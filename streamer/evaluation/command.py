@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import typer
 
+from streamer.cli.beforehand import check_files, check_model
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, RevisionOption, TokenOption, load_model
 from streamer.cli.waiting import import_torch
 from streamer.errors import ConfigurationError
@@ -73,6 +74,8 @@ def verify(
     """
     if (trials is None) == (manifest is None):
         raise ConfigurationError("give either a trial list or --manifest.")
+    check_files(trial_list=trials, manifest=manifest, manifest_of_others=backend_manifest)
+    check_model(model, device, revision)
     import_torch()
     import torch
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import typer
 
+from streamer.cli.beforehand import check_files, check_model
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
 from streamer.cli.waiting import import_torch
 from streamer.errors import ConfigurationError
@@ -62,6 +63,8 @@ def conditions(
         return
     if manifest is None:
         raise ConfigurationError("give --manifest, or --list.")
+    check_files(manifest=manifest)
+    check_model(model, device)
     import_torch()
     from streamer.evaluation.verification import embedder
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from streamer.cli.beforehand import check_files, check_model
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
 from streamer.cli.waiting import import_torch
 from streamer.errors import ConfigurationError
@@ -45,6 +46,8 @@ def recordings(
     Every voice is a guest; then, from half to half, speakers are enrolled from the reference turns of one half and
     the other half is heard, each of them being the stranger once. No collar, overlaps scored.
     """
+    check_files(**{f"folder_{number}": folder for number, folder in enumerate(folders, 1)})
+    check_model(model, device)
     import_torch()
     from streamer.engine.incremental import IncrementalModel
     from streamer.evaluation.recordings import (

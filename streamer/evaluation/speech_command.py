@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli.beforehand import check_files, check_model
 from streamer.cli.common import DeviceOption, ModelOption, load_model
 from streamer.cli.waiting import import_torch
 from streamer.evaluation.markdown import table
@@ -23,6 +24,8 @@ def speech(
     device: DeviceOption = "cpu",
 ) -> None:
     """How well speech is told from other sound in real recordings, by each detector, and what it costs."""
+    check_files(**{f"folder_{number}": folder for number, folder in enumerate(folders, 1)})
+    check_model(model, device)
     import_torch()
     from streamer.engine.incremental import IncrementalModel
     from streamer.evaluation.detection import detect, listen

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from streamer.cli.beforehand import check_files, check_model, check_recordings, check_step
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
 from streamer.cli.waiting import import_torch
 from streamer.errors import ConfigurationError
@@ -68,6 +69,10 @@ def stream(
         raise ConfigurationError("give either --manifest, or recordings with --rttm.")
     if channel == "own" and (condition or enrol_condition):
         raise ConfigurationError("--condition and --enrol-condition are for --channel shared.")
+    check_files(manifest=manifest, reference=rttm)
+    check_recordings(files or [])
+    check_step(step)
+    check_model(model, device)
     import_torch()
     from streamer.engine.incremental import IncrementalModel
     from streamer.evaluation.conversations import Plan

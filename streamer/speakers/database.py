@@ -17,6 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from streamer.errors import ConfigurationError, StoreUnreachable
 from streamer.speakers.failures import named
+from streamer.speakers.glance import default_path
 
 #: How long to wait for another process that is writing.
 BUSY_S = 10.0
@@ -30,13 +31,6 @@ MARGIN_S = 2.0
 LONG_S = 120.0
 #: What writers of a store in PostgreSQL hold; the number says "streamer" to nobody but us.
 WRITER_LOCK = 0x73747265616D6572
-
-
-def default_path() -> Path:
-    """`speakers.db` in the user's data directory."""
-    from platformdirs import user_data_path
-
-    return user_data_path("streamer", appauthor=False) / "speakers.db"
 
 
 def url_of(location: str | Path | None) -> URL:

@@ -9,8 +9,8 @@ import torch
 
 from streamer import Model
 from streamer.errors import ConfigurationError
-from streamer.models.checkpoint import DEFAULT, PACKAGED
 from streamer.models.model import ModelCard, resolve_device
+from streamer.models.places import DEFAULT, PACKAGED
 
 
 def test_the_fingerprint_is_that_of_the_weights_alone(local_model: Model, pyannote_model: Model) -> None:

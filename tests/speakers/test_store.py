@@ -24,7 +24,7 @@ from streamer.errors import (
     StoreTooNew,
     StoreUnreadable,
 )
-from streamer.speakers.database import default_path
+from streamer.speakers.glance import default_path
 from streamer.speakers.profiles import Exemplar
 from streamer.speakers.store import SpeakerStore
 

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import NoReturn
 
 from streamer.errors import ConfigurationError, GatedModel, HubUnreachable, ModelNotFound, RevisionNotFound
+from streamer.models.places import FILE_NAMES
 
-#: The names of a model's file in a repository or a directory, in the order of preference. pyannote's first: a
-#: safetensors file beside it would have been written by others and lack the metadata that we need.
-FILE_NAMES = ("pytorch_model.bin", "model.safetensors")
-
-_REPOSITORY_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@.*)?", re.ASCII)
-_FILE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 TOKEN_PAGE = "https://huggingface.co/settings/tokens"
-
-
-def is_repository_id(source: str) -> bool:
-    """Whether this can be OWNER/NAME on the hub, rather than a mistyped path, for which nobody asked the network."""
-    return _REPOSITORY_ID.fullmatch(source) is not None and not source.lower().endswith(_FILE_SUFFIXES)
 
 
 def download(

@@ -17,9 +17,8 @@ from torch import Tensor
 
 from streamer.errors import CheckpointUnreadable
 from streamer.models.checkpoint.pickles import MAX_PICKLE_BYTES, Foreign, Global, Persistent, mapping_of, read_pickle
+from streamer.models.places import MAX_BYTES
 
-#: An x-vector has 17 MB; with the optimiser's state, which a training checkpoint has too, some 60.
-MAX_BYTES = 2**30
 MAX_ENTRIES = 10_000
 MAX_DIRECTORY_BYTES = 4 * 2**20
 
