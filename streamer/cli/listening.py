@@ -19,11 +19,10 @@ from streamer.cli.waiting import MODEL, rehearse, waiting
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy
 from streamer.session import Session
-from streamer.sinks.base import Sink
+from streamer.sinks.files import OutputFiles
 from streamer.sinks.jsonl import JsonLines
 from streamer.sinks.lines import Lines
 from streamer.sinks.recording import Recorder, Tapped
-from streamer.sinks.rttm import Rttm
 from streamer.sinks.terminal import TerminalView, summary
 from streamer.sinks.text import draws, plain_console
 from streamer.speakers.library import Speakers
@@ -45,7 +44,7 @@ class Listening:
     roster: list[str] | None = None
     step_s: float = STEP_S
     json: bool = False
-    rttm: Path | None = None
+    files: OutputFiles = field(default_factory=OutputFiles)
     record: Path | None = None
     keep_guests: bool = True
     live_view: bool = True
@@ -63,7 +62,7 @@ class Listening:
             speakers = given or Speakers(engine.model, self.store)
             if self.policy == "latest" or draws_view:
                 rehearse(engine.incremental, say)
-        sinks: list[Sink] = [Rttm(self.rttm, Path(self.title).stem)] if self.rttm is not None else []
+        sinks = self.files.sinks(self.title, Path(self.title).stem)
         with contextlib.ExitStack() as stack:
             if given is None:
                 stack.callback(speakers.close)
@@ -88,6 +87,8 @@ class Listening:
                     await session.run(stream, stop)
         if not self.json:
             self.console.print(summary(session) if session.timeline.talk_time() else "nobody spoke")
+            if written := self.files.written():
+                self.console.print(f"written: {written}", soft_wrap=True)
         return session
 
 

@@ -10,18 +10,22 @@ from streamer.cli.beforehand import check_microphone, check_model, check_step, c
 from streamer.cli.beforehand import microphone as named
 from streamer.cli.common import ModelOption, open_speakers, read_by
 from streamer.cli.options import (
+    AudacityOption,
     GuestsOption,
+    JsonlOption,
     JsonOption,
+    MinutesOption,
     RecordOption,
     RosterOption,
     RttmOption,
+    SrtOption,
     StepOption,
     StoreOption,
+    VttOption,
 )
 from streamer.cli.waiting import TORCH, waiting
 from streamer.demo import ENROLMENT
 from streamer.errors import ConfigurationError
-from streamer.output import check_outputs
 from streamer.speakers.glance import check_roster
 from streamer.speakers.settings import STEP_S
 
@@ -43,7 +47,12 @@ def live(
     speed: Annotated[float, typer.Option(help="With --simulate: this many times as fast as real time.")] = 1.0,
     roster: RosterOption = None,
     json: JsonOption = False,
+    jsonl: JsonlOption = None,
     rttm: RttmOption = None,
+    vtt: VttOption = None,
+    srt: SrtOption = None,
+    audacity: AudacityOption = None,
+    minutes: MinutesOption = None,
     record: RecordOption = None,
     store: StoreOption = None,
     model: ModelOption = "default",
@@ -60,11 +69,14 @@ def live(
             mark = "  (default)" if found.default else ""
             typer.echo(f"{found.index:3}  {found.name}: {found.channels} channels, {found.rate} Hz{mark}")
         return
+    from streamer.sinks.files import OutputFiles
+
     if record is not None and record.suffix.lower() not in (".wav", ".flac"):
         raise ConfigurationError(f"--record {record}: the name must end in .wav or .flac.")
     check_step(step)
     check_model(model, compute)
-    check_outputs({"--rttm": rttm, "--record": record}, read_by(model, store))
+    files = OutputFiles(jsonl=jsonl, rttm=rttm, vtt=vtt, srt=srt, audacity=audacity, minutes=minutes)
+    files.check(read_by(model, store), {"--record": record})
     if not simulate:
         check_store(store, roster)
         check_microphone(device)
@@ -81,7 +93,7 @@ def live(
         roster=roster,
         step_s=step,
         json=json,
-        rttm=rttm,
+        files=files,
         record=record,
         keep_guests=keep_guests and not simulate,
         policy="every" if simulate else "latest",

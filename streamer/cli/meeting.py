@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from streamer.meeting.config import Input, MeetingConfig
     from streamer.meeting.meeting import Meeting
     from streamer.sinks.base import Sink
+    from streamer.sinks.files import OutputFiles
 
 app = typer.Typer()
 
@@ -90,22 +92,18 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
         _report(sinks, console)
     if not json:
         console.print(summary(held) if held.timeline.talk_time() else "nobody spoke")
+        if written := _files(config).written():
+            console.print(f"written: {written}", soft_wrap=True)
     return held
 
 
 def _check(config: MeetingConfig) -> None:
     """Everything that can be found wrong before torch is imported; no file that is written may be one that is read."""
     from streamer.cli.common import read_by
-    from streamer.output import check_outputs
 
-    wanted = config.sinks
-    names = {"jsonl": wanted.jsonl, "rttm": wanted.rttm, "vtt": wanted.vtt, "minutes": wanted.minutes}
     read = [config.path(given.file or given.url) for given in config.inputs if given.file or "://" not in given.url]
     store = None if config.store is None else str(config.store)
-    check_outputs(
-        {f"[sinks] {name}": config.path(given) if given else None for name, given in names.items()},
-        [config.file, *read, *read_by(config.model, store)],
-    )
+    _files(config).check([config.file, *read, *read_by(config.model, store)], spelled="[sinks] {}".format)
     check_recordings([config.path(given.file) for given in config.inputs if given.file])
     for given in config.inputs:
         if given.device:
@@ -113,6 +111,13 @@ def _check(config: MeetingConfig) -> None:
     check_step(config.step_s)
     check_model(config.model, config.device)
     check_store(config.store, config.roster)
+
+
+def _files(config: MeetingConfig) -> OutputFiles:
+    from streamer.sinks.files import OutputFiles
+
+    given = {item.name: getattr(config.sinks, item.name) for item in fields(OutputFiles)}
+    return OutputFiles(**{name: config.path(path) if path else None for name, path in given.items()})
 
 
 def _inputs(config: MeetingConfig) -> tuple[list[BaseSource], list[str], list[float]]:
@@ -155,16 +160,12 @@ def _microphone(given: Input) -> int | str | None:
 def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: object) -> list[Sink]:
     from rich.console import Console
 
-    from streamer.meeting.minutes import Minutes
     from streamer.sinks.jsonl import JsonLines
     from streamer.sinks.lines import Lines
-    from streamer.sinks.rttm import Rttm
     from streamer.sinks.terminal import TerminalView
     from streamer.sinks.text import draws
     from streamer.sinks.webhook import Webhook
-    from streamer.sinks.webvtt import WebVtt
 
-    wanted = config.sinks
     sinks: list[Sink] = []
     assert isinstance(console, Console)
     if json:
@@ -173,15 +174,8 @@ def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: obje
         sinks.append(TerminalView(console, config.title))
     else:
         sinks.append(Lines(sys.stdout))
-    if wanted.jsonl:
-        sinks.append(JsonLines(config.path(wanted.jsonl)))
-    if wanted.rttm:
-        sinks.append(Rttm(config.path(wanted.rttm), config.title))
-    if wanted.vtt:
-        sinks.append(WebVtt(config.path(wanted.vtt)))
-    if wanted.minutes:
-        sinks.append(Minutes(config.path(wanted.minutes), config.title))
-    if (hook := wanted.webhook) is not None:
+    sinks += _files(config).sinks(config.title, config.title)
+    if (hook := config.sinks.webhook) is not None:
         sinks.append(
             Webhook(hook.url, secret=hook.secret, batch=hook.batch, every_s=hook.every_s, capacity=hook.capacity)
         )

@@ -19,7 +19,12 @@ RosterOption = Annotated[
 ]
 StepOption = Annotated[float, typer.Option(help="Seconds between two decisions.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")]
+JsonlOption = Annotated[Path | None, typer.Option("--jsonl", help="Write events to this file of JSON lines.")]
 RttmOption = Annotated[Path | None, typer.Option(help="Write the turns to this RTTM file.")]
+VttOption = Annotated[Path | None, typer.Option(help="Write the turns to this WebVTT file, with voice tags.")]
+SrtOption = Annotated[Path | None, typer.Option(help="Write the turns to this SubRip file.")]
+AudacityOption = Annotated[Path | None, typer.Option(help="Write the turns to this file of Audacity's labels.")]
+MinutesOption = Annotated[Path | None, typer.Option(help="Write the minutes to this HTML file, at the end.")]
 RecordOption = Annotated[Path | None, typer.Option(help="Keep the audio in this WAV or FLAC file.")]
 GuestsOption = Annotated[
     bool,

@@ -9,9 +9,20 @@ import typer
 
 from streamer.cli.beforehand import STANDARD_INPUT, check_model, check_recordings, check_step, check_store
 from streamer.cli.common import DeviceOption, ModelOption, file_source, read_by
-from streamer.cli.options import GuestsOption, JsonOption, RosterOption, RttmOption, StepOption, StoreOption
+from streamer.cli.options import (
+    AudacityOption,
+    GuestsOption,
+    JsonlOption,
+    JsonOption,
+    MinutesOption,
+    RosterOption,
+    RttmOption,
+    SrtOption,
+    StepOption,
+    StoreOption,
+    VttOption,
+)
 from streamer.cli.waiting import TORCH, waiting
-from streamer.output import check_outputs
 from streamer.speakers.settings import STEP_S
 
 app = typer.Typer()
@@ -25,7 +36,12 @@ def run(
     ] = None,
     roster: RosterOption = None,
     json: JsonOption = False,
+    jsonl: JsonlOption = None,
     rttm: RttmOption = None,
+    vtt: VttOption = None,
+    srt: SrtOption = None,
+    audacity: AudacityOption = None,
+    minutes: MinutesOption = None,
     store: StoreOption = None,
     model: ModelOption = "default",
     device: DeviceOption = "auto",
@@ -37,11 +53,14 @@ def run(
     Standard input (-) may be an audio file, a WAV that is still being written, or raw PCM: s16le at 16 kHz, one
     channel.
     """
+    from streamer.sinks.files import OutputFiles
+
     source = file_source(file, speed)
     check_recordings([file])
     check_step(step)
     check_model(model, device)
-    check_outputs({"--rttm": rttm}, [file, *read_by(model, store)])
+    files = OutputFiles(jsonl=jsonl, rttm=rttm, vtt=vtt, srt=srt, audacity=audacity, minutes=minutes)
+    files.check([file, *read_by(model, store)])
     check_store(store, roster)
     with waiting(TORCH):
         from streamer.cli.listening import Listening
@@ -54,7 +73,7 @@ def run(
         roster=roster,
         step_s=step,
         json=json,
-        rttm=rttm,
+        files=files,
         keep_guests=keep_guests,
         live_view=speed is not None,
     ).listen(source)

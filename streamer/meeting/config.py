@@ -75,6 +75,8 @@ class Sinks:
     jsonl: str = ""
     rttm: str = ""
     vtt: str = ""
+    srt: str = ""
+    audacity: str = ""
     minutes: str = ""
     webhook: Hook | None = None
 

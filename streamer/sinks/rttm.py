@@ -23,5 +23,5 @@ class Rttm(TurnFile):
         self.uri = uri
         super().__init__(path)
 
-    def row(self, span: Span, end_sample: int) -> str:
+    def row(self, span: Span, end_sample: int, number: int) -> str:
         return line(self.uri, span.start_sample, end_sample, span.speaker)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,11 +47,18 @@ class TurnFile(Sink):
         self._file: io.FileIO | None = None
         self._offset = 0
         self._tail = 0
+        #: Rows that are committed.
+        self._count = 0
         self._written_sample = 0
 
     @abstractmethod
-    def row(self, span: Span, end_sample: int) -> str:
-        """A turn as text, with its line ends."""
+    def row(self, span: Span, end_sample: int, number: int) -> str:
+        """A turn as text, with its line ends. number: its place in the file, from 1."""
+
+    def text(self, spans: Iterable[Span], end_sample: int) -> str:
+        """The whole file of turns that are all known. end_sample: where a turn that lasts has come to."""
+        ordered = sorted(spans, key=lambda span: (span.start_sample, span.turn))
+        return self.HEAD + "".join(self._rows(ordered, end_sample))
 
     def event(self, event: Event, session: Session) -> None:
         self._open()
@@ -90,7 +98,9 @@ class TurnFile(Sink):
         while spans and spans[0].start_sample < settled and (spans[0].end_sample or now) < settled:
             self._timeline.spans.remove(spans[0])
             committed.append(spans.pop(0))
-        done, rest = self._rows(committed), self._rows(spans)
+        rows = self._rows(committed, now, self._count + 1)
+        self._count += len(rows)
+        done, rest = _bytes(rows), _bytes(self._rows(spans, now, self._count + 1))
         self._committed += committed
         length = len(done) + len(rest)
         with named(self.path):
@@ -102,10 +112,11 @@ class TurnFile(Sink):
         self._offset += len(done)
         self._tail = len(rest)
 
-    def _rows(self, spans: list[Span]) -> bytes:
-        ends = [self._timeline.now_sample if span.end_sample is None else span.end_sample for span in spans]
-        rows = [self.row(span, end) for span, end in zip(spans, ends, strict=True) if end > span.start_sample]
-        return "".join(rows).encode()
+    def _rows(self, spans: Iterable[Span], now_sample: int, first: int = 1) -> list[str]:
+        """Those that are longer than nothing, numbered from `first` on."""
+        ends = ((span, now_sample if span.end_sample is None else span.end_sample) for span in spans)
+        lasting = [(span, end) for span, end in ends if end > span.start_sample]
+        return [self.row(span, end, number) for number, (span, end) in enumerate(lasting, first)]
 
     def _begin_anew(self, event: Renamed) -> None:
         """A name changes in all that was written: the file is replaced by another, whole at every moment."""
@@ -113,9 +124,10 @@ class TurnFile(Sink):
         past.spans = self._committed
         past.hear(event)
         self._committed = past.spans
-        content = self.HEAD.encode() + self._rows(self._committed)
+        now = self._timeline.now_sample
+        content = self.HEAD.encode() + _bytes(self._rows(self._committed, now))
         rest = sorted(self._timeline.everything(), key=lambda span: (span.start_sample, span.turn))
-        tail = self._rows(rest)
+        tail = _bytes(self._rows(rest, now, self._count + 1))
         with replacing(self.path) as new:
             new.write_bytes(content + tail)
         with named(self.path):
@@ -123,6 +135,10 @@ class TurnFile(Sink):
             self._file.close()
             self._file = self.path.open("r+b", buffering=0)
         self._offset, self._tail = len(content), len(tail)
+
+
+def _bytes(rows: Iterable[str]) -> bytes:
+    return "".join(rows).encode()
 
 
 def _write_all(file: io.FileIO, content: bytes) -> None:

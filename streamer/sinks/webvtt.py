@@ -26,6 +26,6 @@ class WebVtt(TurnFile):
 
     HEAD = "WEBVTT\n\n"
 
-    def row(self, span: Span, end_sample: int) -> str:
+    def row(self, span: Span, end_sample: int, number: int) -> str:
         name = escaped(span.speaker)
         return f"{time(span.start_sample)} --> {time(end_sample)}\n<v {name}>{name}\n\n"

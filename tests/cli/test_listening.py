@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 import soundfile
@@ -11,6 +12,8 @@ import soundfile
 from streamer.cli import main
 from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
 from streamer.evaluation.identification import identify, read_rttm
+from streamer.meeting.config import Sinks
+from streamer.sinks.files import OutputFiles
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -76,6 +79,36 @@ def test_a_file_is_followed_as_json_and_rttm(store, tmp_path, capsys):
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"speech_start", "speaker", "unknown", "turn_end", "speech_end"} <= {event["type"] for event in events}
     assert identify(read_rttm(REFERENCE), read_rttm(rttm), {"carol"}).right > 0.75
+
+
+def test_a_run_writes_everything_that_a_meeting_does(store, tmp_path, capsys):
+    wanted = {"jsonl": "a.jsonl", "rttm": "a.rttm", "vtt": "a.vtt", "srt": "a.srt", "audacity": "a.txt"}
+    wanted |= {"minutes": "a.html"}
+    (tmp_path / "run").mkdir()
+    options = [word for name, path in wanted.items() for word in (f"--{name}", str(tmp_path / "run" / path))]
+    assert main(["run", str(CONVERSATION), "--store", store, *options]) == 0
+    said = capsys.readouterr().out
+    assert all(str(tmp_path / "run" / path) in said for path in wanted.values())
+    sinks = "\n".join(f'{name} = "{path}"' for name, path in wanted.items())
+    room = f'title = "conversation"\nspeakers = "{store}"\n[[input]]\nfile = "{CONVERSATION}"\n[sinks]\n{sinks}\n'
+    (tmp_path / "room.toml").write_text(room)
+    assert main(["meeting", "--config", str(tmp_path / "room.toml")]) == 0
+    turns = read_rttm(tmp_path / "run" / "a.rttm")
+    assert len(turns) > 3
+    for name, path in wanted.items():
+        alone, room = ((folder / path).read_text() for folder in (tmp_path / "run", tmp_path))
+        if name in ("vtt", "srt"):
+            assert alone.count("-->") == len(turns), name
+        # A room hears the same turns, with a channel to each event.
+        assert room.count("carol") == alone.count("carol") > 0, name
+    assert set(wanted) == {item.name for item in fields(OutputFiles)}
+    assert {item.name for item in fields(Sinks)} == {*wanted, "webhook"}
+
+
+def test_two_outputs_that_are_one_file_are_refused(tmp_path, capsys):
+    command = ["run", str(CONVERSATION), "--vtt", str(tmp_path / "a.vtt"), "--srt", str(tmp_path / "a.vtt")]
+    assert main(command) == 2
+    assert "are one file; give two names" in capsys.readouterr().err
 
 
 def test_the_simulation_enrols_listens_and_says_how_right_it_was(capsys, tmp_path):

@@ -10,11 +10,16 @@ import soundfile
 from streamer.audio.chunks import Chunk, Gap
 from streamer.evaluation.identification import read_rttm
 from streamer.meeting.minutes import Minutes
+from streamer.sinks.audacity import AudacityLabels
+from streamer.sinks.files import OutputFiles
 from streamer.sinks.jsonl import JsonLines
 from streamer.sinks.lines import Lines, clock
 from streamer.sinks.recording import Recorder, Tapped
 from streamer.sinks.rttm import Rttm
+from streamer.sinks.subrip import SubRip
+from streamer.sinks.webvtt import WebVtt
 from streamer.speakers.events import Ambiguous, Correction, GapEvent, Overload, Renamed, Speaker, SpeechStart, TurnEnd
+from streamer.speakers.timeline import Timeline
 
 S = 16_000
 EVENTS = [
@@ -60,6 +65,69 @@ def test_rttm_ends_with_the_last_names(tmp_path):
     sink.close(None)
     assert [who for _, _, who in read_rttm(sink.path)] == ["Zoë", "Ada_L"]
     assert list(tmp_path.iterdir()) == [sink.path]
+
+
+def test_subrip_numbers_its_cues_through_corrections_and_new_names(tmp_path):
+    sink = SubRip(tmp_path / "meeting.srt")
+    told(sink)
+    expected = "1\n00:00:01,000 --> 00:00:05,000\nZoë\n\n2\n00:00:09,000 --> 00:00:13,000\nAda L\n\n"
+    assert sink.path.read_text() == expected
+    sink.close(None)
+    assert sink.path.read_text() == expected
+
+
+def test_subrip_numbers_go_on_where_earlier_turns_are_settled(tmp_path):
+    sink = SubRip(tmp_path / "long.srt")
+    for turn in range(40):
+        start, end = 10 * turn * S, (10 * turn + 8) * S
+        sink.event(
+            TurnEnd(sample=end, decided_sample=end, turn=turn, start_sample=start, speaker="A", confidence=1), None
+        )
+    sink.close(None)
+    numbers = [block.split("\n")[0] for block in sink.path.read_text().split("\n\n") if block.strip()]
+    assert numbers == [str(number) for number in range(1, 41)]
+
+
+def test_labels_of_audacity_are_three_fields_parted_by_tabs(tmp_path):
+    sink = AudacityLabels(tmp_path / "labels.txt")
+    told(sink)
+    sink.close(None)
+    assert sink.path.read_text() == "1.000000\t5.000000\tZoë\n9.000000\t13.000000\tAda L\n"
+
+
+@pytest.mark.parametrize("kind", [WebVtt, SubRip, AudacityLabels], ids=lambda kind: kind.__name__)
+def test_no_name_breaks_out_of_its_line(tmp_path, kind):
+    def lines(name):
+        sink = kind(tmp_path / "a")
+        sink.event(TurnEnd(sample=S, decided_sample=S, turn=1, start_sample=0, speaker=name, confidence=1.0), None)
+        sink.close(None)
+        return sink.path.read_text()
+
+    plain = lines("Ada")
+    odd = lines("A\td\na --> b")
+    assert len(odd.splitlines()) == len(plain.splitlines())
+    assert odd.count("-->") == plain.count("-->") or kind is AudacityLabels
+    assert odd.count("\t") == plain.count("\t")
+
+
+def test_files_written_at_once_are_those_written_as_it_was_heard(tmp_path):
+    live, later = tmp_path / "live", tmp_path / "later"
+    for folder in (live, later):
+        folder.mkdir()
+    names = {"rttm": "a.rttm", "vtt": "a.vtt", "srt": "a.srt", "audacity": "a.txt"}
+    sinks = OutputFiles(**{name: live / path for name, path in names.items()}).sinks("Title", "a")
+    timeline = Timeline()
+    for event in EVENTS:
+        timeline.hear(event)
+        for sink in sinks:
+            sink.event(event, None)
+    for sink in sinks:
+        sink.close(None)
+    files = OutputFiles(**{name: later / path for name, path in names.items()}, minutes=later / "a.html")
+    files.write(timeline.everything(), timeline.now_sample, "Title", "a")
+    for path in names.values():
+        assert (later / path).read_text() == (live / path).read_text() != ""
+    assert "<title>Title</title>" in (later / "a.html").read_text()
 
 
 def test_plain_lines_say_what_a_reader_should_know():

@@ -1,0 +1,90 @@
+"""The files that a session can write, by what the command line and a meeting's configuration call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from streamer.output import PathLike, check_outputs, replacing
+from streamer.sinks.audacity import AudacityLabels
+from streamer.sinks.base import Sink
+from streamer.sinks.rttm import Rttm
+from streamer.sinks.subrip import SubRip
+from streamer.sinks.turnfile import TurnFile
+from streamer.sinks.webvtt import WebVtt
+from streamer.speakers.timeline import Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFiles:
+    """A path for each kind of file that is wanted.
+
+    jsonl: events as JSON lines. rttm, vtt, srt, audacity: turns. minutes: one HTML page, at the end.
+    """
+
+    jsonl: Path | None = None
+    rttm: Path | None = None
+    vtt: Path | None = None
+    srt: Path | None = None
+    audacity: Path | None = None
+    minutes: Path | None = None
+
+    def given(self) -> dict[str, Path]:
+        """Those that are wanted, by their names."""
+        paths = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: path for name, path in paths.items() if path is not None}
+
+    def check(
+        self,
+        read: Iterable[PathLike | None],
+        others: Mapping[str, PathLike | None] | None = None,
+        spelled: Callable[[str], str] = "--{}".format,
+    ) -> None:
+        """Raises what `check_outputs` does.
+
+        read: the command's inputs. others: what it writes beside these, as the user calls each. spelled: how these are
+        called.
+        """
+        outputs: dict[str, PathLike | None] = {spelled(name): path for name, path in self.given().items()}
+        check_outputs(outputs | dict(others or {}), read)
+
+    def sinks(self, title: str, recording: str) -> list[Sink]:
+        """A sink for each. title: of the minutes. recording: what RTTM calls what is heard.
+
+        Raises OSError where one cannot be written.
+        """
+        from streamer.meeting.minutes import Minutes
+        from streamer.sinks.jsonl import JsonLines
+
+        made: list[Sink] = [] if self.jsonl is None else [JsonLines(self.jsonl)]
+        made += self._turn_files(recording)
+        return made if self.minutes is None else [*made, Minutes(self.minutes, title)]
+
+    def write(
+        self, spans: Sequence[Span], end_sample: int, title: str, recording: str, channels: Sequence[str] = ()
+    ) -> None:
+        """Write turns that are all known by now, each file in one piece; `jsonl` is none of turns, and is not written.
+
+        end_sample: how much was heard. channels: the names of a room's microphones. Raises OSError, and leaves that
+        file as it was.
+        """
+        from streamer.meeting.minutes import minutes
+
+        for file in self._turn_files(recording):
+            with replacing(file.path) as new:
+                new.write_text(file.text(spans, end_sample), encoding="utf-8")
+        if self.minutes is not None:
+            with replacing(self.minutes) as new:
+                new.write_text(minutes(spans, end_sample, title, None, channels), encoding="utf-8")
+
+    def written(self) -> str:
+        """What was written, for people; empty for nothing."""
+        return ", ".join(str(path) for path in self.given().values() if path.exists())
+
+    def _turn_files(self, recording: str) -> Iterator[TurnFile]:
+        if self.rttm is not None:
+            yield Rttm(self.rttm, recording)
+        for kind, path in ((WebVtt, self.vtt), (SubRip, self.srt), (AudacityLabels, self.audacity)):
+            if path is not None:
+                yield kind(path)
