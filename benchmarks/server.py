@@ -139,7 +139,7 @@ def stop(process: asyncio.subprocess.Process) -> None:
 
 async def serve(model: str, precision: str, streams: int, folder: str) -> tuple[Watched, int]:
     """A server with room for so many streams, and its port."""
-    options = ["--port", "0", "--model", model, "--precision", precision, "--speakers", f"{folder}/speakers.db"]
+    options = ["--port", "0", "--model", model, "--precision", precision, "--store", f"{folder}/speakers.db"]
     limits = ["--max-streams", str(streams), "--max-streams-per-address", str(streams)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "streamer.cli", "serve", *options, *limits, "--log-level", "error"),

@@ -34,7 +34,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="who enrols, in this order")
     parser.add_argument("--simulate", action="store_true", help="play the bundled conversation instead")
     parser.add_argument("--speed", type=float, default=1.0, help="with --simulate: times real time; 0: no pacing")
-    parser.add_argument("--device", help="the microphone: a number or part of a name")
+    parser.add_argument("--microphone", "--device", help="the microphone: a number or part of a name")
     parser.add_argument("--store", default="sqlite://", help="where voice prints are kept; default: in memory")
     parser.add_argument("--model", default="default")
     return parser.parse_args(arguments)
@@ -74,7 +74,7 @@ async def identify(engine: Engine, speakers: Speakers, source: Source, view: Ter
 
 
 async def run(args: argparse.Namespace, console: Console) -> Session:
-    device = int(args.device) if args.device and args.device.isdigit() else args.device
+    device = int(args.microphone) if args.microphone and args.microphone.isdigit() else args.microphone
     async with Engine(args.model) as engine:
         with Speakers(engine.model, args.store) as speakers:
             for name in ENROLMENT if args.simulate else args.names:

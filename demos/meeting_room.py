@@ -2,7 +2,7 @@
 
 python demos/meeting_room.py --simulate                        # the bundled conversation, a microphone at each seat
 python demos/meeting_room.py board.wav --roster Ada --roster Bob    # a recording with a channel for each microphone
-python demos/meeting_room.py --microphones 4 --device "USB Audio"   # a sound card with four inputs
+python demos/meeting_room.py --microphones 4 --microphone "USB Audio"   # a sound card with four inputs
 
 What several microphones hear of a voice is one turn, at the microphone that hears it best. At the end the minutes are
 written: one HTML file, with the time line, who talked how long, and who interrupted whom.
@@ -33,7 +33,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("file", nargs="?", help="a recording with one channel for each microphone")
     parser.add_argument("--simulate", action="store_true", help="the bundled conversation at a table of four")
     parser.add_argument("--microphones", type=int, help="how many inputs the sound card has")
-    parser.add_argument("--device", help="the sound card: part of its name")
+    parser.add_argument("--microphone", "--device", help="the sound card: part of its name")
     parser.add_argument("--roster", action="append", help="who is invited, of those enrolled; may be repeated")
     parser.add_argument("--minutes", type=Path, default=Path("minutes.html"))
     parser.add_argument("--store", help="the speaker store; default: the user's own, or in memory with --simulate")
@@ -50,7 +50,7 @@ def sources(args: argparse.Namespace) -> Sequence[BaseSource]:
         return [IteratorSource([samples]) for samples in seats()]
     if args.file:
         return split_channels(FileSource(args.file))
-    return split_channels(MicrophoneSource(args.device, channels=args.microphones))
+    return split_channels(MicrophoneSource(args.microphone, channels=args.microphones))
 
 
 async def run(args: argparse.Namespace, console: Console) -> Meeting:

@@ -37,7 +37,8 @@ def align(
     kind = kind or (output.suffix.removeprefix(".").lower() if output is not None else "txt")
     if kind not in KINDS:
         raise ConfigurationError(f"format {kind!r} is none; use one of {', '.join(KINDS)}.")
-    text = write(assign(read_words(transcript), read_turns(events), near), kind)
+    words = assign(read_words(transcript), read_turns(events), near)
+    text = write(words, kind)
     if output is None:
         if kind == "json" and not carries_unicode(sys.stdout):
             text = json.dumps(json.loads(text), indent=1) + "\n"
@@ -45,3 +46,5 @@ def align(
     else:
         with replacing(output) as new:
             new.write_text(text, encoding="utf-8")
+        placed = sum(word.speaker is not None for word in words)
+        typer.echo(f"{placed} of {len(words)} words or lines have a speaker, written to {output}.")

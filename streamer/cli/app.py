@@ -15,11 +15,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Literal
 
 import typer
 from typer.exceptions import TyperException
 
 from streamer.cli.common import EXIT_ERROR, one_line
+from streamer.cli.examples import epilog
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.output import named
 from streamer.sinks.text import replace_unprintable
@@ -40,7 +42,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 #: How a command is told of a store, where it is not `--store`.
-STORE_OPTIONS = {"serve": "--speakers", "meeting": "`speakers` in its configuration"}
+STORE_OPTIONS = {"meeting": "`store` in its configuration"}
+#: What options were once called, and are still understood as: no help speaks of it.
+OLD_SPELLINGS: dict[str, dict[str, str]] = {
+    "live": {"--compute": "--device", "-d": "--microphone", "--list-devices": "--list-microphones"},
+    "speakers": {"-d": "--microphone"},
+    "serve": {"--speakers": "--store"},
+    "stream": {"--input-device": "--microphone"},
+}
+HELP = {"help_option_names": ["-h", "--help"]}
 #: What a shell says of a command ended by SIGINT or SIGPIPE.
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -58,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments.remove("--debug")
     try:
         # Typer returns the code of an explicit exit, and None where the command ran to its end.
-        code = build(_subcommand(arguments))(arguments, prog_name="streamer", standalone_mode=False)
+        app = build(_subcommand(arguments), rich=_is_drawn())
+        code = app(present_spelling(arguments), prog_name="streamer", standalone_mode=False)
         with named("standard output"):
             sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -105,27 +116,50 @@ def open_standard_streams() -> None:
             print("streamer: standard output is closed: what would be printed is not.", file=sys.stderr)
 
 
-def build(name: str | None) -> typer.Typer:
-    """The application with the subcommand `name` imported, and every other one present by its line of help alone."""
-    app = typer.Typer(name="streamer", add_completion=False, rich_markup_mode=None)
+def present_spelling(arguments: Sequence[str]) -> list[str]:
+    """The arguments with every option called what it is called now, up to a `--`."""
+    names = OLD_SPELLINGS.get(_subcommand(arguments) or "", {})
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    new = []
+    for argument in arguments[:end]:
+        option, equals, value = argument.partition("=")
+        new.append(names.get(option, option) + equals + value)
+    return [*new, *arguments[end:]]
+
+
+def _is_drawn() -> bool:
+    """Whether help goes to a terminal that can be drawn on; pipes and TERM=dumb get lines."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def build(name: str | None, *, rich: bool = False) -> typer.Typer:
+    """The application with the subcommand `name` imported, and every other one present by its line of help alone.
+
+    rich: help in panels, for a terminal.
+    """
+    mode: Literal["rich"] | None = "rich" if rich else None
+    app = typer.Typer(name="streamer", add_completion=False, rich_markup_mode=mode, context_settings=HELP)
     app.callback(invoke_without_command=True)(_root)
     for command, (module, line) in COMMANDS.items():
         if command == name:
-            _mount(app, command, import_module(module).app, line)
+            _mount(app, command, import_module(module).app, line, rich=rich)
         else:
             app.command(command, help=line)(_unreached)
     return app
 
 
-def _mount(parent: typer.Typer, name: str, app: typer.Typer, line: str) -> None:
+def _mount(parent: typer.Typer, name: str, app: typer.Typer, line: str, *, rich: bool) -> None:
     single = len(app.registered_commands) == 1 and not app.registered_groups and app.registered_callback is None
     if not single:
+        for command in app.registered_commands:
+            inner = command.name or getattr(command.callback, "__name__", "")
+            command.epilog = epilog(f"{name} {inner}", rich=rich)
         parent.add_typer(app, name=name, short_help=line)
         return
     callback = app.registered_commands[0].callback
     if callback is None:
         raise ConfigurationError(f"the subcommand {name!r} has no function.")
-    parent.command(name, short_help=line)(callback)
+    parent.command(name, short_help=line, epilog=epilog(name, rich=rich))(callback)
 
 
 def _subcommand(arguments: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,24 +24,44 @@ if TYPE_CHECKING:
     from streamer.models.model import Model
     from streamer.speakers.library import Speakers
 
+#: Help stands in panels: the model, and where the results go.
+MODEL_PANEL = "Model"
+OUTPUT_PANEL = "Outputs"
+PEOPLE_PANEL = "People"
+SOUND_PANEL = "Sound"
+
 ModelOption = Annotated[
     str,
     typer.Option(
         "--model",
         "-m",
         help='A model: "default", "sincnet", "campplus", "campplus-live", a file, a directory, or a Hugging Face id.',
+        rich_help_panel=MODEL_PANEL,
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="Where the network runs: auto, cpu, cuda, cuda:N or mps.")]
-TokenOption = Annotated[
-    str | None, typer.Option(help="Hugging Face token, for gated models. HF_TOKEN and `hf auth login` count too.")
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="The processor: auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL_PANEL)
 ]
-RevisionOption = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hugging Face model.")]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Hugging Face token, for gated models. HF_TOKEN and `hf auth login` count too.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+RevisionOption = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of a Hugging Face model.", rich_help_panel=MODEL_PANEL)
+]
 
 #: The exit code of an error that somebody can act on.
 EXIT_ERROR = 2
 #: Work that is done sooner shows no bar.
 PATIENCE_S = 2.0
+
+
+def interactive() -> bool:
+    """Whether somebody can be asked: standard input is a terminal, and so is what the question is written to."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def load_model(source: str, device: str = "cpu", token: str | None = None, revision: str | None = None) -> Model:
@@ -52,12 +73,12 @@ def load_model(source: str, device: str = "cpu", token: str | None = None, revis
         return Model.from_pretrained(source, token=token, revision=revision, device=device)
 
 
-def open_speakers(model: str, store: str | None) -> Speakers:
+def open_speakers(model: str, store: str | None, device: str = "cpu") -> Speakers:
     """The store of the options above under their model, ready to enrol."""
     with waiting(TORCH) as say:
         from streamer.speakers.library import Speakers
 
-        speakers = Speakers(load_model(model), store)
+        speakers = Speakers(load_model(model, device), store)
         try:
             rehearse(speakers.engine, say)
         except BaseException:

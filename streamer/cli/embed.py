@@ -94,6 +94,7 @@ def embed(
     elif table.files and output is not None:
         with replacing(output) as new:
             tables.WRITERS[output.suffix](table, loaded, new)
+        typer.echo(f"{len(table.files)} embeddings of {loaded.dimension} numbers written to {output}.")
     if failed:
         typer.echo(f"streamer: {failed} of {len(files)} files could not be embedded; the others were.", err=True)
         raise typer.Exit(EXIT_ERROR)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from json import dumps as to_json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streamer.cli.beforehand import check_microphone, check_model, check_step, check_store
 from streamer.cli.beforehand import microphone as named
-from streamer.cli.common import ModelOption, open_speakers, read_by
+from streamer.cli.common import SOUND_PANEL, DeviceOption, ModelOption, open_speakers, read_by
 from streamer.cli.options import (
     AudacityOption,
     GuestsOption,
     JsonlOption,
     JsonOption,
+    MicrophoneOption,
     MinutesOption,
     RecordOption,
     RosterOption,
@@ -37,10 +40,13 @@ app = typer.Typer()
 
 @app.command()
 def live(
-    device: Annotated[
-        str | None, typer.Option("--device", "-d", help="Microphone: a number or part of a name.")
-    ] = None,
-    list_devices: Annotated[bool, typer.Option("--list-devices", help="Print the microphones there are.")] = False,
+    microphone: MicrophoneOption = None,
+    list_microphones: Annotated[
+        bool,
+        typer.Option(
+            "--list-microphones", help="Print the microphones there are; --json too.", rich_help_panel=SOUND_PANEL
+        ),
+    ] = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="No microphone: enrol and hear the bundled conversation.")
     ] = False,
@@ -56,30 +62,25 @@ def live(
     record: RecordOption = None,
     store: StoreOption = None,
     model: ModelOption = "default",
-    compute: Annotated[str, typer.Option("--compute", help="Where the network runs: auto, cpu, cuda or mps.")] = "auto",
+    device: DeviceOption = "auto",
     step: StepOption = STEP_S,
     keep_guests: GuestsOption = True,
 ) -> None:
     """Show who speaks into the microphone. Ctrl-C ends with a summary."""
+    if list_microphones:
+        return _list_microphones(as_json=json)
     from streamer.audio.sources import MicrophoneSource
-    from streamer.audio.sources import list_devices as microphones
-
-    if list_devices:
-        for found in microphones():
-            mark = "  (default)" if found.default else ""
-            typer.echo(f"{found.index:3}  {found.name}: {found.channels} channels, {found.rate} Hz{mark}")
-        return
     from streamer.sinks.files import OutputFiles
 
     if record is not None and record.suffix.lower() not in (".wav", ".flac"):
         raise ConfigurationError(f"--record {record}: the name must end in .wav or .flac.")
     check_step(step)
-    check_model(model, compute)
+    check_model(model, device)
     files = OutputFiles(jsonl=jsonl, rttm=rttm, vtt=vtt, srt=srt, audacity=audacity, minutes=minutes)
     files.check(read_by(model, store), {"--record": record})
     if not simulate:
         check_store(store, roster)
-        check_microphone(device)
+        check_microphone(microphone)
     elif roster:
         check_roster(roster, list(ENROLMENT))
     with waiting(TORCH):
@@ -89,7 +90,7 @@ def live(
         title="bundled conversation" if simulate else "microphone",
         store=store,
         model=model,
-        device=compute,
+        device=device,
         roster=roster,
         step_s=step,
         json=json,
@@ -101,7 +102,21 @@ def live(
     if simulate:
         _simulate(options, speed)
     else:
-        options.listen(MicrophoneSource(named(device)))
+        options.listen(MicrophoneSource(named(microphone)))
+
+
+def _list_microphones(*, as_json: bool) -> None:
+    from streamer.audio.sources import list_devices
+
+    found = list_devices()
+    if as_json:
+        typer.echo(to_json([asdict(one) for one in found], indent=1))
+        return
+    for one in found:
+        mark = "  (default)" if one.default else ""
+        typer.echo(f"{one.index:3}  {one.name}: {one.channels} channels, {one.rate} Hz{mark}")
+    if not found:
+        typer.echo("There is no microphone: connect one, or hear a file with `streamer run FILE`.")
 
 
 def _simulate(options: Listening, speed: float) -> None:
@@ -112,7 +127,7 @@ def _simulate(options: Listening, speed: float) -> None:
     from streamer.sinks.text import plain_console
 
     quiet = plain_console(stderr=True)
-    with open_speakers(options.model, "sqlite://") as speakers:
+    with open_speakers(options.model, "sqlite://", options.device) as speakers:
         for name, path in ENROLMENT.items():
             verdict = speakers.enroll(name, path, force=True)
             quiet.print(f"enrolled {name}: {verdict.speech_s:.1f} s of speech", style="dim")

@@ -66,7 +66,7 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
         sinks = _sinks(config, stack, json=json, console=console)
         with waiting(MODEL) as say:
             engine = Engine(load_model(config.model), device=config.device)
-            speakers = stack.enter_context(Speakers(engine.model, config.store))
+            speakers = stack.enter_context(Speakers(engine.model, config.store_location))
             if live or any(isinstance(sink, TerminalView) for sink in sinks):
                 rehearse(engine.incremental, say)
         for sink in sinks:
@@ -102,15 +102,15 @@ def _check(config: MeetingConfig) -> None:
     from streamer.cli.common import read_by
 
     read = [config.path(given.file or given.url) for given in config.inputs if given.file or "://" not in given.url]
-    store = None if config.store is None else str(config.store)
+    store = None if config.store_location is None else str(config.store_location)
     _files(config).check([config.file, *read, *read_by(config.model, store)], spelled="[sinks] {}".format)
     check_recordings([config.path(given.file) for given in config.inputs if given.file])
     for given in config.inputs:
-        if given.device:
+        if given.microphone:
             check_microphone(_microphone(given))
     check_step(config.step_s)
     check_model(config.model, config.device)
-    check_store(config.store, config.roster)
+    check_store(config.store_location, config.roster)
 
 
 def _files(config: MeetingConfig) -> OutputFiles:
@@ -154,7 +154,7 @@ def _source(config: MeetingConfig, given: Input) -> BaseSource:
 
 
 def _microphone(given: Input) -> int | str | None:
-    return microphone(None if given.device == "default" else given.device)
+    return microphone(None if given.microphone == "default" else given.microphone)
 
 
 def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: object) -> list[Sink]:

@@ -1,4 +1,4 @@
-"""The options that `streamer run`, `live` and `speakers` share; importing them is cheap, so that help is quick."""
+"""The options that several commands share; importing them is cheap, so that help is quick."""
 
 from __future__ import annotations
 
@@ -7,28 +7,65 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli.common import OUTPUT_PANEL, PEOPLE_PANEL, SOUND_PANEL
+
 StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Speaker store: a file or a SQLAlchemy URL. Default: the user's own.")
+    str | None,
+    typer.Option(
+        "--store",
+        help="Speaker store: a file or a SQLAlchemy URL. Default: the user's own.",
+        rich_help_panel=PEOPLE_PANEL,
+    ),
 ]
 MicrophoneOption = Annotated[
     str | None,
-    typer.Option("--device", "-d", help="Microphone: a number or part of a name; see --list-devices of live."),
+    typer.Option(
+        "--microphone",
+        help="A number or part of a name; see `streamer live --list-microphones`.",
+        rich_help_panel=SOUND_PANEL,
+    ),
 ]
 RosterOption = Annotated[
-    list[str] | None, typer.Option("--roster", help="Listen for this speaker only; may be given several times.")
+    list[str] | None,
+    typer.Option(
+        "--roster", help="Listen for this speaker only; may be given several times.", rich_help_panel=PEOPLE_PANEL
+    ),
 ]
 StepOption = Annotated[float, typer.Option(help="Seconds between two decisions.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")]
-JsonlOption = Annotated[Path | None, typer.Option("--jsonl", help="Write events to this file of JSON lines.")]
-RttmOption = Annotated[Path | None, typer.Option(help="Write the turns to this RTTM file.")]
-VttOption = Annotated[Path | None, typer.Option(help="Write the turns to this WebVTT file, with voice tags.")]
-SrtOption = Annotated[Path | None, typer.Option(help="Write the turns to this SubRip file.")]
-AudacityOption = Annotated[Path | None, typer.Option(help="Write the turns to this file of Audacity's labels.")]
-MinutesOption = Annotated[Path | None, typer.Option(help="Write the minutes to this HTML file, at the end.")]
-RecordOption = Annotated[Path | None, typer.Option(help="Keep the audio in this WAV or FLAC file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print events as JSON lines.", rich_help_panel=OUTPUT_PANEL)]
 GuestsOption = Annotated[
     bool,
     typer.Option(
-        "--keep-guests/--forget-guests", help="Keep voices nobody enrolled for a day, to be named (no audio)."
+        "--keep-guests/--forget-guests",
+        help="Keep voices nobody enrolled for a day, to be named (no audio).",
+        rich_help_panel=PEOPLE_PANEL,
     ),
+]
+AsJsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+# Files to write
+
+
+JsonlOption = Annotated[
+    Path | None,
+    typer.Option("--jsonl", help="Write events to this file of JSON lines.", rich_help_panel=OUTPUT_PANEL),
+]
+RttmOption = Annotated[
+    Path | None, typer.Option(help="Write the turns to this RTTM file.", rich_help_panel=OUTPUT_PANEL)
+]
+VttOption = Annotated[
+    Path | None,
+    typer.Option(help="Write the turns to this WebVTT file, with voice tags.", rich_help_panel=OUTPUT_PANEL),
+]
+SrtOption = Annotated[
+    Path | None, typer.Option(help="Write the turns to this SubRip file.", rich_help_panel=OUTPUT_PANEL)
+]
+AudacityOption = Annotated[
+    Path | None, typer.Option(help="Write the turns to this file of Audacity's labels.", rich_help_panel=OUTPUT_PANEL)
+]
+MinutesOption = Annotated[
+    Path | None, typer.Option(help="Write the minutes to this HTML file, at the end.", rich_help_panel=OUTPUT_PANEL)
+]
+RecordOption = Annotated[
+    Path | None, typer.Option(help="Keep the audio in this WAV or FLAC file.", rich_help_panel=OUTPUT_PANEL)
 ]

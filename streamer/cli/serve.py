@@ -12,6 +12,7 @@ import typer
 
 from streamer.cli.beforehand import check_model, check_port, check_store, port_taken
 from streamer.cli.common import load_model
+from streamer.cli.options import StoreOption
 from streamer.cli.waiting import TORCH, rehearse, waiting
 from streamer.errors import EngineFailed
 from streamer.server.config import ServerConfig, load
@@ -27,9 +28,9 @@ def serve(
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (8765).")] = None,
     model: Annotated[str | None, typer.Option(help="Model: default, a file, or a Hugging Face id.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    device: Annotated[str | None, typer.Option(help="The processor: auto, cpu, cuda, cuda:N or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or int8.")] = None,
-    speakers: Annotated[str | None, typer.Option(help="Speaker store: a file or an SQLAlchemy URL.")] = None,
+    store: StoreOption = None,
     token_file: Annotated[str | None, typer.Option(help="File of hashed bearer tokens; see --new-token.")] = None,
     cert: Annotated[str | None, typer.Option(help="TLS certificate chain (PEM).")] = None,
     key: Annotated[str | None, typer.Option(help="TLS private key (PEM).")] = None,
@@ -63,7 +64,7 @@ def serve(
         "model": model,
         "device": device,
         "precision": precision,
-        "speakers": speakers,
+        "store": store,
         "token_file": token_file,
         "cert": cert,
         "key": key,
@@ -93,7 +94,7 @@ def _check(config: ServerConfig) -> None:
     tls.context(config)
     read_secret("twilio_secret_file", config.twilio_secret_file)
     read_secret("twilio_auth_token_file", config.twilio_auth_token_file)
-    check_store(config.speakers or None)
+    check_store(config.store or None)
 
 
 def _make_token(name: str, scopes: str) -> None:
@@ -124,7 +125,7 @@ async def _run(config: ServerConfig) -> None:
         model = load_model(config.model)
         engine = Engine(model, device=config.device, precision=precision, threads=threads)
         rehearse(engine.incremental, say)
-    with SpeakerStore(config.speakers or None) as store:
+    with SpeakerStore(config.store or None) as store:
         async with engine:
             try:
                 async with Server(config, engine, store) as server:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streamer.cli.beforehand import check_files, check_microphone, check_model, check_recordings, check_store
-from streamer.cli.common import ModelOption, load_model, open_speakers, read_by, recordings
-from streamer.cli.options import StoreOption
+from streamer.cli.common import (
+    EXIT_ERROR,
+    DeviceOption,
+    ModelOption,
+    interactive,
+    load_model,
+    open_speakers,
+    read_by,
+    recordings,
+)
+from streamer.cli.options import AsJsonOption, MicrophoneOption, StoreOption
 from streamer.cli.waiting import TORCH, waiting
 from streamer.errors import ConfigurationError
+from streamer.sinks.text import carries_unicode
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
 
+    from streamer.speakers.profiles import Profile
     from streamer.speakers.store import SpeakerStore
 
 app = typer.Typer(no_args_is_help=True, help="Enrol speakers, and look after those who are enrolled.")
@@ -33,33 +47,33 @@ def enroll(
     files: Annotated[
         list[Path] | None, typer.Argument(help="Recordings of this person alone, or - for standard input.")
     ] = None,
-    mic: Annotated[bool, typer.Option("--mic", help="Enrol from the microphone.")] = False,
-    device: Annotated[
-        str | None, typer.Option("--device", "-d", help="Microphone: a number or part of a name.")
-    ] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="Enrol from the microphone; --microphone says which.")] = False,
+    microphone: MicrophoneOption = None,
     force: Annotated[bool, typer.Option("--force", help="Enrol in spite of what the coach says.")] = False,
     store: StoreOption = None,
     model: ModelOption = "default",
+    device: DeviceOption = "auto",
 ) -> None:
     """Enrol a speaker, or refine the profile there is, from recordings or by voice."""
     from streamer.sinks.text import plain_console
     from streamer.speakers.names import clean_name
 
     name = clean_name(name)
+    mic = mic or microphone is not None
     if mic == bool(files):
         raise ConfigurationError("give recordings to enrol from, or --mic, and not both.")
-    check_model(model)
+    check_model(model, device)
     check_store(store)
     if mic:
-        check_microphone(device)
+        check_microphone(microphone)
     check_recordings(files or [])
     console = plain_console(stderr=True)
-    with open_speakers(model, store) as speakers:
+    with open_speakers(model, store, device) as speakers:
         before = sum(profile.speech_s for profile in speakers.profiles() if profile.name == name)
         if mic:
             from streamer.cli.microphone import enrol_by_voice
 
-            verdict = enrol_by_voice(speakers, name, device, console, force=force)
+            verdict = enrol_by_voice(speakers, name, microphone, console, force=force)
         else:
             with _bar(console) as bar:
                 task = bar.add_task(f"speech of {name}", total=speakers.settings.wanted_s)
@@ -94,11 +108,14 @@ def _bar(console: Console) -> Progress:
 
 
 @app.command("list")
-def list_(store: StoreOption = None) -> None:
-    """Who is enrolled."""
+def list_(store: StoreOption = None, as_json: AsJsonOption = False) -> None:
+    """Who is enrolled, and which guests can be named."""
     with _open(store) as opened:
         profiles, names = opened.profiles(), opened.names()
         guests = opened.guests()
+    if as_json:
+        heard = [{"guest": label, "speech_s": speech_s, "heard": when} for _, label, speech_s, when in guests]
+        return _print_json({"speakers": [_described(profile) for profile in profiles], "guests": heard})
     table = _table("name", "speech", "exemplars", "enrolled", "model")
     for profile in profiles:
         last = max(exemplar.created for exemplar in profile.exemplars)
@@ -111,12 +128,14 @@ def list_(store: StoreOption = None) -> None:
 
 
 @app.command()
-def show(name: NameArgument, store: StoreOption = None) -> None:
+def show(name: NameArgument, store: StoreOption = None, as_json: AsJsonOption = False) -> None:
     """One speaker's exemplars."""
     with _open(store) as opened:
         profiles = opened.profiles(names=[name])
         if not profiles:
             opened.require(name)
+    if as_json:
+        return _print_json([_described(profile) | {"exemplars": _exemplars(profile)} for profile in profiles])
     table = _table("speech", "signal to noise", "enrolled", "from", "model")
     for profile in profiles:
         for exemplar in profile.exemplars:
@@ -132,13 +151,25 @@ def rename(
     """Give a speaker another name."""
     with _open(store) as opened:
         opened.rename(name, to)
+    typer.echo(f"{name} is called {to} now, in {opened.where}.")
 
 
 @app.command()
-def remove(name: NameArgument, store: StoreOption = None) -> None:
-    """Delete a speaker, beyond recovery; exit code 2 where that could not be done yet (see `erase`)."""
+def remove(
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Delete a speaker, beyond recovery; exit code 2 where that could not be done yet (see `erase`).
+
+    Asks first, unless --yes is given; where nobody can be asked, --yes is needed.
+    """
     with _open(store) as opened:
+        opened.require(name)
+        if not yes:
+            _confirm(f"Delete {name} from {opened.where}, beyond recovery?", f"{name} was not deleted")
         opened.remove(name)
+    typer.echo(f"{name} is deleted from {opened.where}.")
 
 
 @app.command()
@@ -162,6 +193,7 @@ def merge(
     """Make one of two names that are the same person."""
     with _open(store) as opened:
         opened.merge(name, into)
+    typer.echo(f"{name} and {into} are one person now: {into}, in {opened.where}.")
 
 
 @app.command()
@@ -173,6 +205,7 @@ def name(
     """Enrol a guest that was heard within the last day under a name."""
     with _open(store) as opened:
         opened.name_guest(guest, name)
+    typer.echo(f"{guest} is enrolled as {name}, in {opened.where}.")
 
 
 @app.command("export")
@@ -197,7 +230,7 @@ def import_(file: Path, store: StoreOption = None) -> None:
 
 
 @app.command()
-def check(store: StoreOption = None, model: ModelOption = "default") -> None:
+def check(store: StoreOption = None, model: ModelOption = "default", as_json: AsJsonOption = False) -> None:
     """How well those enrolled can be told apart."""
     check_model(model)
     _require(store)
@@ -211,6 +244,18 @@ def check(store: StoreOption = None, model: ModelOption = "default") -> None:
         count = len(speakers.profiles())
         minimum = speakers.settings.wanted_s
         thin = [profile.name for profile in speakers.profiles() if profile.speech_s < minimum]
+    if as_json:
+        return _print_json(
+            {
+                "speakers": count,
+                "within": [round(float(score), 4) for score in found.within],
+                "between": [round(float(score), 4) for score in found.between],
+                "threshold": found.threshold,
+                "measured": found.measured,
+                "too_short": thin,
+                "overlaps": [asdict(overlap) for overlap in found.overlaps],
+            }
+        )
     typer.echo(f"{count} speakers.")
     for kind, scores in (("one person with themselves", found.within), ("different people", found.between)):
         if len(scores):
@@ -243,6 +288,36 @@ def _require(store: str | None) -> None:
     from streamer.speakers import glance
 
     glance.require(store)
+
+
+def _confirm(question: str, otherwise: str) -> None:
+    """Raises ConfigurationError where nobody can be asked, and Abort where the answer is no."""
+    if not interactive():
+        raise ConfigurationError(f"{otherwise}: nobody can be asked here; give --yes to do it without.")
+    if not typer.confirm(question, err=True):
+        typer.echo(f"{otherwise}.", err=True)
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _described(profile: Profile) -> dict[str, Any]:
+    return {
+        "name": profile.name,
+        "speech_s": profile.speech_s,
+        "exemplars": len(profile.exemplars),
+        "enrolled": max(exemplar.created for exemplar in profile.exemplars),
+        "model": profile.fingerprint,
+    }
+
+
+def _exemplars(profile: Profile) -> list[dict[str, Any]]:
+    return [
+        {"speech_s": one.speech_s, "quality_db": one.quality, "enrolled": one.created, "source": one.source}
+        for one in profile.exemplars
+    ]
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=not carries_unicode(sys.stdout), indent=1))
 
 
 def _print(what: Table | str) -> None:

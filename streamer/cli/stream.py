@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamer.cli.beforehand import check_microphone, check_recordings, microphone
+from streamer.cli.beforehand import check_microphone, check_recordings
+from streamer.cli.beforehand import microphone as named_microphone
 from streamer.cli.common import file_source
+from streamer.cli.options import MicrophoneOption
 from streamer.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,8 +26,10 @@ app = typer.Typer()
 def stream(
     url: Annotated[str, typer.Argument(help="The server, like ws://127.0.0.1:8765.", show_default=False)],
     file: Annotated[Path | None, typer.Argument(help="Audio file, or - for standard input.")] = None,
-    mic: Annotated[bool, typer.Option("--mic", help="Send the microphone instead of a file.")] = False,
-    input_device: Annotated[str | None, typer.Option(help="Microphone by name or index.")] = None,
+    mic: Annotated[
+        bool, typer.Option("--mic", help="Send the microphone instead of a file; --microphone says which.")
+    ] = False,
+    microphone: MicrophoneOption = None,
     speed: Annotated[float, typer.Option(help="Times real time; 0 is as fast as the server takes it.")] = 1.0,
     roster: Annotated[list[str] | None, typer.Option(help="Listen only for this speaker; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every message as a line of JSON.")] = False,
@@ -40,14 +44,15 @@ def stream(
 
     A lost connection is taken up again: what was not heard meanwhile is sent again, or marked as a gap.
     """
+    mic = mic or microphone is not None
     if mic == (file is not None):
         raise ConfigurationError("give either a FILE or --mic.")
     if mic:
-        check_microphone(input_device)
+        check_microphone(microphone)
     elif file is not None:
         check_recordings([file])
     settings: dict[str, Any] = {"roster": roster or None, "policy": "latest" if mic else "every"}
-    source = _source(file, input_device, speed)
+    source = _source(file, microphone, speed)
     asyncio.run(_run(url, source, token or os.environ.get("STREAMER_TOKEN"), settings, as_json))
 
 
@@ -55,7 +60,7 @@ def _source(file: Path | None, device: str | None, speed: float) -> Source:
     from streamer.audio.sources import MicrophoneSource
 
     if file is None:
-        return MicrophoneSource(microphone(device))
+        return MicrophoneSource(named_microphone(device))
     return file_source(file, speed or None)
 
 

@@ -58,6 +58,7 @@ def verify(
     output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
     batch: Annotated[int, typer.Option(help="Items embedded at once.", min=1)] = 32,
     precision: Annotated[Literal["float32", "bfloat16"], typer.Option(help="Of the network's arithmetic.")] = "float32",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     model: ModelOption = "default",
     device: DeviceOption = "cpu",
     token: TokenOption = None,
@@ -72,6 +73,7 @@ def verify(
     With --enrol-condition, the sides of a trial are heard under different conditions; trials from a manifest are then
     scored both ways round.
     """
+    output_format = "json" if as_json else output_format
     if (trials is None) == (manifest is None):
         raise ConfigurationError("give either a trial list or --manifest.")
     check_files(trial_list=trials, manifest=manifest, manifest_of_others=backend_manifest)

@@ -49,7 +49,8 @@ def conditions(
     duration: Annotated[float, typer.Option(help="Seconds of an item.", min=0.3)] = 3.0,
     limit: Annotated[int, typer.Option(help="Most items of a speaker.", min=2)] = 8,
     rounds: Annotated[int, typer.Option(help="Resamplings for the intervals; 0 for none.", min=0)] = 200,
-    show: Annotated[bool, typer.Option("--list", help="Only say which conditions there are.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Only say which conditions there are; --json too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
     model: ModelOption = "default",
     device: DeviceOption = "cpu",
@@ -58,6 +59,10 @@ def conditions(
     rates of clean speech against what went through."""
     from streamer.evaluation.conditions import CHANNELS, known_conditions, parse_condition
 
+    output_format = "json" if as_json else output_format
+    if show and output_format == "json":
+        typer.echo(json.dumps({"known": known_conditions().split(", "), "measured": list(CHANNELS)}, indent=1))
+        return
     if show:
         typer.echo(f"known: {known_conditions()}\nmeasured: {', '.join(CHANNELS)}")
         return

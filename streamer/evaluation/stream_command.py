@@ -53,6 +53,7 @@ def stream(
     ] = None,
     step: Annotated[float, typer.Option(help="Seconds between two decisions.")] = STEP_S,
     output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     model: ModelOption = "default",
     device: DeviceOption = "cpu",
 ) -> None:
@@ -65,6 +66,7 @@ def stream(
     With --channel shared, the voices of a conversation share a room, a microphone and what their sound goes through,
     and the same conversations are reported twice: with enrolments over the same channel, and over another.
     """
+    output_format = "json" if as_json else output_format
     if bool(files) == (manifest is not None) or bool(files) != (rttm is not None):
         raise ConfigurationError("give either --manifest, or recordings with --rttm.")
     if channel == "own" and (condition or enrol_condition):

@@ -16,27 +16,30 @@ from streamer.errors import ConfigurationError
 from streamer.meeting.crosstalk import CrossTalkSettings
 from streamer.speakers.settings import STEP_S, TrackerSettings
 
+#: What fields were once called, and are still understood as.
+OLD_NAMES = {("MeetingConfig", "speakers"): "store", ("Input", "device"): "microphone"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One input, with one channel or several. Exactly one of `file`, `device` and `url` is given.
+    """One input, with one channel or several. Exactly one of `file`, `microphone` and `url` is given.
 
     channels: the names of its channels, in order; none: it is one microphone, its channels mixed.
     gain_db: added to the levels of its channels before they are compared with others.
     """
 
     file: str = ""
-    device: str = ""
+    microphone: str = ""
     url: str = ""
     channels: tuple[str, ...] = ()
     gain_db: float = 0.0
     rate: int = 0
 
     def __post_init__(self) -> None:
-        given = [name for name in ("file", "device", "url") if getattr(self, name)]
+        given = [name for name in ("file", "microphone", "url") if getattr(self, name)]
         if len(given) != 1:
             raise ConfigurationError(
-                f"an input has one of file, device and url; this has {', '.join(given) or 'none'}."
+                f"an input has one of file, microphone and url; this has {', '.join(given) or 'none'}."
             )
 
     @property
@@ -45,7 +48,7 @@ class Input:
 
     @property
     def place(self) -> str:
-        return self.file or self.device or self.url
+        return self.file or self.microphone or self.url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,7 @@ class MeetingConfig:
     title: str = "Meeting"
     model: str = "default"
     device: str = "auto"
-    speakers: str = ""
+    store: str = ""
     roster: tuple[str, ...] = ()
     step_s: float = STEP_S
     keep_guests: bool = False
@@ -100,11 +103,11 @@ class MeetingConfig:
     file: Path | None = None
 
     @property
-    def store(self) -> str | Path | None:
+    def store_location(self) -> str | Path | None:
         """The speaker store: a URL, a file, or None for the user's own."""
-        if not self.speakers:
+        if not self.store:
             return None
-        return self.speakers if "://" in self.speakers else self.path(self.speakers)
+        return self.store if "://" in self.store else self.path(self.store)
 
     def path(self, name: str) -> Path:
         """A file of the configuration: relative to its folder."""
@@ -167,7 +170,8 @@ def _checked(kind: type, values: Mapping[str, Any], where: str, without: set[str
     """The values of a table, each of its field's type."""
     known = {item.name: str(item.type) for item in fields(kind) if item.name not in (without or set())}
     checked: dict[str, Any] = {}
-    for name, value in values.items():
+    for given, value in values.items():
+        name = OLD_NAMES.get((kind.__name__, given), given)
         if name not in known:
             raise ConfigurationError(f"{where}: {name} is not known; there are {', '.join(known)}.")
         wanted = TYPES[known[name]]

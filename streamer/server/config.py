@@ -18,6 +18,8 @@ from streamer.errors import ConfigurationError
 from streamer.server.origins import is_loopback
 
 ENVIRONMENT_PREFIX = "STREAMER_SERVER_"
+#: What settings were once called, and are still understood as.
+OLD_NAMES = {"speakers": "store"}
 
 
 def _setting(default: Any, about: str, low: float | None = None, high: float | None = None) -> Any:
@@ -37,7 +39,7 @@ class ServerConfig:
     device: str = _setting("auto", "auto, cpu, cuda or mps.")
     precision: str = _setting("float32", "float32, or bfloat16 or int8 where the processor has them.")
     threads: int = _setting(0, "Threads of the engine; 0 leaves one core to everything else.", 0, 1024)
-    speakers: str = _setting("", "Speaker store: a file or an SQLAlchemy URL; empty for the user's own.")
+    store: str = _setting("", "Speaker store: a file or an SQLAlchemy URL; empty for the user's own.")
     token_file: str = _setting("", "File of hashed tokens, see --new-token; read again on SIGHUP.")
     cert: str = _setting("", "TLS certificate chain (PEM); read again on SIGHUP.")
     key: str = _setting("", "TLS private key (PEM).")
@@ -124,10 +126,13 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     """
     values: dict[str, Any] = {}
     if file is not None:
-        values.update({name: _typed(name, value, str(file)) for name, value in _read(file).items()})
+        for given, value in _read(file).items():
+            name = OLD_NAMES.get(given, given)
+            values[name] = _typed(name, value, str(file))
     for variable, text in environment.items():
         if variable.startswith(ENVIRONMENT_PREFIX):
-            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            given = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            name = OLD_NAMES.get(given, given)
             values[name] = _typed(name, _from_text(name, text, variable), variable)
     for name, value in flags.items():
         if value is not None:

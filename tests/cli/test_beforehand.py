@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.add("Ada", "0123456789abcdef", [Exemplar(np.ones(8, np.float32), 5.0)])
     (folder / "room.toml").write_text('[[input]]\nfile = "nowhere.wav"\n')
     (folder / "deaf.toml").write_text('[[input]]\ndevice = "USB"\n')
-    (folder / "names.toml").write_text('roster = ["Eda"]\nspeakers = "people.db"\n[[input]]\nfile = "talk.wav"\n')
+    (folder / "names.toml").write_text('roster = ["Eda"]\nstore = "people.db"\n[[input]]\nfile = "talk.wav"\n')
     return folder
 
 
@@ -138,7 +138,7 @@ def test_a_mistake_is_answered_before_torch_is_imported(arguments: list[str], wo
     "arguments",
     [
         ["live"],
-        ["live", "--device", "USB"],
+        ["live", "--microphone", "USB"],
         ["speakers", "enroll", "Ada", "--mic"],
         ["stream", "ws://127.0.0.1:1", "--mic"],
         ["meeting", "--config", "deaf.toml"],

@@ -45,7 +45,7 @@ def test_speakers_are_renamed_merged_exported_imported_and_removed(store, tmp_pa
     assert main(["speakers", "import", copy, "--store", other]) == 0
     assert main(["speakers", "rename", "brian", "Brian May", "--store", other]) == 0
     assert main(["speakers", "merge", "angus", "Brian May", "--store", other]) == 0
-    assert main(["speakers", "remove", "carol", "--store", other]) == 0
+    assert main(["speakers", "remove", "carol", "--yes", "--store", other]) == 0
     capsys.readouterr()
     assert main(["speakers", "list", "--store", other]) == 0
     out = capsys.readouterr().out
@@ -90,7 +90,7 @@ def test_a_run_writes_everything_that_a_meeting_does(store, tmp_path, capsys):
     said = capsys.readouterr().out
     assert all(str(tmp_path / "run" / path) in said for path in wanted.values())
     sinks = "\n".join(f'{name} = "{path}"' for name, path in wanted.items())
-    room = f'title = "conversation"\nspeakers = "{store}"\n[[input]]\nfile = "{CONVERSATION}"\n[sinks]\n{sinks}\n'
+    room = f'title = "conversation"\nstore = "{store}"\n[[input]]\nfile = "{CONVERSATION}"\n[sinks]\n{sinks}\n'
     (tmp_path / "room.toml").write_text(room)
     assert main(["meeting", "--config", str(tmp_path / "room.toml")]) == 0
     turns = read_rttm(tmp_path / "run" / "a.rttm")

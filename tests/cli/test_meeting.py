@@ -19,7 +19,7 @@ from streamer.meeting.config import Hook, Input, MeetingConfig, Sinks, load
 
 ROOM = """
 title = "Weekly"
-speakers = "speakers.db"
+store = "speakers.db"
 roster = ["carol", "angus"]
 
 [[input]]
@@ -62,8 +62,8 @@ def test_a_meeting_of_two_microphones_fills_all_its_files(tmp_path, capsys, monk
     ("text", "words"),
     [
         ("", "no [[input]]"),
-        ("[[input]]\n", "one of file, device and url"),
-        ('[[input]]\nfile = "a"\ndevice = "b"\n', "this has file, device"),
+        ("[[input]]\n", "one of file, microphone and url"),
+        ('[[input]]\nfile = "a"\nmicrophone = "b"\n', "this has file, microphone"),
         ('[[input]]\nfile = "a"\ncolour = "b"\n', "colour is not known"),
         ('[[input]]\nfile = 3\n', "file = 3 must be a text"),
         ('roster = "Ada"\n[[input]]\nfile = "a"\n', "roster = 'Ada' must be a list of texts"),

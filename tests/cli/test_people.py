@@ -26,7 +26,9 @@ def path(tmp_path, monkeypatch):
     return path
 
 
-@pytest.mark.parametrize("command", [["remove", "Zebediah"], ["rename", "Zebediah", "Bob"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "command", [["remove", "Zebediah", "--yes"], ["rename", "Zebediah", "Bob"]], ids=lambda words: words[0]
+)
 def test_a_change_that_cannot_be_erased_yet_is_no_success(path, capsys, command):
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("begin")

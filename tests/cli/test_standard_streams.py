@@ -82,7 +82,7 @@ def test_what_is_read_is_never_written(
     (room / "turns.rttm").write_text("SPEAKER talk 1 0.000 1.000 <NA> <NA> Ada <NA> <NA>\n")
     os.link(clips[0], room / "linked.json")
     soundfile.write(room / "in.wav", np.zeros(16_000), 16_000)
-    (room / "room.toml").write_text('speakers = "a.db"\n[[input]]\nfile = "in.wav"\n[sinks]\nvtt = "in.wav"\n')
+    (room / "room.toml").write_text('store = "a.db"\n[[input]]\nfile = "in.wav"\n[sinks]\nvtt = "in.wav"\n')
     before = {path: path.read_bytes() for path in room.iterdir() if path.is_file()}
     for command in (
         ["run", "t [abc123].wav", "--store", "a.db", "--rttm", "./t [abc123].wav"],
@@ -195,8 +195,8 @@ def test_the_advice_about_a_store_names_an_option_that_the_command_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    assert main(["serve", "--port", "0", "--speakers", str(tmp_path / "file" / "a.db")]) == 2
-    assert "choose another store with --speakers" in capsys.readouterr().err
+    assert main(["serve", "--port", "0", "--store", str(tmp_path / "file" / "a.db")]) == 2
+    assert "choose another store with --store" in capsys.readouterr().err
     assert main(["speakers", "enroll", "Ada", str(VOICE), "--store", str(tmp_path / "file" / "a.db")]) == 2
     assert "choose another store with --store" in capsys.readouterr().err
 

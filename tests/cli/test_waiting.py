@@ -12,6 +12,7 @@ from pathlib import Path
 import numba
 import pytest
 from rich.console import Console
+from terminal import on_a_terminal
 
 from streamer.cli.waiting import KERNELS, MODEL, TORCH, compiling, waiting
 from streamer.demo import CONVERSATION, ENROLMENT
@@ -31,29 +32,6 @@ sys.meta_path.insert(0, Torch())
 from streamer.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-
-
-def on_a_terminal(*arguments: str, folder: Path, **environment: str) -> str:
-    """What a command writes up to where it would import torch, with a terminal for its streams."""
-    reader, terminal = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", UP_TO_TORCH, *arguments],
-        cwd=folder,
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env=os.environ | {"TERM": "xterm", "XDG_DATA_HOME": str(folder)} | environment,
-    )
-    os.close(terminal)
-    said = b""
-    with open(reader, "rb", buffering=0, closefd=True) as file:
-        try:
-            while block := file.read(1 << 16):
-                said += block
-        except OSError:  # the terminal's other end is closed
-            pass
-    process.wait()
-    return said.decode()
 
 
 COMMANDS = {
@@ -85,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(os.name != "posix", reason="a terminal is a pair of files")
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=list(COMMANDS))
 def test_a_terminal_is_told_within_a_second_and_before_torch_is_imported(arguments: list[str], folder: Path) -> None:
-    said = on_a_terminal(*arguments, folder=folder)
+    _, said = on_a_terminal(arguments, folder, UP_TO_TORCH)
     before, mark, after = said.partition("torch is imported after ")
     assert mark, said
     assert f"{TORCH} ..." in before
@@ -96,7 +74,7 @@ def test_a_terminal_is_told_within_a_second_and_before_torch_is_imported(argumen
 
 
 def test_a_terminal_that_cannot_be_drawn_on_gets_lines(folder: Path) -> None:
-    said = on_a_terminal("embed", VOICE, folder=folder, TERM="dumb")
+    _, said = on_a_terminal(["embed", VOICE], folder, UP_TO_TORCH, TERM="dumb")
     assert said.startswith(f"{TORCH} ...\r\n")
     assert "\x1b" not in said
 
