@@ -51,6 +51,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "meeting": ("streamer meeting --config room.toml",),
     "align": ("streamer align talk.json events.jsonl", "streamer align talk.srt turns.rttm -o talk.vtt"),
+    "doctor": ("streamer doctor", "streamer doctor --json --store people.db"),
     "model info": ("streamer model info", "streamer model info campplus --json"),
     "model convert": ("streamer model convert pyannote/embedding pyannote.safetensors --threshold 0.5",),
     "model drift": ("streamer model drift pyannote/embedding talk.wav",),

@@ -1,0 +1,55 @@
+"""`streamer doctor`: what there is of what is needed, and what to do where something is not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from streamer.cli.common import EXIT_ERROR, DeviceOption, ModelOption
+from streamer.cli.options import AsJsonOption, StoreOption
+from streamer.cli.waiting import waiting
+from streamer.diagnosis import Finding, examine
+from streamer.sinks.text import carries_unicode, plain_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer()
+
+STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
+
+
+@app.command()
+def doctor(
+    as_json: AsJsonOption = False,
+    store: StoreOption = None,
+    model: ModelOption = "default",
+    device: DeviceOption = "auto",
+) -> None:
+    """See whether everything is there: versions, processor, microphones, FFmpeg, the model and the speaker store.
+
+    "missing" is what some commands need and others do not; "broken" is what nothing works without, and exit code 2.
+    Nothing is changed, and nothing leaves this machine.
+    """
+    with waiting("looking at this machine"):
+        found = list(examine(model, device, store))
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found], ensure_ascii=not carries_unicode(sys.stdout), indent=1))
+    else:
+        console = plain_console(soft_wrap=True)
+        for one in found:
+            _print(console, one)
+    if any(one.state == "broken" for one in found):
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _print(console: Console, one: Finding) -> None:
+    from rich.text import Text
+
+    console.print(Text.assemble((f"{one.state:<8}", STYLES[one.state]), f"{one.name:<15}", one.said))
+    if one.advice:
+        console.print(Text.assemble(" " * 23, (f"-> {one.advice}", "bold")))

@@ -1,0 +1,210 @@
+"""What there is on this machine of what streamer needs or can use, and what to do where something is not.
+
+Every check stands alone: one that fails tells of itself, and the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Literal
+
+from streamer.errors import MissingDependency, StreamerError
+
+DISTRIBUTION = "speaker-streamer"
+PYTHONS = ((3, 11), (3, 13))
+#: An optional module, what it adds, and the extra that brings it.
+OPTIONAL = (
+    ("onnxruntime", "networks of your own from ONNX files", "onnx"),
+    ("psycopg", "a speaker store on PostgreSQL", "postgres"),
+    ("matplotlib", "plots of `streamer evaluate`", "evaluation"),
+)
+
+#: What nothing works without.
+NEEDED = ("python", "packages", "torch", "processor", "compiled loops", "model", "store")
+
+State = Literal["ok", "missing", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    state: "ok"; "missing" for what some commands need and others do not; "broken" for what nothing works without.
+    said: what was found. advice: what to do; empty where there is nothing to do.
+    """
+
+    name: str
+    state: State
+    said: str
+    advice: str = ""
+
+
+def examine(model: str = "default", device: str = "auto", store: str | None = None) -> Iterator[Finding]:
+    """Look at everything, one after the other. The arguments are those of the commands."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("python", _python),
+        ("packages", _packages),
+        ("torch", _torch),
+        ("processor", partial(_processor, device)),
+        ("compiled loops", _compiled),
+        ("microphones", _microphones),
+        ("ffmpeg", _ffmpeg),
+        *((name, partial(_optional, name, adds, extra)) for name, adds, extra in OPTIONAL),
+        ("model", partial(_model, model)),
+        ("store", partial(_store, store)),
+    ]
+    for name, check in checks:
+        try:
+            yield check()
+        except StreamerError as error:
+            yield Finding(name, _failed(name), str(error))
+        except Exception as error:  # a library that is damaged may raise anything
+            said = f"{type(error).__name__}: {error}"
+            yield Finding(name, _failed(name), said, f"install it anew: pip install {DISTRIBUTION}")
+
+
+def _failed(name: str) -> State:
+    return "broken" if name in NEEDED else "missing"
+
+
+def _python() -> Finding:
+    said = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    low, high = (".".join(map(str, version)) for version in PYTHONS)
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        return Finding("python", "broken", said, f"use Python {low} to {high}: that is what is tested")
+    return Finding("python", "ok", said)
+
+
+def _packages() -> Finding:
+    """Every distribution that ours requires, with its version."""
+    from streamer import __version__
+
+    found, absent = [f"streamer {__version__}"], []
+    for line in metadata.requires(DISTRIBUTION) or []:
+        if "extra ==" in line:
+            continue
+        name = line.split(";")[0].strip()
+        for sign in "<>=!~[ ":
+            name = name.partition(sign)[0]
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            absent.append(name)
+    if absent:
+        return Finding("packages", "broken", f"without {', '.join(absent)}", f"pip install {' '.join(absent)}")
+    return Finding("packages", "ok", ", ".join(found))
+
+
+def _torch() -> Finding:
+    import torch
+
+    built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+    said = f"{torch.__version__}, built {built}, {torch.get_num_threads()} threads"
+    if torch.version.cuda is None and (shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists()):
+        return Finding(
+            "torch",
+            "missing",
+            f"{said}; there is an NVIDIA GPU",
+            "install a build for it: https://pytorch.org/get-started",
+        )
+    return Finding("torch", "ok", said)
+
+
+def _processor(device: str) -> Finding:
+    import torch
+
+    from streamer.models.model import resolve_device
+
+    chosen = resolve_device(device)
+    cores = f"{os.cpu_count()} cores"
+    if chosen.type != "cuda":
+        return Finding("processor", "ok", f"{chosen}, {cores}")
+    facts = torch.cuda.get_device_properties(chosen)
+    return Finding("processor", "ok", f"{chosen}: {facts.name}, {facts.total_memory / 2**30:.0f} GiB; {cores}")
+
+
+def _compiled() -> Finding:
+    from streamer.engine import pieces
+
+    loops = [loop for loop in vars(pieces).values() if hasattr(loop, "py_func")]
+    kept = next(iter(loops))._cache.cache_path
+    if kept is None:
+        return Finding(
+            "compiled loops", "missing", "not kept: compiled at each start", "set NUMBA_CACHE_DIR to a folder for them"
+        )
+    return Finding("compiled loops", "ok", f"kept in {kept}")
+
+
+def _microphones() -> Finding:
+    from streamer.audio.sources import list_devices
+
+    try:
+        there = list_devices()
+    except MissingDependency as error:
+        return Finding("microphones", "missing", str(error))
+    if not there:
+        return Finding(
+            "microphones", "missing", "none", "connect one, and see that this user may use it (on Linux: group audio)"
+        )
+    return Finding("microphones", "ok", ", ".join(f"{one.index} {one.name}{' *' * one.default}" for one in there))
+
+
+def _ffmpeg() -> Finding:
+    program = f"; the program ffmpeg is {shutil.which('ffmpeg') or 'not installed, and not needed'}"
+    try:
+        av = import_module("av")
+    except ImportError:
+        return Finding(
+            "ffmpeg",
+            "missing",
+            f"no PyAV: m4a, mp4, webm and addresses cannot be heard{program}",
+            f"pip install '{DISTRIBUTION}[media]'",
+        )
+    return Finding("ffmpeg", "ok", f"PyAV {av.__version__}{program}")
+
+
+def _optional(name: str, adds: str, extra: str) -> Finding:
+    try:
+        return Finding(name, "ok", f"{getattr(import_module(name), '__version__', 'installed')}: {adds}")
+    except ImportError:
+        return Finding(name, "missing", f"not installed: {adds}", f"pip install '{DISTRIBUTION}[{extra}]'")
+
+
+def _model(source: str) -> Finding:
+    from streamer.models.model import Model
+
+    model = Model.from_pretrained(source)
+    said = (
+        f"{model.card.name} ({model.architecture.family}), {model.dimension} numbers, fingerprint {model.fingerprint}"
+    )
+    return Finding("model", "ok", said)
+
+
+def _store(store: str | None) -> Finding:
+    from streamer.speakers import glance
+
+    path = glance.path_of(store)
+    if path is not None and not path.exists() and glance.is_well(path):
+        return Finding(
+            "store", "ok", f"{path}: not there yet, made by the first enrolment", "streamer speakers enroll NAME FILE"
+        )
+    from streamer.speakers.store import SpeakerStore
+
+    with SpeakerStore(store) as opened:
+        models = opened.fingerprints()
+        said = (
+            f"{opened.where}: {len(models)} speakers, {len({one for each in models.values() for one in each})} models"
+        )
+        if opened.erasing():
+            return Finding(
+                "store", "missing", f"{said}; what was deleted is still in its log", "streamer speakers erase"
+            )
+    return Finding("store", "ok", said)
