@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stream": ("streamer.cli.stream", "Send a file or the microphone to a server, and print who speaks."),
     "meeting": ("streamer.cli.meeting", "Say who speaks in a room with several microphones."),
     "align": ("streamer.cli.align", "Give the words of a transcript their speakers."),
+    "relabel": ("streamer.cli.relabel", "Put a wrong name right in a file of events, and learn from it."),
     "doctor": ("streamer.cli.doctor", "See whether everything that is needed is there, and what to do."),
     "model": ("streamer.cli.model", "Look into a model, or convert it to this project's format."),
 }

@@ -51,6 +51,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "meeting": ("streamer meeting --config room.toml",),
     "align": ("streamer align talk.json events.jsonl", "streamer align talk.srt turns.rttm -o talk.vtt"),
+    "relabel": (
+        "streamer relabel events.jsonl",
+        "streamer relabel events.jsonl 0:54 Ada --rttm talk.rttm --vtt talk.vtt",
+        "streamer relabel events.jsonl 0:54 Ada --everywhere --audio talk.wav --learn",
+    ),
     "doctor": ("streamer doctor", "streamer doctor --json --store people.db"),
     "model info": ("streamer model info", "streamer model info campplus --json"),
     "model convert": ("streamer model convert pyannote/embedding pyannote.safetensors --threshold 0.5",),

@@ -80,12 +80,14 @@ async def _run(url: str, source: Source, token: str | None, settings: dict[str, 
 
 def _line(message: dict[str, Any]) -> str:
     """What a person wants to see of a message; nothing of most."""
+    from streamer.sinks.lines import how_sure
+
     kind, time = message["type"], message.get("time", 0.0)
     match kind:
         case "speaker" | "unknown":
-            what = f"{message['speaker']}  ({message['confidence']:.0%})"
+            what = f"{message['speaker']}  ({how_sure(message['confidence'])})"
         case "correction":
-            what = f"{message['speaker']}, not {message['previous']}  ({message['confidence']:.0%})"
+            what = f"{message['speaker']}, not {message['previous']}  ({how_sure(message['confidence'])})"
         case "renamed":
             what = f"{message['previous']} is {message['speaker']}"
         case "ambiguous":

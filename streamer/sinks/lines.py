@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from streamer.session import Session
 
 
+#: A name is marked where it is less probable than this that it is right.
+LOW_CONFIDENCE = 0.7
+
+
+def how_sure(confidence: float) -> str:
+    """A confidence for people: with a question mark where it is low."""
+    return f"{confidence:.0%}{'?' if confidence < LOW_CONFIDENCE else ''}"
+
+
 def clock(sample: int) -> str:
     """A position as m:ss.s, or h:mm:ss.s from an hour on."""
     minutes, seconds = divmod(sample / SAMPLE_RATE, 60)
@@ -28,7 +37,7 @@ class Lines(Sink):
 
     def event(self, event: Event, session: Session) -> None:
         if isinstance(event, TurnEnd):
-            text = f"- {clock(event.sample):>8}  {event.speaker} ({event.confidence:.0%})"
+            text = f"- {clock(event.sample):>8}  {event.speaker} ({how_sure(event.confidence)})"
         elif isinstance(event, Ambiguous):
             text = f"{'':>10}  not clear: {' or '.join(event.candidates)}"
         elif isinstance(event, Correction):

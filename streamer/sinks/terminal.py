@@ -17,7 +17,7 @@ from rich.text import Text
 
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk
 from streamer.sinks.base import Sink
-from streamer.sinks.lines import clock
+from streamer.sinks.lines import clock, how_sure
 from streamer.speakers.events import Ambiguous, Event, GapEvent, Notice, Overload, Speaker, Unknown
 from streamer.speakers.timeline import Span, is_stranger
 
@@ -136,7 +136,7 @@ class TerminalView(Sink):
         return Text.assemble(
             ("● ", self.colour(span.speaker)),
             (span.speaker, f"bold {self.colour(span.speaker)}"),
-            f"  {span.confidence:.0%}{state}",
+            f"  {how_sure(span.confidence)}{state}",
             (f"  {self.note}", "dim"),
         )
 
