@@ -21,6 +21,7 @@ import typer
 from typer.exceptions import TyperException
 
 from streamer.cli.common import EXIT_ERROR, one_line
+from streamer.cli.configuration import defaults
 from streamer.cli.examples import epilog
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.output import named
@@ -70,8 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments.remove("--debug")
     try:
         # Typer returns the code of an explicit exit, and None where the command ran to its end.
-        app = build(_subcommand(arguments), rich=_is_drawn())
-        code = app(present_spelling(arguments), prog_name="streamer", standalone_mode=False)
+        command = typer.main.get_command(build(_subcommand(arguments), rich=_is_drawn()))
+        words = present_spelling(arguments)
+        asks = {"-h", "--help"} & set(options)
+        given = {} if asks else defaults(command, words, os.environ, list(COMMANDS))
+        code = command(words, prog_name="streamer", standalone_mode=False, default_map=given)
         with named("standard output"):
             sys.stdout.flush()
         return code if isinstance(code, int) else 0

@@ -64,6 +64,12 @@ def interactive() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Whether an option was given at the prompt, rather than by a configuration or its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def load_model(source: str, device: str = "cpu", token: str | None = None, revision: str | None = None) -> Model:
     """The model of the options above; what takes so long is said meanwhile."""
     with waiting(TORCH) as say:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from streamer.cli.common import EXIT_ERROR, DeviceOption, ModelOption
+from streamer.cli.configuration import path_of
 from streamer.cli.options import AsJsonOption, StoreOption
 from streamer.cli.waiting import waiting
 from streamer.diagnosis import Finding, examine
@@ -36,7 +38,7 @@ def doctor(
     Nothing is changed, and nothing leaves this machine.
     """
     with waiting("looking at this machine"):
-        found = list(examine(model, device, store))
+        found = [_configuration(), *examine(model, device, store)]
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], ensure_ascii=not carries_unicode(sys.stdout), indent=1))
     else:
@@ -45,6 +47,12 @@ def doctor(
             _print(console, one)
     if any(one.state == "broken" for one in found):
         raise typer.Exit(EXIT_ERROR)
+
+
+def _configuration() -> Finding:
+    """The file was read before this, and found good, if it is there."""
+    path = path_of(os.environ)
+    return Finding("configuration", "ok", f"{path}{'' if path.exists() else ': none, and none is needed'}")
 
 
 def _print(console: Console, one: Finding) -> None:

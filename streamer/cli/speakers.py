@@ -18,6 +18,7 @@ from streamer.cli.common import (
     DeviceOption,
     ModelOption,
     interactive,
+    is_typed,
     load_model,
     open_speakers,
     read_by,
@@ -43,6 +44,7 @@ NameArgument = Annotated[str, typer.Argument(help="A speaker's name.")]
 
 @app.command()
 def enroll(
+    context: typer.Context,
     name: NameArgument,
     files: Annotated[
         list[Path] | None, typer.Argument(help="Recordings of this person alone, or - for standard input.")
@@ -59,7 +61,7 @@ def enroll(
     from streamer.speakers.names import clean_name
 
     name = clean_name(name)
-    mic = mic or microphone is not None
+    mic = mic or is_typed(context, "microphone")
     if mic == bool(files):
         raise ConfigurationError("give recordings to enrol from, or --mic, and not both.")
     check_model(model, device)

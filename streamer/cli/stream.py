@@ -12,7 +12,7 @@ import typer
 
 from streamer.cli.beforehand import check_microphone, check_recordings
 from streamer.cli.beforehand import microphone as named_microphone
-from streamer.cli.common import file_source
+from streamer.cli.common import file_source, is_typed
 from streamer.cli.options import MicrophoneOption
 from streamer.errors import ConfigurationError
 
@@ -24,6 +24,7 @@ app = typer.Typer()
 
 @app.command()
 def stream(
+    context: typer.Context,
     url: Annotated[str, typer.Argument(help="The server, like ws://127.0.0.1:8765.", show_default=False)],
     file: Annotated[Path | None, typer.Argument(help="Audio file, or - for standard input.")] = None,
     mic: Annotated[
@@ -44,7 +45,7 @@ def stream(
 
     A lost connection is taken up again: what was not heard meanwhile is sent again, or marked as a gap.
     """
-    mic = mic or microphone is not None
+    mic = mic or is_typed(context, "microphone")
     if mic == (file is not None):
         raise ConfigurationError("give either a FILE or --mic.")
     if mic:

@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> str:
 def test_everything_that_is_there_is_named_with_its_version(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, "--store", store)
     assert set(found) == {
-        "python", "packages", "torch", "processor", "compiled loops", "microphones", "ffmpeg",
+        "configuration", "python", "packages", "torch", "processor", "compiled loops", "microphones", "ffmpeg",
         "onnxruntime", "psycopg", "matplotlib", "model", "store",
     }  # fmt: skip
     assert found["torch"]["said"].startswith(torch.__version__)
