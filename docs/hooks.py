@@ -14,6 +14,7 @@ import typer
 from mkdocs.structure.files import File, Files
 
 from streamer.cli import app as cli
+from streamer.cli.examples import EXAMPLES
 from streamer.evaluation.markdown import table
 
 GENERATED = ("cli.md", "changelog.md")
@@ -87,4 +88,6 @@ def _command(path: str, command: Any, heading: bool) -> list[str]:
         rows.append((f"`{names.replace('|', ' or ')}`", about))
     if rows:
         lines += table(["option", "what it does"], rows)
+    if examples := EXAMPLES.get(path.removeprefix("streamer ")):
+        lines += ["", "```sh", *examples, "```"]
     return [*lines, ""]

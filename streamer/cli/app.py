@@ -4,7 +4,9 @@ To add one: write `streamer/cli/NAME.py` with `app = typer.Typer(...)` in it, an
 An `app` with one command and no callback becomes `streamer NAME` itself (see `embed.py`); one with several becomes a
 group, `streamer NAME SUB ...` (see `model.py`). A subcommand's module may import what it likes: `streamer --help` never
 imports it. Raise a StreamerError for what a user can act on: it becomes one line on stderr and exit code 2. Exit with
-another code by `raise typer.Exit(code)`. What the commands share (options, progress bar) is in `common.py`.
+another code by `raise typer.Exit(code)`. What the commands share (options, progress bar) is in `common.py` and
+`options.py`; what can be found wrong before torch is imported is looked for by `beforehand.py`; what takes long is said
+by `waiting.py`; examples for the help stand in `examples.py`.
 """
 
 from __future__ import annotations

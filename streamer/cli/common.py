@@ -79,14 +79,17 @@ def load_model(source: str, device: str = "cpu", token: str | None = None, revis
         return Model.from_pretrained(source, token=token, revision=revision, device=device)
 
 
-def open_speakers(model: str, store: str | None, device: str = "cpu") -> Speakers:
-    """The store of the options above under their model, ready to enrol."""
+def open_speakers(model: str, store: str | None, device: str = "cpu", *, live: bool = False) -> Speakers:
+    """The store of the options above under their model, ready to enrol. live: from a microphone."""
     with waiting(TORCH) as say:
+        from streamer.sinks.text import draws, plain_console
         from streamer.speakers.library import Speakers
 
         speakers = Speakers(load_model(model, device), store)
         try:
-            rehearse(speakers.engine, say)
+            # A bar or a microphone comes next: the one would be drawn over, the other would run over.
+            if live or draws(plain_console(stderr=True)):
+                rehearse(speakers.engine, say)
         except BaseException:
             speakers.close()
             raise

@@ -70,7 +70,7 @@ def enroll(
         check_microphone(microphone)
     check_recordings(files or [])
     console = plain_console(stderr=True)
-    with open_speakers(model, store, device) as speakers:
+    with open_speakers(model, store, device, live=mic) as speakers:
         before = sum(profile.speech_s for profile in speakers.profiles() if profile.name == name)
         if mic:
             from streamer.cli.microphone import enrol_by_voice

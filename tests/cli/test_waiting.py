@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def test_a_terminal_is_told_within_a_second_and_before_torch_is_imported(argumen
     assert "\x1b[2K" in after
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a terminal is a pair of files")
 def test_a_terminal_that_cannot_be_drawn_on_gets_lines(folder: Path) -> None:
     _, said = on_a_terminal(["embed", VOICE], folder, UP_TO_TORCH, TERM="dumb")
     assert said.startswith(f"{TORCH} ...\r\n")
@@ -118,6 +120,32 @@ def test_what_is_compiled_is_said_and_what_lies_ready_is_not() -> None:
         add(2)
     add(1.5)
     assert said == [KERNELS]
+
+
+def test_after_the_rehearsal_nothing_is_left_to_compile(tmp_path: Path) -> None:
+    code = (
+        "from streamer import Model, read_audio\n"
+        "from streamer.cli.waiting import compiling, rehearse\n"
+        "from streamer.engine.incremental import IncrementalModel\n"
+        "from streamer.speakers.settings import DURATIONS, STEP_S\n"
+        "engine, said = IncrementalModel(Model.from_pretrained('default')), []\n"
+        "rehearse(engine, said.append)\n"
+        "stream = engine.open(DURATIONS, STEP_S)\n"
+        "with compiling(lambda what: said.append('too late')):\n"
+        f"    stream.push(read_audio({VOICE!r}).mono_16k())\n"
+        "    stream.finish()\n"
+        "import json; print(json.dumps(said))\n"
+    )
+    for expected in ({KERNELS}, set()):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+        )
+        # The second time it lies ready.
+        assert set(json.loads(done.stdout)) == expected
 
 
 @pytest.mark.parametrize(
