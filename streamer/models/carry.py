@@ -7,6 +7,8 @@ padded; what is computed of the padding is never kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -57,6 +59,16 @@ class Carry:
             self.kept.append(block[self.common * rate - 1])
         else:
             self.kept.append(block[self.hops * rate - 1, torch.arange(block.shape[1], device=block.device)])
+
+    def divided(self, size: int, at_once: int) -> list[Carry]:
+        """The next `size` of each row, as carries of at most so many streams each; `join` them when they are done."""
+        own, self.offset = self.rows[:, self.offset : self.offset + size], self.offset + size
+        pairs = zip(torch.split(own, at_once), torch.split(self.hops, at_once), strict=True)
+        return [Carry(rows, hops, self.common) for rows, hops in pairs]
+
+    def join(self, parts: Sequence[Carry]) -> None:
+        """Keep what the parts that `divided` gave keep."""
+        self.kept.append(torch.cat([part.next_rows() for part in parts]))
 
     def next_rows(self) -> Tensor:
         return torch.cat(self.kept, dim=1) if self.kept else self.rows

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from streamer.engine.backbone import Backbone, Batch, FrameBlock, Hops
+from streamer.engine.campplus.layers import PreparedLayers
 from streamer.engine.layers import Affine
 from streamer.engine.settings import WindowSettings
 from streamer.models.campplus.network import CamPlusPlus
@@ -18,10 +19,11 @@ AT_ONCE = 400
 
 
 class CamPlusPlusBackbone(Backbone):
-    """The network's own layers, from each stream's carry on."""
+    """The network's layers, prepared, from each stream's carry on."""
 
     def __init__(self, network: CamPlusPlus) -> None:
         self.network = network
+        self.layers = PreparedLayers(network.layers)
         self.hops = Hops(network.architecture.grid, BAND_GRID.num_samples(2), network.lag, at_once=AT_ONCE)
         self.channels = network.layers.channels
         self.norm = Affine.identity(self.channels, network.device)
@@ -31,13 +33,14 @@ class CamPlusPlusBackbone(Backbone):
         return self.network.device
 
     def new_carry(self) -> Tensor:
-        return self.network.new_carry()
+        return torch.zeros(self.layers.carry_size, device=self.device)
 
     def new_memory(self, settings: WindowSettings) -> Mapping[str, Tensor]:
         return {}
 
     def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
         hops = (waves.shape[1] - self.hops.reads) // self.hops.stride + 1
-        block = self.network.advance(waves, hops, batch.carry)
+        rows = self.network.bank(waves[:, : BAND_GRID.num_samples(2 * hops)])
+        block = self.layers(rows.transpose(0, 1), batch.carry)
         attention = self.network.attention_of(block)
         return FrameBlock(block, None if attention is None else attention.t())

@@ -97,7 +97,7 @@ class Past:
 
     def __init__(self, carry: Carry) -> None:
         self.carry = carry
-        self._weight: Tensor | None = None
+        self._counted: tuple[Tensor, Tensor] | None = None
 
     def normalised(self, rows: Tensor, shape: Tensor, heard: Tensor) -> Tensor:
         """The expected mean is that of an average voice at the level that was heard so far, so that a gain cancels."""
@@ -128,13 +128,18 @@ class Past:
         return self.carry.extend(block, dilation * (taps - 1), 1)
 
     def mean(self, block: Tensor, expected: Tensor) -> tuple[Tensor, Tensor | None]:
-        if self._weight is None:
-            fading = self._fading(len(block), 1, FRAMES_REMEMBERED)
-            count = (1 - fading) / (1 - math.exp(-1 / FRAMES_REMEMBERED))
-            self._weight = 2 / (count + FRAMES_EXPECTED * fading)
-            self._expected = FRAMES_EXPECTED * fading
+        weight, counted = self.frames_counted(len(block))
         total = self._sum(block, 1, FRAMES_REMEMBERED)
-        return torch.addcmul(total, self._expected, expected).mul_(self._weight), None
+        return torch.addcmul(total, counted, expected).mul_(weight), None
+
+    def frames_counted(self, length: int) -> tuple[Tensor, Tensor]:
+        """What makes twice a mean of a running sum over frames, and how much of what is expected is to be added to the
+        sum before, (length, streams, 1) each: the same for all layers."""
+        if self._counted is None:
+            fading = self._fading(length, 1, FRAMES_REMEMBERED)
+            count = (1 - fading) / (1 - math.exp(-1 / FRAMES_REMEMBERED))
+            self._counted = 2 / (count + FRAMES_EXPECTED * fading), FRAMES_EXPECTED * fading
+        return self._counted
 
     def _fading(self, length: int, rate: int, remembered: float) -> Tensor:
         """What is left at each position of a stream's beginning, (length, streams, 1).
