@@ -14,8 +14,9 @@ from streamer.engine.settings import WindowSettings
 from streamer.models.campplus.network import CamPlusPlus
 from streamer.models.fbank import GRID as BAND_GRID
 
-#: Frames of all streams computed at once: the activations of more fall out of a core's second-level cache.
-AT_ONCE = 400
+#: Frames of all streams computed at once. Of fewer, the weights (25 MB) are fetched too often; the activations of more
+#: fall out of a core's cache.
+AT_ONCE = 800
 
 
 class CamPlusPlusBackbone(Backbone):
