@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import functools
 import http.server
+import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from importlib.resources import files
@@ -19,9 +24,11 @@ from network import Proxy
 from playwright.async_api import Page, expect
 from talking import empty, pcm
 
+from streamer.demo import ENROLMENT
 from streamer.engine.engine import Engine
 from streamer.errors import CheckpointError
 from streamer.models.model import Model
+from streamer.speakers.library import Speakers
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
@@ -86,6 +93,46 @@ async def test_two_voices_are_enrolled_and_the_right_names_light_up(serving, voi
         assert problems == []
         # What the page needs comes from this server, and nothing else is asked for.
         assert {url.split("/")[2] for url in requests if not url.startswith("blob:")} == {f"127.0.0.1:{port}"}
+
+
+DROP = """({ content, name }) => {
+  const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name, { type: "audio/ogg" }));
+  for (const kind of ["dragenter", "dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+  }
+}"""
+
+
+@pytest.mark.parametrize("model", ["sincnet", "campplus-live"])
+async def test_a_file_that_is_dropped_on_the_page_is_named_as_run_names_it(serving, tmp_path, model):
+    """A browser decodes it and plays it at a rate of its own: what is heard is not what `run` reads."""
+    talk, store = tmp_path / "talk.ogg", tmp_path / "speakers.db"
+    soundfile.write(talk, spoken("conversation", 0, 28), 16_000, format="OGG", subtype="VORBIS")
+    with Speakers(model, store) as speakers:
+        for name, recording in ENROLMENT.items():
+            speakers.enroll(name, recording)
+        command = ["run", str(talk), "--model", model, "--store", str(store), "--json"]
+        said = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-m", "streamer", *command], capture_output=True
+        )
+        ran = [json.loads(line) for line in said.stdout.splitlines()]
+        expected = [event["speaker"] for event in ran if event["type"] == "turn_end"]
+        assert expected == ["carol", "angus", "brian", "angus", "carol"]
+        async with (
+            serving(engine=Engine(speakers.model, device="cpu")) as server,
+            browsing(microphone(tmp_path / "microphone.wav", 1.0)) as (context, problems),
+        ):
+            page = await context.new_page()
+            await page.goto(f"http://127.0.0.1:{server.port}/")
+            content = base64.b64encode(talk.read_bytes()).decode()
+            await page.evaluate(DROP, {"content": content, "name": talk.name})
+            turns = page.locator("#turns li span")
+            await expect(turns).to_have_count(len(expected), timeout=28_000 + WAIT_MS)
+            named = [text.split(",")[0] for text in reversed(await turns.all_text_contents())]
+    assert named == expected
+    assert problems == []
 
 
 async def test_a_lost_connection_is_shown_and_comes_back(server, tmp_path):
