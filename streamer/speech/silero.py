@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,6 +25,12 @@ CHUNK = 512
 CONTEXT = 64
 #: Length of the decoder's hidden and cell state.
 HIDDEN = 128
+#: Length of the spectrum's window; it moves by a half.
+WINDOW = 256
+#: Of the encoder's convolutions, which see three places each.
+STRIDES = (1, 2, 2, 1)
+#: Chunks that are encoded at once: what these need stays in the cache.
+ENCODED_AT_ONCE = 256
 #: How many chunks back a probability can be asked for; the engine asks for frames up to a step and 0.3 s old, and a
 #: step is one minute at most.
 REMEMBERED = 2048
@@ -90,16 +97,16 @@ class SileroDetector:
     def _decode(self, states: list[SileroState], counts: list[int], chunks: Tensor, hidden: Tensor) -> None:
         network = _network()
         longest, streams, samples = chunks.shape
-        encoded = network.encoder(network.run_extractors(chunks.view(-1, samples)))
-        encoded = encoded.view(longest, streams, *encoded.shape[1:])
+        encoded = network.encode(chunks.view(-1, samples)).view(longest, streams, HIDDEN)
         probabilities = np.zeros((longest, streams), np.float32)
-        active = streams
-        for time in range(longest):
-            while counts[active - 1] <= time:
+        start, active = 0, streams
+        while start < longest:
+            while counts[active - 1] <= start:
                 active -= 1
-            output, after = network.decoder(encoded[time, :active], hidden[:, :active])
-            hidden[:, :active] = after
-            probabilities[time, :active] = output.mean(dim=(1, 2)).numpy()
+            end = counts[active - 1]
+            found, hidden[:, :active] = network.decode(encoded[start:end, :active], hidden[:, :active])
+            probabilities[start:end, :active] = found.numpy()
+            start = end
         for row, (state, count) in enumerate(zip(states, counts, strict=True)):
             places = (state.heard + np.arange(count)) % REMEMBERED
             state.probabilities[places] = probabilities[:count, row]
@@ -125,12 +132,54 @@ def speech_probabilities(recordings: Sequence[Samples]) -> list[NDArray[np.float
     return [np.concatenate([np.zeros(0, np.float32), *heard]) for heard in found]
 
 
+class _Network:
+    """The 16 kHz network inside silero-vad's package, without its own one-stream state keeping.
+
+    The spectrum and the encoder's convolutions are matrix products, no phase is computed, and the decoder takes all
+    chunks in one call. The numbers are the package's, but for rounding.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._basis = tensors["stft.forward_basis_buffer"].squeeze(1).t().contiguous()
+        self._encoder = []
+        for layer, stride in enumerate(STRIDES):
+            weight, bias = (tensors[f"encoder.{layer}.reparam_conv.{name}"] for name in ("weight", "bias"))
+            self._encoder.append((weight.permute(2, 1, 0).flatten(0, 1).contiguous(), bias, stride))
+        self._decoder = [tensors[f"decoder.rnn.{name}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        self._weight = tensors["decoder.decoder.2.weight"].flatten()
+        self._bias = tensors["decoder.decoder.2.bias"]
+
+    def encode(self, chunks: Tensor) -> Tensor:
+        """(chunks, 576) -> (chunks, 128)."""
+        return torch.cat([self._encoded(some) for some in torch.split(chunks, ENCODED_AT_ONCE)])
+
+    def _encoded(self, chunks: Tensor) -> Tensor:
+        padded = F.pad(chunks, (0, WINDOW // 4), mode="reflect")
+        # As rows: of what is not contiguous, a product would be made chunk by chunk.
+        parts = padded.unfold(1, WINDOW, WINDOW // 2).reshape(-1, WINDOW) @ self._basis
+        real, imaginary = torch.split(parts, WINDOW // 2 + 1, 1)
+        block = real.square().add_(imaginary.square()).sqrt_().view(len(chunks), -1, WINDOW // 2 + 1)
+        for weight, bias, stride in self._encoder:
+            # (chunks, time, channels), of which each place sees three.
+            around = F.pad(block, (0, 0, 1, 1))
+            places, channels = (block.shape[1] - 1) // stride + 1, block.shape[2]
+            size, strides = (len(block), places, 3 * channels), (around.stride(0), stride * channels, 1)
+            seen = around.as_strided(size, strides).reshape(-1, 3 * channels)
+            block = torch.addmm(bias, seen, weight).relu_().view(len(block), places, -1)
+        return block.squeeze(1)
+
+    def decode(self, encoded: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """(time, streams, 128), and hidden and cell state (2, streams, 128) before -> (time, streams), and behind."""
+        before = (hidden[:1].contiguous(), hidden[1:].contiguous())
+        output, *after = torch.lstm(encoded, before, self._decoder, True, 1, 0.0, False, False, False)
+        return (output.relu() @ self._weight + self._bias).sigmoid_(), torch.cat(after)
+
+
 @cache
-def _network() -> Any:
-    """The 16 kHz network inside silero-vad's package, without its own one-stream state keeping."""
+def _network() -> _Network:
     with warnings.catch_warnings():
         # It is shipped as TorchScript, which this torch calls deprecated.
         warnings.simplefilter("ignore")
         from silero_vad import load_silero_vad
 
-        return load_silero_vad()._model
+        return _Network(load_silero_vad()._model.state_dict())

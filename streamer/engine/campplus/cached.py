@@ -17,6 +17,8 @@ from streamer.models.fbank import GRID as BAND_GRID
 #: Frames of all streams computed at once. Of fewer, the weights (25 MB) are fetched too often; the activations of more
 #: fall out of a core's cache.
 AT_ONCE = 800
+#: Streams whose filter bank is computed at once on a CPU, for the same reason.
+BANK_AT_ONCE = 4
 
 
 class CamPlusPlusBackbone(Backbone):
@@ -41,7 +43,9 @@ class CamPlusPlusBackbone(Backbone):
 
     def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
         hops = (waves.shape[1] - self.hops.reads) // self.hops.stride + 1
-        rows = self.network.bank(waves[:, : BAND_GRID.num_samples(2 * hops)])
+        heard = waves[:, : BAND_GRID.num_samples(2 * hops)]
+        at_once = BANK_AT_ONCE if waves.device.type == "cpu" else len(waves)
+        rows = torch.cat([self.network.bank(some) for some in torch.split(heard, at_once)])
         block = self.layers(rows.transpose(0, 1), batch.carry)
         attention = self.network.attention_of(block)
         return FrameBlock(block, None if attention is None else attention.t())
