@@ -89,17 +89,20 @@ class FoldedLinear:
     """An activation and the linear layer behind it: (rows, inputs) -> (rows, outputs)."""
 
     def __init__(self, activation: Activation, weight: Tensor, bias: Tensor | None = None) -> None:
-        scale, shift = activation.scale.detach().double(), activation.shift.detach().double()
+        # In float64, which not all devices have.
+        device = weight.device
+        scale, shift, weight = (
+            tensor.detach().cpu().double() for tensor in (activation.scale, activation.shift, weight)
+        )
         corner = -shift / scale
         bends = corner.abs() < FAR  # False for what is no number, too
         shift, scale = torch.where(bends, shift, shift.relu()), torch.where(bends, scale, 0.0)
-        weight = weight.detach().double()
-        constant = weight @ shift if bias is None else weight @ shift + bias.detach().double()
+        constant = weight @ shift if bias is None else weight @ shift + bias.detach().cpu().double()
         # By inputs: the product need not turn it round each time.
-        self.weight, self.bias = (weight * scale).float().t().contiguous(), constant.float()
+        self.weight, self.bias = (weight * scale).float().t().contiguous().to(device), constant.float().to(device)
         zero = torch.zeros_like(corner)
-        self.low = torch.where(bends, torch.where(scale > 0, corner, -torch.inf), zero).float()
-        self.high = torch.where(bends, torch.where(scale < 0, corner, torch.inf), zero).float()
+        self.low = torch.where(bends, torch.where(scale > 0, corner, -torch.inf), zero).float().to(device)
+        self.high = torch.where(bends, torch.where(scale < 0, corner, torch.inf), zero).float().to(device)
 
     @classmethod
     def of_transition(cls, layer: Transition) -> FoldedLinear:
