@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 #: How a command is told of a store, where it is not `--store`.
-STORE_OPTIONS = {"meeting": "`store` in its configuration"}
+STORE_OPTIONS = {"serve": "the setting `store`", "meeting": "`store` in its configuration"}
 #: What options were once called, and are still understood as: no help speaks of it.
 OLD_SPELLINGS: dict[str, dict[str, str]] = {
     "live": {"--compute": "--device", "-d": "--microphone", "--list-devices": "--list-microphones"},

@@ -6,6 +6,7 @@ On a terminal it is a spinner, which is gone when the command has something to s
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ class _Sign:
             )
 
     def say(self, what: str) -> None:
-        if what == self.said:
+        if what == self.said or (what == TORCH and "torch" in sys.modules):
             return
         self.said = what
         if self._live is not None:

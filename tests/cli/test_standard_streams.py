@@ -196,7 +196,7 @@ def test_the_advice_about_a_store_names_an_option_that_the_command_has(
 ) -> None:
     (tmp_path / "file").touch()
     assert main(["serve", "--port", "0", "--store", str(tmp_path / "file" / "a.db")]) == 2
-    assert "choose another store with --store" in capsys.readouterr().err
+    assert "choose another store with the setting `store`" in capsys.readouterr().err
     assert main(["speakers", "enroll", "Ada", str(VOICE), "--store", str(tmp_path / "file" / "a.db")]) == 2
     assert "choose another store with --store" in capsys.readouterr().err
 

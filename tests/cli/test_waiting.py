@@ -95,16 +95,23 @@ def dumb() -> Console:
 
 
 def test_one_wait_within_another_is_said_on_the_same_sign_and_once(dumb: Console) -> None:
-    with waiting(TORCH, dumb), waiting(MODEL), waiting(MODEL) as say:
+    with waiting("this", dumb), waiting(MODEL), waiting(MODEL) as say:
         say(MODEL)
-    with waiting(TORCH, dumb):
+    with waiting("this", dumb):
         pass
-    assert dumb.file.getvalue().splitlines() == [f"{TORCH} ...", f"{MODEL} ...", f"{TORCH} ..."]  # type: ignore[attr-defined]
+    assert dumb.file.getvalue().splitlines() == ["this ...", f"{MODEL} ...", "this ..."]  # type: ignore[attr-defined]
+
+
+def test_what_is_there_already_is_not_waited_for(dumb: Console) -> None:
+    assert "torch" in sys.modules
+    with waiting(TORCH, dumb) as say:
+        say(TORCH)
+    assert dumb.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
 def test_the_sign_goes_when_what_is_waited_for_fails() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"})
-    with pytest.raises(ZeroDivisionError), waiting(TORCH, console):
+    with pytest.raises(ZeroDivisionError), waiting("this", console):
         raise ZeroDivisionError
     assert console.file.getvalue().endswith("\x1b[2K")  # type: ignore[attr-defined]
     with waiting(MODEL, console):
