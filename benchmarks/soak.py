@@ -104,6 +104,7 @@ async def change(port: int, path: Path, fingerprint: str, dimension: int, second
                 if await seen.timed("removed", admin.ask("speakers", action="remove", speaker=lost, limit=1)):
                     seen.gone.add(lost)
                 number += 1
+                await admin.send(np.zeros(RATE // 10, np.float32))  # a session without audio would end
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             reading.cancel()
 

