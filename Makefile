@@ -26,7 +26,8 @@ test: $(INSTALLED)  ## Run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 # The oldest versions that pyproject.toml allows of what it names, in an environment of their own. torch is the pinned one:
-# another would bring CUDA. Its index resolves for every system; what of its list is CUDA's is not installed.
+# another would bring CUDA. Its index resolves for every system; what of its list is CUDA's is not installed. Old releases
+# warn of each other, so that warnings are no errors here.
 lowest:  ## Run the tests with the oldest dependencies that are allowed
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
@@ -34,7 +35,7 @@ lowest:  ## Run the tests with the oldest dependencies that are allowed
 		-c constraints.txt --no-annotate --no-header pyproject.toml | grep -Ev '^(torch|triton|nvidia|cuda)' \
 		> $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/lowest.txt -e '.[dev]'
-	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 4
+	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 4 -W default
 
 lint: $(INSTALLED)  ## Check style and types
 	$(BIN)/ruff check .
