@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -99,12 +99,8 @@ def replacing(path: PathLike, *, private: bool = False) -> Iterator[Path]:
         new = Path(name)
         try:
             yield new
-            if private:
-                pass  # the new file is the user's alone already
-            elif target.exists():
-                shutil.copymode(target, new)
-            else:
-                new.chmod(0o666 & ~_umask())
+            if not private:  # as it was made, it is the user's alone
+                new.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask())
             new.replace(target)
         except BaseException:
             with suppress(OSError):

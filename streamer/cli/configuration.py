@@ -15,12 +15,12 @@ The file is `config.toml` in the user's configuration folder, or what STREAMER_C
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from streamer.errors import ConfigurationError
+from streamer.tomlfile import read_toml
 
 #: What stands for every command, at the top of the file or in the environment: STREAMER_STORE, ...
 GENERAL = ("store", "model", "device", "microphone")
@@ -84,14 +84,7 @@ def _all(parameter: Any) -> list[str]:
 
 
 def _read(path: Path, *, named: bool) -> dict[str, Any]:
-    if not path.exists() and not named:
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} can't be read ({error}).") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}.") from error
+    return read_toml(path) if named or path.exists() else {}
 
 
 def _check_top(file: Mapping[str, Any], path: Path, known: Sequence[str]) -> None:

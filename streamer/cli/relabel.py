@@ -34,6 +34,7 @@ from streamer.speakers.names import clean_name
 
 if TYPE_CHECKING:
     from streamer.audio.chunks import Samples
+    from streamer.sinks.files import OutputFiles
     from streamer.speakers.relabel import Transcript
     from streamer.speakers.timeline import Span
 
@@ -112,7 +113,7 @@ def relabel(
 
 def _list(transcript: Transcript, *, as_json: bool) -> None:
     from streamer.sinks.lines import how_sure
-    from streamer.speakers.relabel import clock
+    from streamer.speakers.timeline import clock
 
     if as_json:
         return _print_json([_row(transcript, span) for span in transcript.turns])
@@ -133,7 +134,7 @@ def _row(transcript: Transcript, span: Span) -> dict[str, object]:
 
 
 def _say(before: Transcript, turns: Sequence[Span], name: str, path: Path, *, as_json: bool) -> None:
-    from streamer.speakers.relabel import clock
+    from streamer.speakers.timeline import clock
 
     if as_json:
         return _print_json([_row(before, span) | {"previous": span.speaker, "speaker": name} for span in turns])
@@ -155,10 +156,7 @@ def _rewrite(path: Path, transcript: Transcript) -> None:
         new.write_text("".join(lines), encoding="utf-8")
 
 
-def _write(files: object, transcript: Transcript, events: Path) -> None:
-    from streamer.sinks.files import OutputFiles
-
-    assert isinstance(files, OutputFiles)
+def _write(files: OutputFiles, transcript: Transcript, events: Path) -> None:
     files.write(transcript.turns, transcript.end_sample, events.stem, events.stem)
     if files.given():
         typer.echo(f"written: {files.written()}", err=True)
@@ -185,7 +183,7 @@ def _sound(
     check_model(model, device)
     check_store(store)
     from streamer.audio.files import read_audio
-    from streamer.speakers.relabel import clock
+    from streamer.speakers.timeline import clock
 
     heard = read_audio(audio).mono_16k()
     last = max(span.start_sample for span in turns)

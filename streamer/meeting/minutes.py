@@ -13,8 +13,7 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.meeting.statistics import Statistics, statistics
 from streamer.output import check_writable, replacing
 from streamer.sinks.base import Sink
-from streamer.sinks.lines import clock
-from streamer.speakers.timeline import Span, is_stranger
+from streamer.speakers.timeline import Span, clock, is_stranger
 
 if TYPE_CHECKING:
     from streamer.engine.window import Step

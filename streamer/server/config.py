@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from streamer.errors import ConfigurationError
 from streamer.server.origins import is_loopback
+from streamer.tomlfile import read_toml
 
 ENVIRONMENT_PREFIX = "STREAMER_SERVER_"
 #: What settings were once called, and are still understood as.
@@ -126,7 +126,7 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     """
     values: dict[str, Any] = {}
     if file is not None:
-        for given, value in _read(file).items():
+        for given, value in read_toml(file).items():
             name = OLD_NAMES.get(given, given)
             values[name] = _typed(name, value, str(file))
     for variable, text in environment.items():
@@ -138,15 +138,6 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         if value is not None:
             values[name] = _typed(name, value, f"--{name.replace('_', '-')}")
     return ServerConfig(**values)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} can't be read ({error}).") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file} is not TOML: {error}.") from error
 
 
 def _kind(name: str, where: str) -> Any:

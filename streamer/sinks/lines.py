@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from streamer.audio.chunks import SAMPLE_RATE
 from streamer.output import named
 from streamer.sinks.base import Sink
 from streamer.speakers.events import Ambiguous, Correction, Event, GapEvent, Notice, Overload, Renamed, TurnEnd
+from streamer.speakers.timeline import clock
 
 if TYPE_CHECKING:
     from streamer.session import Session
@@ -20,13 +20,6 @@ LOW_CONFIDENCE = 0.7
 def how_sure(confidence: float) -> str:
     """A confidence for people: with a question mark where it is low."""
     return f"{confidence:.0%}{'?' if confidence < LOW_CONFIDENCE else ''}"
-
-
-def clock(sample: int) -> str:
-    """A position as m:ss.s, or h:mm:ss.s from an hour on."""
-    minutes, seconds = divmod(sample / SAMPLE_RATE, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
 
 
 class Lines(Sink):

@@ -17,9 +17,9 @@ from rich.text import Text
 
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk
 from streamer.sinks.base import Sink
-from streamer.sinks.lines import clock, how_sure
+from streamer.sinks.lines import how_sure
 from streamer.speakers.events import Ambiguous, Event, GapEvent, Notice, Overload, Speaker, Unknown
-from streamer.speakers.timeline import Span, is_stranger
+from streamer.speakers.timeline import Span, clock, is_stranger
 
 if TYPE_CHECKING:
     from streamer.engine.window import Step

@@ -14,7 +14,7 @@ from streamer.errors import ConfigurationError, TranscriptUnreadable
 from streamer.speakers import events as kinds
 from streamer.speakers.events import Event
 from streamer.speakers.names import clean_name, is_stranger
-from streamer.speakers.timeline import Span, Timeline
+from streamer.speakers.timeline import Span, Timeline, clock
 
 #: Why a name that was put right is what it is.
 REASON = "put right by hand"
@@ -72,13 +72,6 @@ class Transcript:
     def called(self, speaker: str) -> list[Span]:
         """All turns of one voice."""
         return [span for span in self.turns if span.speaker == speaker]
-
-
-def clock(sample: int) -> str:
-    """A position as `position_of` reads it."""
-    minutes, seconds = divmod(sample / SAMPLE_RATE, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
 
 
 def position_of(text: str) -> int:

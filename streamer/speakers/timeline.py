@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     import pandas
     from pyannote.core import Annotation
 
-__all__ = ["Span", "Timeline", "is_stranger"]
+__all__ = ["Span", "Timeline", "clock", "is_stranger"]
+
+
+def clock(sample: int) -> str:
+    """A position as m:ss.s, or h:mm:ss.s from an hour on."""
+    minutes, seconds = divmod(sample / SAMPLE_RATE, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
 
 
 @dataclass(frozen=True, slots=True)

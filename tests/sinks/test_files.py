@@ -13,13 +13,13 @@ from streamer.meeting.minutes import Minutes
 from streamer.sinks.audacity import AudacityLabels
 from streamer.sinks.files import OutputFiles
 from streamer.sinks.jsonl import JsonLines
-from streamer.sinks.lines import Lines, clock
+from streamer.sinks.lines import Lines
 from streamer.sinks.recording import Recorder, Tapped
 from streamer.sinks.rttm import Rttm
 from streamer.sinks.subrip import SubRip
 from streamer.sinks.webvtt import WebVtt
 from streamer.speakers.events import Ambiguous, Correction, GapEvent, Overload, Renamed, Speaker, SpeechStart, TurnEnd
-from streamer.speakers.timeline import Timeline
+from streamer.speakers.timeline import Timeline, clock
 
 S = 16_000
 EVENTS = [

@@ -118,7 +118,6 @@ class CompiledGates:
 
 #: What is left of a running sum after a frame.
 FADING = np.float32(math.exp(-1 / FRAMES_REMEMBERED))
-WIDTH = GROWTH
 
 
 @compiled
@@ -172,23 +171,23 @@ def let_through(
         for stream in range(streams):
             row = frame * streams + stream
             if before == 0:
-                for channel in range(WIDTH):
+                for channel in range(GROWTH):
                     grown[frame, stream, channels + channel] = mixed[row, channel] * opened[row, channel]
             elif frame < before:
-                begin = offset + frame * WIDTH
-                for channel in range(WIDTH):
-                    local = mixed[row, WIDTH + channel] + past[stream, begin + channel]
+                begin = offset + frame * GROWTH
+                for channel in range(GROWTH):
+                    local = mixed[row, GROWTH + channel] + past[stream, begin + channel]
                     grown[frame, stream, channels + channel] = local * opened[row, channel]
             else:
                 ago = row - before * streams
-                for channel in range(WIDTH):
-                    local = mixed[row, WIDTH + channel] + mixed[ago, channel]
+                for channel in range(GROWTH):
+                    local = mixed[row, GROWTH + channel] + mixed[ago, channel]
                     grown[frame, stream, channels + channel] = local * opened[row, channel]
     for stream in range(streams):
         for place in range(before):
-            frame, begin = hops[stream] - before + place, offset + place * WIDTH
-            for channel in range(WIDTH):
+            frame, begin = hops[stream] - before + place, offset + place * GROWTH
+            for channel in range(GROWTH):
                 if frame >= 0:
                     kept[stream, begin + channel] = mixed[frame * streams + stream, channel]
                 else:
-                    kept[stream, begin + channel] = past[stream, offset + (frame + before) * WIDTH + channel]
+                    kept[stream, begin + channel] = past[stream, offset + (frame + before) * GROWTH + channel]
