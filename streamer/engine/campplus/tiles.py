@@ -114,6 +114,28 @@ def begin(
 
 
 @compiled
+def give_row(
+    stream: int,
+    row: int,
+    new: Floats,
+    around: Floats,
+    step: int,
+    line: int,
+    thin: int,
+    rows: int,
+    last: Floats,
+    kept: int,
+) -> None:
+    """A row that is ready, into its stream's map, and into what is kept of the stream from row `kept` on."""
+    if len(around):
+        target = (stream * (ROWS_BEFORE + rows) + ROWS_BEFORE + row) * thin
+        take_row(new, step, around[target : target + thin])
+    if len(last) and 0 <= row - kept < ROWS_BEFORE:
+        target = (stream * ROWS_BEFORE + row - kept) * line
+        take_row(new, 1, last[target : target + line])
+
+
+@compiled
 def first_tiles(
     heard: Floats,
     weight: Floats,
@@ -141,11 +163,7 @@ def first_tiles(
                 place = (stream * (ROWS_BEFORE + count * ROWS) + row) * (bands + 2)
                 first_rows(heard[place:], bands + 2, weight, bias, new)
                 if row < rows:
-                    target = (stream * (ROWS_BEFORE + rows) + ROWS_BEFORE + row) * thin
-                    take_row(new, step, around[target : target + thin])
-                if 0 <= row - kept < ROWS_BEFORE:
-                    target = (stream * ROWS_BEFORE + row - kept) * line
-                    take_row(new, 1, last[target : target + line])
+                    give_row(stream, row, new, around, step, line, thin, rows, last, kept)
             place = (stream * count + tile) * wide
             to_sums(windows, tiles[place : place + wide])
 
@@ -182,11 +200,6 @@ def next_tiles(
                 if len(shortcut):
                     source = (stream * (ROWS_BEFORE + rows) + row) * line
                     add_row(shortcut[source : source + line], new)
-                if len(around):
-                    target = (stream * (ROWS_BEFORE + rows) + ROWS_BEFORE + row) * thin
-                    take_row(new, step, around[target : target + thin])
-                if len(last) and 0 <= row - kept < ROWS_BEFORE:
-                    target = (stream * ROWS_BEFORE + row - kept) * line
-                    take_row(new, 1, last[target : target + line])
+                give_row(stream, row, new, around, step, line, thin, rows, last, kept)
             if len(tiles):
                 to_sums(windows, tiles[place : place + wide])
