@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numba
 import pytest
+from processor import cheap
 from rich.console import Console
 from terminal import on_a_terminal
 
@@ -63,12 +64,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal is a pair of files")
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=list(COMMANDS))
-def test_a_terminal_is_told_within_a_second_and_before_torch_is_imported(arguments: list[str], folder: Path) -> None:
-    _, said = on_a_terminal(arguments, folder, UP_TO_TORCH)
-    before, mark, after = said.partition("torch is imported after ")
-    assert mark, said
+def test_a_terminal_is_told_soon_and_before_torch_is_imported(arguments: list[str], folder: Path) -> None:
+    def measured() -> tuple[tuple[str, str], float]:
+        _, said = on_a_terminal(arguments, folder, UP_TO_TORCH)
+        before, mark, after = said.partition("torch is imported after ")
+        assert mark, said
+        return (before, after), float(after.split()[0])
+
+    before, after = cheap(measured, times=4.0)
     assert f"{TORCH} ..." in before
-    assert float(after.split()[0]) < 1.0
     # The line is taken away again, and the cursor is back.
     assert "\x1b[?25h" in after
     assert "\x1b[2K" in after

@@ -212,7 +212,8 @@ async def test_leaving_a_stream_ends_its_reader_in_another_task(local_model: Mod
             await stream.write(noise(0.7))
             await asyncio.sleep(0)
         with pytest.raises(StreamClosed, match="left"):
-            await asyncio.wait_for(reader, 10)
+            async with asyncio.timeout(60):
+                await reader
 
 
 async def test_a_sources_error_is_the_streams_after_what_it_gave(local_model: Model) -> None:

@@ -220,4 +220,4 @@ async def test_sigterm_ends_a_server_whose_engine_hangs_within_its_grace(process
         took = time.monotonic() - began
     assert not goodbye["resume"]
     assert made.returncode == 70
-    assert took < grace_s + 2.0, "a busy machine takes a moment to end a process"
+    assert took < grace_s + 10.0, "a busy machine takes a moment to end a process"

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 from fuzzing import descriptors, storm
-from talking import empty, pcm, talking
+from talking import PATIENCE_S, empty, pcm, talking
 
 CASES = int(os.environ.get("STREAMER_FUZZ_CASES", "250"))
 BATCH = 250
@@ -55,7 +55,7 @@ async def test_hostile_clients_harm_nobody(serving, caplog):
             assert alike(await honest(server, audio), alone)
             await cases
         await empty(server)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             # Handshakes that were never finished run into their time limit.
             while server.admission.connections or len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -75,8 +75,8 @@ async def test_a_thousand_connects_leave_nothing_behind(serving):
         began = time.monotonic()
         for _ in range(20):
             await asyncio.gather(*(knock() for _ in range(50)))
-        assert time.monotonic() - began < 10
-        async with asyncio.timeout(10):
+        assert time.monotonic() - began < 60
+        async with asyncio.timeout(PATIENCE_S):
             while server.admission.connections:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         async with talking(server) as talk:

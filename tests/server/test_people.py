@@ -84,7 +84,7 @@ async def test_a_store_that_never_answers_is_not_waited_for(store, people, monke
         with pytest.raises(Refusal) as refused:
             await people.add("Bob", [exemplar(2)])
         assert refused.value.code == "busy"
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 30.0
     finally:
         let_go.set()
 

@@ -10,7 +10,7 @@ import socket
 
 import numpy as np
 import pytest
-from talking import RATE, empty, pcm, talking
+from talking import PATIENCE_S, RATE, empty, pcm, talking
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from streamer.audio.formats import ENCODINGS, decode_pcm, encode_pcm
@@ -235,7 +235,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_may_come_back_for_its_
             ready = await talk.start(stats_interval=0)
             talk.socket.transport.pause_reading()
             [room] = server.rooms
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while room.attached:
                     room.emit(0, [event] * 50)
                     await asyncio.sleep(0.001)
@@ -348,7 +348,7 @@ async def test_a_store_that_fails_once_is_asked_again(server, tmp_path, local_mo
         raise RuntimeError("the disk coughed")
 
     monkeypatch.setattr(people, "refresh", fail)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not asked:  # noqa: ASYNC110 - the store is asked each second
             await asyncio.sleep(0.05)
     await test_a_change_of_the_store_reaches_running_streams(server, tmp_path, local_model)
@@ -361,6 +361,6 @@ async def test_a_change_of_the_store_reaches_running_streams(server, tmp_path, l
         with SpeakerStore(tmp_path / "speakers.db") as other:
             voice = np.ones(local_model.dimension, np.float32)
             await asyncio.to_thread(other.add, "Ada", local_model.fingerprint, [Exemplar(voice, 5.0)])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while room.channels[0].tracker.roster.names != ("Ada",):  # noqa: ASYNC110 - the store is asked each second
                 await asyncio.sleep(0.05)

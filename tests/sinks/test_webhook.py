@@ -126,7 +126,7 @@ def test_a_server_that_is_gone_costs_the_meeting_only_the_events():
     told(hook, events(3))
     began = time.monotonic()
     hook.close(None)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     _wait(lambda: hook.statistics["dropped"] == 3)
     assert hook.problem
 

@@ -154,7 +154,7 @@ def test_a_change_costs_the_same_however_many_are_enrolled(tmp_path):
                 assert change.voices.names == [f"new {number}"]
             same(known, store) if people == 100 else None
             took[people] = min(tries)
-    assert took[20_000] < took[100] + 0.1, took
+    assert took[20_000] < took[100] + 0.3, took
 
 
 def test_an_older_store_is_brought_up_to_date_with_all_who_are_in_it(tmp_path):
