@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TEST_TOOLS = {"hypothesis", "mypy", "playwright", "pytest", "pytest-asyncio", "ruff", "setuptools"}
+TEST_TOOLS = {
+    "axe-playwright-python",
+    "hypothesis",
+    "mypy",
+    "playwright",
+    "pytest",
+    "pytest-asyncio",
+    "ruff",
+    "setuptools",
+}
 LEFTOVERS = shutil.ignore_patterns("__pycache__", "*.pyc", "*.nbi", "*.nbc", ".*")
 
 

@@ -67,7 +67,13 @@ class Server:
         self._people: People
         self.failure: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._http = Http(config, self.metrics, self.identify, lambda: not self.admission.draining)
+        self._http = Http(
+            config,
+            self.metrics,
+            self.identify,
+            lambda: not self.admission.draining,
+            lambda after, limit: self._people.page(after, limit),
+        )
         self._calls: Calls | None = None
         self._sockets: SocketServer
         self._rooms: Rooms

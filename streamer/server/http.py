@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import hmac
+import json
 from collections.abc import Callable
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qs
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
@@ -18,7 +21,11 @@ from streamer.server import origins, protocol, twilio
 from streamer.server.auth import EVERYBODY, Access, presented
 from streamer.server.config import ServerConfig
 from streamer.server.metrics import CONTENT_TYPE, Metrics
+from streamer.server.people import PAGE
 from streamer.server.secret import read_secret
+
+#: Where the page asks who is enrolled before anybody listens.
+PEOPLE_PATH = "/v1/speakers"
 
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
@@ -47,7 +54,8 @@ def assets() -> dict[str, tuple[str, bytes, str]]:
 class Http:
     """`process_request` of the server.
 
-    identify: the access that a bearer token gives, or None. ready: whether new streams are taken.
+    identify: the access that a bearer token gives, or None. ready: whether new streams are taken. people: a page of the
+    enrolled after a name, of at most so many.
     Raises ConfigurationError for a file of Twilio's auth token that can't be used.
     """
 
@@ -57,11 +65,13 @@ class Http:
         metrics: Metrics,
         identify: Callable[[str | None], Access | None],
         ready: Callable[[], bool],
+        people: Callable[[str | None, int], dict[str, Any]],
     ) -> None:
         self._config = config
         self._metrics = metrics
         self._identify = identify
         self._ready = ready
+        self._people = people
         token = read_secret("twilio_auth_token_file", config.twilio_auth_token_file)
         self._call_signature = twilio.sign(config.twilio_url, token) if token else None
 
@@ -84,6 +94,8 @@ class Http:
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, "No new streams are taken now.\n")
         if path == "/metrics":
             return self._show_metrics(request)
+        if path == PEOPLE_PATH:
+            return self._show_people(request, query)
         if path in assets():
             return _asset(path, _first(request, "If-None-Match"))
         return _text(HTTPStatus.NOT_FOUND, f"There is nothing here. Streams go to {protocol.PATH}.\n")
@@ -113,9 +125,7 @@ class Http:
 
     def _show_metrics(self, request: Request) -> Response:
         if not self._config.public_metrics:
-            access = self._identify(presented(_first(request, "Authorization"), ()))
-            # Where no token is asked for, a page whose name was made to point here must not read them.
-            strange = access is EVERYBODY and not origins.hosted(_first(request, "Host"), self._config.origins)
+            access, strange = self._reader(request)
             if strange:
                 return _text(HTTPStatus.FORBIDDEN, "Metrics are for this machine's own names; see public_metrics.\n")
             if access is None or "admin" not in access.scopes:
@@ -125,6 +135,31 @@ class Http:
                     **{"WWW-Authenticate": "Bearer"},
                 )
         return _respond(HTTPStatus.OK, self._metrics.text(), CONTENT_TYPE)
+
+    def _show_people(self, request: Request, query: str) -> Response:
+        """Who is enrolled, as `speaker_list` has it, and what whoever asks may do."""
+        access, strange = self._reader(request)
+        origin, host = _first(request, "Origin"), _first(request, "Host")
+        if strange or not origins.allowed(origin, host, self._config.origins, loopback=self._config.local):
+            return _text(HTTPStatus.FORBIDDEN, "People are for pages of this server; see the setting origins.\n")
+        if access is None:
+            return _text(HTTPStatus.UNAUTHORIZED, "A token is needed.\n", **{"WWW-Authenticate": "Bearer"})
+        if "stream" not in access.scopes:
+            return _text(HTTPStatus.FORBIDDEN, "This token has not the scope stream.\n")
+        asked = parse_qs(query, keep_blank_values=True)
+        limit = asked.pop("limit", [str(PAGE)])[-1]
+        after = asked.pop("after", [None])[-1]
+        if asked or not limit.isdecimal() or not 1 <= len(limit) <= 4 or int(limit) < 1:
+            return _text(HTTPStatus.BAD_REQUEST, f"Only after=NAME and limit=1 to {PAGE} are taken here.\n")
+        page = self._people(after, int(limit)) | {"scopes": sorted(access.scopes)}
+        body = json.dumps(page, ensure_ascii=False).encode()
+        return _respond(HTTPStatus.OK, body, "application/json", **{"Cache-Control": "no-store"})
+
+    def _reader(self, request: Request) -> tuple[Access | None, bool]:
+        """Who reads, and whether they are a page whose name was made to point here: where no token is asked for, such
+        a one must not read."""
+        access = self._identify(presented(_first(request, "Authorization"), ()))
+        return access, access is EVERYBODY and not origins.hosted(_first(request, "Host"), self._config.origins)
 
 
 def offered(request: Request) -> list[str]:

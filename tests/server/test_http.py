@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import json
 
 import pytest
 from talking import empty, pcm, talking
 from websockets.exceptions import InvalidStatus
 
-from streamer.server.auth import new_token
+from streamer.server.auth import EVERYBODY, new_token
 from streamer.server.http import assets
 
 
@@ -139,3 +140,26 @@ async def test_those_who_only_hold_a_spare_connection_are_few_and_soon_gone(serv
                     assert await reader.read() == b""
                 writer.close()
         assert (await get(server, "/healthz"))[0] == 200
+
+
+async def test_the_page_may_ask_who_is_enrolled_before_anybody_listens(serving, tmp_path):
+    listener, listening = new_token("kitchen", ["stream"])
+    boss, bossing = new_token("boss", ["admin"])
+    (tmp_path / "tokens").write_text(f"{listening}\n{bossing}\n")
+    async with serving() as server:
+        status, headers, body = await get(server, "/v1/speakers")
+        assert (status, headers["Cache-Control"]) == (200, "no-store")
+        listed = {"speakers": [], "total": 0, "more": False, "scopes": sorted(EVERYBODY.scopes)}
+        assert json.loads(body) == listed
+        assert (await get(server, "/v1/speakers?limit=2&after=Ada%20L"))[0] == 200
+        for query in ("limit=0", "limit=x", "limit=99999", "token=secret", "limit="):
+            assert (await get(server, f"/v1/speakers?{query}"))[0] == 400, query
+        # A page of another origin, or one whose name was made to point here, may not.
+        assert (await get(server, "/v1/speakers", Origin="https://evil.example"))[0] == 403
+        assert (await get(server, "/v1/speakers", host="evil.example"))[0] == 403
+    async with serving(token_file=str(tmp_path / "tokens")) as server:
+        assert (await get(server, "/v1/speakers"))[0] == 401
+        assert (await get(server, "/v1/speakers", Authorization="Bearer nobody's"))[0] == 401
+        assert (await get(server, "/v1/speakers", Authorization=f"Bearer {boss}"))[0] == 403
+        status, _, body = await get(server, "/v1/speakers", Authorization=f"Bearer {listener}")
+        assert (status, json.loads(body)["scopes"]) == (200, ["stream"])

@@ -1,5 +1,7 @@
 // Where the sound comes from: the microphone, or a file that is played. Either passes through the same tap.
 
+import { constraints } from "./microphones.js";
+
 export class Capture {
   /** onPcm(buffer, level) is called ten times a second; onEnd() when a file is over. */
   constructor(onPcm, onEnd) {
@@ -11,11 +13,10 @@ export class Capture {
     return this.context.sampleRate;
   }
 
-  async microphone() {
-    const media = await navigator.mediaDevices.getUserMedia({
-      // What makes a call sound clean takes away from the voice what tells people apart.
-      audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
-    });
+  /** deviceId: which one; undefined for the browser's choice. */
+  async microphone(deviceId) {
+    const media = await navigator.mediaDevices.getUserMedia({ audio: constraints(deviceId) });
+    this.live = true;
     this.tracks = media.getTracks();
     await this.open();
     this.context.createMediaStreamSource(media).connect(this.tap);

@@ -1,8 +1,8 @@
 // The three dialogs: enrol a voice, name a person, give a token.
 
+import { $, make, sentence } from "./dom.js";
 import { display, isGuest } from "./people.js";
 
-const $ = (id) => document.getElementById(id);
 const ARC = 2 * Math.PI * 52;
 
 /** Enrolment: asks for a name, follows the coach, stores the profile. tell(message) sends; begin() makes sound flow. */
@@ -79,7 +79,7 @@ export class EnrollDialog {
     }
     $("enroll-state").textContent =
       message.state === "refused" ? "This would not make a good profile yet." : done ? "That is enough." : "Listening. Speak freely, or read this aloud:";
-    const advice = message.advice.map(({ message: text }) => Object.assign(document.createElement("li"), { textContent: sentence(text) }));
+    const advice = message.advice.map(({ message: text }) => make("li", { textContent: sentence(text) }));
     $("enroll-advice").replaceChildren(...advice);
   }
 
@@ -145,7 +145,7 @@ export class NameDialog {
     $("name-problem").textContent = "";
     $("name-remove").hidden = guest;
     $("name-remove").textContent = "Remove";
-    $("known-names").replaceChildren(...(guest ? names : []).map((name) => Object.assign(document.createElement("option"), { value: name })));
+    $("known-names").replaceChildren(...(guest ? names : []).map((name) => make("option", { value: name })));
     this.dialog.showModal();
     $("name-input").select();
   }
@@ -203,5 +203,3 @@ export function askToken() {
     dialog.oncancel = () => finish(null);
   });
 }
-
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);

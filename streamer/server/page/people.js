@@ -1,27 +1,9 @@
-// Names and their colours. A colour is given at the first sight of a name and stays with it, also over a reload.
+// Names and their colours. Nothing is stored: a colour lasts as long as the page.
 
 const HUES = [222, 12, 158, 42, 282, 188, 336, 96, 252, 28, 130, 305];
-const KEY = "streamer.colours";
 const GUEST = /^guest-\d+$/;
 
-const given = new Map(load());
-
-function load() {
-  try {
-    return Object.entries(JSON.parse(localStorage.getItem(KEY) ?? "{}"));
-  } catch {
-    return [];
-  }
-}
-
-function save() {
-  const lasting = [...given].filter(([name]) => !GUEST.test(name)).slice(-200);
-  try {
-    localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(lasting)));
-  } catch {
-    // Without storage colours last as long as the page.
-  }
-}
+const given = new Map(); // name -> place in HUES
 
 export const isGuest = (name) => GUEST.test(name);
 
@@ -35,15 +17,32 @@ export function initials(name) {
   return letters.map((word) => [...word][0]?.toUpperCase() ?? "").join("");
 }
 
+/** The place of the colour that a name would like: the same in every browser. */
+function wish(name) {
+  let sum = 2166136261;
+  for (const character of name.toLowerCase()) sum = Math.imul(sum ^ character.codePointAt(0), 16777619) >>> 0;
+  return sum % HUES.length;
+}
+
+/** How far two places of HUES lie apart on the wheel, in degrees. */
+function apart(one, other) {
+  const difference = Math.abs(HUES[one] - HUES[other]) % 360;
+  return Math.min(difference, 360 - difference);
+}
+
+/** Of the colours used least the one that is farthest from all others on show, and of those alike the wished one. */
+function choose(name) {
+  const taken = [...given.values()];
+  const uses = HUES.map((_, place) => taken.filter((other) => other === place).length);
+  const free = [...HUES.keys()].filter((place) => uses[place] === Math.min(...uses));
+  const worth = (place) => Math.min(120, ...taken.map((other) => apart(place, other))) - apart(place, wish(name)) / 1000;
+  return free.reduce((best, place) => (worth(place) > worth(best) ? place : best));
+}
+
 export function colour(name) {
-  if (!given.has(name)) {
-    const taken = [...given.values()];
-    const uses = HUES.map((_, index) => taken.filter((other) => other === index).length);
-    given.set(name, uses.indexOf(Math.min(...uses)));
-    save();
-  }
+  if (!given.has(name)) given.set(name, choose(name));
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  return `oklch(${dark ? "74% 0.13" : "55% 0.15"} ${HUES[given.get(name)]})`;
+  return `oklch(${dark ? "76% 0.13" : "54% 0.15"} ${HUES[given.get(name)]})`;
 }
 
 /** A guest has a name now: the colour goes with the person. */
@@ -51,7 +50,6 @@ export function moveColour(from, to) {
   if (given.has(from) && !given.has(to)) {
     given.set(to, given.get(from));
     given.delete(from);
-    save();
   }
 }
 

@@ -1,5 +1,6 @@
 // The last minute as lanes, one for each speaker, scrolling to the left.
 
+import { clock } from "./dom.js";
 import { colour, display, isGuest } from "./people.js";
 import { RATE } from "./talk.js";
 
@@ -127,11 +128,4 @@ export class Timeline {
     context.fillStyle = style.getPropertyValue("--ink");
     this.lanes.forEach((name, lane) => context.fillText(display(name), 1, lane * this.lane + 14));
   }
-}
-
-export function clock(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const padded = String(rest).padStart(2, "0");
-  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${padded}` : `${minutes}:${padded}`;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +58,34 @@ async def picture(page: Page, name: str) -> None:
     """Keep a screenshot among the test's artefacts."""
     ARTEFACTS.mkdir(exist_ok=True)
     await page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True, animations="disabled")
+
+
+#: A phone held upright, a tablet, a small and a usual screen.
+WIDTHS = (320, 768, 1024, 1440)
+
+
+async def looked_at(page: Page, name: str, *visible: str) -> None:
+    """Keep screenshots at four widths; nothing is wider than the screen, what matters is there, and axe has nothing to
+    say against it.
+
+    visible: selectors of what has to be seen at every width.
+    """
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        await picture(page, f"{name}-{width}")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+        for selector in visible:
+            assert await page.locator(selector).first.is_visible(), (name, width, selector)
+        assert await violations(page) == [], (name, width)
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe-core finds: the rule, and the elements that break it."""
+    await page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+    found = await page.evaluate("axe.run()")
+    return [
+        f"{rule['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]

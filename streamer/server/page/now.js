@@ -1,0 +1,56 @@
+// Who speaks now: the large name, how sure it is, and the state of the connection above it.
+
+import { $ } from "./dom.js";
+import { colour, display, initials, isGuest } from "./people.js";
+
+const STATES = {
+  idle: ["idle", "Not connected"],
+  connecting: ["waiting", "Connecting"],
+  live: ["live", "Live"],
+  waiting: ["waiting", "Lost, coming back"],
+  closed: ["idle", "Not connected"],
+  problem: ["problem", "Problem"],
+};
+
+let announced = "";
+
+export function showState(state) {
+  const [kind, text] = STATES[state];
+  $("status").dataset.state = kind;
+  $("status-text").textContent = text;
+  if (kind !== "live") $("lag").hidden = true;
+}
+
+export function notice(text) {
+  $("notice").textContent = text;
+  $("notice").hidden = !text;
+}
+
+/** talk: what was said so far. stage: before, live or over. */
+export function showNow(talk, stage) {
+  const turn = stage === "live" ? talk.current : null;
+  const name = turn?.speaker;
+  const avatar = $("avatar");
+  avatar.dataset.kind = name ? (isGuest(name) ? "guest" : "person") : "none";
+  avatar.style.setProperty("--person", name ? colour(name) : "");
+  $("initials").textContent = name ? initials(name) : "";
+  if (stage === "before") return;
+  $("now-label").textContent = stage === "over" ? "Nobody is listening" : name ? "Speaking now" : "Listening";
+  $("now-name").textContent = stage === "over" ? "That was it." : name ? display(name) : turn?.candidates ? "Hard to say" : talk.speaking ? "Somebody …" : "Silence";
+  $("now-detail").textContent = stage === "over" ? "Everything stays on this page until you close it or listen again." : describe(turn, name);
+  announce(name);
+}
+
+function describe(turn, name) {
+  if (turn?.candidates) return `One of ${turn.candidates.map(display).join(" and ")}`;
+  if (!name) return "";
+  const sure = `${Math.round(turn.confidence * 100)} % sure`;
+  return isGuest(name) ? `${sure} it is the same voice; nobody enrolled it` : turn.final ? sure : `${sure}, still listening`;
+}
+
+/** The screen reader is told of a change of speaker, not of every second thought. */
+function announce(name) {
+  if (!name || name === announced) return;
+  announced = name;
+  $("announcer").textContent = `${display(name)} speaks`;
+}
