@@ -128,9 +128,9 @@ async def test_a_file_that_is_dropped_on_the_page_is_named_as_run_names_it(servi
             await page.goto(f"http://127.0.0.1:{server.port}/")
             content = base64.b64encode(talk.read_bytes()).decode()
             await page.evaluate(DROP, {"content": content, "name": talk.name})
-            turns = page.locator("#turns li span")
+            turns = page.locator("#turns li[data-lasting=false] .name")
             await expect(turns).to_have_count(len(expected), timeout=28_000 + WAIT_MS)
-            named = [text.split(",")[0] for text in reversed(await turns.all_text_contents())]
+            named = await turns.all_text_contents()
     assert named == expected
     assert problems == []
 

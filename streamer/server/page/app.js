@@ -1,32 +1,53 @@
 // The page: sound goes to the server, what it says of it goes to the eye, and to the screen reader.
 
+import { Memory, Player } from "./audio.js";
 import { Capture } from "./capture.js";
 import { Connection } from "./connection.js";
-import { askToken, EnrollDialog, NameDialog } from "./dialogs.js";
-import { $, clock, make } from "./dom.js";
+import { askToken, EnrollDialog } from "./dialogs.js";
+import { $, clock } from "./dom.js";
 import { whenDropped } from "./drop.js";
 import { explain, Microphones } from "./microphones.js";
+import { NameDialog } from "./naming.js";
 import { notice, showNow, showState } from "./now.js";
-import { display, forgetGuests, isGuest, moveColour } from "./people.js";
+import { forgetGuests, moveColour } from "./people.js";
 import { Roster } from "./roster.js";
 import { RATE, Talk } from "./talk.js";
 import { showTalkTime } from "./talktime.js";
 import { Timeline } from "./timeline.js";
+import { Turns } from "./turns.js";
 
 let capture = null;
 let connection = null;
 let talk = new Talk();
+let memory = null;
 let token = null;
 let level = 0;
 let edge = 0;
 let frames = 0;
+let painting = false;
 
-const timeline = new Timeline($("timeline"));
 const tell = (message) => connection?.tell(message) ?? false;
+const may = (scope) => Boolean(connection) && roster.may(scope);
 const enrollDialog = new EnrollDialog({ tell, begin: () => ready() });
-const nameDialog = new NameDialog({ tell });
-const roster = new Roster({ token: () => token, chosen: (name) => nameDialog.open(name, 0, roster.names), changed: () => show() });
+const nameDialog = new NameDialog({ tell, may, heard: putRight, names: () => [...new Set([...talk.seen, ...roster.names])] });
+const roster = new Roster({ token: () => token, chosen: (name) => nameDialog.person(name), changed: () => show() });
 const microphones = new Microphones({ problem: (error) => notice(explain(error)) });
+const player = new Player(() => show());
+const turns = new Turns({
+  play,
+  choose: (turn) => nameDialog.one(turn),
+  playing: () => player.key,
+  audible: (turn) => Boolean(memory?.has(turn.start, turn.end ?? now())),
+  filtered: () => timeline.draw(talk, now()),
+});
+const timeline = new Timeline({
+  passes: (name) => turns.passes(name),
+  playing: () => player.position,
+  chosen: (turn) => {
+    turns.reveal(turn);
+    play(turn);
+  },
+});
 
 // Begin and end
 
@@ -48,15 +69,18 @@ async function begin(file) {
   } finally {
     $("listen").disabled = false;
   }
+  player.stop();
   talk = new Talk();
+  memory = new Memory(capture.rate);
   edge = 0;
   forgetGuests();
-  $("turns").replaceChildren();
+  turns.begin();
   connection = new Connection({ state: showState, message: take, refused, over, restarted }, token);
   connection.open({ sample_rate: capture.rate, encoding: "s16le", stats_interval: 2 });
   capture.start();
   enter("live");
-  requestAnimationFrame(paint);
+  timeline.begin();
+  animate();
   return true;
 }
 
@@ -80,7 +104,9 @@ async function finish() {
 
 function heard(pcm, loud) {
   level = Math.max(loud, level * 0.7);
-  connection?.audio(pcm);
+  if (!connection) return;
+  memory.add(pcm);
+  connection.audio(pcm);
 }
 
 /** The server has lost the session, and another one has begun: say what that means. */
@@ -142,8 +168,7 @@ function take(message) {
     case "renamed":
       moveColour(message.previous, message.speaker);
   }
-  const turn = talk.take(message);
-  if (message.type === "turn_end") listTurn(turn);
+  talk.take(message);
   show();
 }
 
@@ -165,23 +190,12 @@ function enter(next) {
 
 function show() {
   showNow(talk, stage());
+  turns.show(talk);
   showTimes();
 }
 
 function showTimes() {
-  const times = talk.times(now());
-  const may = (name) => Boolean(connection) && roster.may(isGuest(name) ? "enroll" : "admin");
-  showTalkTime(times, { current: talk.current?.speaker, may, chosen: (name) => nameDialog.open(name, 0, roster.names) });
-  const summary = times.map(([name, seconds]) => `${display(name)} ${Math.round(seconds)} seconds`).join(", ");
-  $("timeline").setAttribute("aria-label", summary ? `Spoken so far: ${summary}.` : "Nobody has spoken yet.");
-}
-
-function listTurn(turn) {
-  if (!turn?.speaker) return;
-  const time = make("time", { textContent: clock(turn.start / RATE) });
-  const who = make("span", { textContent: `${display(turn.speaker)}, ${Math.max(1, Math.round((turn.end - turn.start) / RATE))} s` });
-  $("turns").prepend(make("li", {}, time, who));
-  while ($("turns").children.length > 200) $("turns").lastChild.remove();
+  showTalkTime(talk.times(now()), { current: talk.current?.speaker, chosen: (name) => nameDialog.voice(name) });
 }
 
 function paint() {
@@ -190,27 +204,56 @@ function paint() {
   timeline.draw(talk, now());
   $("clock").textContent = clock(now() / RATE);
   if (frames++ % 30 === 0) showTimes();
-  if (capture || connection) requestAnimationFrame(paint);
+  if (capture || connection || player.key) requestAnimationFrame(paint);
+  else painting = false;
+}
+
+/** Draw on as long as something moves. */
+function animate() {
+  if (painting) return;
+  painting = true;
+  requestAnimationFrame(paint);
 }
 
 // What people do
 
+/** Hear a turn again, or stop hearing it. */
+function play(turn) {
+  if (player.key === turn.key) return player.stop();
+  if (!memory?.has(turn.start, turn.end ?? now())) return;
+  if (capture?.live) notice("The microphone hears what is played: use headphones while it listens.");
+  player.play(turn.key, memory, turn.start, turn.end ?? now());
+  timeline.reveal(turn);
+  animate();
+}
+
+/** By hand: one turn, or all that a voice said. */
+function putRight(turn, from, to) {
+  if (turn) talk.putRight(turn, to);
+  else {
+    moveColour(from, to);
+    talk.call(from, to);
+  }
+  show();
+  timeline.draw(talk, now());
+}
+
 $("listen").addEventListener("click", () => (capture ? finish() : begin()));
 $("open-file").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", ({ target }) => {
-  if (target.files.length) play(target.files[0]);
+  if (target.files.length) open(target.files[0]);
   target.value = "";
 });
 $("enroll").addEventListener("click", () => enrollDialog.open());
 
-async function play(file) {
+async function open(file) {
   if (capture) await finish();
   connection?.finish();
   connection = null;
   await begin(file);
 }
 
-whenDropped(play);
+whenDropped(open);
 addEventListener("pagehide", () => connection?.socket?.close(1000));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (roster.show(), show()));
 

@@ -1,7 +1,6 @@
-// The three dialogs: enrol a voice, name a person, give a token.
+// Two dialogs: enrol a voice, and give a token.
 
 import { $, make, sentence } from "./dom.js";
-import { display, isGuest } from "./people.js";
 
 const ARC = 2 * Math.PI * 52;
 
@@ -118,68 +117,6 @@ export class EnrollDialog {
   button(text, disabled) {
     $("enroll-go").textContent = text;
     $("enroll-go").disabled = disabled;
-  }
-}
-
-/** A name for a guest, another one for somebody enrolled, or none any more. */
-export class NameDialog {
-  constructor({ tell }) {
-    this.tell = tell;
-    this.dialog = $("name-dialog");
-    $("name-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.save();
-    });
-    $("name-cancel").addEventListener("click", () => this.dialog.close());
-    $("name-remove").addEventListener("click", () => this.remove());
-  }
-
-  open(speaker, channel, names) {
-    Object.assign(this, { speaker, channel, sure: false });
-    const guest = isGuest(speaker);
-    $("name-title").textContent = guest ? `Who is ${display(speaker)}?` : speaker;
-    $("name-input").value = guest ? "" : speaker;
-    $("name-hint").textContent = guest
-      ? "What was heard of this voice becomes a profile; an enrolled name takes it in."
-      : "Everything that was said stays with the person under the new name.";
-    $("name-problem").textContent = "";
-    $("name-remove").hidden = guest;
-    $("name-remove").textContent = "Remove";
-    $("known-names").replaceChildren(...(guest ? names : []).map((name) => make("option", { value: name })));
-    this.dialog.showModal();
-    $("name-input").select();
-  }
-
-  save() {
-    const to = $("name-input").value.trim();
-    if (!to) return;
-    if (to === this.speaker) return this.dialog.close();
-    const action = isGuest(this.speaker) ? "name" : "rename";
-    this.tell({ type: "speakers", action, speaker: this.speaker, to, channel: this.channel, request: 1, limit: 200 });
-    this.asked = { from: this.speaker, to };
-  }
-
-  remove() {
-    if (!this.sure) {
-      this.sure = true;
-      $("name-remove").textContent = "Really remove?";
-      return;
-    }
-    this.tell({ type: "speakers", action: "remove", speaker: this.speaker, request: 1, limit: 200 });
-  }
-
-  /** What was asked for is done. Returns who was given which name, if that was it. */
-  done() {
-    const { asked } = this;
-    this.asked = null;
-    if (this.dialog.open) this.dialog.close();
-    return asked;
-  }
-
-  problem(error) {
-    if (!this.dialog.open) return false;
-    $("name-problem").textContent = `${error.message} ${error.change}`;
-    return true;
   }
 }
 

@@ -1,17 +1,24 @@
-// What was said by whom: the server's events as turns on a time line. No page in here.
+// What was said by whom: the server's events as turns on a time line, and what people put right of it. No page in here.
 
 import { display, isGuest } from "./people.js";
 
 export const RATE = 16000;
+const TURNS = 5000; // those before are only counted, so that a day of talk stays small
+const EVENTS = 20000; // kept for the download of the session as JSON lines
 
 export class Talk {
   constructor() {
-    this.turns = new Map(); // number of the turn (with its channel) -> { start, end, speaker, confidence, final }
+    this.turns = new Map(); // session/channel/number -> turn, see `turn`
     this.gaps = [];
+    this.events = [];
+    this.forgotten = 0; // turns that are only counted by now
+    this.past = new Map(); // samples of theirs by speaker
+    this.called = new Map(); // names given here to voices that the server knows by another name
     this.speaking = false;
     this.current = null;
     this.decided = 0;
     this.session = 0;
+    this.seen = []; // names in the order of first sight
   }
 
   /** Another session goes on at this sample: its turns are numbered anew, and its guests are others. */
@@ -19,21 +26,18 @@ export class Talk {
     this.session++;
     this.speaking = false;
     this.current = null;
-    for (const turn of this.turns.values()) {
-      turn.end ??= Math.max(turn.start, Math.min(lostFrom, sample));
-      if (isGuest(turn.speaker ?? "")) turn.speaker = `${display(turn.speaker)} (before ${this.session})`;
-    }
-    for (const name of [...(this.past?.keys() ?? [])].filter(isGuest)) {
-      this.past.set(`${display(name)} (before ${this.session})`, this.past.get(name));
-      this.past.delete(name);
-    }
+    for (const turn of this.turns.values()) turn.end ??= Math.max(turn.start, Math.min(lostFrom, sample));
+    for (const name of this.seen.filter(isGuest)) this.rename(name, `${display(name)} (before ${this.session})`);
+    for (const name of [...this.called.keys()]) if (isGuest(name)) this.called.delete(name);
     if (sample > lostFrom) this.gaps.push({ start: lostFrom, end: sample });
+    this.events.push({ type: "restart", sample, lost_from_sample: lostFrom });
   }
 
   /** Take an event. Returns the turn that it changed, if any. */
   take(event) {
     this.decided = Math.max(this.decided, event.decided_sample ?? 0);
-    const key = `${this.session}/${event.channel}/${event.turn}`;
+    this.events.push(event);
+    if (this.events.length > EVENTS) this.events.shift();
     switch (event.type) {
       case "speech_start":
         this.speaking = true;
@@ -45,51 +49,112 @@ export class Talk {
       case "speaker":
       case "unknown":
       case "correction":
-      case "ambiguous": {
-        const turn = this.turns.get(key) ?? { start: event.sample, end: null };
-        turn.speaker = event.speaker ?? null;
-        turn.candidates = event.candidates;
-        turn.confidence = event.confidence;
-        turn.final = event.final ?? false;
-        this.turns.set(key, turn);
-        this.current = turn;
-        return turn;
-      }
-      case "turn_end": {
-        const turn = this.turns.get(key) ?? {};
-        Object.assign(turn, { start: event.start_sample, end: event.sample, speaker: event.speaker, final: true });
-        this.turns.set(key, turn);
-        if (this.current === turn) this.current = null;
-        this.forget();
-        return turn;
-      }
+      case "ambiguous":
+        return this.name(event);
+      case "turn_end":
+        return this.end(event);
       case "renamed":
-        for (const turn of this.turns.values()) if (turn.speaker === event.previous) turn.speaker = event.speaker;
+        this.rename(event.previous, event.speaker);
         return null;
       case "gap":
         this.gaps.push({ start: event.sample, end: event.end_sample });
-        this.gaps = this.gaps.slice(-100);
+        this.gaps = this.gaps.slice(-1000);
         return null;
       default:
         return null;
     }
   }
 
-  /** Turns of long ago are only counted, so that a day of talk stays small. */
+  /** The turn of an event: { key, number, session, channel, start, end, speaker, confidence, final, candidates, byHand }. */
+  turn(event) {
+    const key = `${this.session}/${event.channel}/${event.turn}`;
+    if (!this.turns.has(key)) {
+      const { session } = this;
+      this.turns.set(key, { key, number: event.turn, session, channel: event.channel, start: event.sample, end: null, speaker: null });
+      this.forget();
+    }
+    return this.turns.get(key);
+  }
+
+  name(event) {
+    const turn = this.turn(event);
+    this.current = turn;
+    turn.candidates = event.candidates?.map((name) => this.called.get(name) ?? name);
+    if (event.type !== "ambiguous") turn.start = event.sample;
+    this.label(turn, event);
+    return turn;
+  }
+
+  end(event) {
+    const turn = this.turn(event);
+    turn.start = event.start_sample;
+    turn.end = event.sample;
+    turn.candidates = undefined;
+    this.label(turn, event, true);
+    if (this.current === turn) this.current = null;
+    return turn;
+  }
+
+  label(turn, { speaker, confidence, final = false }, over = false) {
+    turn.final = final || over;
+    if (turn.byHand) return;
+    turn.confidence = confidence;
+    if (speaker) this.see((turn.speaker = this.called.get(speaker) ?? speaker));
+  }
+
+  see(name) {
+    if (!this.seen.includes(name)) this.seen.push(name);
+  }
+
+  /** All that was said by one name was another's. The place of the first one stays where the second is new. */
+  rename(from, to) {
+    for (const turn of this.turns.values()) {
+      if (turn.speaker === from) turn.speaker = to;
+      turn.candidates = turn.candidates?.map((name) => (name === from ? to : name));
+    }
+    if (this.past.has(from)) this.past.set(to, (this.past.get(to) ?? 0) + this.past.get(from));
+    this.past.delete(from);
+    const place = this.seen.indexOf(from);
+    if (place >= 0) this.seen.splice(place, 1, ...(this.seen.includes(to) ? [] : [to]));
+  }
+
+  /** The same by hand, for a voice that the server will go on calling by its old name. */
+  call(from, to) {
+    for (const [name, now] of this.called) if (now === from) this.called.set(name, to);
+    this.called.set(from, to);
+    this.rename(from, to);
+  }
+
+  /** One turn was somebody else's, for certain. */
+  putRight(turn, speaker) {
+    const before = turn.speaker;
+    Object.assign(turn, { speaker, byHand: true, confidence: 1, candidates: undefined });
+    this.see(speaker);
+    if (before && ![...this.turns.values()].some((other) => other.speaker === before) && !this.past.has(before)) {
+      this.seen = this.seen.filter((name) => name !== before);
+    }
+  }
+
   forget() {
-    if (this.turns.size <= 2000) return;
+    if (this.turns.size <= TURNS) return;
     const [key, turn] = this.turns.entries().next().value;
-    this.past ??= new Map();
     if (turn.speaker) this.past.set(turn.speaker, (this.past.get(turn.speaker) ?? 0) + (turn.end ?? turn.start) - turn.start);
     this.turns.delete(key);
+    this.forgotten++;
+  }
+
+  /** Turns with a name and a length, by their beginning; one that lasts ends at `now` (a sample). */
+  spans(now = this.decided) {
+    return [...this.turns.values()]
+      .filter((turn) => turn.speaker && (turn.end ?? now) > turn.start)
+      .map((turn) => ({ turn, start: turn.start, end: turn.end ?? now, speaker: turn.speaker }))
+      .sort((a, b) => a.start - b.start || a.turn.number - b.turn.number);
   }
 
   /** Seconds by speaker, the most talkative first; a turn that goes on counts up to `now` (a sample). */
   times(now) {
-    const samples = new Map(this.past ?? []);
-    for (const turn of this.turns.values()) {
-      if (turn.speaker) samples.set(turn.speaker, (samples.get(turn.speaker) ?? 0) + Math.max(0, (turn.end ?? now) - turn.start));
-    }
+    const samples = new Map(this.past);
+    for (const { speaker, start, end } of this.spans(now)) samples.set(speaker, (samples.get(speaker) ?? 0) + end - start);
     return [...samples].map(([name, count]) => [name, count / RATE]).sort((a, b) => b[1] - a[1]);
   }
 }

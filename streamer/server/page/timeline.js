@@ -1,131 +1,183 @@
-// The last minute as lanes, one for each speaker, scrolling to the left.
+// The time line as something to move about in: it follows what is said, or stays where somebody has taken it.
 
-import { clock } from "./dom.js";
-import { colour, display, isGuest } from "./people.js";
+import { $ } from "./dom.js";
+import { display } from "./people.js";
+import { drawLanes, drawStrip, FOOT, LANE } from "./lanes.js";
 import { RATE } from "./talk.js";
 
-const LANE = 42; // at least; few lanes take more of the height
-const TALLEST = 76;
-const FOOT = 26;
+const SHORTEST = 5 * RATE; // in view
+const USUAL = 60 * RATE;
+const NARROW = 30 * RATE;
 
 export class Timeline {
-  constructor(canvas) {
-    this.canvas = canvas;
-    this.lanes = [];
-    new ResizeObserver(() => this.draw(this.talk, this.now)).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(this.talk, this.now));
+  /** on: { chosen(turn), passes(name), playing(): sample or null }. */
+  constructor(on) {
+    this.on = on;
+    this.canvas = $("timeline");
+    this.strip = $("strip");
+    this.box = $("lanes");
+    this.pointers = new Map();
+    const redraw = () => this.talk && this.draw(this.talk, this.now);
+    new ResizeObserver(redraw).observe(this.box);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    $("zoom-in").addEventListener("click", () => this.zoom(0.5));
+    $("zoom-out").addEventListener("click", () => this.zoom(2));
+    $("zoom-all").addEventListener("click", () => this.all());
+    $("follow").addEventListener("click", () => this.follow());
+    this.box.addEventListener("keydown", (event) => this.key(event));
+    this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    for (const kind of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) {
+      this.canvas.addEventListener(kind, (event) => this[kind](event));
+    }
+    for (const kind of ["pointerdown", "pointermove"]) {
+      this.strip.addEventListener(kind, (event) => event.buttons && this.jump(event));
+    }
+    this.begin();
   }
 
-  /** now: the sample at the right edge. */
+  /** A new session. */
+  begin() {
+    this.length = this.canvas.clientWidth < 520 ? NARROW : USUAL; // samples in view
+    this.from = null; // the sample at the left edge; null: the view follows what is said
+  }
+
+  get view() {
+    const from = this.from ?? Math.max(0, this.now - this.length);
+    return { from, to: from + this.length };
+  }
+
+  /** now: the sample up to which there is sound. */
   draw(talk, now) {
     Object.assign(this, { talk, now });
-    const { canvas } = this;
-    const width = canvas.clientWidth;
-    const style = getComputedStyle(canvas);
-    const shown = (width < 520 ? 30 : 60) * RATE;
-    const turns = talk ? [...talk.turns.values()].filter((turn) => (turn.end ?? now) > now - shown) : [];
-    this.order(turns);
-    canvas.parentElement.style.minHeight = `${Math.max(230, this.lanes.length * LANE + FOOT)}px`;
-    const height = canvas.clientHeight;
-    this.lane = Math.min(TALLEST, (height - FOOT) / Math.max(1, this.lanes.length));
-    const scale = devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-      canvas.width = Math.round(width * scale);
-      canvas.height = Math.round(height * scale);
+    const lanes = talk.seen;
+    this.spans = talk.spans(now);
+    this.box.style.setProperty("--lanes", `${Math.max(3, lanes.length) * LANE + FOOT}px`);
+    const passes = (name) => this.on.passes(name);
+    const { view, spans } = this;
+    drawLanes(this.canvas, { view, lanes, spans, gaps: talk.gaps, passes, playing: this.on.playing(), now });
+    drawStrip(this.strip, { view, lanes, spans, end: Math.max(now, view.to - view.from), passes });
+    $("follow").setAttribute("aria-pressed", this.from === null);
+    Object.assign(this.box.dataset, { from: view.from / RATE, to: view.to / RATE, lanes: lanes.join(", ") });
+    const summary = talk.times(now).map(([name, seconds]) => `${display(name)} ${Math.round(seconds)} seconds`).join(", ");
+    const label = summary ? `Spoken so far: ${summary}.` : "Nobody has spoken yet.";
+    if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
+  }
+
+  // Moving about
+
+  follow() {
+    this.from = null;
+    this.draw(this.talk, this.now);
+  }
+
+  all() {
+    this.length = Math.max(SHORTEST, this.now);
+    this.from = 0;
+    this.draw(this.talk, this.now);
+  }
+
+  /** Show so many times as much, around a place (0 to 1 of the width); what follows goes on following. */
+  zoom(times, place = 0.5) {
+    const { from } = this.view;
+    const longest = Math.max(USUAL, this.now);
+    const length = Math.min(longest, Math.max(SHORTEST, this.length * times));
+    const middle = from + this.length * place;
+    this.length = length;
+    if (this.from !== null) this.from = this.within(middle - length * place);
+    this.draw(this.talk, this.now);
+  }
+
+  /** Move by so many samples. */
+  move(samples) {
+    this.from = this.within(this.view.from + samples);
+    this.draw(this.talk, this.now);
+  }
+
+  /** Bring a turn into view. */
+  reveal({ start, end }) {
+    const { from, to } = this.view;
+    if (start < from || (end ?? start) > to) this.from = this.within((start + (end ?? start) - this.length) / 2);
+    this.draw(this.talk, this.now);
+  }
+
+  within(from) {
+    return Math.min(Math.max(0, from), Math.max(0, this.now - this.length));
+  }
+
+  key(event) {
+    const act = {
+      ArrowLeft: () => this.move(-this.length / 5),
+      ArrowRight: () => this.move(this.length / 5),
+      Home: () => this.move(-Infinity),
+      End: () => this.follow(),
+      "+": () => this.zoom(0.5),
+      "=": () => this.zoom(0.5),
+      "-": () => this.zoom(2),
+      0: () => this.all(),
+    }[event.key];
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    act();
+  }
+
+  /** Sideways moves, with Ctrl (or two fingers on a touchpad) it zooms; up and down is the page's. */
+  wheel(event) {
+    const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
+    if (event.ctrlKey || event.metaKey) this.zoom(Math.exp(event.deltaY * 0.01), this.place(event));
+    else if (Math.abs(sideways) > Math.abs(event.shiftKey ? 0 : event.deltaY)) this.move((sideways / this.canvas.clientWidth) * this.length);
+    else return;
+    event.preventDefault();
+  }
+
+  place(event) {
+    return (event.clientX - this.canvas.getBoundingClientRect().left) / this.canvas.clientWidth;
+  }
+
+  pointerdown(event) {
+    this.canvas.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, event.clientX);
+    this.moved = 0;
+  }
+
+  pointermove(event) {
+    const before = this.pointers.get(event.pointerId);
+    if (before === undefined) return;
+    const others = [...this.pointers].filter(([id]) => id !== event.pointerId).map(([, x]) => x);
+    this.pointers.set(event.pointerId, event.clientX);
+    this.moved += Math.abs(event.clientX - before);
+    if (others.length) {
+      const [was, is] = [before, event.clientX].map((x) => Math.max(20, Math.abs(x - others[0])));
+      this.zoom(was / is, this.place(event));
+    } else if (this.moved > 4) {
+      this.move(((before - event.clientX) / this.canvas.clientWidth) * this.length);
     }
-    const context = canvas.getContext("2d");
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
-    context.font = `500 12px ${style.fontFamily}`;
-    const x = (sample) => width - ((now - sample) / shown) * width;
-    this.grid(context, style, x, now, shown, width, height);
-    if (!talk?.turns.size) return this.empty(context, style, width, height);
-    this.holes(context, style, x, now - shown, height);
-    for (const turn of turns) this.bar(context, x, turn, now, width);
-    this.labels(context, style);
   }
 
-  empty(context, style, width, height) {
-    context.fillStyle = style.getPropertyValue("--soft");
-    context.font = `15px ${style.fontFamily}`;
-    const text = "Whoever speaks gets a lane here.";
-    context.fillText(text, (width - context.measureText(text).width) / 2, height / 2 - 6);
+  pointerup(event) {
+    if (!this.pointers.delete(event.pointerId) || this.moved > 4) return;
+    const turn = this.at(event);
+    if (turn) this.on.chosen(turn);
   }
 
-  /** Lanes in the order of first sight; those who were silent for the whole span leave. */
-  order(turns) {
-    const there = new Set(turns.map((turn) => turn.speaker).filter(Boolean));
-    this.lanes = this.lanes.filter((name) => there.has(name));
-    for (const name of there) if (!this.lanes.includes(name)) this.lanes.push(name);
+  pointercancel(event) {
+    this.pointers.delete(event.pointerId);
   }
 
-  grid(context, style, x, now, shown, width, height) {
-    context.strokeStyle = style.getPropertyValue("--line");
-    context.fillStyle = style.getPropertyValue("--soft");
-    context.lineWidth = 1;
-    const every = 10 * RATE;
-    for (let at = Math.ceil((now - shown) / every) * every; at <= now; at += every) {
-      if (at < 0 || !now) continue;
-      const place = Math.round(x(at)) + 0.5;
-      context.beginPath();
-      context.moveTo(place, 0);
-      context.lineTo(place, height - FOOT + 4);
-      context.stroke();
-      const text = clock(at / RATE);
-      const half = context.measureText(text).width / 2;
-      context.fillText(text, Math.min(Math.max(place - half, 0), width - 2 * half), height - 6);
-    }
+  /** The turn under a pointer: of its lane, and at its place or a finger's breadth beside it. */
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const name = this.talk.seen[Math.floor((event.clientY - box.top) / LANE)];
+    const { from } = this.view;
+    const sample = from + this.place(event) * this.length;
+    const near = (8 / this.canvas.clientWidth) * this.length;
+    return this.spans.find(({ speaker, start, end }) => speaker === name && sample >= start - near && sample <= end + near)?.turn;
   }
 
-  holes(context, style, x, from, height) {
-    context.strokeStyle = style.getPropertyValue("--soft");
-    context.globalAlpha = 0.45;
-    for (const gap of this.talk.gaps) {
-      if (gap.end < from) continue;
-      context.save();
-      context.beginPath();
-      context.rect(x(gap.start), 0, Math.max(2, x(gap.end) - x(gap.start)), height - FOOT + 4);
-      context.clip();
-      context.beginPath();
-      for (let place = x(gap.start) - height; place < x(gap.end); place += 7) {
-        context.moveTo(place, height);
-        context.lineTo(place + height, 0);
-      }
-      context.stroke();
-      context.restore();
-    }
-    context.globalAlpha = 1;
-  }
-
-  bar(context, x, turn, now, width) {
-    if (!turn.speaker) return;
-    const lane = this.lanes.indexOf(turn.speaker);
-    const left = Math.max(-8, x(turn.start));
-    const right = Math.min(width, x(turn.end ?? now));
-    const thick = Math.max(14, Math.min(26, this.lane * 0.36));
-    const top = lane * this.lane + 22;
-    context.fillStyle = context.strokeStyle = colour(turn.speaker);
-    // Provisional names are paler; guests are outlined as well.
-    context.globalAlpha = turn.final || turn.end ? 1 : 0.6;
-    context.beginPath();
-    context.roundRect(left, top, Math.max(3, right - left), thick, 6);
-    if (isGuest(turn.speaker)) {
-      context.globalAlpha *= 0.45;
-      context.fill();
-      context.globalAlpha = 1;
-      context.setLineDash([4, 3]);
-      context.lineWidth = 1.5;
-      context.stroke();
-      context.setLineDash([]);
-    } else {
-      context.fill();
-    }
-    context.globalAlpha = 1;
-  }
-
-  labels(context, style) {
-    context.font = `600 13px ${style.fontFamily}`;
-    context.fillStyle = style.getPropertyValue("--ink");
-    this.lanes.forEach((name, lane) => context.fillText(display(name), 1, lane * this.lane + 14));
+  /** The strip was pressed: go there. */
+  jump(event) {
+    const end = Math.max(this.now, this.length);
+    const place = (event.clientX - this.strip.getBoundingClientRect().left) / this.strip.clientWidth;
+    this.from = this.within(place * end - this.length / 2);
+    this.draw(this.talk, this.now);
   }
 }

@@ -1,0 +1,120 @@
+// Names put right: of a guest, of somebody enrolled, of one turn or of all that a voice said.
+
+import { $, clock, make } from "./dom.js";
+import { colour, display, isGuest } from "./people.js";
+import { RATE } from "./talk.js";
+
+export class NameDialog {
+  /** on: { tell(message), may(scope): whether the server would do it now, heard(turn or null, from, to): by hand, names() }. */
+  constructor(on) {
+    this.on = on;
+    this.dialog = $("name-dialog");
+    $("name-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.save();
+    });
+    $("name-cancel").addEventListener("click", () => this.dialog.close());
+    $("name-remove").addEventListener("click", () => this.remove());
+    for (const input of document.querySelectorAll("input[name=name-scope]")) input.addEventListener("change", () => this.explain());
+  }
+
+  /** A person of the list: rename or remove them there. */
+  person(speaker) {
+    this.open({ speaker, turn: null, title: speaker, value: speaker });
+  }
+
+  /** A voice of the session: name or rename all of what it said. */
+  voice(speaker) {
+    this.open({ speaker, turn: null, title: `Who is ${display(speaker)}?`, value: "", heard: true });
+  }
+
+  /** One turn: it alone, or all that the same voice said. */
+  one(turn) {
+    const at = clock(turn.start / RATE);
+    this.open({ speaker: turn.speaker, turn, title: `Who spoke at ${at}?`, value: "", heard: true });
+  }
+
+  open({ speaker, turn, title, value, heard = false }) {
+    Object.assign(this, { speaker, turn, heard, sure: false, asked: null });
+    const guest = isGuest(speaker);
+    $("name-title").textContent = title;
+    $("name-input").value = value;
+    $("name-scope").hidden = !turn;
+    $("name-scope-one").checked = !guest;
+    $("name-scope-all").checked = guest || !turn;
+    $("name-scope-all-text").textContent = `All that ${display(speaker)} said`;
+    $("name-problem").textContent = "";
+    $("name-remove").hidden = heard;
+    $("name-remove").textContent = "Remove";
+    const names = this.on.names().filter((name) => name !== speaker);
+    $("known-names").replaceChildren(...names.map((name) => make("option", { value: display(name) })));
+    $("name-choices").replaceChildren(...(heard ? names.slice(0, 8) : []).map((name) => this.choice(name)));
+    this.explain();
+    this.dialog.showModal();
+    $("name-input").select();
+  }
+
+  choice(name) {
+    const button = make("button", { type: "button", className: "small" }, make("span", { textContent: display(name) }));
+    button.style.setProperty("--person", colour(name));
+    button.addEventListener("click", () => ($("name-input").value = display(name)));
+    return make("li", {}, button);
+  }
+
+  get all() {
+    return !this.turn || $("name-scope-all").checked;
+  }
+
+  /** Whether the server is asked: for a guest's voice as a whole, or for somebody on its list. */
+  get asks() {
+    if (!this.heard) return true;
+    return this.all && isGuest(this.speaker) && this.on.may("enroll");
+  }
+
+  explain() {
+    $("name-hint").textContent = !this.heard
+      ? "Everything that was said stays with the person under the new name."
+      : this.asks
+        ? "What was heard of this voice becomes a profile on the server; an enrolled name takes it in."
+        : "It is put right on this page and in what you download from it. The server learns nothing of it.";
+  }
+
+  save() {
+    const given = $("name-input").value.trim();
+    const to = this.on.names().find((name) => display(name) === given) ?? given;
+    if (!to) return;
+    if (to === this.speaker) return this.dialog.close();
+    if (!this.asks || isGuest(to)) {
+      this.dialog.close();
+      return this.on.heard(this.all ? null : this.turn, this.speaker, to);
+    }
+    const action = isGuest(this.speaker) ? "name" : "rename";
+    this.asked = { from: this.speaker, to };
+    const channel = this.turn?.channel ?? 0;
+    if (this.on.tell({ type: "speakers", action, speaker: this.speaker, to, channel, request: 1, limit: 200 })) return;
+    $("name-problem").textContent = "The server is not there just now. Try again in a moment.";
+  }
+
+  remove() {
+    if (!this.sure) {
+      this.sure = true;
+      $("name-remove").textContent = "Really remove?";
+      return;
+    }
+    this.on.tell({ type: "speakers", action: "remove", speaker: this.speaker, request: 1, limit: 200 });
+  }
+
+  /** What was asked for is done. Returns who was given which name, if that was it. */
+  done() {
+    const { asked } = this;
+    this.asked = null;
+    if (this.dialog.open) this.dialog.close();
+    return asked;
+  }
+
+  problem(error) {
+    if (!this.dialog.open) return false;
+    $("name-problem").textContent = `${error.message} ${error.change}`;
+    return true;
+  }
+}
