@@ -6,11 +6,14 @@ import { Connection } from "./connection.js";
 import { askToken, EnrollDialog } from "./dialogs.js";
 import { $, clock } from "./dom.js";
 import { whenDropped } from "./drop.js";
+import { Lag } from "./lag.js";
+import { learn } from "./learn.js";
 import { explain, Microphones } from "./microphones.js";
 import { NameDialog } from "./naming.js";
 import { notice, showNow, showState } from "./now.js";
 import { forgetGuests, moveColour } from "./people.js";
 import { Roster } from "./roster.js";
+import { Summary } from "./summary.js";
 import { RATE, Talk } from "./talk.js";
 import { showTalkTime } from "./talktime.js";
 import { Timeline } from "./timeline.js";
@@ -20,6 +23,7 @@ let capture = null;
 let connection = null;
 let talk = new Talk();
 let memory = null;
+let about = { title: "session", began: null }; // this session's name, and when it began
 let token = null;
 let level = 0;
 let edge = 0;
@@ -29,9 +33,18 @@ let painting = false;
 const tell = (message) => connection?.tell(message) ?? false;
 const may = (scope) => Boolean(connection) && roster.may(scope);
 const enrollDialog = new EnrollDialog({ tell, begin: () => ready() });
-const nameDialog = new NameDialog({ tell, may, heard: putRight, names: () => [...new Set([...talk.seen, ...roster.names])] });
+const nameDialog = new NameDialog({
+  tell,
+  may,
+  heard: putRight,
+  names: () => [...new Set([...talk.seen, ...roster.names])],
+  teachable: (name) => !connection && roster.may("enroll") && audible(name).length > 0,
+  teach: (name, to, force) => learn(to, audible(name), memory, { token, force }).then(() => roster.fetch()),
+});
 const roster = new Roster({ token: () => token, chosen: (name) => nameDialog.person(name), changed: () => show() });
 const microphones = new Microphones({ problem: (error) => notice(explain(error)) });
+const lag = new Lag();
+const summary = new Summary({ choose: (name) => nameDialog.voice(name) });
 const player = new Player(() => show());
 const turns = new Turns({
   play,
@@ -70,8 +83,10 @@ async function begin(file) {
     $("listen").disabled = false;
   }
   player.stop();
+  lag.reset();
   talk = new Talk();
   memory = new Memory(capture.rate);
+  about = { title: file ? file.name.replace(/\.[^.]*$/, "") : "session", began: new Date() };
   edge = 0;
   forgetGuests();
   turns.begin();
@@ -122,6 +137,7 @@ function restarted({ sample, lostFrom }) {
 function over(goodbye) {
   connection = null;
   if (capture) finish();
+  timeline.all();
   roster.renaming = false;
   roster.show();
   if (goodbye.reason !== "ended") notice(goodbye.message);
@@ -152,9 +168,8 @@ function take(message) {
       roster.renaming = true;
       return roster.fetch().then((answered) => answered || roster.show());
     case "stats":
-      $("lag").hidden = false;
-      $("lag").textContent = `${Math.round(message.lag * 1000)} ms`;
-      return;
+      lag.take(message);
+      return lag.show(connection);
     case "enrolment":
       return enrollDialog.report(message);
     case "speaker_list": {
@@ -192,6 +207,12 @@ function show() {
   showNow(talk, stage());
   turns.show(talk);
   showTimes();
+  if (stage() === "over") summary.show(talk, about);
+}
+
+/** What a voice said, as far as its sound is still there. */
+function audible(name) {
+  return talk.spans().filter(({ speaker, start, end }) => speaker === name && memory?.has(start, end));
 }
 
 function showTimes() {
@@ -203,7 +224,10 @@ function paint() {
   $("avatar").style.setProperty("--level", Math.min(1, level * 6).toFixed(3));
   timeline.draw(talk, now());
   $("clock").textContent = clock(now() / RATE);
-  if (frames++ % 30 === 0) showTimes();
+  if (frames++ % 30 === 0) {
+    showTimes();
+    lag.show(connection);
+  }
   if (capture || connection || player.key) requestAnimationFrame(paint);
   else painting = false;
 }

@@ -111,6 +111,7 @@ export class Connection {
     this.attempt = 0;
     this.lostAt = null;
     this.rate = message.settings.sample_rate;
+    this.settings.step = message.settings.step;
     this.next = this.pieces.findIndex((piece) => piece.position + piece.data.byteLength / 2 > message.position + this.origin);
     if (this.next < 0) this.next = this.pieces.length;
     this.on.state("live");
@@ -130,6 +131,12 @@ export class Connection {
       this.pieces.shift();
       this.next = Math.max(0, this.next - 1);
     }
+  }
+
+  /** Seconds of sound that have not left yet. */
+  get unsent() {
+    const waiting = this.position - (this.pieces[this.next]?.position ?? this.position);
+    return this.rate ? (waiting + this.socket.bufferedAmount / 2) / this.rate : 0;
   }
 
   pump() {

@@ -5,7 +5,10 @@ import { colour, display, isGuest } from "./people.js";
 import { RATE } from "./talk.js";
 
 export class NameDialog {
-  /** on: { tell(message), may(scope): whether the server would do it now, heard(turn or null, from, to): by hand, names() }. */
+  /**
+   * on: { tell(message), may(scope): whether the server would do it now, heard(turn or null, from, to): by hand, names(),
+   * teachable(speaker): whether the server could learn the voice now, teach(speaker, name, force): let it }.
+   */
   constructor(on) {
     this.on = on;
     this.dialog = $("name-dialog");
@@ -15,6 +18,7 @@ export class NameDialog {
     });
     $("name-cancel").addEventListener("click", () => this.dialog.close());
     $("name-remove").addEventListener("click", () => this.remove());
+    $("name-learn").addEventListener("change", () => this.explain());
     for (const input of document.querySelectorAll("input[name=name-scope]")) input.addEventListener("change", () => this.explain());
   }
 
@@ -35,7 +39,9 @@ export class NameDialog {
   }
 
   open({ speaker, turn, title, value, heard = false }) {
-    Object.assign(this, { speaker, turn, heard, sure: false, asked: null });
+    Object.assign(this, { speaker, turn, heard, sure: false, asked: null, force: false });
+    this.busy(false);
+    $("name-learn").checked = true;
     const guest = isGuest(speaker);
     $("name-title").textContent = title;
     $("name-input").value = value;
@@ -71,20 +77,36 @@ export class NameDialog {
     return this.all && isGuest(this.speaker) && this.on.may("enroll");
   }
 
+  /** Whether the server is to learn the voice from what the page still has of it. */
+  get learns() {
+    return this.learnable && $("name-learn").checked;
+  }
+
+  get learnable() {
+    return this.heard && this.all && !this.asks && isGuest(this.speaker) && this.on.teachable(this.speaker);
+  }
+
+  busy(yes) {
+    $("name-save").disabled = yes;
+    $("name-save").textContent = yes ? "The server listens …" : this.force ? "Save anyway" : "Save";
+  }
+
   explain() {
+    $("name-learn-row").hidden = !this.learnable;
     $("name-hint").textContent = !this.heard
       ? "Everything that was said stays with the person under the new name."
-      : this.asks
+      : this.asks || this.learns
         ? "What was heard of this voice becomes a profile on the server; an enrolled name takes it in."
         : "It is put right on this page and in what you download from it. The server learns nothing of it.";
   }
 
-  save() {
+  async save() {
     const given = $("name-input").value.trim();
     const to = this.on.names().find((name) => display(name) === given) ?? given;
     if (!to) return;
     if (to === this.speaker) return this.dialog.close();
     if (!this.asks || isGuest(to)) {
+      if (this.learns && !isGuest(to) && !(await this.teach(to))) return;
       this.dialog.close();
       return this.on.heard(this.all ? null : this.turn, this.speaker, to);
     }
@@ -93,6 +115,22 @@ export class NameDialog {
     const channel = this.turn?.channel ?? 0;
     if (this.on.tell({ type: "speakers", action, speaker: this.speaker, to, channel, request: 1, limit: 200 })) return;
     $("name-problem").textContent = "The server is not there just now. Try again in a moment.";
+  }
+
+  /** Whether the server has learned the voice; where it would rather not, the next try is by force. */
+  async teach(to) {
+    this.busy(true);
+    $("name-problem").textContent = "";
+    try {
+      await this.on.teach(this.speaker, to, this.force);
+      return true;
+    } catch (error) {
+      this.force = true;
+      $("name-problem").textContent = error.message;
+      return false;
+    } finally {
+      this.busy(false);
+    }
   }
 
   remove() {

@@ -54,6 +54,7 @@ export class Talk {
       case "turn_end":
         return this.end(event);
       case "renamed":
+        for (const turn of this.turns.values()) if (turn.said === event.previous) turn.said = event.speaker;
         this.rename(event.previous, event.speaker);
         return null;
       case "gap":
@@ -65,12 +66,13 @@ export class Talk {
     }
   }
 
-  /** The turn of an event: { key, number, session, channel, start, end, speaker, confidence, final, candidates, byHand }. */
+  /** The turn of an event: { key, number, session, channel, start, end, speaker, said, confidence, final, candidates,
+   * byHand }; said is the name that the server gave it. */
   turn(event) {
     const key = `${this.session}/${event.channel}/${event.turn}`;
     if (!this.turns.has(key)) {
       const { session } = this;
-      this.turns.set(key, { key, number: event.turn, session, channel: event.channel, start: event.sample, end: null, speaker: null });
+      this.turns.set(key, { key, number: event.turn, session, channel: event.channel, start: event.sample, end: null, speaker: null, said: null });
       this.forget();
     }
     return this.turns.get(key);
@@ -97,6 +99,7 @@ export class Talk {
 
   label(turn, { speaker, confidence, final = false }, over = false) {
     turn.final = final || over;
+    if (speaker) turn.said = speaker;
     if (turn.byHand) return;
     turn.confidence = confidence;
     if (speaker) this.see((turn.speaker = this.called.get(speaker) ?? speaker));
