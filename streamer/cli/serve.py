@@ -48,7 +48,7 @@ def serve(
         str | None, typer.Option(metavar="NAME", help="Make a token and its line for the token file.")
     ] = None,
     scopes: Annotated[
-        str, typer.Option(help="With --new-token: of stream, enroll, admin, separated by commas.")
+        str, typer.Option(help="With --new-token: of stream, enroll, admin, watch, separated by commas.")
     ] = "stream",
 ) -> None:
     """Serve speaker events to WebSocket clients, and a web page, on one port.

@@ -217,11 +217,16 @@ class Server:
         assert isinstance(connection, Wire)
         try:
             if self._calls is not None and _path(connection) == twilio.PATH:
-                return await self._calls.serve(connection, self._rooms, lambda token: self._access(connection, token))
+                return await self._calls.serve(
+                    connection, self._rooms, lambda token: self._access(connection, token, "stream")
+                )
             async with asyncio.timeout(self.config.hello_timeout_s):
                 first = await connection.recv()
             start = protocol.first(first)
-            access = self._access(connection, start.get("token"))
+            if start["type"] == "watch":
+                access = self._access(connection, start.get("token"), "watch", "stream", "admin")
+                return await self._rooms.watch(start["room"], access, connection)
+            access = self._access(connection, start.get("token"), "stream")
             if "resume" in start:
                 room = await self._rooms.resume(start["resume"], access)
             else:
@@ -240,8 +245,9 @@ class Server:
             mistake = Refusal("internal", "The server made a mistake.", "Try again.", fatal=True)
             await self._turn_away(connection, mistake)
 
-    def _access(self, connection: Wire, named: str | None) -> Access:
-        """named: the token in `start`. Raises Refusal: unauthorized, forbidden."""
+    def _access(self, connection: Wire, named: str | None, *scopes: str) -> Access:
+        """named: the token in the first message. scopes: one of which it must have. Raises Refusal: unauthorized,
+        forbidden."""
         assert connection.request is not None
         headers = connection.request.headers.get_all("Authorization")
         token = presented(headers[0] if headers else None, offered(connection.request)) or named
@@ -249,8 +255,9 @@ class Server:
         if access is None:
             change = "Send a token that is" if token else "Send one as a header, a subprotocol or in `start`"
             raise Refusal("unauthorized", "A known bearer token is needed.", f"{change}.", fatal=True)
-        if "stream" not in access.scopes:
-            raise Refusal("forbidden", "This token has not the scope stream.", "Use one that has it.", fatal=True)
+        if access.scopes.isdisjoint(scopes):
+            message = f"This token has not the scope {' or '.join(scopes)}."
+            raise Refusal("forbidden", message, "Use one that has it.", fatal=True)
         return access
 
     async def _turn_away(self, connection: ServerConnection, refusal: Refusal) -> None:

@@ -22,7 +22,7 @@ from streamer.errors import ConfigurationError
 from streamer.server.protocol import BEARER_PREFIX
 from streamer.server.secret import read_file
 
-SCOPES = ("stream", "enroll", "admin")
+SCOPES = ("stream", "enroll", "admin", "watch")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")

@@ -67,6 +67,22 @@ class Directory:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """Put the session on show under this name, and answer with `shared(...)` or `refuse(...)`."""
+
+    room: str
+    request: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Send this text frame to those who watch. keep: to those who come later, too."""
+
+    text: str
+    keep: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Close the connection with this WebSocket code after what was sent before."""
 
@@ -74,4 +90,4 @@ class Close:
     reason: str
 
 
-Command = Send | Audio | Hole | Flush | Finish | Enroll | Directory | Close
+Command = Send | Audio | Hole | Flush | Finish | Enroll | Directory | Share | Show | Close

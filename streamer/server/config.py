@@ -47,6 +47,7 @@ class ServerConfig:
     public_metrics: bool = _setting(False, "Show /metrics to everybody, not only to the scope admin.")
     max_streams: int = _setting(0, "Streams at once; 0 measures at start-up what this machine can do.", 0, 100_000)
     max_streams_per_address: int = _setting(16, "Streams at once of one client address.", 1, 100_000)
+    max_watchers: int = _setting(100, "Viewers at once of one room that is shared.", 0, 100_000)
     max_connections: int = _setting(1_024, "Open sockets of any kind; one address may hold a quarter.", 8, 1_000_000)
     max_message_bytes: int = _setting(1 << 20, "Largest WebSocket message.", 1 << 10, 1 << 26)
     max_rate: float = _setting(2.0, "Seconds of audio a second that a client may send, after a burst.", 1.0, 1e6)

@@ -200,13 +200,13 @@ class Refusal(Exception):
 
 
 def first(frame: str | bytes) -> dict[str, Any]:
-    """The `start` that a connection must begin with. Raises Refusal: wrong_order, invalid_message."""
+    """The `start` or `watch` that a connection must begin with. Raises Refusal: wrong_order, invalid_message."""
     if isinstance(frame, bytes):
         raise Refusal("wrong_order", "Audio came before `start`.", "Send `start` first.", fatal=True)
     try:
         start = read(frame, "client")
     except ProtocolError as error:
         raise Refusal("invalid_message", str(error), "See docs/protocol.md.", fatal=True) from None
-    if start["type"] != "start":
+    if start["type"] not in ("start", "watch"):
         raise Refusal("wrong_order", f"`{start['type']}` came before `start`.", "Send `start` first.", fatal=True)
     return start

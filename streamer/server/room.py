@@ -21,7 +21,7 @@ from streamer.errors import BufferClosed, StreamClosed, StreamerError
 from streamer.server import log
 from streamer.server.auth import Access
 from streamer.server.channel import Channel
-from streamer.server.commands import Audio, Close, Command, Directory, Enroll, Finish, Flush, Hole, Send
+from streamer.server.commands import Audio, Close, Command, Directory, Enroll, Finish, Flush, Hole, Send, Share, Show
 from streamer.server.config import ServerConfig
 from streamer.server.desk import Desk
 from streamer.server.errands import Errands
@@ -32,6 +32,7 @@ from streamer.server.pacing import Pacer
 from streamer.server.protocol import Refusal
 from streamer.server.report import statistics
 from streamer.server.session import Session
+from streamer.server.stages import Stage, Stages
 from streamer.server.wire import Wire
 from streamer.speakers.events import Notice
 from streamer.speakers.profiles import Roster
@@ -83,14 +84,17 @@ class Room:
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted = session.received
         self._errands: Errands | None = None
+        self._stages: Stages | None = None
+        self._stage: Stage | None = None
         self._frozen = self._kept = False
         self._silence_s = 2 * config.ping_interval_s
         self._audio_pace = Pacer(config.max_rate, config.burst_s)
         self._text_pace = Pacer(config.max_messages_per_s, 4 * config.max_messages_per_s)
 
-    def open(self, channels: Sequence[Channel], desk: Desk) -> None:
+    def open(self, channels: Sequence[Channel], desk: Desk, stages: Stages) -> None:
         """Begin to follow the engine."""
         self.channels = list(channels)
+        self._stages = stages
         self._errands = Errands(self.session, self.channels, desk, self._do)
         task = asyncio.create_task(self._follow(), name=f"session {self.session.name}")
         self._tasks.add(task)
@@ -181,6 +185,8 @@ class Room:
                         await channel.stream.end()
                 case Flush(request):
                     self._flush(request)
+                case Share(name, request):
+                    self._share(name, request)
                 case Enroll() | Directory():
                     assert self._errands is not None
                     self._errands.put(command)
@@ -190,6 +196,10 @@ class Room:
     def _do(self, commands: Sequence[Command]) -> None:
         """The commands that need no waiting: what the session answers to reports."""
         for command in commands:
+            if isinstance(command, Show):
+                if self._stage is not None:
+                    self._stage.show(command.text, keep=command.keep)
+                continue
             if self._link is None:
                 return
             if isinstance(command, Send):
@@ -227,6 +237,19 @@ class Room:
 
         for channel in self.channels:
             channel.when_looked_at(lambda index=channel.index: looked_at(index))  # type: ignore[misc]
+
+    def _share(self, name: str, request: int | None) -> None:
+        """Put the session on show; under another name than before, those who watched the old one are told."""
+        assert self._stages is not None
+        if self._stage is None or self._stage.name != name or self._stage.closed:
+            try:
+                stage = self._stages.open(name, self.access)
+            except Refusal as refusal:
+                return self._refuse(refusal, request)
+            if self._stage is not None:
+                self._stages.close(self._stage)
+            self._stage = stage
+        self._do(self.session.shared(name, self._stage.watchers, request))
 
     def _refuse(self, refusal: Refusal, request: int | None = None) -> None:
         self._do(self.session.refuse(refusal, request))
@@ -315,6 +338,8 @@ class Room:
 
     async def shut(self) -> None:
         """Give up the engine's streams. Nothing may be asked of the room afterwards."""
+        if self._stage is not None and self._stages is not None:
+            self._stages.close(self._stage)
         if self._link is not None:
             await self._link.abandon()
         if self._errands is not None:

@@ -29,6 +29,7 @@ from streamer.server.report import summary
 from streamer.server.room import Room
 from streamer.server.session import Session
 from streamer.server.shelf import Kept, Shelf
+from streamer.server.stages import Stages
 from streamer.server.wire import Wire
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed
@@ -73,6 +74,7 @@ class Rooms:
         self._backend = people.backend
         self._desk = Desk(people, self._backend, self._embed, engine.model.grid, self.listen_again)
         self._offload = Offload()
+        self.stages = Stages(config, clock)
         self._rooms: dict[str, Room] = {}
         self._changed = False
         self._listening: asyncio.Task[None] | None = None
@@ -109,6 +111,11 @@ class Rooms:
         await room.serve(connection, start, scopes)
         if room.over and not room.attached:
             await self._leave(room)
+
+    async def watch(self, name: str, access: Access, connection: Wire) -> None:
+        """Serve one viewer of a room to its end. Raises Refusal: unknown_session, busy."""
+        self._admission.open()
+        await self.stages.find(name, access).watch(connection)
 
     async def resume(self, token: str, access: Access) -> Room:
         """The session of a resume token, with nobody connected to it. Raises Refusal: unknown_session, busy."""
@@ -197,7 +204,7 @@ class Rooms:
             )
             for index, (stream, tracker) in enumerate(zip(streams, trackers, strict=True))
         ]
-        room.open(channels, self._desk)
+        room.open(channels, self._desk, self.stages)
         self._rooms[room.session.token] = room
 
     def listen_again(self) -> None:
@@ -221,6 +228,7 @@ class Rooms:
     async def tick(self) -> None:
         """Called a few times a second: look after every session, and close those that are over."""
         now = self._clock()
+        self.stages.tick(now)
         for room in list(self._rooms.values()):
             try:
                 room.tick(now)
@@ -259,6 +267,7 @@ class Rooms:
         for room, resume in zip(rooms, kept, strict=True):
             hint = message if resume else f"{message} The session can't be kept: begin a new one."
             room.dismiss("draining", hint, resume=resume, code=1012, retry_after=retry_after)
+        self.stages.dismiss(message, retry_after)
         await self.gone(max(0.0, end - self._clock()))
 
     async def gone(self, timeout_s: float) -> None:

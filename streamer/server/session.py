@@ -16,7 +16,7 @@ from typing import Any
 
 from streamer.errors import ProtocolError
 from streamer.server import protocol
-from streamer.server.commands import Audio, Close, Command, Finish, Flush, Hole, Send
+from streamer.server.commands import Audio, Close, Command, Finish, Flush, Hole, Send, Share, Show
 from streamer.server.framing import Framing, Missing, Payload
 from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep, Replay
@@ -54,6 +54,8 @@ class Session:
         self.gap_seconds = 0.0
         self.received = 0
         self.errors: dict[str, int] = {}
+        #: Under which name it is on show, if it is.
+        self.room: str | None = None
         self._unsaid: dict[str, Any] | None = None
         # `end` came before the server was restarted, so the streams of this one were not told of it.
         self._unfinished = False
@@ -156,9 +158,8 @@ class Session:
     def _message(self, message: Mapping[str, Any]) -> list[Command]:
         kind = message["type"]
         request = message.get("request")
-        echo = {} if request is None else {"request": request}
         if kind == "ping":
-            return [_send({"type": "pong", **echo})]
+            return [_send({"type": "pong", **_echo(request)})]
         if kind == "ack":
             event = protocol.whole(message["event"])
             if event > self.replay.last:
@@ -169,8 +170,8 @@ class Session:
                 )
             self.replay.acknowledge(event)
             return []
-        if kind == "start":
-            raise Refusal("wrong_order", "`start` came a second time.", "One connection is one session.")
+        if kind in ("start", "watch"):
+            raise Refusal("wrong_order", f"`{kind}` came after `start`.", "One connection is one session.")
         if kind == "speakers":
             return [self.requests.directory(message)]
         if self.ending:
@@ -179,6 +180,8 @@ class Session:
             raise Refusal("wrong_order", f"`{kind}` came after `end`.", "Wait for `goodbye`.")
         if kind == "flush":
             return [Flush(request)]
+        if kind == "share":
+            return [Share(message["room"], request)]
         if kind == "end":
             self.ending = True
             return [Finish()]
@@ -192,9 +195,10 @@ class Session:
     # What became of it.
 
     def emit(self, channel: int, events: Sequence[Mapping[str, Any]]) -> list[Command]:
-        """Number these events, keep them, and send them if anybody is there."""
+        """Number these events, keep them, and send them to whoever is there, and to those who watch."""
         texts = [self.replay.add(channel, event) for event in events]
-        return [Send(text) for text in texts] if self.attached else []
+        commands: list[Command] = [] if self.room is None else [Show(text, keep=True) for text in texts]
+        return [*commands, *(Send(text) for text in texts)] if self.attached else commands
 
     def stats(self, lag: float, queue: float, skipped: int, level_db: float | None) -> list[Command]:
         """How the session does: lag and queue in seconds."""
@@ -211,10 +215,16 @@ class Session:
         }
         if level_db is not None and level_db > -200:
             message["level"] = round(level_db, 1)
-        return self._say(message)
+        shown = [] if self.room is None else [Show(protocol.write(message), keep=False)]
+        return [*shown, *self._say(message)]
+
+    def shared(self, room: str, watchers: int, request: int | None) -> list[Command]:
+        """It is on show under this name; so many watch."""
+        self.room = room
+        return self._say({"type": "shared", "room": room, "watchers": watchers} | _echo(request))
 
     def flushed(self, request: int | None, sample: int) -> list[Command]:
-        return self._say({"type": "flushed", "sample": sample} | ({} if request is None else {"request": request}))
+        return self._say({"type": "flushed", "sample": sample} | _echo(request))
 
     def enrolment(self, report: Mapping[str, Any]) -> list[Command]:
         """Pass on how the enrolment does; it is over unless it listens on."""
@@ -227,8 +237,7 @@ class Session:
 
     def speaker_list(self, page: Mapping[str, Any], request: int | None) -> list[Command]:
         """Answer with a page of the people."""
-        echo = {} if request is None else {"request": request}
-        return self._say({"type": "speaker_list", **page, **echo})
+        return self._say({"type": "speaker_list", **page, **_echo(request)})
 
     def drained(self) -> list[Command]:
         """The last event has been emitted."""
@@ -287,6 +296,10 @@ class Session:
         session.replay.restore(snapshot["replay"])
         session.detach(now)
         return session
+
+
+def _echo(request: int | None) -> dict[str, int]:
+    return {} if request is None else {"request": request}
 
 
 def _send(message: Mapping[str, Any]) -> Send:

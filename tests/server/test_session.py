@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamer.server import protocol
-from streamer.server.commands import Audio, Close, Directory, Enroll, Finish, Flush, Hole, Send
+from streamer.server.commands import Audio, Close, Directory, Enroll, Finish, Flush, Hole, Send, Share, Show
 from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep
 from streamer.server.session import MAX_ERRORS, Session
@@ -31,7 +31,7 @@ def said(commands) -> list[dict]:
     return [protocol.read(command.text, "server") for command in commands if isinstance(command, Send)]
 
 
-def tell(room: Session, **message):
+def tell(room: Session, /, **message):
     return room.receive(json.dumps(message))
 
 
@@ -65,6 +65,8 @@ def test_audio_flush_and_end_come_out_in_their_order():
     ("message", "code"),
     [
         ({"type": "start"}, "wrong_order"),
+        ({"type": "watch", "room": "studio"}, "wrong_order"),
+        ({"type": "share", "room": "no room"}, "invalid_message"),
         ({"type": "ack", "event": 1}, "invalid_message"),
         ({"type": "enroll", "action": "commit"}, "wrong_order"),
         ({"type": "enroll", "action": "start"}, "invalid_message"),
@@ -277,3 +279,18 @@ TestRestless = Restless.TestCase
 def test_a_snapshot_of_an_unknown_shape_is_not_taken():
     with pytest.raises(KeyError):
         Session.restore({"name": "room"}, now=0.0)
+
+
+def test_what_is_shared_is_shown_to_those_who_watch_also_while_its_client_is_away():
+    room = session()
+    assert tell(room, type="share", room="studio", request=2) == [Share("studio", 2)]
+    assert not any(isinstance(command, Show) for command in room.emit(0, [EVENT]))
+    assert said(room.shared("studio", 3, 2)) == [{"type": "shared", "room": "studio", "watchers": 3, "request": 2}]
+    show, send = room.emit(0, [EVENT])
+    assert show == Show(send.text, keep=True)
+    room.detach(now=1.0)
+    [show] = room.emit(0, [EVENT])
+    assert show.keep
+    room.attach({"type": "start", "last_event": 3}, ALL, now=2.0)
+    show, send = room.stats(0.1, 0.2, 0, None)
+    assert show == Show(send.text, keep=False)  # how it does now is of no use to those who come later

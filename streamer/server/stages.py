@@ -1,0 +1,163 @@
+"""Rooms that are watched: who shares a session gives it a name, and others see its events as they come.
+
+A viewer sends nothing but `ping`. What it is late with is its own affair: it has a bounded queue as every client has,
+and is cut off when that is full. The session never waits for anybody who watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+
+from streamer.errors import ProtocolError
+from streamer.server import protocol
+from streamer.server.auth import Access
+from streamer.server.config import ServerConfig
+from streamer.server.link import Link
+from streamer.server.pacing import Pacer
+from streamer.server.protocol import Refusal
+from streamer.server.wire import Wire
+
+#: What of a room is kept for those who come late: events, and characters of JSON. The oldest go first.
+HISTORY_EVENTS = 2_000
+HISTORY_SIZE = 1 << 19
+
+
+class Stage:
+    """A room on show.
+
+    owner: `Access.name` of who shares it. history: its last events as text frames, for those who come late.
+    """
+
+    def __init__(self, name: str, owner: str, config: ServerConfig, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.owner = owner
+        self.closed = False
+        self._history: deque[str] = deque()
+        self._size = 0
+        self._config = config
+        self._clock = clock
+        self._viewers: dict[Link, Wire] = {}
+
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._viewers)
+
+    def show(self, text: str, *, keep: bool) -> None:
+        """Send this text frame to everybody who watches. keep: for those who come later, too."""
+        for link in list(self._viewers):
+            link.put(text)
+        if not keep:
+            return
+        self._history.append(text)
+        self._size += len(text)
+        while len(self._history) > HISTORY_EVENTS or self._size > HISTORY_SIZE:
+            self._size -= len(self._history.popleft())
+
+    async def watch(self, connection: Wire) -> None:
+        """Serve one viewer to its end. Raises Refusal("busy") where too many watch."""
+        if self.watchers >= self._config.max_watchers:
+            message = f"{self.watchers} of {self._config.max_watchers} viewers watch this room."
+            raise Refusal("busy", message, "Try again later.", fatal=True, retry_after=5.0)
+        capacity = self._config.send_queue_bytes + self._size
+        link = Link(connection, capacity, self._config.send_timeout_s, resume=False)
+        pace = Pacer(self._config.max_messages_per_s, 4 * self._config.max_messages_per_s)
+        self._viewers[link] = connection
+        try:
+            link.put(_message("watching", version=protocol.VERSION, room=self.name, events=len(self._history)))
+            for text in self._history:
+                link.put(text)
+            while (answer := _answer(await connection.recv())) is not None:
+                link.put(answer)
+                if (pause := pace.take(1.0, self._clock())) > 0:
+                    await link.finished(timeout_s=pause)
+            only = Refusal(
+                "wrong_order", "Who watches a room sends `ping` alone.", "Use another connection.", fatal=True
+            )
+            link.put(protocol.write(only.to_dict()))
+            link.close(1008, only.code)
+            await link.finished(self._config.send_timeout_s)
+        except ConnectionClosed:
+            pass
+        finally:
+            del self._viewers[link]
+            await asyncio.shield(link.abandon())
+
+    def tick(self, now: float) -> None:
+        """Let go of viewers who do not even answer pings. now: on the loop's clock."""
+        for connection in list(self._viewers.values()):
+            if now - connection.heard_at > 2 * self._config.ping_interval_s:
+                connection.transport.abort()
+
+    def close(self, reason: str, message: str, code: int = 1000, **more: Any) -> None:
+        """Nothing more will come: say so to everybody who watches."""
+        self.closed = True
+        for link in list(self._viewers):
+            link.put(_message("goodbye", reason=reason, resume=False, message=message, **more))
+            link.close(code, reason)
+
+
+class Stages:
+    """The rooms on show, by their names."""
+
+    def __init__(self, config: ServerConfig, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._clock = clock
+        self._stages: dict[str, Stage] = {}
+
+    def open(self, name: str, access: Access) -> Stage:
+        """Put a room on show; one that the same client showed under this name gives way. Raises Refusal("conflict")."""
+        there = self._stages.get(name)
+        if there is not None and there.owner != access.name:
+            raise Refusal("conflict", f"The room {name!r} is another client's.", "Choose another name.")
+        if there is not None:
+            there.close("replaced", "Another session goes on in this room.")
+        stage = self._stages[name] = Stage(name, access.name, self._config, self._clock)
+        return stage
+
+    def find(self, name: str, access: Access) -> Stage:
+        """The room of this name, for whoever may watch it: with the scope `watch` or `admin`, or with the token that it
+        was begun with. Raises Refusal("unknown_session"), which does not tell those who may not whether it is there."""
+        stage = self._stages.get(name)
+        if stage is None or not (access.scopes & {"watch", "admin"} or access.name == stage.owner):
+            message = f"There is no room {name!r} that you could watch just now."
+            change = "Try again once it is shared; a token needs the scope watch, or to be the one that shares."
+            raise Refusal("unknown_session", message, change, fatal=True)
+        return stage
+
+    def close(self, stage: Stage) -> None:
+        """The session behind it is over."""
+        if not stage.closed:
+            stage.close("ended", "The session in this room is over.")
+        if self._stages.get(stage.name) is stage:
+            del self._stages[stage.name]
+
+    def dismiss(self, message: str, retry_after: float) -> None:
+        """The server stops."""
+        for stage in self._stages.values():
+            stage.close("draining", message, 1012, retry_after=retry_after)
+        self._stages.clear()
+
+    def tick(self, now: float) -> None:
+        for stage in self._stages.values():
+            stage.tick(now)
+
+
+def _answer(frame: str | bytes) -> str | None:
+    """What a viewer's message is answered with; None for one that is not theirs to send."""
+    try:
+        message = None if isinstance(frame, bytes) else protocol.read(frame, "client")
+    except ProtocolError:
+        return None
+    if message is None or message["type"] != "ping":
+        return None
+    return _message("pong", **({"request": message["request"]} if "request" in message else {}))
+
+
+def _message(type_: str, **fields: Any) -> str:
+    return protocol.write({"type": type_, **fields})
