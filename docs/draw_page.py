@@ -24,7 +24,7 @@ FLAGS += ["--autoplay-policy=no-user-gesture-required"]
 
 async def draw(browser: Browser, url: str, scheme: str) -> None:
     page = await browser.new_page(
-        viewport={"width": 1200, "height": 720},
+        viewport={"width": 1280, "height": 940},
         color_scheme=scheme,  # type: ignore[arg-type]
     )
     await page.goto(url)

@@ -46,7 +46,8 @@ def assets() -> dict[str, tuple[str, bytes, str]]:
             continue
         body = gzip.compress(file.read_bytes(), mtime=0)
         tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-        url = "/" if file.name == "index.html" else f"/{file.name}"
+        name = file.name.removesuffix(".html")
+        url = "/" if name == "index" else f"/{name}"
         found[url] = (f"{kind}; charset=utf-8", body, tag)
     return found
 

@@ -51,6 +51,9 @@ async def test_the_page_is_whole_and_may_load_nothing_else(server):
     [
         ("/healthz", "GET", 200),
         ("/readyz", "GET", 200),
+        ("/?room=studio", "GET", 200),
+        ("/overlay?room=studio", "GET", 200),
+        ("/overlay.html", "GET", 404),
         ("/nothing", "GET", 404),
         ("/../app.py", "GET", 404),
         ("/style.css/", "GET", 404),

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from browser import CHROMIUM, browsing, microphone, picture
+from browser import CHROMIUM, browsing, microphone, picture, violations
 from network import Proxy
 from playwright.async_api import Page, expect
 from talking import empty, pcm
@@ -196,6 +196,7 @@ async def test_the_page_fits_every_width_and_every_hand(server, tmp_path, scheme
         await page.focus("#enroll")
         await page.keyboard.press("Enter")
         assert await page.evaluate("document.activeElement.id") == "enroll-name"
+        assert await violations(page) == []
         await page.keyboard.press("Escape")
         await expect(page.locator("#enroll-dialog")).to_be_hidden()
         # Everything that can be pressed has a name and is large enough for a thumb.

@@ -117,6 +117,7 @@ async def one_turn_is_put_right(page: Page) -> None:
     """A turn of somebody enrolled is another's: that one alone, on this page."""
     await page.locator("#turns .name").nth(3).click()
     await expect(page.locator("#name-scope-one")).to_be_checked()
+    await looked_at(page, "naming", "#name-dialog", "#name-save", "#name-choices")
     await page.get_by_role("button", name="carol", exact=True).and_(page.locator("#name-choices button")).click()
     await page.keyboard.press("Tab")
     await page.locator("#name-form button.primary").click()

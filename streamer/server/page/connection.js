@@ -133,6 +133,11 @@ export class Connection {
     }
   }
 
+  /** How far sound has come, in samples at 16 kHz. */
+  get reached() {
+    return this.rate ? (this.position / this.rate) * 16000 : 0;
+  }
+
   /** Seconds of sound that have not left yet. */
   get unsent() {
     const waiting = this.position - (this.pieces[this.next]?.position ?? this.position);

@@ -57,6 +57,8 @@ export function drawStrip(canvas, { view, lanes, spans, end, passes }) {
     const top = 3 + (lanes.indexOf(span.speaker) / Math.max(1, lanes.length)) * (height - 6);
     context.fillRect(x(span.start), top, Math.max(1.5, x(span.end) - x(span.start)), thick);
   }
+  context.globalAlpha = 1;
+  if (view.from <= 0 && view.to >= end) return; // all of it is in view
   context.globalAlpha = 0.14;
   context.fillStyle = ink("--ink");
   const [left, right] = [Math.max(0, x(view.from)), Math.min(width, x(view.to))];

@@ -8,6 +8,8 @@ const STATES = {
   connecting: ["waiting", "Connecting"],
   live: ["live", "Live"],
   waiting: ["waiting", "Lost, coming back"],
+  watching: ["live", "Watching"],
+  absent: ["waiting", "Waiting for the room"],
   closed: ["idle", "Not connected"],
   problem: ["problem", "Problem"],
 };
@@ -37,7 +39,7 @@ export function showNow(talk, stage) {
   if (stage === "before") return;
   $("now-label").textContent = stage === "over" ? "Nobody is listening" : name ? "Speaking now" : "Listening";
   $("now-name").textContent = stage === "over" ? "That was it." : name ? display(name) : turn?.candidates ? "Hard to say" : talk.speaking ? "Somebody …" : "Silence";
-  $("now-detail").textContent = stage === "over" ? "Everything stays on this page until you close it or listen again." : describe(turn, name);
+  $("now-detail").textContent = stage === "over" ? stays() : describe(turn, name);
   announce(name);
 }
 
@@ -46,6 +48,11 @@ function describe(turn, name) {
   if (!name) return "";
   const sure = `${Math.round(turn.confidence * 100)} % sure`;
   return isGuest(name) ? `${sure} it is the same voice; nobody enrolled it` : turn.final ? sure : `${sure}, still listening`;
+}
+
+function stays() {
+  if (document.body.dataset.viewer) return "It stays on this page until you close it, or the room is shared again.";
+  return "Everything stays on this page until you close it or listen again.";
 }
 
 /** The screen reader is told of a change of speaker, not of every second thought. */

@@ -39,9 +39,10 @@ function choose(name) {
   return free.reduce((best, place) => (worth(place) > worth(best) ? place : best));
 }
 
-export function colour(name) {
+/** scheme: light or dark; default: the page's. */
+export function colour(name, scheme) {
   if (!given.has(name)) given.set(name, choose(name));
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = scheme ? scheme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   return `oklch(${dark ? "76% 0.13" : "54% 0.15"} ${HUES[given.get(name)]})`;
 }
 

@@ -17,7 +17,7 @@ const FILES = {
 const PAIRS = 12; // rows of who followed whom; the rest is in the minutes' turns
 
 export class Summary {
-  /** on: { choose(name): give a guest a name }. */
+  /** on: { choose(name): give a guest a name; absent where nobody can }. */
   constructor(on) {
     this.on = on;
     for (const button of document.querySelectorAll("#files button")) {
@@ -62,7 +62,7 @@ export class Summary {
 
   guests({ talks }) {
     const strangers = talks.filter(({ speaker }) => isGuest(speaker));
-    $("guests").hidden = !strangers.length;
+    $("guests").hidden = !strangers.length || !this.on.choose;
     rows($("guests-list"), strangers, ({ speaker }) => speaker, ({ speaker }) => {
       const button = make("button", { type: "button", className: "small", textContent: "Who is this?" });
       button.addEventListener("click", () => this.on.choose(speaker));

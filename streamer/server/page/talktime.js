@@ -3,19 +3,20 @@
 import { $, clock, make, rows } from "./dom.js";
 import { colour, display, isGuest } from "./people.js";
 
-/** times: [name, seconds]. current: who speaks. chosen(name): its name is to be put right. */
+/** times: [name, seconds]. current: who speaks. chosen(name): its name is to be put right; absent: it cannot. */
 export function showTalkTime(times, { current, chosen }) {
   const longest = Math.max(...times.map(([, seconds]) => seconds), 1);
   const total = times.reduce((sum, [, seconds]) => sum + seconds, 0) || 1;
   $("talk-empty").hidden = times.length > 0;
   rows($("talk"), times, ([name]) => name, ([name]) => row(name, chosen), (item, [name, seconds]) => {
     const button = item.firstChild;
+    button.disabled = !chosen;
     button.dataset.kind = isGuest(name) ? "guest" : "person";
     button.dataset.now = current === name;
     button.style.setProperty("--person", colour(name));
     button.style.setProperty("--share", `${(seconds / longest) * 100}%`);
     item.querySelector(".label").textContent = display(name);
-    item.querySelector(".edit").textContent = isGuest(name) ? "Who is this?" : "";
+    item.querySelector(".edit").textContent = isGuest(name) && chosen ? "Who is this?" : "";
     item.querySelector(".time").textContent = `${clock(seconds)} · ${Math.round((seconds / total) * 100)} %`;
   });
 }

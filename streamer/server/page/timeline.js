@@ -58,9 +58,12 @@ export class Timeline {
     drawStrip(this.strip, { view, lanes, spans, end: Math.max(now, view.to - view.from), passes });
     $("follow").setAttribute("aria-pressed", this.from === null);
     Object.assign(this.box.dataset, { from: view.from / RATE, to: view.to / RATE, lanes: lanes.join(", ") });
-    const summary = talk.times(now).map(([name, seconds]) => `${display(name)} ${Math.round(seconds)} seconds`).join(", ");
-    const label = summary ? `Spoken so far: ${summary}.` : "Nobody has spoken yet.";
-    if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
+  }
+
+  /** In words, for those who do not see it. times: [name, seconds]. */
+  describe(times) {
+    const said = times.map(([name, seconds]) => `${display(name)} ${Math.round(seconds)} seconds`).join(", ");
+    this.canvas.setAttribute("aria-label", said ? `Spoken so far: ${said}.` : "Nobody has spoken yet.");
   }
 
   // Moving about
@@ -70,7 +73,8 @@ export class Timeline {
     this.draw(this.talk, this.now);
   }
 
-  all() {
+  all(talk = this.talk, now = this.now) {
+    Object.assign(this, { talk, now });
     this.length = Math.max(SHORTEST, this.now);
     this.from = 0;
     this.draw(this.talk, this.now);

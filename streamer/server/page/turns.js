@@ -7,7 +7,7 @@ import { RATE } from "./talk.js";
 const SHOWN = 150; // and so many more for each "earlier": a list of thousands would make the page slow
 
 export class Turns {
-  /** on: { play(turn), choose(turn), playing(): key or null, audible(turn), filtered() }. */
+  /** on: { play(turn), choose(turn): absent where nothing can be put right, playing(): key or null, audible(turn), filtered() }. */
   constructor(on) {
     this.on = on;
     this.list = $("turns");
@@ -63,7 +63,8 @@ export class Turns {
     item.dataset.kind = isGuest(speaker) ? "guest" : "person";
     item.dataset.lasting = turn.end === null;
     set(name, called);
-    name.title = `Not ${called}? Put it right`;
+    name.disabled = !this.on.choose;
+    name.title = this.on.choose ? `Not ${called}? Put it right` : "";
     set(time, clock(start / RATE));
     set(length, turn.end === null ? "still speaking" : `${Math.max(1, Math.round((end - start) / RATE))} s`);
     set(sure, turn.byHand ? "put right by hand" : `${Math.round(turn.confidence * 100)} % sure`);

@@ -1,0 +1,8 @@
+// One page for two: whoever listens, and whoever watches a room by a link (/?room=NAME).
+
+import { App } from "./app.js";
+import { watch } from "./viewer.js";
+
+const room = new URLSearchParams(location.search).get("room");
+if (room === null) new App();
+else watch(room);

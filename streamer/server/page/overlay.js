@@ -1,0 +1,61 @@
+// The overlay for a video's picture (OBS and the like): the name of who speaks in a shared room, on a transparent ground.
+// /overlay?room=NAME; where a token is asked for, /overlay?room=NAME#token=... : what stands behind # is never sent.
+
+import { $ } from "./dom.js";
+import { colour, display, moveColour } from "./people.js";
+import { Talk } from "./talk.js";
+import { Watcher } from "./watcher.js";
+
+const LINGER_MS = 1500; // A name stays for as long after the voice: a breath is no end.
+
+const room = new URLSearchParams(location.search).get("room");
+const token = new URLSearchParams(location.hash.slice(1)).get("token");
+// It must not be seen by whoever looks at the window's address.
+if (token) history.replaceState(null, "", location.pathname + location.search);
+
+let talk = new Talk();
+let hiding = null;
+
+function show() {
+  const speaker = talk.current?.speaker;
+  if (!speaker) {
+    hiding ??= setTimeout(() => ($("name").dataset.shown = false), LINGER_MS);
+    return;
+  }
+  clearTimeout(hiding);
+  hiding = null;
+  $("name").textContent = display(speaker);
+  $("name").style.setProperty("--person", colour(speaker, "dark"));
+  $("name").dataset.shown = true;
+}
+
+function problem(text) {
+  $("problem").textContent = text;
+  $("problem").hidden = !text;
+}
+
+function begin() {
+  problem("");
+  talk = new Talk();
+  show();
+}
+
+if (room === null) problem("Name the room: /overlay?room=NAME");
+else {
+  new Watcher(
+    room,
+    {
+      state: (state) => (document.body.dataset.state = state),
+      begin,
+      message(message) {
+        if (message.type === "stats") return;
+        if (message.type === "renamed") moveColour(message.previous, message.speaker);
+        talk.take(message);
+        show();
+      },
+      over: begin,
+      refused: (error) => problem(`${error.message} Add #token=... to the address.`),
+    },
+    token,
+  );
+}

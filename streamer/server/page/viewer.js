@@ -1,0 +1,43 @@
+// Watching a room that somebody shares: the same screen, and nothing to press that would change anything.
+
+import { askToken } from "./dialogs.js";
+import { $ } from "./dom.js";
+import { notice, showState } from "./now.js";
+import { moveColour } from "./people.js";
+import { Screen } from "./screen.js";
+import { Watcher } from "./watcher.js";
+
+export function watch(room) {
+  document.body.dataset.viewer = "true";
+  document.title = `${room} · streamer`;
+  $("now-name").textContent = "Waiting for the room";
+  $("room-name").textContent = room;
+  $("room-name").hidden = false;
+  $("now-detail").textContent = "This page shows who speaks as soon as somebody shares this room.";
+  let watcher = null;
+  const screen = new Screen({ connection: () => watcher, moving: () => watcher.ready, played: () => {} });
+
+  function take(message) {
+    if (message.type === "stats") {
+      screen.lag.take(message);
+      return screen.lag.show(watcher);
+    }
+    if (message.type === "renamed") moveColour(message.previous, message.speaker);
+    screen.talk.take(message);
+    screen.show();
+  }
+
+  const on = {
+    state: showState,
+    begin: () => screen.begin({ title: room }),
+    message: take,
+    over: (goodbye) => screen.stage === "live" && (screen.enter("over"), goodbye.reason === "ended" || notice(goodbye.message)),
+    refused: async (error) => {
+      const token = error.code === "unauthorized" ? await askToken() : null;
+      if (token) return (watcher = new Watcher(room, on, token));
+      showState("problem");
+      notice(`${error.message} ${error.change}`);
+    },
+  };
+  watcher = new Watcher(room, on);
+}

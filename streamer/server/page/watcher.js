@@ -1,0 +1,61 @@
+// A connection that watches a shared room: events in, and nothing out. It comes back by itself, for as long as the page lives.
+
+const AGAIN_MS = 3000;
+
+export class Watcher {
+  /**
+   * on: { state(name), begin(): a room's events follow from the first one kept, message(message), over(goodbye),
+   * refused(error): there is no coming back without another token }.
+   * states: connecting, watching, absent (there is no such room yet, or no more), waiting (for the server).
+   */
+  constructor(room, on, token = null) {
+    Object.assign(this, { room, on, token, ready: false, unsent: 0, reached: 0, done: false });
+    this.settings = { step: 0.5, stats_interval: 60 }; // whoever shares the room chooses how often there are figures
+    on.state("connecting");
+    this.connect();
+  }
+
+  connect() {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    this.socket = new WebSocket(`${scheme}://${location.host}/v1/stream`, "streamer.v1");
+    this.state = "waiting";
+    this.socket.onopen = () => {
+      this.socket.send(JSON.stringify({ type: "watch", room: this.room, ...(this.token ? { token: this.token } : {}) }));
+    };
+    this.socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
+    this.socket.onclose = () => this.lost();
+  }
+
+  receive(message) {
+    switch (message.type) {
+      case "watching":
+        this.ready = true;
+        this.on.state("watching");
+        return this.on.begin();
+      case "error":
+        if (message.code === "unauthorized" || message.code === "forbidden" || message.code === "invalid_message") {
+          this.close();
+          return this.on.refused(message);
+        }
+        this.state = message.code === "unknown_session" ? "absent" : "waiting";
+        return;
+      case "goodbye":
+        this.state = message.reason === "ended" || message.reason === "replaced" ? "absent" : "waiting";
+        return this.on.over(message);
+      default:
+        return this.on.message(message);
+    }
+  }
+
+  lost() {
+    this.ready = false;
+    if (this.done) return;
+    this.on.state(this.state);
+    setTimeout(() => this.done || this.connect(), AGAIN_MS * (0.8 + Math.random() * 0.4));
+  }
+
+  close() {
+    this.done = true;
+    this.socket.close(1000);
+  }
+}
