@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
-from browser import CHROMIUM, browsing, looked_at, microphone
+from browser import CHROMIUM, browsing, looked_at, microphone, unreachable
 from playwright.async_api import Page, expect
 
 from streamer.demo import CONVERSATION, ENROLMENT
@@ -154,6 +154,7 @@ async def test_the_session_stays_its_guests_get_names_and_it_is_taken_away(servi
             await expect(page.locator("#follows")).to_contain_text("Guest 1 followed carol")
             await expect(page.locator("#interruptions-none")).to_contain_text("Not measured")
             await looked_at(page, f"after-{scheme}", "#summary", "#files", "#guests", "#turns", "#timeline", "#listen")
+            assert await unreachable(page) == []
             await a_guest_is_named_and_the_server_learns_the_voice(page, server)
             await a_guest_is_named_on_this_page_alone(page, server)
             await it_is_taken_away(page, tmp_path)

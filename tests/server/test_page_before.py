@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, browsing, looked_at, microphone
+from browser import CHROMIUM, browsing, looked_at, microphone, unreachable
 from playwright.async_api import expect
 from talking import pcm
 
@@ -36,6 +36,7 @@ async def test_it_says_who_is_enrolled_and_what_will_happen_before_anybody_liste
         await expect(page.locator("#people")).to_contain_text("Grace Hopper")
         await expect(page.locator("#people-count")).to_have_text("3")
         await looked_at(page, f"before-{scheme}", "#listen", "#people", "#microphone", "#steps", "#now-name")
+        assert await unreachable(page) == []
         # One button is the one to press, and nothing of a session is shown that is not there.
         assert await page.locator("button.primary:visible").count() == 1
         assert await page.locator("#timeline, #turns, #talk").locator("visible=true").count() == 0

@@ -80,6 +80,18 @@ async def looked_at(page: Page, name: str, *visible: str) -> None:
         assert await violations(page) == [], (name, width)
 
 
+async def unreachable(page: Page) -> list[str]:
+    """What can be pressed or filled in, and is not come to by Tab alone."""
+    marked = """() => [...document.querySelectorAll("a, button, input, select, [tabindex='0']")]
+      .filter((element) => element.checkVisibility() && !element.disabled && !element.dataset.tabbed)
+      .map((element) => element.outerHTML.slice(0, 120))"""
+    await page.evaluate("document.activeElement.blur()")
+    for _ in range(len(await page.evaluate(marked)) + 5):
+        await page.keyboard.press("Tab")
+        await page.evaluate("document.activeElement.dataset.tabbed = true")
+    return await page.evaluate(marked)
+
+
 async def violations(page: Page) -> list[str]:
     """What axe-core finds: the rule, and the elements that break it."""
     await page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
