@@ -42,7 +42,7 @@ def talk(tmp_path):
     """Twenty seconds of the bundled conversation, of three people: carol, angus, brian, angus; and time to act in."""
     samples, rate = soundfile.read(CONVERSATION, dtype="float32", stop=20 * 16_000)
     path = tmp_path / "talk.wav"
-    soundfile.write(path, np.concatenate([samples, np.zeros(60 * rate, np.float32)]), rate)
+    soundfile.write(path, np.concatenate([samples, np.zeros(240 * rate, np.float32)]), rate)
     return path
 
 
@@ -68,6 +68,9 @@ async def test_turns_are_heard_again_put_right_filtered_and_found_on_the_time_li
             assert await listed(page) == ["carol", "angus", "Guest 1", "angus"]
             await expect(page.locator("#turns .sure").first).to_have_text(re.compile(r"\d+ % sure"))
             await a_guest_gets_a_name_of_the_server(page, server)
+            for scheme in ("dark", "light"):
+                await page.emulate_media(color_scheme=scheme)
+                await looked_at(page, f"live-{scheme}", "#now-name", "#listen", "#timeline", "#turns", "#talk", "#lag")
             await page.click("#listen")
             await expect(page.locator("#status-text")).to_have_text("Not connected", timeout=WAIT_MS)
             await a_turn_is_heard_again(page, talk)
