@@ -46,7 +46,7 @@ class Engine:
         speech: SpeechChoice = "auto",
         threads: int | None = None,
         max_batch: int = 64,
-        max_wait_s: float = 0.002,
+        max_wait_s: float = 0.05,
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigurationError(f"threads={threads}: needs at least 1.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -56,16 +57,35 @@ class _Request:
 
 
 @dataclass(slots=True)
+class Load:
+    """The share of its time that a thread was busy lately.
+
+    recent: what the last piece of work weighs.
+    """
+
+    share: float = 0.0
+    recent: float = 0.1
+    _ended: float = -math.inf
+
+    def note(self, started: float, ended: float) -> None:
+        """It was busy between these two times, in seconds of any clock, and idle since it was busy before."""
+        self.share += self.recent * ((ended - started) / max(ended - self._ended, 1e-9) - self.share)
+        self._ended = ended
+
+
+@dataclass(slots=True)
 class Worker:
     """Steps blocks in a thread of its own.
 
-    max_batch: blocks stepped at once at most; more wait for the next batch. max_wait_s: how long an incomplete batch
-    waits for more. No queue of its own can grow: a stream hands in its next block when it has the last one's outcome.
+    max_batch: blocks stepped at once at most; more wait for the next batch. An incomplete batch waits for more, the
+    longer the busier the thread is, and max_wait_s at most: one that idles answers at once, and one that doesn't lets
+    more streams share what a batch costs whatever is in it. No queue of its own can grow: a stream hands in its next
+    block when it has the last one's outcome.
     """
 
     model: IncrementalModel
     max_batch: int = 64
-    max_wait_s: float = 0.002
+    max_wait_s: float = 0.05
     statistics: WorkerStatistics = field(default_factory=WorkerStatistics)
     expected: int = 0
     _requests: deque[_Request] = field(default_factory=deque)
@@ -73,6 +93,7 @@ class Worker:
     _thread: threading.Thread | None = None
     _closing: bool = False
     _busy: bool = False
+    _load: Load = field(default_factory=Load)
     _failed_in_a_row: int = 0
 
     @property
@@ -130,8 +151,10 @@ class Worker:
         self._busy = True
         outcomes = self._outcomes([request.block for request in batch])
         self._busy = False
+        ended = time.perf_counter()
+        self._load.note(started, ended)
         statistics = self.statistics
-        statistics.busy_s += time.perf_counter() - started
+        statistics.busy_s += ended - started
         statistics.batches += 1
         statistics.blocks += len(batch)
         statistics.failures += sum(isinstance(outcome, StreamerError) for outcome in outcomes)
@@ -144,7 +167,8 @@ class Worker:
             self._ready.wait_for(lambda: self._requests or self._closing)
             # There is nothing to wait for when every stream has handed in its block.
             self._ready.wait_for(
-                lambda: len(self._requests) >= min(self.expected, self.max_batch) or self._closing, self.max_wait_s
+                lambda: len(self._requests) >= min(self.expected, self.max_batch) or self._closing,
+                self._load.share * self.max_wait_s,
             )
             if self._closing:
                 return None
