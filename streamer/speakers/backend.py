@@ -4,6 +4,10 @@ Some voices sound like many others (children, or whoever speaks over a poor micr
 against everybody. Adaptive symmetric normalisation (Matejka et al., 2017, "Analysis of score normalization in
 multilingual speaker recognition") counts a score from what both sides score against those of a cohort of other voices
 that are nearest to them.
+
+A cohort never holds the people who come, their language or their room. Voices that it has nothing like score low
+against it, whoever they are, and two strangers among them would pass for one. So a voice's mean is trusted in part
+only; for the rest stands the mean of voices in general.
 """
 
 from __future__ import annotations
@@ -27,20 +31,29 @@ CHUNK = 1024
 
 
 class Cohort:
-    """Voices of many people who are nobody in particular: embeddings (voices, dimension)."""
+    """Voices of many people who are nobody in particular.
 
-    def __init__(self, embeddings: NDArray[np.floating], top: int = TOP) -> None:
+    embeddings: (voices, dimension). top: see `TOP`. trust: the share, 0 to 1, of a voice's own mean in its norm; the
+    rest is `usual`, the mean of voices that the cohort has nothing to do with.
+    """
+
+    def __init__(
+        self, embeddings: NDArray[np.floating], top: int = TOP, *, trust: float = 1.0, usual: float = 0.0
+    ) -> None:
         self.embeddings = by_dimension(unit(np.asarray(embeddings, np.float32)))
         self.top = min(top, len(self.embeddings))
+        self.trust, self.usual = trust, usual
 
     def norms(self, embeddings: NDArray[np.floating]) -> Vector:
-        """Mean and standard deviation of each embedding's best scores against the cohort: (embeddings, 2)."""
+        """Mean, as far as it is trusted, and standard deviation of each embedding's best scores against the cohort:
+        (embeddings, 2)."""
         found = np.empty((len(embeddings), 2), np.float32)
         for start in range(0, len(embeddings), CHUNK):
             scores = unit(embeddings[start : start + CHUNK]) @ self.embeddings.T
             best = np.partition(scores, -self.top, axis=1)[:, -self.top :]
             found[start : start + CHUNK, 0] = best.mean(1)
             found[start : start + CHUNK, 1] = np.maximum(best.std(1), 1e-6)
+        found[:, 0] = self.usual + self.trust * (found[:, 0] - self.usual)
         return found
 
     @staticmethod
@@ -100,4 +113,5 @@ class Backend:
         if model.cohort is None or "tracking" not in details:
             return cls(Calibration.of_card(details))
         guests = Calibration.from_dict(details["guests"]) if "guests" in details else None
-        return cls(Calibration.from_dict(details["tracking"]), Cohort(model.cohort), guests)
+        cohort = Cohort(model.cohort, **details.get("cohort", {}))
+        return cls(Calibration.from_dict(details["tracking"]), cohort, guests)

@@ -51,14 +51,27 @@ class HeardTurn:
     whole: tuple[Vector, float]
 
 
-def calibrate(groups: Mapping[str, Sequence[Computed]], model: Model, cohort: Cohort) -> Calibrations:
+def usual_mean(groups: Mapping[str, Sequence[Computed]], cohorts: Mapping[str, Cohort]) -> float:
+    """The mean of voices against cohorts that have nothing to do with them: each group's enrolled against its own."""
+    each = [
+        np.concatenate([cohorts[name].norms(one.roster.centroids)[:, 0] for one in conversations])
+        for name, conversations in groups.items()
+    ]
+    return float(np.mean([means.mean() for means in each]))
+
+
+def calibrate(groups: Mapping[str, Sequence[Computed]], model: Model, cohorts: Mapping[str, Cohort]) -> Calibrations:
     """The calibrations, to which every group counts the same.
+
+    cohorts: by group, what its scores are counted from. One with voices of the group's own corpus makes strangers look
+    stranger than they will be where the tracker is used.
 
     Raises ConfigurationError where no group has both a speaker's own turns and others'.
     """
     enrolled: list[Scores] = []
     guests: list[Scores] = []
-    for conversations in groups.values():
+    for name, conversations in groups.items():
+        cohort = cohorts[name]
         enrolled.append(defaultdict(list))
         guests.append(defaultdict(list))
         for one in conversations:

@@ -128,7 +128,7 @@ def export(
     )
     model = Model(network, described, cohort)
     rehearsed = rehearse(IncrementalModel(model), plan.data, CONVERSATIONS, SEED)
-    worth = calibrate(rehearsed, model, Cohort(cohort))
+    worth = calibrate(rehearsed, model, dict.fromkeys(rehearsed, Cohort(cohort)))
     described.details.update(tracking=worth.enrolled.to_dict(), guests=worth.guests.to_dict())
     save(path, model, torch.float16)
     path.chmod(0o644)

@@ -107,15 +107,16 @@ def test_scores_are_worth_what_turns_score_against_their_speakers_and_others(
     assert model.cohort is not None
     cohort = Cohort(model.cohort)
 
-    both = calibrate({"voices": computed}, model, cohort)
+    both = calibrate({"voices": computed}, model, {"voices": cohort})
 
     for found in (both.enrolled, both.guests):
         assert len(found.seconds) >= 2 and list(found.seconds) == sorted(found.seconds)
         assert (found.llr(np.array(found.same_mean), np.array(found.seconds)) > 1).all()
         assert (found.llr(np.array(found.different_mean), np.array(found.seconds)) < -1).all()
     # A group counts as much as another, whether it has many conversations or one.
-    repeated = calibrate({"voices": computed[:1] * 5, "the same": computed[1:]}, model, cohort).enrolled
-    once = calibrate({"voices": computed[:1], "the same": computed[1:]}, model, cohort).enrolled
+    cohorts = dict.fromkeys(("voices", "the same"), cohort)
+    repeated = calibrate({"voices": computed[:1] * 5, "the same": computed[1:]}, model, cohorts).enrolled
+    once = calibrate({"voices": computed[:1], "the same": computed[1:]}, model, cohorts).enrolled
     assert repeated.same_mean == pytest.approx(once.same_mean, abs=0.1)
 
 
@@ -152,7 +153,7 @@ def test_without_conversations_there_is_no_calibration(model: Model) -> None:
     assert model.cohort is not None
 
     with pytest.raises(ConfigurationError, match="points"):
-        calibrate({"nobody": []}, model, Cohort(model.cohort))
+        calibrate({"nobody": []}, model, {"nobody": Cohort(model.cohort)})
 
 
 def test_trials_are_pairs_within_a_corpus_and_every_corpus_has_as_many() -> None:
