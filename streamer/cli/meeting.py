@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,7 +77,7 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
             names,
             live=live,
             roster=config.roster or None,
-            settings=config.tracker,
+            settings=replace(speakers.backend.settings, **config.tracker),
             crosstalk=config.crosstalk,
             gains_db=gains,
             keep_guests=config.keep_guests,

@@ -30,7 +30,7 @@ def speech(
     from streamer.engine.incremental import IncrementalModel
     from streamer.evaluation.detection import detect, listen
     from streamer.evaluation.recordings import read_recordings
-    from streamer.speakers.settings import TrackerSettings
+    from streamer.speakers.backend import Backend
 
     loaded = load_model(model, device)
     names = detector or (["head", "silero"] if loaded.architecture.speech_head else ["silero"])
@@ -39,7 +39,7 @@ def speech(
         recordings = read_recordings(folder)
         for name in names:
             heard, cost = listen(IncrementalModel(loaded, speech=name), recordings)  # type: ignore[arg-type]
-            settings = TrackerSettings()
+            settings = Backend.of(loaded).settings
             tried = [replace(settings, speech_onset=at, speech_offset=max(at - 0.15, 0.02)) for at in onset or ()]
             for one in tried or [settings]:
                 found = detect(heard, one)

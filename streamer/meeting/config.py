@@ -86,7 +86,10 @@ class Sinks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeetingConfig:
-    """A meeting. Names of files are relative to `folder`, where the configuration, `file`, lies."""
+    """A meeting. Names of files are relative to `folder`, where the configuration, `file`, lies.
+
+    tracker: the settings that are not the model's own, by their names in `TrackerSettings`.
+    """
 
     title: str = "Meeting"
     model: str = "default"
@@ -97,7 +100,7 @@ class MeetingConfig:
     keep_guests: bool = False
     inputs: tuple[Input, ...] = ()
     sinks: Sinks = field(default_factory=Sinks)
-    tracker: TrackerSettings = field(default_factory=TrackerSettings)
+    tracker: Mapping[str, Any] = field(default_factory=dict)
     crosstalk: CrossTalkSettings = field(default_factory=CrossTalkSettings)
     folder: Path = Path()
     file: Path | None = None
@@ -144,7 +147,7 @@ def _config(values: Mapping[str, Any], folder: Path) -> MeetingConfig:
             **_checked(Sinks, sinks, "[sinks]", without={"webhook"}),
             webhook=Hook(**_checked(Hook, hook, "[sinks.webhook]")) if hook else None,
         ),
-        tracker=TrackerSettings(**_checked(TrackerSettings, tracker, "[tracker]")),
+        tracker=_checked(TrackerSettings, tracker, "[tracker]"),
         crosstalk=CrossTalkSettings(**_checked(CrossTalkSettings, crosstalk, "[crosstalk]")),
         folder=folder,
     )

@@ -12,7 +12,7 @@ only; for the rest stands the mean of voices in general.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from streamer.speakers.profiles import Vector, by_dimension, unit
 from streamer.speakers.scoring import Array, Calibration, effective_seconds
+from streamer.speakers.settings import TrackerSettings
 
 if TYPE_CHECKING:
     from streamer.models.model import Model
@@ -71,11 +72,13 @@ class Backend:
     calibration: of scores against somebody enrolled, normalised where there is a cohort.
     guests: of scores against a guest, who was heard through the same microphone and in the same room, which makes a
         voice more like itself. None where that is not known: `calibration` then.
+    settings: those of a tracker that goes by these scores, where nobody asks for others.
     """
 
     calibration: Calibration
     cohort: Cohort | None = None
     guests: Calibration | None = None
+    settings: TrackerSettings = field(default_factory=TrackerSettings)
 
     def norms(self, embeddings: NDArray[np.floating]) -> Vector | None:
         """The norms of embeddings (embeddings, dimension), see `Cohort.norms`; None without a cohort."""
@@ -110,8 +113,9 @@ class Backend:
     def of(cls, model: Model) -> Backend:
         """What a model brings with it; without a cohort, or without its calibration, cosines as they are."""
         details = model.card.details
+        settings = TrackerSettings(**details.get("tracker", {}))
         if model.cohort is None or "tracking" not in details:
-            return cls(Calibration.of_card(details))
+            return cls(Calibration.of_card(details), settings=settings)
         guests = Calibration.from_dict(details["guests"]) if "guests" in details else None
         cohort = Cohort(model.cohort, **details.get("cohort", {}))
-        return cls(Calibration.from_dict(details["tracking"]), cohort, guests)
+        return cls(Calibration.from_dict(details["tracking"]), cohort, guests, settings)

@@ -16,8 +16,8 @@ PROBABILITIES = ("speech_onset", "speech_offset", "unknown_prior", "resume", "co
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerSettings:
-    """The defaults were chosen on simulated conversations of speakers whom the training of the default weights left out
-    (`python -m streamer.training.tracking`).
+    """The defaults were chosen on simulated conversations of speakers whom the training of `sincnet` left out
+    (`python -m streamer.training.tracking`). A model may bring others: see `Backend.of`.
 
     speech_onset, speech_offset: speech probability from which speech starts, and under which it ends.
     min_speech_s, min_silence_s: shorter bursts are no speech, shorter pauses do not end it.

@@ -40,7 +40,7 @@ NOT_AGAIN = 20.0
 class Tracker:
     """The tracker of one stream.
 
-    roster: whom to listen for. backend: what a score is worth, see `Backend.of`.
+    roster: whom to listen for. backend: what a score is worth, and what settings go with it; see `Backend.of`.
     embed: `Model.embed`, to pool a turn from the steps' blocks; not needed in `exact` mode, whose steps have none.
     peers: trackers of other microphones in the same room, with the same roster, whose guests are this one's too.
 
@@ -58,7 +58,7 @@ class Tracker:
         settings: TrackerSettings | None = None,
         peers: Sequence[Tracker] = (),
     ) -> None:
-        self.settings = settings or TrackerSettings()
+        self.settings = settings or backend.settings
         guests = peers[0].guests if peers else Guests(self.settings.max_guests, roster.dimension)
         self.candidates = self._candidates(roster, guests, backend)
         #: All that share these guests, this one among them.

@@ -152,13 +152,13 @@ def rescored(model: Model, manifest: Path, drawing: Drawing, *, keep: bool) -> t
     # People will come of whom the cohort has nothing alike: here, nobody of their corpus.
     strange = {name: cohort[corpora != name] for name in computed}
     usual = usual_mean(computed, {name: Cohort(voices) for name, voices in strange.items()})
-    trusted = {"trust": TRUST, "usual": usual}
-    worth = calibrate(computed, model, {name: Cohort(voices, **trusted) for name, voices in strange.items()})
+    trusted = {name: Cohort(voices, trust=TRUST, usual=usual) for name, voices in strange.items()}
+    worth = calibrate(computed, model, trusted)
     # Whoever was enrolled over the same channel is what a guest is, of whom there are many more scores.
     enrolled = worth.guests if drawing.enrolled == "same" else worth.enrolled
     scores = cosines_of(model, {name: clips[name] for name in COSINES if name in meeting})
     worths = {"tracking": enrolled.to_dict(), "guests": worth.guests.to_dict()}
-    return cohort, {"cohort": trusted, **worths, "scores": scores}
+    return cohort, {"cohort": {"trust": TRUST, "usual": usual}, **worths, "scores": scores}
 
 
 def cosines_of(model: Model, groups: dict[str, dict[str, list[Clip]]]) -> Scores:

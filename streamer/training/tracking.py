@@ -110,7 +110,7 @@ def tune(
     torch.set_num_threads(1)
     engine = IncrementalModel(Model.from_pretrained(model))
     computed = rehearse(engine, Recipe.load(recipe).data, count, seed)
-    before = TrackerSettings()
+    before = Backend.of(engine.model).settings
     after = choose(computed | with_nobody_enrolled(computed), engine.model, before, VALUES)
     for name, value in after.to_dict().items():
         if value != getattr(before, name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,8 @@ from streamer.speakers.backend import CHUNK, Backend, Cohort
 from streamer.speakers.candidates import Candidates, Guests
 from streamer.speakers.profiles import Roster, unit
 from streamer.speakers.scoring import Calibration
+from streamer.speakers.settings import TrackerSettings
+from streamer.speakers.tracker import Tracker
 
 DIMENSION = 64
 COSINES = Calibration((1.0,), (0.7,), (0.1,), (0.0,), (0.13,))
@@ -135,3 +138,33 @@ def test_a_model_brings_its_cohort_from_its_file(tmp_path):
     assert backend.cohort is not None and backend.calibration == NORMALISED and backend.guests == COSINES
     np.testing.assert_allclose(backend.cohort.embeddings, unit(voices(9)), atol=1e-3)
     assert model.fingerprint == made.fingerprint
+
+
+def test_a_voice_like_nobody_of_the_cohort_is_not_taken_for_another_like_it() -> None:
+    """Two strangers who have something in common that the cohort lacks, as people who share a microphone have."""
+    rng = np.random.default_rng(12)
+    cohort, common = voices(200, 11), np.zeros(DIMENSION, np.float32)
+    common[0] = 1.0
+    here = rng.standard_normal((2, DIMENSION)).astype(np.float32)
+    here = unit(unit(here) + 0.8 * common)
+    away = cohort.copy()
+    away[:, 0] = -np.abs(away[:, 0])
+    score = (here[:1] @ here[1:].T)[0]
+
+    def normalised(cohort: Cohort) -> float:
+        one, other = cohort.norms(here[:1]), cohort.norms(here[1:])
+        return float(cohort.normalised(score, one, other)[0])
+
+    usual = float(Cohort(cohort).norms(voices(50, 13))[:, 0].mean())
+    in_full, by_half = normalised(Cohort(away)), normalised(Cohort(away, trust=0.5, usual=usual))
+    assert by_half < in_full
+    assert normalised(Cohort(away, trust=1.0, usual=usual)) == pytest.approx(in_full)
+
+
+def test_a_model_brings_the_settings_that_go_with_its_scores() -> None:
+    model = Model.from_pretrained("campplus-live")
+    card = replace(model.card, details={**model.card.details, "tracker": {"short_rate": 2.5}})
+    backend = Backend.of(Model(model.network, card, model.cohort))
+    tracker = Tracker(Roster.empty(model.dimension), backend, model.embed)
+    assert tracker.settings == replace(TrackerSettings(), short_rate=2.5)
+    assert Tracker(Roster.empty(model.dimension), backend, model.embed, TrackerSettings()).settings.short_rate == 1.4
