@@ -65,7 +65,9 @@ async def client(engine: Engine, number: int, seconds: float, step_s: float) -> 
 
 async def measure(streams: int, options: argparse.Namespace) -> Row:
     before = resident_kb()
-    async with Engine("default", precision=options.precision, speech=options.speech, threads=options.threads) as engine:
+    async with Engine(
+        options.model, precision=options.precision, speech=options.speech, threads=options.threads
+    ) as engine:
         lags = await asyncio.gather(*[client(engine, n, options.seconds, options.step) for n in range(streams)])
         held, statistics = resident_kb() - before, engine.statistics
     ms = 1000 * np.concatenate(lags)
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--step", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--model", default="default")
     parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--speech", choices=get_args(SpeechChoice), default="auto")
     parser.add_argument("--json", type=Path)

@@ -54,7 +54,7 @@ def reading(step: Callable[[], None], streams: int, step_s: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["sincnet", "campplus-live", "campplus"])
+    parser.add_argument("--models", nargs="+", default=["campplus-live", "sincnet", "campplus"])
     parser.add_argument("--streams", nargs="+", type=int, default=[32])
     parser.add_argument("--step", nargs="+", type=float, default=[1.0])
     parser.add_argument("--rounds", type=int, default=9)

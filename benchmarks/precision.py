@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--split", default="dev")
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="sincnet")
     parser.add_argument("--duration", type=float, default=3.0)
     options = parser.parse_args()
     sets = {

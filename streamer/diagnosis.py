@@ -59,7 +59,7 @@ def examine(model: str = "default", device: str = "auto", store: str | None = No
         ("ffmpeg", _ffmpeg),
         *((name, partial(_optional, name, adds, extra)) for name, adds, extra in OPTIONAL),
         ("model", partial(_model, model)),
-        ("store", partial(_store, store)),
+        ("store", partial(_store, store, model)),
     ]
     for name, check in checks:
         try:
@@ -188,14 +188,16 @@ def _model(source: str) -> Finding:
     return Finding("model", "ok", said)
 
 
-def _store(store: str | None) -> Finding:
-    from streamer.speakers import glance
+def _store(store: str | None, model: str) -> Finding:
+    from streamer.models.places import fingerprint_of
+    from streamer.speakers import elsewhere, glance
 
     path = glance.path_of(store)
     if path is not None and not path.exists() and glance.is_well(path):
         return Finding(
             "store", "ok", f"{path}: not there yet, made by the first enrolment", "streamer speakers enroll NAME FILE"
         )
+    from streamer.speakers.names import few
     from streamer.speakers.store import SpeakerStore
 
     with SpeakerStore(store) as opened:
@@ -207,4 +209,8 @@ def _store(store: str | None) -> Finding:
             return Finding(
                 "store", "missing", f"{said}; what was deleted is still in its log", "streamer speakers erase"
             )
+        fingerprint = fingerprint_of(model)
+        if fingerprint is not None and (others := opened.only_under_others(fingerprint)):
+            said += f"; unknown to this model: {few(others)}"
+            return Finding("store", "missing", said, elsewhere.way_out(others))
     return Finding("store", "ok", said)

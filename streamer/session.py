@@ -47,6 +47,7 @@ class Session:
         self.name = uuid.uuid4().hex[:12]
         self._roster = roster
         self._changes = speakers.store.changes()
+        speakers.tell_of_others()
         self.tracker = speakers.tracker(roster, settings)
         self.timeline = Timeline(keep_s=3600)
         self.sinks = list(sinks)

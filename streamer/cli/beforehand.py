@@ -77,12 +77,16 @@ def check_device(device: str) -> None:
         )
 
 
-def check_store(store: str | os.PathLike[str] | None, roster: Sequence[str] | None = None) -> None:
-    """Raises a StoreError for a store that cannot be opened, ConfigurationError for a name that nobody in it has.
+def check_store(
+    store: str | os.PathLike[str] | None, roster: Sequence[str] | None = None, model: str | None = None
+) -> None:
+    """Raises a StoreError for a store that cannot be opened, ConfigurationError for a name that nobody in it has, or
+    nobody whom the model knows: one of this package, others have to be loaded.
 
     Nothing is made: a store that is not there yet has nobody in it.
     """
-    from streamer.speakers import glance
+    from streamer.models.places import fingerprint_of
+    from streamer.speakers import elsewhere, glance
 
     path = glance.path_of(store)
     names = None if path is None or not glance.is_well(path) else glance.names_in(path)
@@ -92,6 +96,8 @@ def check_store(store: str | os.PathLike[str] | None, roster: Sequence[str] | No
         names = _opened(store, everybody=bool(roster))
     if roster:
         glance.check_roster(roster, names)
+        if path is not None and model is not None and (fingerprint := fingerprint_of(model)) is not None:
+            elsewhere.check_roster(glance.only_under_others(path, fingerprint), roster)
 
 
 def _opened(store: str | os.PathLike[str] | None, everybody: bool) -> list[str]:

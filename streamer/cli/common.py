@@ -35,7 +35,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help='A model: "default", "sincnet", "campplus", "campplus-live", a file, a directory, or a Hugging Face id.',
+        help='"campplus-live" (the default), "sincnet", "campplus", a file, a directory, or a Hugging Face id.',
         rich_help_panel=MODEL_PANEL,
     ),
 ]

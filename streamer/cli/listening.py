@@ -62,6 +62,7 @@ class Listening:
             speakers = given or Speakers(engine.model, self.store)
             if self.policy == "latest" or draws_view:
                 rehearse(engine.incremental, say)
+        speakers.tell_of_others()  # before a view is drawn over it
         sinks = self.files.sinks(self.title, Path(self.title).stem)
         with contextlib.ExitStack() as stack:
             if given is None:

@@ -79,7 +79,7 @@ def live(
     files = OutputFiles(jsonl=jsonl, rttm=rttm, vtt=vtt, srt=srt, audacity=audacity, minutes=minutes)
     files.check(read_by(model, store), {"--record": record})
     if not simulate:
-        check_store(store, roster)
+        check_store(store, roster, model)
         check_microphone(microphone)
     elif roster:
         check_roster(roster, list(ENROLMENT))

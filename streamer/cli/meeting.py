@@ -69,6 +69,7 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
             speakers = stack.enter_context(Speakers(engine.model, config.store_location))
             if live or any(isinstance(sink, TerminalView) for sink in sinks):
                 rehearse(engine.incremental, say)
+        speakers.tell_of_others()  # before a view is drawn over it
         for sink in sinks:
             if isinstance(sink, TerminalView):
                 stack.enter_context(sink)
@@ -110,7 +111,7 @@ def _check(config: MeetingConfig) -> None:
             check_microphone(_microphone(given))
     check_step(config.step_s)
     check_model(config.model, config.device)
-    check_store(config.store_location, config.roster)
+    check_store(config.store_location, config.roster, config.model)
 
 
 def _files(config: MeetingConfig) -> OutputFiles:

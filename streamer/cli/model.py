@@ -25,7 +25,7 @@ SourceArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help='"default", "sincnet", "campplus", "campplus-live", a file, a directory, or a Hugging Face id.',
+        help='"campplus-live" (the default), "sincnet", "campplus", a file, a directory, or a Hugging Face id.',
     ),
 ]
 

@@ -61,7 +61,7 @@ def run(
     check_model(model, device)
     files = OutputFiles(jsonl=jsonl, rttm=rttm, vtt=vtt, srt=srt, audacity=audacity, minutes=minutes)
     files.check([file, *read_by(model, store)])
-    check_store(store, roster)
+    check_store(store, roster, model)
     with waiting(TORCH):
         from streamer.cli.listening import Listening
 

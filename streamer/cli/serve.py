@@ -30,9 +30,12 @@ def serve(
         str | None, typer.Option(help="Address to listen on; any but a loopback one needs --token-file.")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (8765).")] = None,
-    model: Annotated[str | None, typer.Option(help="Model: default, a file, or a Hugging Face id.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A model: campplus-live (the default), sincnet, campplus, a file, or a Hugging Face id."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="The processor: auto, cpu, cuda, cuda:N or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or int8.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32; sincnet and its like also bfloat16 or int8.")] = None,
     store: StoreOption = None,
     token_file: Annotated[str | None, typer.Option(help="File of hashed bearer tokens; see --new-token.")] = None,
     cert: Annotated[str | None, typer.Option(help="TLS certificate chain (PEM).")] = None,

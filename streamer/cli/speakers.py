@@ -27,6 +27,7 @@ from streamer.cli.common import (
 from streamer.cli.options import AsJsonOption, MicrophoneOption, StoreOption
 from streamer.cli.waiting import TORCH, waiting
 from streamer.errors import ConfigurationError
+from streamer.models.places import called
 from streamer.sinks.text import carries_unicode
 
 if TYPE_CHECKING:
@@ -122,7 +123,11 @@ def list_(store: StoreOption = None, as_json: AsJsonOption = False) -> None:
     for profile in profiles:
         last = max(exemplar.created for exemplar in profile.exemplars)
         table.add_row(
-            profile.name, f"{profile.speech_s:.1f} s", str(len(profile.exemplars)), _day(last), profile.fingerprint
+            profile.name,
+            f"{profile.speech_s:.1f} s",
+            str(len(profile.exemplars)),
+            _day(last),
+            called(profile.fingerprint),
         )
     _print(table if names else "nobody is enrolled; streamer speakers enroll NAME FILE")
     for _, label, speech_s, created in guests:
@@ -142,7 +147,7 @@ def show(name: NameArgument, store: StoreOption = None, as_json: AsJsonOption = 
     for profile in profiles:
         for exemplar in profile.exemplars:
             when, quality = _day(exemplar.created), f"{exemplar.quality:.0f} dB"
-            table.add_row(f"{exemplar.speech_s:.1f} s", quality, when, exemplar.source, profile.fingerprint)
+            table.add_row(f"{exemplar.speech_s:.1f} s", quality, when, exemplar.source, called(profile.fingerprint))
     _print(table)
 
 
@@ -242,6 +247,7 @@ def check(store: StoreOption = None, model: ModelOption = "default", as_json: As
         from streamer.speakers.library import Speakers
 
     with Speakers(load_model(model), store) as speakers:
+        speakers.tell_of_others()
         found = speakers.check()
         count = len(speakers.profiles())
         minimum = speakers.settings.wanted_s

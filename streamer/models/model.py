@@ -67,10 +67,10 @@ class Model:
     ) -> Model:
         """Load a model.
 
-        source: the name of a model in this package ("default", "sincnet", "campplus", "campplus-live"), a safetensors
-            file of ours, a Lightning checkpoint (file, directory or binary file object), 3D-Speaker's CAM++ (file), an
-            ONNX file, or a Hugging Face id such as "pyannote/embedding", for which `token`, `revision`, `cache_dir` and
-            `subfolder` count. `use_auth_token` is the older name of `token`.
+        source: the name of a model in this package ("campplus-live", which "default" is too, "sincnet", "campplus"),
+            a safetensors file of ours, a Lightning checkpoint (file, directory or binary file object), 3D-Speaker's
+            CAM++ (file), an ONNX file, or a Hugging Face id such as "pyannote/embedding", for which `token`,
+            `revision`, `cache_dir` and `subfolder` count. `use_auth_token` is the older name of `token`.
 
         Raises a `streamer.errors.CheckpointError` that says what is wrong and what to do next.
         """

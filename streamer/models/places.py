@@ -12,9 +12,14 @@ from pathlib import Path
 from streamer.errors import CheckpointUnreadable, ConfigurationError, ModelNotFound
 
 WEIGHTS = Path(__file__).parent / "weights"
-#: The models in this package, and which of them "default" is.
-PACKAGED = ("sincnet", "campplus", "campplus-live")
-DEFAULT = "sincnet"
+#: The models in this package with their fingerprints, and which of them "default" is.
+FINGERPRINTS = {
+    "campplus-live": "cf82b2a13fa3ab00",
+    "sincnet": "dda4206ca7cf9b17",
+    "campplus": "0585907ee1eca26b",
+}
+PACKAGED = tuple(FINGERPRINTS)
+DEFAULT = "campplus-live"
 #: The names of a model's file in a repository or a directory, in the order of preference. pyannote's first: a
 #: safetensors file beside it would have been written by others and lack the metadata that we need.
 FILE_NAMES = ("pytorch_model.bin", "model.safetensors")
@@ -80,6 +85,17 @@ def format_of(head: bytes, size: int, path: str) -> str:
         f"{path!r} is neither a torch checkpoint nor a safetensors file ({size:,} bytes); it may be cut short or a web "
         f"page saved under this name."
     )
+
+
+def fingerprint_of(source: str) -> str | None:
+    """The fingerprint of a model in this package, as `Model.fingerprint` has it; None for any other source."""
+    return FINGERPRINTS.get(DEFAULT if source == "default" else source)
+
+
+def called(fingerprint: str) -> str:
+    """What to say of a model of which the fingerprint is known: its name, where it is one of this package's."""
+    names = [name for name, known in FINGERPRINTS.items() if known == fingerprint]
+    return names[0] if names else fingerprint
 
 
 def check(source: str | os.PathLike[str], revision: str | None = None) -> None:

@@ -35,6 +35,7 @@ from streamer.server.shelf import Shelf
 from streamer.server.signals import Signals
 from streamer.server.watchdog import Watchdog
 from streamer.server.wire import Wire
+from streamer.speakers import elsewhere
 from streamer.speakers.backend import Backend
 from streamer.speakers.store import SpeakerStore
 
@@ -133,6 +134,13 @@ class Server:
             tokens=None if self._tokens is None else len(self._tokens),
             tls=self._tls is not None,
         )
+        if people.elsewhere:
+            log.say(
+                "enrolled under another model",
+                level=logging.WARNING,
+                people=len(people.elsewhere),
+                advice=elsewhere.way_out(people.elsewhere),
+            )
         if not self.config.local and self._tls is None:
             log.say("not encrypted", level=logging.WARNING, advice="set cert and key, or put a TLS proxy in front")
         return self

@@ -35,9 +35,11 @@ class ServerConfig:
 
     host: str = _setting("127.0.0.1", "Address to listen on. Any but a loopback one needs token_file.")
     port: int = _setting(8765, "Port to listen on; 0 picks a free one.", 0, 65535)
-    model: str = _setting("default", "Model: default, a file, or a Hugging Face id.")
+    model: str = _setting("default", "Model: default (campplus-live), sincnet, campplus, a file, or a Hugging Face id.")
     device: str = _setting("auto", "auto, cpu, cuda or mps.")
-    precision: str = _setting("float32", "float32, or bfloat16 or int8 where the processor has them.")
+    precision: str = _setting(
+        "float32", "float32; bfloat16 or int8 where the processor and the model (sincnet) have them."
+    )
     threads: int = _setting(0, "Threads of the engine; 0 leaves one core to everything else.", 0, 1024)
     store: str = _setting("", "Speaker store: a file or an SQLAlchemy URL; empty for the user's own.")
     token_file: str = _setting("", "File of hashed tokens, see --new-token; read again on SIGHUP.")

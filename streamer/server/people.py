@@ -29,6 +29,7 @@ from streamer.errors import (
 from streamer.server import log
 from streamer.server.admission import RETRY_AFTER_S
 from streamer.server.protocol import Refusal
+from streamer.speakers import elsewhere
 from streamer.speakers.backend import Backend
 from streamer.speakers.known import Followed, Known
 from streamer.speakers.names import clean_name, few, name_key
@@ -57,6 +58,8 @@ class People:
         self._store = store
         self._fingerprint = fingerprint
         self._known = Known.load(store, fingerprint, dimension, backend.cohort)
+        #: Who was enrolled when the server began, but under other models: the fingerprints of those, by name.
+        self.elsewhere = store.only_under_others(fingerprint)
         self._spelling = {name_key(name): name for name in self._known.roster.names}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="streamer-store")
         self._following = asyncio.Lock()
@@ -87,6 +90,8 @@ class People:
             raise Refusal("invalid_message", str(error), "Change the roster in `start`.", fatal=True) from None
         if missing := [name for key, name in clean.items() if key not in self._spelling]:
             message = f"Of the roster are not enrolled: {few(missing)}."
+            if only := elsewhere.among(self.elsewhere, missing):
+                message += f" Under another model than this server's: {few(only)}."
             raise Refusal("unknown_speaker", message, "Enrol them, or leave them out.", fatal=True)
         return tuple(self._spelling[key] for key in clean)
 

@@ -17,6 +17,10 @@ from streamer.speakers.names import clean_name, few, name_key
 
 _HEAD = b"SQLite format 3\0"
 _FILE_URL = "sqlite:///"
+_ELSEWHERE = """
+SELECT DISTINCT name, fingerprint FROM streamer_speakers JOIN streamer_exemplars ON speaker = streamer_speakers.id
+WHERE speaker NOT IN (SELECT speaker FROM streamer_exemplars WHERE fingerprint = ?) ORDER BY name, fingerprint
+"""
 
 
 def default_path() -> Path:
@@ -60,13 +64,26 @@ def require(store: str | os.PathLike[str] | None) -> None:
 
 def names_in(path: Path) -> list[str] | None:
     """Everybody enrolled in a file, by name; None where that cannot be told like this."""
+    found = _asked(path, "SELECT name FROM streamer_speakers ORDER BY name")
+    return None if found is None else [name for (name,) in found]
+
+
+def only_under_others(path: Path, fingerprint: str) -> dict[str, list[str]]:
+    """As `SpeakerStore.only_under_others`; nobody where that cannot be told like this."""
+    found: dict[str, list[str]] = {}
+    for name, other in _asked(path, _ELSEWHERE, fingerprint) or []:
+        found.setdefault(name, []).append(other)
+    return found
+
+
+def _asked(path: Path, query: str, *values: str) -> list[tuple[str, ...]] | None:
     if not path.exists():
         return []
     if not is_well(path):
         return None
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.0)) as connection:
-            return [name for (name,) in connection.execute("SELECT name FROM streamer_speakers ORDER BY name")]
+            return connection.execute(query, values).fetchall()
     except sqlite3.Error:
         return None
 

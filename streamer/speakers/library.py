@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.display import table
 from streamer.errors import ConfigurationError, EnrolmentRefused, SpeakerNotFound
+from streamer.speakers import elsewhere
 from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, EnrolmentSettings, Progress, Verdict
 from streamer.speakers.known import Known
@@ -23,6 +25,8 @@ from streamer.speakers.scoring import Calibration
 from streamer.speakers.settings import DURATIONS, STEP_S, TrackerSettings
 from streamer.speakers.store import SpeakerStore, clean_name
 from streamer.speakers.tracker import Tracker
+
+logger = logging.getLogger("streamer.speakers")
 
 if TYPE_CHECKING:
     from streamer.engine.incremental import IncrementalModel
@@ -82,6 +86,7 @@ class Speakers:
         self.backend = Backend.of(self.model)
         self._engine: IncrementalModel | None = None
         self._known: Known | None = None
+        self._told = False
 
     def close(self) -> None:
         self.store.close()
@@ -175,11 +180,20 @@ class Speakers:
     def profile(self, name: str) -> Profile:
         """Raises SpeakerNotFound where nobody of this name is enrolled under this model."""
         if not (found := self.store.profiles(self.model.fingerprint, [name])):
-            elsewhere = " under this model, only under another" if self.store.spelled(name) is not None else ""
-            raise SpeakerNotFound(
-                f"nobody called {name!r} is enrolled{elsewhere}; enrolled are: {few(self.roster().names)}."
-            )
+            if only := elsewhere.among(self.only_under_others(), [name]):
+                raise SpeakerNotFound(f"{name!r} is enrolled only under another model. {elsewhere.way_out(only)}")
+            raise SpeakerNotFound(f"nobody called {name!r} is enrolled; enrolled are: {few(self.roster().names)}.")
         return found[0]
+
+    def only_under_others(self) -> dict[str, list[str]]:
+        """Those in the store whom this model does not know, by name: the fingerprints of the models who do."""
+        return self.store.only_under_others(self.model.fingerprint)
+
+    def tell_of_others(self) -> None:
+        """Say in the log of `streamer.speakers`, once, that this model does not know everybody in the store."""
+        if not self._told and (people := self.only_under_others()):
+            logger.warning("%s", elsewhere.told(people, self.model.card.name))
+        self._told = True
 
     def roster(self, names: Iterable[str] | None = None) -> Roster:
         """Whom to listen for: everybody, or those named. Raises ConfigurationError for one who is not enrolled."""
@@ -189,7 +203,12 @@ class Speakers:
         elif self.store.changes() != self._known.changes:
             self._known, _ = self._known.follow(self.store, fingerprint, cohort)
         roster = self._known.roster
-        return roster if names is None else roster.restricted(clean_name(name) for name in names)
+        if names is None:
+            return roster
+        wanted = [clean_name(name) for name in names]
+        if any(roster.index(name) is None for name in wanted):
+            elsewhere.check_roster(self.only_under_others(), wanted)
+        return roster.restricted(wanted)
 
     def tracker(
         self,

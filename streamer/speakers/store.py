@@ -55,6 +55,16 @@ class SpeakerStore(GuestBook):
                 found.setdefault(name, []).extend([fingerprint] if fingerprint else [])
             return found
 
+    def only_under_others(self, fingerprint: str) -> dict[str, list[str]]:
+        """Those who are enrolled, but not under the model of this fingerprint, by name: the models who know them."""
+        known = select(exemplars.c.speaker).where(exemplars.c.fingerprint == fingerprint)
+        query = select(speakers.c.name, exemplars.c.fingerprint).join(exemplars).where(speakers.c.id.not_in(known))
+        with self._read() as connection:
+            found: dict[str, list[str]] = {}
+            for name, other in connection.execute(query.distinct().order_by(speakers.c.name, exemplars.c.fingerprint)):
+                found.setdefault(name, []).append(other)
+            return found
+
     def profiles(self, fingerprint: str | None = None, names: Iterable[str] | None = None) -> list[Profile]:
         """The profiles made with the model of this fingerprint, or of all models; of everybody, or of those named."""
         query = select(speakers.c.name, *columns()).join(exemplars).order_by(speakers.c.name, exemplars.c.id)

@@ -33,7 +33,6 @@ from streamer.training.recipe import Recipe
 from streamer.training.rehearsal import rehearse
 from streamer.training.teachers import teacher_of
 
-NAME = "default"
 LICENCE = "MIT"
 DURATIONS_S = (1.0, 2.0, 3.0, 5.0)
 #: Of each group, for what scores mean to the tracker; its settings are chosen on others.

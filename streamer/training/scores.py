@@ -185,7 +185,7 @@ def cosines_of(model: Model, groups: dict[str, dict[str, list[Clip]]]) -> Scores
 
 
 def main(
-    source: Annotated[str, typer.Argument(metavar="MODEL", help='The weights: "default", or a file.')],
+    source: Annotated[str, typer.Argument(metavar="MODEL", help='The weights: "sincnet", "campplus-live", or a file.')],
     path: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
     manifest: Annotated[Path, typer.Option(help="The speech: a CSV, with shards in pack/ beside it or without.")],
     voices: Annotated[int, typer.Option(help="Voices of the cohort, each over four channels.", min=10)] = 250,

@@ -128,7 +128,7 @@ def tables(
     manifest: Annotated[Path, typer.Argument(help="The manifest of the audio.")],
     split: Annotated[str, typer.Option(help="Its split to evaluate on.")] = "dev",
     corpus: Annotated[str | None, typer.Option(help="Only this corpus, and only the rates.")] = None,
-    model: Annotated[str, typer.Option(help="The model.")] = "default",
+    model: Annotated[str, typer.Option(help="The model: a SincNet x-vector.")] = "sincnet",
     rounds: Annotated[int, typer.Option(help="Resamplings for the intervals.")] = 200,
     teachers: Annotated[list[str], typer.Option("--teacher", help="Teachers to measure beside it.")] = [],  # noqa: B006
     card: Annotated[Path | None, typer.Option(help="A model card, whose tables with these heads are replaced.")] = None,

@@ -102,7 +102,7 @@ def choose(
 
 def tune(
     recipe: Annotated[Path, typer.Argument(help="The recipe of the run.", dir_okay=False)],
-    model: Annotated[str, typer.Argument(help="The weights that came of it.")] = "default",
+    model: Annotated[str, typer.Argument(help="The weights that came of it.")] = "sincnet",
     count: Annotated[int, typer.Option(help="Conversations of each group.", min=2)] = 24,
     seed: Annotated[int, typer.Option(help="Seed of the first one.")] = 50_000,
 ) -> None:

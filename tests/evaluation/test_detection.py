@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("speech", ["head", "silero"])
 def test_what_is_called_speech_is_where_the_voice_is(folder: Path, speech: str) -> None:
-    engine = IncrementalModel(Model.from_pretrained("default"), speech=speech)  # type: ignore[arg-type]
+    engine = IncrementalModel(Model.from_pretrained("sincnet"), speech=speech)  # type: ignore[arg-type]
     heard, cost = listen(engine, read_recordings(folder))
 
     found = detect(heard, TrackerSettings())
@@ -55,7 +55,11 @@ def test_the_area_is_the_share_of_pairs_in_order() -> None:
 def test_the_command_has_a_row_for_each_detector_and_threshold(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", "speech", str(folder), "--onset", "0.3", "--onset", "0.5"]) == 0
+    def detectors(*options: str) -> list[str]:
+        assert main(["evaluate", "speech", str(folder), *options]) == 0
+        rows = capsys.readouterr().out.splitlines()[2:]
+        return [row.split("|")[1].strip().split(", ")[1] for row in rows]
 
-    rows = capsys.readouterr().out.splitlines()[2:]
-    assert [row.split("|")[1].strip().split(", ")[1] for row in rows] == ["head", "head", "silero", "silero"]
+    thresholds = ["--onset", "0.3", "--onset", "0.5"]
+    assert detectors("--model", "sincnet", *thresholds) == ["head", "head", "silero", "silero"]
+    assert detectors(*thresholds) == ["silero", "silero"]  # the default model has no head

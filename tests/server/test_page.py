@@ -39,7 +39,7 @@ WAIT_MS = 20_000
 def voices() -> Model:
     """A model that tells voices apart."""
     try:
-        return Model.from_pretrained(os.environ.get("STREAMER_TEST_MODEL", "default"))
+        return Model.from_pretrained(os.environ.get("STREAMER_TEST_MODEL", "sincnet"))
     except CheckpointError as error:
         pytest.skip(f"no trained weights: {error}")
 

@@ -26,7 +26,10 @@ class CamPlusPlusStreaming:
 
     def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
         if precision != "float32":
-            raise ConfigurationError(f"precision={precision!r}: {model.card.name!r} is computed in float32 alone.")
+            raise ConfigurationError(
+                f"precision={precision!r}: {model.card.name!r} is computed in float32 alone; use that, or the model "
+                "'sincnet', which has bfloat16 and int8."
+            )
         network = campplus_of(model.network)
         if mode == "exact":
             return CamPlusPlusStepper(model, network)
