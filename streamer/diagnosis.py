@@ -189,7 +189,6 @@ def _model(source: str) -> Finding:
 
 
 def _store(store: str | None, model: str) -> Finding:
-    from streamer.models.places import fingerprint_of
     from streamer.speakers import elsewhere, glance
 
     path = glance.path_of(store)
@@ -209,8 +208,19 @@ def _store(store: str | None, model: str) -> Finding:
             return Finding(
                 "store", "missing", f"{said}; what was deleted is still in its log", "streamer speakers erase"
             )
-        fingerprint = fingerprint_of(model)
+        fingerprint = _fingerprint(model)
         if fingerprint is not None and (others := opened.only_under_others(fingerprint)):
             said += f"; unknown to this model: {few(others)}"
             return Finding("store", "missing", said, elsewhere.way_out(others))
     return Finding("store", "ok", said)
+
+
+def _fingerprint(source: str) -> str | None:
+    """A model's; None for one that cannot be loaded, which is said of the model."""
+    from streamer.models.model import Model
+    from streamer.models.places import fingerprint_of
+
+    try:
+        return fingerprint_of(source) or Model.from_pretrained(source).fingerprint
+    except StreamerError:
+        return None

@@ -62,11 +62,13 @@ class Listening:
             speakers = given or Speakers(engine.model, self.store)
             if self.policy == "latest" or draws_view:
                 rehearse(engine.incremental, say)
-        speakers.tell_of_others()  # before a view is drawn over it
-        sinks = self.files.sinks(self.title, Path(self.title).stem)
         with contextlib.ExitStack() as stack:
             if given is None:
                 stack.callback(speakers.close)
+            # Before a view is drawn over the one, and a file is begun that the other would leave empty.
+            speakers.tell_of_others()
+            speakers.roster(self.roster)
+            sinks = self.files.sinks(self.title, Path(self.title).stem)
             noticing = source if isinstance(source, BaseSource) else None
             if self.record is not None:
                 recorder = Recorder(self.record)

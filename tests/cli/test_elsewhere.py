@@ -106,6 +106,20 @@ def test_a_roster_of_people_of_another_model_is_answered_with_that_model(other: 
             speakers.roster(["Bob"])
 
 
+def test_who_asks_for_them_by_name_is_answered_before_a_file_is_begun(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a model of the package at a glance, with any other once it is loaded."""
+    turns, mine = tmp_path / "turns.rttm", tmp_path / "mine.safetensors"
+    turns.write_text("as it was")
+    assert main(["model", "convert", "campplus", str(mine)]) == 0
+    for model in ("default", "campplus-live", "campplus", str(mine)):
+        command = ["run", str(CONVERSATION), "--store", str(path), "--roster", "carol", "--rttm", str(turns)]
+        assert main([*command, "--model", model]) == 2
+        assert "another model only: carol. Listen with `--model sincnet`" in capsys.readouterr().err
+        assert turns.read_text() == "as it was"
+
+
 def test_a_glance_sees_the_same_people_as_the_store(tmp_path: Path) -> None:
     path = tmp_path / "people.db"
     with SpeakerStore(path) as store:

@@ -149,6 +149,16 @@ def test_a_precision_that_is_not_known_is_refused(local_model: Model) -> None:
         IncrementalModel(local_model, precision="float64")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_a_precision_that_a_model_has_not_is_refused_with_a_model_that_has_it(
+    campplus: Model, campplus_past: Model, precision: Any
+) -> None:
+    for model in (campplus, campplus_past):
+        with pytest.raises(ConfigurationError, match="computed in float32 alone; use that, or the model 'sincnet'"):
+            IncrementalModel(model, precision=precision)
+    assert IncrementalModel(Model.from_pretrained("sincnet"), precision=precision).precision == precision
+
+
 def test_exact_mode_wants_steps_on_the_filters_grid(pyannote_model: Model) -> None:
     with pytest.raises(ConfigurationError, match="multiple of 10"):
         WindowSettings.of(pyannote_model, (3003 / RATE * 3,), 1001 / RATE, unit=10)
