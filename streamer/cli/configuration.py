@@ -1,7 +1,7 @@
 """What a user sets once: a TOML file, over it the environment. What is given at the prompt goes over both.
 
     store = "~/team/people.db"          # for every command that has the option
-    model = "campplus-live"
+    model = "sincnet"
 
     [run]                               # for one command: any of its options, by its long name
     keep-guests = true
