@@ -14,7 +14,7 @@ from typing import Any
 
 from streamer.errors import ConfigurationError
 from streamer.meeting.crosstalk import CrossTalkSettings
-from streamer.speakers.settings import STEP_S, TrackerSettings
+from streamer.speakers.settings import STEP_S, TrackerSettings, check
 
 #: What fields were once called, and are still understood as.
 OLD_NAMES = {("MeetingConfig", "speakers"): "store", ("Input", "device"): "microphone"}
@@ -138,7 +138,9 @@ def _config(values: Mapping[str, Any], folder: Path) -> MeetingConfig:
     hook = _table(sinks, "webhook")
     if hook and "url" not in hook:
         raise ConfigurationError("[sinks.webhook] has no url.")
-    tracker, crosstalk = _table(rest, "tracker"), _table(rest, "crosstalk")
+    tracker = _checked(TrackerSettings, _table(rest, "tracker"), "[tracker]")
+    check(tracker)
+    crosstalk = _table(rest, "crosstalk")
     taken = {"inputs", "sinks", "tracker", "crosstalk", "folder", "file"}
     return MeetingConfig(
         **_checked(MeetingConfig, rest, "the top", without=taken),
@@ -147,7 +149,7 @@ def _config(values: Mapping[str, Any], folder: Path) -> MeetingConfig:
             **_checked(Sinks, sinks, "[sinks]", without={"webhook"}),
             webhook=Hook(**_checked(Hook, hook, "[sinks.webhook]")) if hook else None,
         ),
-        tracker=_checked(TrackerSettings, tracker, "[tracker]"),
+        tracker=tracker,
         crosstalk=CrossTalkSettings(**_checked(CrossTalkSettings, crosstalk, "[crosstalk]")),
         folder=folder,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,12 +72,7 @@ class TrackerSettings:
     kept_pieces: int = 12
 
     def __post_init__(self) -> None:
-        for name in PROBABILITIES:
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigurationError(f"{name}={getattr(self, name)} is not a probability between 0 and 1.")
-        for name, value in asdict(self).items():
-            if name.endswith(("_s", "_rate", "_weight")) and not value >= 0:
-                raise ConfigurationError(f"{name}={value} must not be negative.")
+        check(asdict(self))
         if self.speech_offset > self.speech_onset:
             raise ConfigurationError(
                 f"speech_offset={self.speech_offset} is above speech_onset={self.speech_onset}; it must not be."
@@ -86,3 +82,12 @@ class TrackerSettings:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Raises ConfigurationError for a setting whose value is wrong whatever the others are."""
+    for name, value in values.items():
+        if name in PROBABILITIES and not 0 < value < 1:
+            raise ConfigurationError(f"{name}={value} is not a probability between 0 and 1.")
+        if name.endswith(("_s", "_rate", "_weight")) and not value >= 0:
+            raise ConfigurationError(f"{name}={value} must not be negative.")
