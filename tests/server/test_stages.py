@@ -19,6 +19,18 @@ OWNER, OTHER = Access("kitchen", frozenset({"stream"})), Access("hall", frozense
 DISPLAY, BOSS = Access("display", frozenset({"watch"})), Access("boss", frozenset({"admin"}))
 
 
+@contextlib.asynccontextmanager
+async def watched(server):
+    """A session that is shared as the studio, and whoever watches it, once both are told so."""
+    async with talking(server) as talk, talking(server) as viewer:
+        await talk.start()
+        await talk.say(type="share", room="studio")
+        await talk.next()
+        await viewer.say(type="watch", room="studio")
+        await viewer.next()
+        yield talk, viewer
+
+
 async def test_a_viewer_sees_the_same_events_those_of_before_as_well(server):
     async with talking(server) as talk, talking(server) as early, talking(server) as late:
         await talk.start(stats_interval=0.2, windows=True)
@@ -51,12 +63,7 @@ async def test_a_viewer_sees_the_same_events_those_of_before_as_well(server):
     ids=["end", "share", "speakers", "broken", "audio"],
 )
 async def test_a_viewer_may_ask_for_a_sign_of_life_and_nothing_else(server, message):
-    async with talking(server) as talk, talking(server) as viewer:
-        await talk.start()
-        await talk.say(type="share", room="studio")
-        await talk.next()
-        await viewer.say(type="watch", room="studio")
-        await viewer.next()
+    async with watched(server) as (talk, viewer):
         await viewer.say(type="ping", request=4)
         assert await viewer.next() == {"type": "pong", "request": 4}
         await viewer.socket.send(message)
@@ -185,12 +192,7 @@ async def test_viewers_are_so_many_at_most_and_one_that_does_not_read_holds_nobo
 
 
 async def test_a_server_that_stops_sends_viewers_away_with_a_time_to_come_back(server):
-    async with talking(server) as talk, talking(server) as viewer:
-        await talk.start()
-        await talk.say(type="share", room="studio")
-        await talk.next()
-        await viewer.say(type="watch", room="studio")
-        await viewer.next()
+    async with watched(server) as (_, viewer):
         draining = asyncio.create_task(server.drain())
         goodbye = await viewer.until("goodbye")
         assert (goodbye["reason"], goodbye["retry_after"] > 0) == ("draining", True)
