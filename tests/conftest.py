@@ -68,10 +68,13 @@ def campplus() -> Model:
 
 @pytest.fixture(scope="session")
 def campplus_past(campplus: Model) -> Model:
-    """CAM++ of the past as its training begins, with something expected everywhere."""
-    network = CamPlusPlus(CamPlusPlusArchitecture(context="past", heard_hz=6900, attention=True))
+    """CAM++ of the past as its training begins, with something expected everywhere and a head that hears overlaps of no
+    kind."""
+    network = CamPlusPlus(CamPlusPlusArchitecture(context="past", heard_hz=6900, attention=True, overlap=True))
     state = of_the_past(campplus.network.state_dict(), 6900)
     generator = torch.Generator().manual_seed(0)
+    for name, tensor in network.overlap.state_dict().items():
+        state[f"overlap.{name}"] = 0.1 * torch.randn(tensor.shape, generator=generator)
     for name in state:
         if name.endswith((".expected", "attention.weight")):
             state[name] = 0.1 * torch.rand(state[name].shape, generator=generator)

@@ -51,12 +51,14 @@ class Hops:
 
 @dataclass(frozen=True, slots=True)
 class FrameBlock:
-    """New frames of a batch: features (frames, streams, channels) float32, before the backbone's `norm`; attention and
-    speech (frames, streams) in (0, 1), or None where the network has no such head."""
+    """New frames of a batch: features (frames, streams, channels) float32, before the backbone's `norm`; attention,
+    speech and overlap, whether more than one speaks, (frames, streams) in (0, 1), or None where the network has no such
+    head."""
 
     features: Tensor
     attention: Tensor | None = None
     speech: Tensor | None = None
+    overlap: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,15 +177,16 @@ class CachedStepper:
         gained = [NewFrames(stream.next_frame, _NO_FRAMES, None) for stream in streams]
         hops = np.array([stream.ready_hops for stream in streams])
         for group in groups(hops, self.device, self.hops.at_once):
-            records, speech = self._compute([streams[place] for place in group], hops[group])
+            records, speech, overlap = self._compute([streams[place] for place in group], hops[group])
             for row, place in enumerate(group):
-                gained[place] = self._merge(streams[place], int(hops[place]), records[row], speech[row])
+                two = None if overlap is None else overlap[row]
+                gained[place] = self._merge(streams[place], int(hops[place]), records[row], speech[row], two)
         return gained
 
     def _compute(
         self, streams: Sequence[CachedStream], hops: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Records (streams, pieces, record) and speech probabilities (streams, frames) of the new frames.
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None]:
+        """Records (streams, pieces, record), and (streams, frames) each, speech and overlap of the new frames.
 
         hops: of each stream, in ascending order. A piece is what a stream's new frames have in one cell; -1 marks what
         is no frame.
@@ -212,7 +213,8 @@ class CachedStepper:
                 speech = speech * block.speech.t()
             weights = speech if block.attention is None else speech * block.attention.t()
             records = piece_records(block.features, weights, speech, pieces, self.backbone.norm)
-        return records, speech.cpu().numpy()
+            overlap = None if block.overlap is None else block.overlap.t().cpu().numpy()
+        return records, speech.cpu().numpy(), overlap
 
     def _places(
         self, streams: Sequence[CachedStream], hops: NDArray[np.int64], longest: int
@@ -230,7 +232,12 @@ class CachedStepper:
         return frames, pieces, np.maximum(valid - outputs - self.hops.lag, 0)[:, 0]
 
     def _merge(
-        self, stream: CachedStream, hops: int, records: NDArray[np.float32], speech: NDArray[np.float32]
+        self,
+        stream: CachedStream,
+        hops: int,
+        records: NDArray[np.float32],
+        speech: NDArray[np.float32],
+        overlap: NDArray[np.float32] | None,
     ) -> NewFrames:
         """Take a stream's share of what was computed into its state."""
         first = stream.next_frame
@@ -242,7 +249,7 @@ class CachedStepper:
                 stream.pooling.merge(cell, record)
                 merge_into(block, record)
         stream.add_run(first, stream.next_output)
-        return NewFrames(first, speech[skipped:hops], block)
+        return NewFrames(first, speech[skipped:hops], block, None if overlap is None else overlap[skipped:hops])
 
     def windows(self, streams: Sequence[CachedStream]) -> list[list[Window]]:
         """The windows of each stream that end where it stands, but for those that hold too little."""

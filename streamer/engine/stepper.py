@@ -24,11 +24,13 @@ PARTIAL_SPEECH_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class NewFrames:
-    """What one stream gained: frames from `first` on, the speech probability of each, and their pooled moments."""
+    """What one stream gained: frames from `first` on, the speech probability of each, their pooled moments, and the
+    probability that more than one speaks, or None where nobody tells."""
 
     first: int
     speech: NDArray[np.float32]
     block: Record | None
+    overlap: NDArray[np.float32] | None = None
 
 
 class StreamState(Protocol):
@@ -79,7 +81,7 @@ class Stepper(Protocol):
 
 @dataclass(slots=True)
 class StepTally:
-    """What the present step of a stream has gathered: level, frames' speech, moments."""
+    """What the present step of a stream has gathered: level, frames' speech and overlap, moments."""
 
     start_sample: int
     first_frame: int
@@ -87,6 +89,7 @@ class StepTally:
     energy: float = 0.0
     speech: list[NDArray[np.float32]] = field(default_factory=list)
     block: Record | None = None
+    overlap: list[NDArray[np.float32]] = field(default_factory=list)
 
     def hear(self, samples: Samples) -> None:
         self.heard += len(samples)
@@ -98,7 +101,9 @@ class StepTally:
                 self.first_frame = new.first
             # Frames that a short gap inside of the step took: nobody heard speech in them.
             missing = new.first - self.first_frame - sum(map(len, self.speech))
-            self.speech += [np.zeros(missing, np.float32), new.speech] if missing > 0 else [new.speech]
+            silence = [np.zeros(missing, np.float32)] if missing > 0 else []
+            self.speech += [*silence, new.speech]
+            self.overlap += [] if new.overlap is None else [*silence, new.overlap]
         if new.block is not None:
             if self.block is None:
                 self.block = new.block
@@ -114,6 +119,7 @@ class StepTally:
             grid=grid,
             first_frame=self.first_frame,
             speech=np.concatenate([_NO_FRAMES, *self.speech]) if detected else None,
+            overlap=np.concatenate(self.overlap) if self.overlap else None,
             block=None if self.block is None else moments_of(self.block),
             level_db=10 * math.log10(power) if power > 0 else -math.inf,
             partial=partial,
@@ -125,7 +131,8 @@ class StepTally:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         block = _NO_FRAMES if self.block is None else self.block
-        return {"tally.speech": np.concatenate([_NO_FRAMES, *self.speech]), "tally.block": block}
+        speech, overlap = (np.concatenate([_NO_FRAMES, *some]) for some in (self.speech, self.overlap))
+        return {"tally.speech": speech, "tally.overlap": overlap, "tally.block": block}
 
     @classmethod
     def restored(cls, values: Mapping[str, Any], arrays: Arrays) -> StepTally:
@@ -137,6 +144,7 @@ class StepTally:
             tally["energy"],
             [arrays["tally.speech"]] if arrays["tally.speech"].size else [],
             arrays["tally.block"] if tally["pooled"] else None,
+            [arrays["tally.overlap"]] if arrays["tally.overlap"].size else [],
         )
 
 

@@ -63,6 +63,8 @@ class Step:
     level_db: root mean square level of the new samples, dB below full scale (-inf for digital silence).
     partial: the stream or its audio before a gap ended before the step did.
     lag_s: seconds from the arrival of the step's last sample to this result; 0 where nobody measured it.
+    overlap: (frames,) float32, the probability that more than one speaks in each new frame; None where the model does
+        not tell, or no frame was completed.
     skipped: how many steps were left out just before this one, because the worker had fallen behind.
     """
 
@@ -77,6 +79,7 @@ class Step:
     partial: bool = False
     lag_s: float = 0.0
     skipped: int = 0
+    overlap: Vector | None = field(default=None, repr=False)
 
     @property
     def speech_s(self) -> float | None:

@@ -134,15 +134,19 @@ def shown_turns(events: Iterable[Event]) -> list[Turn]:
     """What a viewer saw at each moment: a name stands from when it was decided until it was replaced or ended."""
     turns: list[Turn] = []
     since, showing = 0, ""
+    #: The names of the turns that last. A voice beside another's comes and goes within that one's turn.
+    lasting: dict[int, str] = {}
     for event in events:
         if isinstance(event, Speaker | Unknown | Correction):
-            name = event.speaker
+            lasting.pop(event.turn, None)
+            lasting[event.turn] = event.speaker
         elif isinstance(event, TurnEnd):
-            name = ""
-        elif isinstance(event, Renamed) and event.previous == showing:
-            name = event.speaker
+            lasting.pop(event.turn, None)
+        elif isinstance(event, Renamed):
+            lasting = {turn: event.speaker if name == event.previous else name for turn, name in lasting.items()}
         else:
             continue
+        name = next(reversed(lasting.values()), "")
         if name != showing:
             if showing and event.decided_sample > since:
                 turns.append((since, event.decided_sample, showing))

@@ -60,12 +60,13 @@ class Frames:
     """What a network says of each frame.
 
     features: (batch, channels, frames). attention: (batch, frames) in (0, 1), or None. speech: (batch, frames) logits,
-    or None.
+    or None. overlap: (batch, frames) in (0, 1), the probability that more than one speaks, or None.
     """
 
     features: Tensor
     attention: Tensor | None = None
     speech: Tensor | None = None
+    overlap: Tensor | None = None
 
 
 class Network(Protocol):

@@ -143,6 +143,10 @@ class Candidates:
             return place
         return len(self.roster) + self.guests.names.index(name) if name in self.guests.names else self.unknown
 
+    def knows(self, name: str) -> bool:
+        """Whether anybody, enrolled or a guest, has this name."""
+        return self.index(name) != self.unknown
+
     def guest_slot(self, name: str) -> int | None:
         return self.guests.names.index(name) if name in self.guests.names else None
 

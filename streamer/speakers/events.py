@@ -110,6 +110,24 @@ class TurnEnd(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap(Event):
+    """More than one speaks, from `sample` to `end_sample`, which is None while it lasts: `speaker`, who has the floor,
+    and `other`; None where somebody else speaks too, of whom nothing is known.
+
+    overlap: number of the stretch in the stream, shared by all that is said of it. confidence: how likely it is that
+    more than one speaks. final: no later word of it will come; the other's share of it is told as a turn, too.
+    """
+
+    type: ClassVar[str] = "overlap"
+    overlap: int
+    end_sample: int | None
+    speaker: str
+    other: str | None
+    confidence: float
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GapEvent(Event):
     """The samples [sample, end_sample) never arrived."""
 

@@ -12,7 +12,10 @@ from streamer.errors import ConfigurationError
 DURATIONS = (1.0, 3.0)
 STEP_S = 0.5
 
-PROBABILITIES = ("speech_onset", "speech_offset", "unknown_prior", "resume", "commit", "relabel", "settle", "switch")
+PROBABILITIES = (
+    *("speech_onset", "speech_offset", "overlap_onset", "overlap_offset"),
+    *("unknown_prior", "resume", "commit", "relabel", "settle", "switch"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,10 @@ class TrackerSettings:
     speech_onset, speech_offset: speech probability from which speech starts, and under which it ends.
     min_speech_s, min_silence_s: shorter bursts are no speech, shorter pauses do not end it.
     silence_db: where no speech detector runs, sound above this level (dB below full scale) counts as speech.
+    overlap_onset, overlap_offset: probability that more than one speaks, averaged over `overlap_smooth_s`, from which
+        they do, and under which they no longer do. overlap_s: for so long at the least.
+    overlap_near_s: whoever speaks this near to it may be the other of the two.
+    overlap_settle_s: so long after its end it is settled who they were.
     evidence_s: seconds of speech in a turn before it is given a name.
     unknown_prior: how probable it is, before anything was heard, that nobody enrolled speaks.
     resume: how probable it is that the speaker before a pause goes on after it; fades over `pause_s`.
@@ -48,6 +55,12 @@ class TrackerSettings:
     min_speech_s: float = 0.2
     min_silence_s: float = 0.8
     silence_db: float = -60.0
+    overlap_onset: float = 0.35
+    overlap_offset: float = 0.25
+    overlap_s: float = 0.1
+    overlap_smooth_s: float = 0.4
+    overlap_near_s: float = 15.0
+    overlap_settle_s: float = 2.0
     evidence_s: float = 0.3
     unknown_prior: float = 0.2
     resume: float = 0.2
@@ -76,6 +89,10 @@ class TrackerSettings:
         if self.speech_offset > self.speech_onset:
             raise ConfigurationError(
                 f"speech_offset={self.speech_offset} is above speech_onset={self.speech_onset}; it must not be."
+            )
+        if self.overlap_offset > self.overlap_onset:
+            raise ConfigurationError(
+                f"overlap_offset={self.overlap_offset} is above overlap_onset={self.overlap_onset}; it must not be."
             )
         if self.max_guests < 1 or self.kept_pieces < 2:
             raise ConfigurationError("max_guests must be 1 or more, and kept_pieces 2 or more.")

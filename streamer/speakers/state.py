@@ -20,7 +20,7 @@ from streamer.speakers.turn import Piece, Pool, Turn
 if TYPE_CHECKING:
     from streamer.speakers.tracker import Tracker
 
-VERSION = 3
+VERSION = 4
 TURN = ("number", "start_sample", "log_prior", "label", "confidence", "final", "ambiguous")
 WINDOW = ("start_sample", "end_sample", "duration_s", "embedding", "speech_s", "partial")
 MOMENTS = ("weight", "weight2", "mean", "m2")
@@ -56,6 +56,7 @@ def snapshot(tracker: Tracker) -> bytes:
             "roster": _digest(tracker.roster),
             "belief": _sparse(tracker.belief, tracker.candidates),
             "boundaries": tracker.boundaries.state(),
+            "overlaps": tracker.overlaps.state(),
             "guests": tracker.guests.state(),
             "turns": tracker.turns,
             "heard_sample": tracker.heard_sample,
@@ -101,6 +102,7 @@ def _put_back(tracker: Tracker, state: dict[str, Any]) -> None:
     same = state["roster"] == _digest(tracker.roster)
     tracker.belief = _whole(state["belief"], tracker.candidates, same=same)
     tracker.boundaries.restore(state["boundaries"])
+    tracker.overlaps.restore(state["overlaps"])
     tracker.turns, tracker.heard_sample = state["turns"], state["heard_sample"]
     tracker.speech_start, tracker.last_end = state["speech_start"], state["last_end"]
     tracker.recent.clear()

@@ -28,6 +28,7 @@ from streamer.speakers.backend import Backend
 from streamer.speakers.boundaries import SpeechBoundaries
 from streamer.speakers.candidates import Candidates, Guests
 from streamer.speakers.events import Event, GapEvent, Overload, SpeechEnd, SpeechStart
+from streamer.speakers.overlap import Overlaps
 from streamer.speakers.profiles import Roster
 from streamer.speakers.scoring import log_softmax
 from streamer.speakers.settings import TrackerSettings
@@ -69,6 +70,7 @@ class Tracker:
         self.turns = 0
         self.heard_sample = 0
         self.boundaries = self._new_boundaries()
+        self.overlaps = Overlaps(self.settings)
         self.speech_start = 0
         self.last_end: int | None = None
         self.belief: NDArray[np.float64] = self.candidates.log_prior()
@@ -125,7 +127,9 @@ class Tracker:
         if self.turn is not None and piece.speech_s > 0:
             events += self._judge(piece)
         sharing.forget(self)
-        return events
+        self.overlaps.hear(step)
+        self.overlaps.note(events)
+        return events + self.overlaps.tell(self)
 
     def gap(self, gap: Gap) -> list[Event]:
         """Samples are missing: what was said before the hole is over if the hole is longer than a pause."""
@@ -140,7 +144,8 @@ class Tracker:
 
     def finish(self) -> list[Event]:
         """The stream is over."""
-        return self._interrupt(self.heard_sample, "end of stream")
+        events = self._interrupt(self.heard_sample, "end of stream")
+        return events + self.overlaps.tell(self, everything=True)
 
     def _begin_speech(self, sample: int) -> None:
         """A turn begins, with whoever spoke last somewhat more probable than others while the pause was short."""
@@ -167,6 +172,8 @@ class Tracker:
 
     def _interrupt(self, sample: int, reason: str) -> list[Event]:
         events = self._end_speech(sample, reason) if self.boundaries.interrupt() else []
+        self.overlaps.interrupt(sample)
+        self.overlaps.note(events)
         self.recent.clear()
         return events
 
@@ -285,7 +292,17 @@ class Tracker:
         for slot, name in enumerate(list(self.guests.names)):
             if name is not None and self.guests.names[slot] == name:
                 events += sharing.recognise(self, slot, fresh)
+        self.overlaps.note(events)
         return events
+
+    def score(self, stretch: tuple[int, int], name: str) -> float:
+        """The cosine of somebody to the short window nearest to a stretch [start, end); 0 where none is left."""
+        windows = [window for piece in self.recent for window in piece.windows[:1]]
+        if not windows or not self.candidates.knows(name):
+            return 0.0
+        nearest = min(windows, key=lambda window: abs(window.start_sample + window.end_sample - sum(stretch)))
+        scores, _ = self.candidates.evidence(nearest.embedding[None], np.array([nearest.speech_s]))
+        return float(scores[0, self.candidates.index(name)])
 
     # State
 

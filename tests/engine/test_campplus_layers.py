@@ -60,7 +60,7 @@ def stepped(backbone: CamPlusPlusBackbone) -> tuple[list[Tensor], Tensor]:
             carry = Carry(rows, hops, common)
             blocks.append(backbone.advance(waves, Batch(carry, np.zeros(3, np.int64), [{}] * 3)).features)
             rows = carry.next_rows()
-            assert carry.offset == rows.shape[1] == backbone.layers.carry_size
+            assert carry.offset == rows.shape[1] == backbone.new_carry().numel()
     return blocks, rows
 
 
@@ -69,7 +69,7 @@ def of_network(network: CamPlusPlus) -> list[Tensor]:
     with torch.inference_mode():
         for waves, hops, common in batches():
             carry = Carry(rows, hops, common)
-            blocks.append(network.advance(waves, int(hops.max()), carry))
+            blocks.append(network.advance(waves, int(hops.max()), carry)[0])
             rows = carry.next_rows()
     return blocks
 

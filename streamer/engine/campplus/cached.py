@@ -12,6 +12,7 @@ from streamer.engine.campplus.layers import PreparedLayers
 from streamer.engine.layers import Affine
 from streamer.engine.settings import WindowSettings
 from streamer.models.campplus.network import CamPlusPlus
+from streamer.models.campplus.overlap import INNER
 from streamer.models.fbank import GRID as BAND_GRID
 
 #: Frames of all streams computed at once. Of fewer, the weights (25 MB) are fetched too often; the activations of more
@@ -36,7 +37,8 @@ class CamPlusPlusBackbone(Backbone):
         return self.network.device
 
     def new_carry(self) -> Tensor:
-        return torch.zeros(self.layers.carry_size, device=self.device)
+        head = INNER if self.network.architecture.overlap else 0
+        return torch.zeros(self.layers.carry_size + head, device=self.device)
 
     def new_memory(self, settings: WindowSettings) -> Mapping[str, Tensor]:
         return {}
@@ -46,6 +48,7 @@ class CamPlusPlusBackbone(Backbone):
         heard = waves[:, : BAND_GRID.num_samples(2 * hops)]
         at_once = BANK_AT_ONCE if waves.device.type == "cpu" else len(waves)
         rows = torch.cat([self.network.bank(some) for some in torch.split(heard, at_once)])
-        block = self.layers(rows.transpose(0, 1), batch.carry)
-        attention = self.network.attention_of(block)
-        return FrameBlock(block, None if attention is None else attention.t())
+        block, early = self.layers(rows.transpose(0, 1), batch.carry)
+        overlap = self.network.overlap_of(early, batch.carry)
+        attention = self.network.attention_of(block, overlap)
+        return FrameBlock(block, None if attention is None else attention.t(), None, overlap)

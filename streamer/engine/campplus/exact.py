@@ -112,7 +112,8 @@ class CamPlusPlusStepper(WindowStepper[BandStream]):
     @torch.inference_mode()
     def embed(self, batch: list[Wanted[BandStream]], length: int) -> NDArray[np.float32]:
         rows = torch.stack([wanted.stream.rows[-length:] for wanted in batch], 1)
-        frames = self.network.frames_of(self.network.layers(rows, Window()))
+        block, _ = self.network.layers(rows, Window())
+        frames = self.network.frames_of(block)
         weights = None
         if batch[0].stream.speech is not None:
             weights = to_device(np.stack([wanted.weights for wanted in batch]), self.device)

@@ -40,7 +40,8 @@ FAR = 1e30
 
 
 class PreparedLayers:
-    """Rows of the filter bank (rows, streams, 80) -> frames (rows / 2, streams, 512), from where a carry stands."""
+    """Rows of the filter bank (rows, streams, 80) -> frames (rows / 2, streams, 512), and what the first dense block
+    made of them, (rows / 2, streams, 256), from where a carry stands."""
 
     def __init__(self, layers: FrameLayers) -> None:
         self.shape, self.heard = layers.shape, layers.heard
@@ -51,15 +52,20 @@ class PreparedLayers:
         #: Length of one stream's row in a Carry: the rows' mean and age, the frames' age, and what the layers keep.
         self.carry_size = BANDS + 2 + self.front.carry_size + sum(block.carry_size for block in self.blocks)
 
-    def __call__(self, rows: Tensor, carry: Carry) -> Tensor:
-        past = Past(carry)
+    def __call__(self, rows: Tensor, carry: Carry) -> tuple[Tensor, Tensor]:
+        early, *_, block = self.behind(rows, carry, len(self.blocks))
+        return self.last(block), early
+
+    def behind(self, rows: Tensor, carry: Carry, blocks: int) -> list[Tensor]:
+        """What the first so many dense blocks give, each at half of its channels."""
+        past, found = Past(carry), []
         block = self.front(past.normalised(rows, self.shape, self.heard), carry)
         weight, expected = past.frames_counted(len(block))
-        for dense, transition in zip(self.blocks, self.transitions, strict=True):
+        for dense, transition in list(zip(self.blocks, self.transitions, strict=True))[:blocks]:
             grown = dense(block, weight, expected, carry)
             block = transition(grown.flatten(0, 1)).view(*grown.shape[:2], -1)
-        output: Tensor = self.last(block)
-        return output
+            found.append(block)
+        return found
 
 
 class Front:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 from streamer.errors import WrongArchitecture
@@ -38,6 +38,8 @@ class CamPlusPlusArchitecture:
     heard_hz: bands that reach beyond it are not heard: a coder may have cut them.
     attention: the frames are weighted in the pooling by a learned scalar each.
     dimension: length of the embedding.
+    overlap: the network also says of each frame whether more than one speaks; such frames count less in the pooling.
+        Of the past alone.
     """
 
     family: ClassVar[str] = "campplus"
@@ -48,6 +50,8 @@ class CamPlusPlusArchitecture:
     heard_hz: float = HIGH_HZ
     attention: bool = False
     dimension: int = 192
+    # Its weights say as much: models without them are known by what they were known by before.
+    overlap: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.context not in get_args(Context):
@@ -56,6 +60,8 @@ class CamPlusPlusArchitecture:
             )
         if not 1000 <= self.heard_hz <= HIGH_HZ:
             raise WrongArchitecture(f"heard_hz={self.heard_hz} is out of range; use 1000 to {HIGH_HZ:.0f}.")
+        if self.overlap and self.context != "past":
+            raise WrongArchitecture("overlap=True needs context='past': what tells two voices is not heard otherwise.")
         if not 1 <= self.dimension <= 65536:
             raise WrongArchitecture(f"dimension={self.dimension} is out of range; use 1 to 65536.")
 

@@ -142,7 +142,8 @@ class Transition(nn.Module):
 
 
 class FrameLayers(nn.Module):
-    """Rows of the filter bank (rows, streams, 80) -> frames (rows / 2, streams, 512).
+    """Rows of the filter bank (rows, streams, 80) -> frames (rows / 2, streams, 512), and what the first dense block
+    made of them, (rows / 2, streams, 256).
 
     shape (80,): how the spectrum of speech in general lies about its level. heard (80,): 1 for the bands that count.
     """
@@ -170,12 +171,13 @@ class FrameLayers(nn.Module):
         self.register_buffer("shape", torch.zeros(BANDS))
         self.register_buffer("heard", torch.zeros(BANDS))
 
-    def forward(self, rows: Tensor, surroundings: Surroundings) -> Tensor:
+    def forward(self, rows: Tensor, surroundings: Surroundings) -> tuple[Tensor, Tensor]:
         block = self.front(surroundings.normalised(rows, self.shape, self.heard), surroundings)
+        behind = []
         for layers, transition in zip(self.blocks, self.transitions, strict=True):
             block = transition(self._dense(block, layers, surroundings))
-        output: Tensor = self.last(block)
-        return output
+            behind.append(block)
+        return self.last(block), behind[0]
 
     def _dense(self, block: Tensor, layers: nn.Module, surroundings: Surroundings) -> Tensor:
         """All layers of a dense block write into one array, so that none copies what those before it gave."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from streamer.errors import ConfigurationError
 from streamer.models.campplus.architecture import CamPlusPlusArchitecture
 from streamer.models.campplus.layers import FrameLayers
+from streamer.models.campplus.overlap import OverlapHead, overlap_of
 from streamer.models.campplus.surroundings import Past, Window
 from streamer.models.carry import Carry
 from streamer.models.fbank import GRID as BAND_GRID
@@ -24,6 +25,8 @@ from streamer.models.pooling import Moments, at_frame_rate
 
 #: Frames computed at once of a long recording: 20 s.
 AT_ONCE = 1000
+#: What a frame counts, of one in which one speaks, at the least.
+MIXED = 0.02
 #: Added to the pooled variance, so that the root of a silent channel's has a slope.
 EPSILON = 1e-5
 
@@ -39,6 +42,8 @@ class CamPlusPlus(nn.Module):
         self.embedding = nn.Linear(2 * self.layers.channels, self.architecture.dimension)
         if self.architecture.attention:
             self.attention = nn.Linear(self.layers.channels, 1)
+        if self.architecture.overlap:
+            self.overlap = OverlapHead()
 
     @property
     def device(self) -> torch.device:
@@ -56,50 +61,65 @@ class CamPlusPlus(nn.Module):
         """Features (batch, 512, frames), and the attention of each frame where there is one."""
         waves = waveforms.squeeze(1)
         if self.architecture.context == "window":
-            block = self.layers(self.bank(waves).transpose(0, 1), Window())
-        else:
-            block = self._streamed(waves)
-        return self.frames_of(block)
+            block, _ = self.layers(self.bank(waves).transpose(0, 1), Window())
+            return self.frames_of(block)
+        return self._streamed(waves)
 
-    def frames_of(self, block: Tensor) -> Frames:
-        """The same of a block (frames, batch, 512) that the layers gave."""
-        return Frames(block.permute(1, 2, 0), self.attention_of(block), None)
+    def frames_of(self, block: Tensor, overlap: Tensor | None = None) -> Frames:
+        """The same of a block (frames, batch, 512) that the layers gave, and its overlap (frames, batch), if known."""
+        attention = self.attention_of(block, overlap)
+        return Frames(block.permute(1, 2, 0), attention, None, None if overlap is None else overlap.t())
 
-    def attention_of(self, block: Tensor) -> Tensor | None:
-        """(batch, frames) in (0, 1) of a block (frames, batch, 512); None where frames count the same."""
-        if not self.architecture.attention:
-            return None
-        weights: Tensor = self.attention(block).squeeze(2).sigmoid().t()
+    def attention_of(self, block: Tensor, overlap: Tensor | None = None) -> Tensor | None:
+        """(batch, frames) in (0, 1) of a block (frames, batch, 512) and its overlap; None where frames count the same.
+
+        What several say at once is nobody's voice: it counts as much as it is likely to be one's (Coria et al., 2021,
+        "Overlap-aware low-latency online speaker diarization", https://arxiv.org/abs/2109.06483), and a little, so that
+        no window is without weight.
+        """
+        weights: Tensor | None = None
+        if self.architecture.attention:
+            weights = self.attention(block).squeeze(2).sigmoid().t()
+        if overlap is not None:
+            alone = (1 - overlap.t()).clamp(min=MIXED)
+            weights = alone if weights is None else weights * alone
         return weights
 
-    def _streamed(self, waves: Tensor) -> Tensor:
-        """A recording as a stream from its first sample on: frames (frames, batch, 512), computed piece by piece."""
+    def _streamed(self, waves: Tensor) -> Frames:
+        """A recording as a stream from its first sample on, computed piece by piece."""
         grid, lag = self.architecture.grid, self.lag
         frames = grid.num_frames(waves.shape[1])
         # A hop reads two rows, of which a stream's very first has nothing but silence before the stream.
         waves = F.pad(waves, (BAND_GRID.stride, 0))
         rows = self.new_carry()[None].repeat(len(waves), 1)
-        blocks, end = [], frames + lag
+        blocks, overlaps, end = [], [], frames + lag
         for first in range(0, end, AT_ONCE):
             hops = min(AT_ONCE, end - first)
             carry = Carry(rows, torch.full((len(waves),), hops, device=waves.device), hops)
-            blocks.append(self.advance(waves[:, first * grid.stride :], hops, carry))
+            block, overlap = self.advance(waves[:, first * grid.stride :], hops, carry)
+            blocks.append(block)
+            overlaps += [] if overlap is None else [overlap]
             rows = carry.next_rows()
-        return torch.cat(blocks)[lag:]
+        return self.frames_of(torch.cat(blocks)[lag:], torch.cat(overlaps)[lag:] if overlaps else None)
 
     @property
     def lag(self) -> int:
         """By how many hops of two rows a frame lags the one that completes it."""
         return self.architecture.row_lag // 2
 
-    def advance(self, waves: Tensor, hops: int, carry: Carry) -> Tensor:
-        """One frame for each hop, (hops, streams, 512), of streams that go on from a carry.
+    def advance(self, waves: Tensor, hops: int, carry: Carry) -> tuple[Tensor, Tensor | None]:
+        """One frame for each hop, (hops, streams, 512), and its overlap (hops, streams), of streams that go on from a
+        carry; None where the network does not tell.
 
         waves (streams, samples): of which a hop reads two rows of the filter bank, a stride of two rows on.
         """
         rows = self.bank(waves[:, : BAND_GRID.num_samples(2 * hops)])
-        block: Tensor = self.layers(rows.transpose(0, 1), Past(carry))
-        return block
+        block, early = self.layers(rows.transpose(0, 1), Past(carry))
+        return block, self.overlap_of(early, carry)
+
+    def overlap_of(self, early: Tensor, carry: Carry) -> Tensor | None:
+        """(frames, streams), of what the first dense block gave; None where the network does not tell."""
+        return overlap_of(self.overlap(early, carry)) if self.architecture.overlap else None
 
     def new_carry(self) -> Tensor:
         """What a stream's layers carry over at its beginning, (size,) float32: nothing was heard yet."""

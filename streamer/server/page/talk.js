@@ -93,8 +93,14 @@ export class Talk {
     turn.end = event.sample;
     turn.candidates = undefined;
     this.label(turn, event, true);
-    if (this.current === turn) this.current = null;
+    if (this.current === turn) this.current = this.open(turn);
     return turn;
+  }
+
+  /** The turn that still lasts when this one has ended: a voice beside another's comes and goes within it. */
+  open({ session, channel }) {
+    const lasting = (turn) => turn.end === null && turn.session === session && turn.channel === channel;
+    return [...this.turns.values()].findLast(lasting) ?? null;
   }
 
   label(turn, { speaker, confidence, final = false }, over = false) {

@@ -26,10 +26,16 @@ class Disturbance:
         self.generator = generator
 
     def __call__(self, waves: Tensor) -> Tensor:
-        """Waves (batch, samples) as they arrive, at another level and within [-1, 1]."""
+        """Waves (batch, samples), or the voices of each, (batch, voices, samples), as they arrive: (batch, samples),
+        at another level and within [-1, 1].
+
+        Voices have places of their own in one room. Nobody else talks behind them, while others do behind single waves.
+        """
+        alone = waves.dim() == 2
         telephone = self._chance(len(waves), TELEPHONE)
-        waves = self._channel(self._room(waves), telephone)
-        waves = waves + self._noise(waves)
+        heard = self._room(waves[:, None] if alone else waves).sum(1)
+        waves = self._channel(heard, telephone)
+        waves = waves + self._noise(waves, NOISE if alone else 2 * NOISE / 3)
         waves = waves / rms(waves)
         waves[telephone] = mu_law(waves[telephone] * 0.08) / 0.08
         loudness = 10 ** ((-20 + 26 * self._rand(len(waves), 1)) / 20)
@@ -45,16 +51,19 @@ class Disturbance:
         return self._rand(rows) < share
 
     def _room(self, waves: Tensor) -> Tensor:
-        """Noise that dies away in 0.1 to 0.6 s, 12 dB below the direct sound to 2 dB above it."""
-        rows, samples = waves.shape
+        """Noise that dies away in 0.1 to 0.6 s, 12 dB below the direct sound to 2 dB above it, another for each voice
+        of (batch, voices, samples)."""
+        rows, voices, samples = waves.shape
         time = torch.arange(RESPONSE, device=waves.device) / SAMPLE_RATE
-        response = self._randn(rows, RESPONSE) * torch.exp(-6.9 * time / (0.1 + 0.5 * self._rand(rows, 1)))
-        response[:, 0] = 0
-        response = response / response.norm(dim=1, keepdim=True) * 10 ** ((-12 + 14 * self._rand(rows, 1)) / 20)
-        response[:, 0] = 1
+        decay = torch.exp(-6.9 * time / (0.1 + 0.5 * self._rand(rows, 1, 1)))
+        response = self._randn(rows, voices, RESPONSE) * decay
+        response[..., 0] = 0
+        response = response / response.norm(dim=2, keepdim=True)
+        response = response * 10 ** ((-12 + 14 * self._rand(rows, voices, 1)) / 20)
+        response[..., 0] = 1
         size = 2**15 * math.ceil((samples + RESPONSE) / 2**15)
-        wet = torch.fft.irfft(torch.fft.rfft(waves, size) * torch.fft.rfft(response, size), size)[:, :samples]
-        return torch.where(self._chance(rows, ROOM)[:, None], wet, waves)
+        wet = torch.fft.irfft(torch.fft.rfft(waves, size) * torch.fft.rfft(response, size), size)[..., :samples]
+        return torch.where(self._chance(rows, ROOM)[:, None, None], wet, waves)
 
     def _channel(self, waves: Tensor, telephone: Tensor) -> Tensor:
         """A tilt and a ripple of the response; a steep cut from 3.4 kHz on; a telephone's band."""
@@ -75,8 +84,9 @@ class Disturbance:
         passed_on: Tensor = torch.fft.irfft(torch.fft.rfft(waves) * gain, samples)
         return passed_on
 
-    def _noise(self, waves: Tensor) -> Tensor:
-        """Coloured noise, recorded noise, or the babble of four others of the batch; 4 to 30 dB below, or none."""
+    def _noise(self, waves: Tensor, often: float) -> Tensor:
+        """Coloured noise, recorded noise, or, in the last third of NOISE, the babble of four others of the batch; 4 to
+        30 dB below, or none."""
         rows, samples = waves.shape
         frequency = torch.fft.rfftfreq(samples, 1 / SAMPLE_RATE, device=waves.device).clamp(min=50)
         white = torch.fft.rfft(self._randn(rows, samples))
@@ -88,7 +98,7 @@ class Disturbance:
         kind = self._rand(rows, 1)
         noise = torch.where(kind < NOISE / 3, coloured, torch.where(kind < 2 * NOISE / 3, recorded, babble))
         ratio = 10 ** (-(4 + 26 * self._rand(rows, 1)) / 20)
-        return torch.where(kind < NOISE, noise / rms(noise) * level * ratio, torch.zeros_like(waves))
+        return torch.where(kind < often, noise / rms(noise) * level * ratio, torch.zeros_like(waves))
 
 
 def rms(waves: Tensor) -> Tensor:

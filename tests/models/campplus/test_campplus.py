@@ -125,7 +125,8 @@ def test_a_recording_of_the_past_is_the_same_in_any_pieces(
 
     assert whole.features.shape == (1, 512, network.architecture.grid.num_frames(32_000))
     torch.testing.assert_close(pieces.features, whole.features, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(pieces.attention, whole.attention)
+    torch.testing.assert_close(pieces.attention, whole.attention, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(pieces.overlap, whole.overlap, atol=1e-4, rtol=1e-4)
 
 
 def test_a_frame_of_the_past_waits_for_its_receptive_field_and_no_longer(campplus_past: Model) -> None:

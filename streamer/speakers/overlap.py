@@ -1,0 +1,240 @@
+"""Two at once: where more than one speaks, and who the two are.
+
+Frames say how likely it is that more than one speaks. Averaged over some of them, with two thresholds, they make
+stretches. In a stretch one of the two has the floor, by the turns; the other is whoever speaks nearest to it in time:
+who went on while another came in, who came in, or, of a word beside a long turn, who was heard last. Where nobody else
+was heard for long, it is somebody else, and nobody is guessed.
+
+What is said of a stretch may change until it settles. Then the other's share of it is told as a turn as well, so that
+whoever reads turns has both.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.engine.window import Step
+from streamer.models.grid import FrameGrid
+from streamer.speakers.boundaries import SpeechBoundaries
+from streamer.speakers.events import Event, Overlap, Renamed, Speaker, TurnEnd, Unknown
+from streamer.speakers.naming import UNKNOWN
+from streamer.speakers.settings import TrackerSettings
+
+if TYPE_CHECKING:
+    from streamer.speakers.tracker import Tracker
+
+#: A shorter dip does not part two stretches, and a shorter piece of one is no turn.
+SHORTEST_S = 0.1
+#: Turns that are remembered.
+KEPT = 16
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Where more than one speaks: [start_sample, end_sample), with no end while it lasts.
+
+    told: what was last said of it: who has the floor, and who else speaks.
+    """
+
+    number: int
+    start_sample: int
+    end_sample: int | None = None
+    confidence: float = 0.0
+    told: tuple[str, str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A turn that is over, or how far the present one has come."""
+
+    start_sample: int
+    end_sample: int
+    speaker: str
+
+    def away(self, start: int, end: int) -> int:
+        """How many samples lie between it and a stretch; 0 or less where they meet."""
+        return max(self.start_sample - end, start - self.end_sample)
+
+
+class Overlaps:
+    """Those of one stream."""
+
+    def __init__(self, settings: TrackerSettings) -> None:
+        self.settings = settings
+        self.boundaries = SpeechBoundaries(
+            settings.overlap_onset, settings.overlap_offset, settings.overlap_s, SHORTEST_S
+        )
+        self.stretches: list[Stretch] = []
+        self.said: deque[Said] = deque(maxlen=KEPT)
+        self.count = 0
+        #: The last probabilities, of which averages are still to be made, and the frame after them.
+        self.tail: NDArray[np.float32] = _NO_FRAMES
+        self.next_frame: int | None = None
+
+    def hear(self, step: Step) -> None:
+        """The new frames of a step."""
+        if step.overlap is None:
+            return
+        width = 2 * (step.grid.frames_of(self.settings.overlap_smooth_s) // 2) + 1
+        if step.first_frame != self.next_frame:
+            self.tail = np.zeros(width - 1, np.float32)
+        self.next_frame = step.first_frame + len(step.overlap)
+        heard = np.concatenate([self.tail, step.overlap])
+        self.tail = heard[len(heard) - (width - 1) :]
+        self._follow(step.grid, step.first_frame - width // 2, np.convolve(heard, np.full(width, 1 / width), "valid"))
+
+    def _follow(self, grid: FrameGrid, first: int, averages: NDArray[np.floating]) -> None:
+        for boundary in self.boundaries.update(grid, first, averages):
+            if boundary.starts:
+                self.count += 1
+                self.stretches.append(Stretch(self.count, max(0, boundary.sample)))
+            elif self.stretches:
+                self.stretches[-1].end_sample = boundary.sample
+        if self.boundaries.speaking and self.stretches and len(averages):
+            self.stretches[-1].confidence = max(self.stretches[-1].confidence, float(averages.max()))
+
+    def interrupt(self, sample: int) -> None:
+        """The stream has a hole at `sample`, or ends."""
+        self.boundaries.interrupt()
+        self.next_frame = None
+        if self.stretches and self.stretches[-1].end_sample is None:
+            self.stretches[-1].end_sample = max(sample, self.stretches[-1].start_sample)
+
+    def note(self, events: list[Event]) -> None:
+        """What was decided about turns meanwhile."""
+        for event in events:
+            if isinstance(event, TurnEnd):
+                self.said.append(Said(event.start_sample, event.sample, event.speaker))
+            elif isinstance(event, Renamed):
+                renamed = {event.previous: event.speaker}
+                self.said = deque(
+                    (
+                        Said(one.start_sample, one.end_sample, renamed.get(one.speaker, one.speaker))
+                        for one in self.said
+                    ),
+                    maxlen=KEPT,
+                )
+
+    # Saying who
+
+    def tell(self, tracker: Tracker, *, everything: bool = False) -> list[Event]:
+        """What there is to say of the stretches; `everything` settles all of them."""
+        events: list[Event] = []
+        for stretch in list(self.stretches):
+            end, heard = stretch.end_sample, tracker.heard_sample
+            over = end is not None and heard >= end + round(self.settings.overlap_settle_s * SAMPLE_RATE)
+            final = over or everything
+            said = self._said(tracker)
+            two = _two(stretch, heard if end is None else end, said, self.settings.overlap_near_s)
+            if final:
+                self.stretches.remove(stretch)
+                events.append(self._event(tracker, stretch, two or (UNKNOWN, None), final=True))
+                events += [] if two is None else self._beside(tracker, stretch, two, said)
+            elif two is not None and two != stretch.told:
+                stretch.told = two
+                events.append(self._event(tracker, stretch, two, final=False))
+        return events
+
+    def _said(self, tracker: Tracker) -> list[Said]:
+        """The turns of those who are still known by their names, the present one among them."""
+        turn, candidates = tracker.turn, tracker.candidates
+        said = [one for one in self.said if one.speaker == UNKNOWN or candidates.knows(one.speaker)]
+        if turn is not None and turn.label is not None:
+            said.append(Said(turn.start_sample, max(tracker.heard_sample, turn.start_sample), turn.label))
+        return said
+
+    def _event(self, tracker: Tracker, stretch: Stretch, two: tuple[str, str | None], *, final: bool) -> Event:
+        return Overlap(
+            sample=stretch.start_sample,
+            end_sample=stretch.end_sample,
+            decided_sample=tracker.heard_sample,
+            overlap=stretch.number,
+            speaker=two[0],
+            other=two[1],
+            confidence=min(1.0, stretch.confidence),
+            final=final,
+        )
+
+    def _beside(self, tracker: Tracker, stretch: Stretch, two: tuple[str, str | None], said: list[Said]) -> list[Event]:
+        """What of a stretch the turns of the two leave out, as turns."""
+        events: list[Event] = []
+        start, end = stretch.start_sample, stretch.end_sample
+        first, second = two
+        if end is None or second is None:
+            return events
+        for who, beside in ((first, second), (second, first)):
+            own = sorted((one.start_sample, one.end_sample) for one in said if one.speaker == who)
+            for piece in _left(start, end, own):
+                events += _as_turn(tracker, piece, who, beside, stretch.confidence)
+        return events
+
+    # State
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "boundaries": self.boundaries.state(),
+            "stretches": [asdict(stretch) for stretch in self.stretches],
+            "said": [asdict(one) for one in self.said],
+            "count": self.count,
+            "tail": self.tail,
+            "next_frame": self.next_frame,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.boundaries.restore(state["boundaries"])
+        self.stretches = [
+            Stretch(**{**saved, "told": saved["told"] and tuple(saved["told"])}) for saved in state["stretches"]
+        ]
+        self.said = deque((Said(**saved) for saved in state["said"]), maxlen=KEPT)
+        self.count, self.tail, self.next_frame = state["count"], state["tail"], state["next_frame"]
+
+
+_NO_FRAMES = np.zeros(0, np.float32)
+
+
+def _two(stretch: Stretch, end: int, said: list[Said], near_s: float) -> tuple[str, str | None] | None:
+    """Who has the floor in a stretch, and who speaks nearest to it beside them; None where nobody has it yet."""
+    start = stretch.start_sample
+    there = [one for one in said if one.away(start, end) < 0]
+    if not there:
+        return None
+    first = max(there, key=lambda one: min(one.end_sample, end) - max(one.start_sample, start)).speaker
+    others = [one for one in said if one.speaker != first and one.away(start, end) <= near_s * SAMPLE_RATE]
+    # Of those who are as near, the one who spoke last.
+    nearest = min(others, key=lambda one: (max(0, one.away(start, end)), -one.end_sample), default=None)
+    return first, None if nearest is None else nearest.speaker
+
+
+def _left(start: int, end: int, own: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of [start, end) lies in none of these, in their order; pieces that are too short for a turn are left out."""
+    pieces, position = [], start
+    for a, b in [*own, (end, end)]:
+        if min(a, end) - position >= SHORTEST_S * SAMPLE_RATE:
+            pieces.append((position, min(a, end)))
+        position = max(position, b)
+    return pieces
+
+
+def _as_turn(tracker: Tracker, piece: tuple[int, int], who: str, beside: str, confidence: float) -> list[Event]:
+    """A voice beside another's, as a turn that is over."""
+    tracker.turns += 1
+    start, end = piece
+    reason = f"beside {beside}"
+    common: dict[str, Any] = {
+        "decided_sample": tracker.heard_sample,
+        "turn": tracker.turns,
+        "speaker": who,
+        "confidence": confidence,
+        "reason": reason,
+    }
+    if tracker.roster.index(who) is None:
+        named: Event = Unknown(sample=start, final=True, **common)
+    else:
+        named = Speaker(sample=start, final=True, score=tracker.score(piece, who), **common)
+    return [named, TurnEnd(sample=end, start_sample=start, **common)]

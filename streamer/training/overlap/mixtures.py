@@ -1,0 +1,70 @@
+"""Conversations to learn overlap from: voices that share a room and a channel, and how many speak at each frame.
+
+What is speech in a voice is decided before it is mixed, by silero-vad; who has the floor is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from streamer.models.grid import SAMPLE_RATE, FrameGrid
+from streamer.speech.silero import CHUNK, speech_probabilities
+from streamer.training.campplus.disturbance import Disturbance, rms
+from streamer.training.campplus.pieces import Pieces
+from streamer.training.overlap.floor import Floor
+
+#: Positions a second at which the floor is drawn; a voice comes and goes within one of them.
+RATE = 100
+#: Half of the largest difference in level between two voices.
+LEVEL_DB = 6.0
+SPOKEN = 0.5
+#: Chunks of silero-vad whose silence is a part of the speech around it, as in references of real talk: 0.29 s.
+PAUSE = 9
+
+
+@dataclass(slots=True)
+class Mixtures:
+    """Draws conversations. generator, rng: of what is drawn on the device, and of the floors."""
+
+    pieces: Pieces
+    disturbance: Disturbance
+    grid: FrameGrid
+    generator: torch.Generator
+    rng: np.random.Generator
+    floor: Floor = field(default_factory=Floor)
+
+    @torch.no_grad()
+    def draw(self, count: int, seconds: float) -> tuple[Tensor, Tensor]:
+        """Waves (count, samples) float32, and how many speak at each frame of the grid, (count, frames) int64."""
+        voices, samples = self.floor.voices, round(seconds * SAMPLE_RATE)
+        waves = self.pieces.take(count * voices, samples, self.generator)
+        floors = np.stack([self.floor.draw(seconds, RATE, self.rng) for _ in range(count)])
+        held = torch.from_numpy(floors).to(waves.device).flatten(0, 1)
+        spoken = self._spoken(waves, held)
+        waves = waves * _ramped(held, samples)
+        level = rms(waves * spoken) * (spoken.mean(1, keepdim=True).sqrt().reciprocal().clamp(max=1e3))
+        loudness = 2 * torch.rand(len(waves), 1, generator=self.generator, device=waves.device) - 1
+        waves = waves / level.clamp(min=1e-3) * 10 ** (LEVEL_DB * loudness / 20)
+        mixed = self.disturbance(waves.view(count, voices, samples))
+        centres = torch.arange(self.grid.num_frames(samples), device=waves.device) * self.grid.stride + self.grid.centre
+        return mixed, spoken[:, centres].view(count, voices, -1).sum(1).long()
+
+    def _spoken(self, waves: Tensor, held: Tensor) -> Tensor:
+        """Where each voice says something and has the floor: (voices, samples) of 0 and 1."""
+        heard = torch.from_numpy(np.stack(speech_probabilities(list(waves.cpu().numpy())))).to(waves.device)
+        # Closed: short pauses filled, the ends where they were.
+        wider = F.max_pool1d((heard > SPOKEN).float(), PAUSE, 1, PAUSE // 2)
+        speech = -F.max_pool1d(-F.pad(wider, (PAUSE // 2, PAUSE // 2), value=1.0), PAUSE, 1)
+        speech = speech.repeat_interleave(CHUNK, 1)[:, : waves.shape[1]]
+        return speech * held.repeat_interleave(SAMPLE_RATE // RATE, 1)
+
+
+def _ramped(held: Tensor, samples: int) -> Tensor:
+    """A floor as a gain of each sample, without a click at its ends."""
+    gain = F.interpolate(held.float()[:, None], samples, mode="linear", align_corners=False)
+    return gain[:, 0]
