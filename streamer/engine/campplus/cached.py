@@ -29,6 +29,7 @@ class CamPlusPlusBackbone(Backbone):
         self.layers = PreparedLayers(network.layers)
         self.hops = Hops(network.architecture.grid, BAND_GRID.num_samples(2), network.lag, at_once=AT_ONCE)
         self.channels = network.layers.channels
+        self.heads: tuple[str, ...] = ()
         self.norm = Affine.identity(self.channels, network.device)
 
     @property

@@ -1,0 +1,146 @@
+"""The samples that a batch of streams heard, and what of them waits for the next hop.
+
+A stream's tail is the last `size` samples before its position, zeros where it had begun later: with the new samples
+behind it, that is all that its hops can read. Tails are rows of one array, (slots, size); the new samples of all
+streams lie one after the other in `flat`, which goes to the device in one copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamer.engine.backbone import Hops
+from streamer.engine.compiled import compiled, summing
+from streamer.engine.slots.transfer import Upload
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+def tail_samples(hops: Hops) -> int:
+    """How many samples before its position a stream can need: those of a hop that is not complete, or the silence
+    before its beginning that fills its layers."""
+    return max(hops.reads - 1, hops.warm_up * hops.stride - hops.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The new samples of a batch of streams.
+
+    flat (samples,): on the device. slots, offsets, lengths (streams,): each stream's row, and where in `flat` its
+    samples begin and how many they are.
+    """
+
+    flat: Tensor
+    slots: Integers
+    offsets: Integers
+    lengths: Integers
+
+    def waves(
+        self, tails: Tensor, group: slice, length: int, starts: Integers, used: Integers, compiled: bool
+    ) -> Tensor:
+        """(streams, length) of a group of the streams: what their hops read, and zeros behind.
+
+        starts (streams,): where that begins, counted from the beginning of the tail. used (streams,): its length.
+        """
+        slots, offsets = self.slots[group], self.offsets[group]
+        if compiled:
+            waves = torch.empty(len(slots), length)
+            take_waves(self.flat.numpy(), tails.numpy(), slots, offsets, starts, used, waves.numpy())
+            return waves
+        parts = self._uploaded(slots, offsets, starts, used)
+        places = parts[2][:, None] + torch.arange(length, device=tails.device)
+        waves = self._at(tails, places, parts[0], parts[1])
+        return waves.masked_fill_(places >= (parts[2] + parts[3])[:, None], 0)
+
+    def keep(self, tails: Tensor, compiled: bool) -> None:
+        """Go on to the end of the new samples."""
+        if compiled:
+            keep_tails(self.flat.numpy(), tails.numpy(), self.slots, self.offsets, self.lengths)
+            return
+        slots, offsets, lengths = self._uploaded(self.slots, self.offsets, self.lengths)
+        places = lengths[:, None] + torch.arange(tails.shape[1], device=tails.device)
+        tails.index_copy_(0, slots, self._at(tails, places, slots, offsets))
+
+    def _uploaded(self, *arrays: Integers) -> list[Tensor]:
+        upload = Upload(self.flat.device)
+        places = [upload.add(array) for array in arrays]
+        upload.send()
+        return [upload[place] for place in places]
+
+    def _at(self, tails: Tensor, places: Tensor, slots: Tensor, offsets: Tensor) -> Tensor:
+        """What is at these places (streams, n) of each stream's tail with its new samples behind it."""
+        size = tails.shape[1]
+        old = tails.index_select(0, slots).gather(1, places.clamp(max=size - 1))
+        if not len(self.flat):
+            return old
+        # Beyond a stream's own samples are other streams': nobody reads them.
+        new = self.flat[(places + (offsets - size)[:, None]).clamp_(0, len(self.flat) - 1)]
+        return torch.where(places < size, old, new)
+
+
+@compiled
+def take_waves(
+    flat: Floats, tails: Floats, slots: Integers, offsets: Integers, starts: Integers, used: Integers, waves: Floats
+) -> None:
+    size = tails.shape[1]
+    for stream in range(len(slots)):
+        start, count = starts[stream], used[stream]
+        old = max(0, min(size - start, count))
+        new = offsets[stream] + start + old - size
+        waves[stream, :old] = tails[slots[stream], start : start + old]
+        waves[stream, old:count] = flat[new : new + count - old]
+        waves[stream, count:] = 0
+
+
+@compiled
+def keep_tails(flat: Floats, tails: Floats, slots: Integers, offsets: Integers, lengths: Integers) -> None:
+    size = tails.shape[1]
+    for stream in range(len(slots)):
+        tail, count = tails[slots[stream]], lengths[stream]
+        kept = max(0, size - count)
+        for place in range(kept):
+            tail[place] = tail[place + size - kept]
+        end = offsets[stream] + count
+        tail[kept:] = flat[end - (size - kept) : end]
+
+
+#: Samples measured at once: what these need stays in the cache.
+MEASURED_AT_ONCE = 1 << 18
+
+
+def gathered(samples: list[Floats], lengths: Integers, host: Floats) -> NDArray[np.float64]:
+    """Put the streams' samples one after the other into `host`, and the energy (streams,) of each."""
+    ends = np.cumsum(lengths)
+    energy = np.zeros(len(samples))
+    first = done = 0
+    while first < len(samples):
+        last = max(first + 1, int(np.searchsorted(ends, done + MEASURED_AT_ONCE, "right")))
+        end = int(ends[last - 1])
+        if end > done:
+            np.concatenate(samples[first:last], out=host[done:end])
+            measure(host[done:end], lengths[first:last], energy[first:last])
+        first, done = last, end
+    return energy
+
+
+@summing
+def measure(flat: Floats, lengths: Integers, energy: NDArray[np.float64]) -> None:
+    """The energy of each stream's samples; no number where one of them is none."""
+    start = 0
+    for stream in range(len(lengths)):
+        end, total = start + lengths[stream], np.float64(0)
+        while start < end:
+            # In float32 as far as that is exact enough, and fast.
+            some = flat[start : min(end, start + 2048)]
+            part = np.float32(0)
+            for place in range(len(some)):
+                part += some[place] * some[place]
+            total += part
+            start += len(some)
+        energy[stream] = total
