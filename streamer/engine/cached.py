@@ -135,14 +135,15 @@ class CachedStepper:
         return to_device(known, self.device)
 
     def _memories(self, work: Work, group: slice) -> list[tuple[int, Memory]]:
-        found = []
+        found: list[tuple[int, Memory]] = []
+        if not self.store.remembers:
+            return found
         for kind in np.unique(work.kinds[group]).tolist():
             cells = self.store.cells(kind)
-            if cells.memory:
-                own = np.flatnonzero(work.kinds[group] == kind)
-                at = to_device(work.places[group][own], self.device)
-                kept = {name: cells.slots[name].index_select(0, at) for name in cells.memory}
-                found.append((kind, Memory(to_device(own, self.device), kept)))
+            own = np.flatnonzero(work.kinds[group] == kind)
+            at = to_device(work.places[group][own], self.device)
+            kept = {name: cells.slots[name].index_select(0, at) for name in cells.memory}
+            found.append((kind, Memory(to_device(own, self.device), kept)))
         return found
 
     def _with_begun(self, work: Work, heard: Heard, pieces: Tensor) -> Tensor:
@@ -162,9 +163,7 @@ class CachedStepper:
         for kind, own in work.by_kind(np.flatnonzero(work.complete)):
             cells = self.store.cells(kind)
             closing = cells.closing(work.places[own], work.positions[own])
-            whole = len(own) == len(pieces)
-            new = pieces if whole else pieces.index_select(0, to_device(own, self.device))
-            records.append(cells.pool(new, work.places[own], closing, self.compiled))
+            records.append(cells.pool(pieces, own, work.places[own], closing, self.compiled))
             kinds.append((kind, own))
         kept = np.flatnonzero(~work.complete & work.gained)
         blocks = whole_records(pieces, self.compiled)

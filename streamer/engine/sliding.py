@@ -74,10 +74,36 @@ def push(cells: NDArray[np.float32], prefix: Record, index: int, cell: Record) -
 
 
 @compiled
+def whole_window(last: Record, prefix: Record, cell: Record, record: Record) -> None:
+    """The moments of all three, in one pass over the channels, into `record`."""
+    channels = (len(record) - HEADER) // 2
+    epsilon = np.float32(EPSILON)
+    inner = last[WEIGHT] + prefix[WEIGHT]
+    share = prefix[WEIGHT] / (inner + epsilon)
+    between = last[WEIGHT] * share
+    share_of_cell = cell[WEIGHT] / (inner + cell[WEIGHT] + epsilon)
+    between_cell = inner * share_of_cell
+    for i in range(HEADER):
+        record[i] = last[i] + prefix[i] + cell[i]
+    means, squares = record[HEADER : HEADER + channels], record[HEADER + channels :]
+    last_means, last_squares = last[HEADER : HEADER + channels], last[HEADER + channels :]
+    prefix_means, prefix_squares = prefix[HEADER : HEADER + channels], prefix[HEADER + channels :]
+    cell_means, cell_squares = cell[HEADER : HEADER + channels], cell[HEADER + channels :]
+    for i in range(channels):
+        delta = prefix_means[i] - last_means[i]
+        mean = last_means[i] + delta * share
+        delta_cell = cell_means[i] - mean
+        means[i] = mean + delta_cell * share_of_cell
+        inside = last_squares[i] + prefix_squares[i] + delta * delta * between
+        squares[i] = inside + cell_squares[i] + delta_cell * delta_cell * between_cell
+
+
+@compiled
 def close_and_pool(
     pieces: NDArray[np.float32],
     rows: NDArray[np.float32],
     index: Integers,
+    streams: Integers,
     places: Integers,
     lengths: Integers,
     pushes: Integers,
@@ -88,17 +114,17 @@ def close_and_pool(
 ) -> None:
     """Take the new frames of streams whose step is complete into their cells, and pool their windows.
 
-    pieces (streams, 2, record): what is new in the open cell, and in the one after it. rows (slots, rows, record),
-    index (slots, windows): of all streams, of which these have the rows `places` (streams,). lengths (windows,): whole
-    cells of each. The rest, (streams,), is `streamer.engine.slots.cells.Closing`'s.
-    records (streams, windows, record): where the windows go.
+    pieces (batch, 2, record): of all streams of a batch, what is new in the open cell, and in the one after it; these
+    are the rows `streams` (n,). rows (slots, rows, record), index (slots, windows): of all streams, of which these have
+    the rows `places` (n,). lengths (windows,): whole cells of each. The rest, (n,), is that of
+    `streamer.engine.slots.cells.Closing`. records (n, windows, record): where the windows go.
     """
     empty = np.zeros(rows.shape[2], np.float32)
     for stream in range(len(places)):
-        place = places[stream]
+        place, new = places[stream], pieces[streams[stream]]
         of_stream = rows[place]
         cell = of_stream[OPEN]
-        merge_into(cell, pieces[stream, 0])
+        merge_into(cell, new[0])
         if forgotten[stream]:
             of_stream[1:] = 0
             index[place] = 0
@@ -112,20 +138,36 @@ def close_and_pool(
                     index[place, window] = push(cells, prefix, index[place, window], closed)
                     first += length + 1
         if passed[stream]:
-            cell[:] = pieces[stream, 1]
+            cell[:] = new[1]
         else:
-            merge_into(cell, pieces[stream, 1])
+            merge_into(cell, new[1])
         first = 1
         for window in range(len(lengths)):
             length, record = lengths[window], records[stream, window]
-            record[:] = 0
             if length > 0:
                 begun = index[place, window]
-                if begun < length:
-                    record[:] = of_stream[first + begun]
-                merge_into(record, of_stream[first + length])
+                last = of_stream[first + begun] if begun < length else empty
+                whole_window(last, of_stream[first + length], cell, record)
                 first += length + 1
-            merge_into(record, cell)
+            else:
+                record[:] = cell
+
+
+@compiled
+def to_statistics(
+    records: NDArray[np.float32], chosen: Integers, epsilon: np.float32, statistics: NDArray[np.float32]
+) -> None:
+    """Mean and standard deviation side by side, (n, 2 * channels), of the records `chosen` (n,): what
+    `Moments.statistics` gives."""
+    channels = statistics.shape[1] // 2
+    floor = np.float32(EPSILON)
+    for row in range(len(chosen)):
+        record, means, deviations = records[chosen[row]], statistics[row, :channels], statistics[row, channels:]
+        freedom = abs(record[WEIGHT] - record[WEIGHT2] / (record[WEIGHT] + floor) + floor)
+        squares = record[HEADER + channels :]
+        means[:] = record[HEADER : HEADER + channels]
+        for i in range(channels):
+            deviations[i] = np.sqrt(squares[i] / freedom + epsilon)
 
 
 def empty_record(channels: int) -> Record:

@@ -65,7 +65,7 @@ def pooled(cells: Cells, places: np.ndarray, ends: np.ndarray, new: list[Record]
     for row, record in enumerate(new):
         pieces[row, 0 if ends[row] - 1 < splits[row] else 1] = record
     closing = cells.closing(places, ends * RATE)
-    return cells.pool(torch.from_numpy(pieces), places, closing, compiled).numpy()
+    return cells.pool(torch.from_numpy(pieces), np.arange(len(places)), places, closing, compiled).numpy()
 
 
 WAYS = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "tensors"])

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.engine.backbone import Backbone
+from streamer.engine.layers import to_device
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sliding import HEADER, close_and_pool
 from streamer.engine.slots.moments import close_and_pool_on_device
@@ -98,15 +99,20 @@ class Cells:
         first_open[places] = np.maximum(first, before)
         return closing
 
-    def pool(self, pieces: Tensor, places: Numbers, closing: Closing, compiled: bool) -> Tensor:
-        """Take pieces (streams, 2, record) into the cells; the records (streams, windows, record) of the windows that
-        end here. compiled: on a CPU, in one compiled pass."""
+    def pool(self, pieces: Tensor, streams: Numbers, places: Numbers, closing: Closing, compiled: bool) -> Tensor:
+        """Take pieces into the cells; the records (n, windows, record) of the windows that end here.
+
+        pieces (batch, 2, record), of which those of `streams` (n,) are meant; places (n,): their rows. compiled: on a
+        CPU, in one compiled pass.
+        """
         index = self.slots.on_host("index")
         if not compiled:
+            if len(streams) < len(pieces):
+                pieces = pieces.index_select(0, to_device(streams, pieces.device))
             return close_and_pool_on_device(pieces, self.rows, index, places, self.lengths, closing)
         records = torch.empty(len(places), len(self.lengths), pieces.shape[2])
         close_and_pool(
-            pieces.numpy(), self.rows.numpy(), index, places, self.lengths, closing.pushes, closing.own,
+            pieces.numpy(), self.rows.numpy(), index, streams, places, self.lengths, closing.pushes, closing.own,
             closing.forgotten, closing.passed, records.numpy(),
         )  # fmt: skip
         return records

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer.engine.sliding import HEADER, WEIGHT, WEIGHT2, moments_of
+from streamer.engine.sliding import HEADER, WEIGHT, WEIGHT2, moments_of, to_statistics
 from streamer.models.head import LinearHead
 from streamer.models.model import Model
 from streamer.models.pooling import Moments
@@ -22,10 +22,13 @@ class Embedding:
         self.model = model
         self.minimum_frames = model.architecture.minimum_frames
         head = model.network.head
+        self.head = head if isinstance(head, LinearHead) else None
         self.weight: Tensor | None = None
-        if isinstance(head, LinearHead) and device.type != "cpu":
-            self.weight = torch.from_numpy(head.weight).to(device)
-            self.bias, self.epsilon = torch.from_numpy(head.bias).to(device), head.epsilon
+        if self.head is not None:
+            self._own = (torch.from_numpy(self.head.weight), torch.from_numpy(self.head.bias))
+            if device.type != "cpu":
+                self.weight, self.bias = (tensor.to(device) for tensor in self._own)
+                self.epsilon = self.head.epsilon
 
     def of(self, records: list[Tensor]) -> list[Tensor]:
         """What is to be brought back of windows' records (streams, windows, record) each: the records, or their headers
@@ -45,4 +48,11 @@ class Embedding:
         """The embeddings (n, dimension) of the windows that are reported, of what `of` had brought back."""
         if self.weight is not None:
             return back[reported][:, HEADER:]
-        return self.model.embed_batch(moments_of(back[reported]))
+        if self.head is None:
+            return self.model.embed_batch(moments_of(back[reported]))
+        records = back.reshape(-1, back.shape[2])
+        chosen = np.flatnonzero(reported)
+        statistics = torch.empty(len(chosen), back.shape[2] - HEADER)
+        to_statistics(records, chosen, np.float32(self.head.epsilon), statistics.numpy())
+        embeddings: NDArray[np.float32] = F.linear(statistics, *self._own).numpy()
+        return embeddings

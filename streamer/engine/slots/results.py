@@ -81,7 +81,8 @@ def handed_out(
         if row in begun:
             stream = heard.states[order[row]]
             tally = _tally(stream, first, said)
-            said, first, pooled = np.concatenate([_NO_FRAMES, *tally.heads]), tally.first_frame, True
+            said, first = np.concatenate([_NO_FRAMES, *tally.heads]), tally.first_frame
+            pooled = pooled or stream.pieces is not None
             stream.begun = stream.pieces = None
             store.note(int(work.slots[row]), stream)
         if row in failed:

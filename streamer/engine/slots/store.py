@@ -58,6 +58,11 @@ class Store:
         assert cells is not None
         return cells
 
+    @property
+    def remembers(self) -> bool:
+        """Whether streams keep something beside their carry, see `Backbone.new_memory`."""
+        return any(cells is not None and cells.memory for cells in self.kinds)
+
     def row_bytes(self, settings: WindowSettings) -> int:
         return self.streams.row_bytes + self._cells_for(settings).slots.row_bytes
 

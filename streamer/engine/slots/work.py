@@ -82,6 +82,9 @@ class Work:
     def by_kind(self, rows: Numbers) -> Iterator[tuple[int, Numbers]]:
         """These of the streams, by their windows."""
         kinds = self.kinds[rows]
+        if len(rows) and (kinds == kinds[0]).all():
+            yield int(kinds[0]), rows
+            return
         for kind in np.unique(kinds).tolist():
             yield kind, rows[kinds == kind]
 
