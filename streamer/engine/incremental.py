@@ -30,6 +30,7 @@ from streamer.errors import (
     StreamClosed,
     StreamerError,
 )
+from streamer.models.exactness import products
 from streamer.models.model import Model, resolve_device
 from streamer.speech.detector import SpeechChoice
 
@@ -55,8 +56,9 @@ class IncrementalModel:
         models whose frames depend on their receptive field alone, where both are the same, and exact for all others.
         "cached" for a model with window norms is an approximation, to be asked for by name: it normalises by the
         statistics of the trailing audio.
-    precision: "float32"; "bfloat16" where the processor has it in hardware; or "int8" for the TDNN layers, four times
-        as fast on a processor with VNNI. Only float32 is exact.
+    precision: "float32"; "bfloat16" where the processor has it in hardware; "int8" for the TDNN layers, four times as
+        fast on a processor with VNNI; or "tf32" on CUDA: float32 whose products are of ten bits. Only float32 is exact,
+        and that whatever torch has been allowed.
     speech: who weighs the frames by their speech; see `SpeechChoice`.
     """
 
@@ -116,7 +118,9 @@ class IncrementalModel:
         if places:
             if self._detector:
                 self._detector.hear([state.speech for state in heard.states], heard.samples)
-            for place, outcome in zip(places, self._stepper.step(heard, self.speech != "off"), strict=True):
+            with products("tf32" if self.precision == "tf32" else "exact"):
+                stepped = self._stepper.step(heard, self.speech != "off")
+            for place, outcome in zip(places, stepped, strict=True):
                 outcomes[place] = outcome
         return outcomes
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from streamer.engine import onednn
 from streamer.engine.compiled import compiled
 
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "bfloat16", "int8", "tf32"]
 
 #: In int8, activations more than this many standard deviations from their mean saturate.
 INT8_RANGE = 8.0

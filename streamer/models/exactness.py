@@ -20,6 +20,7 @@ import torch
 #: "exact": as above. "tf32": products in TF32, where the device has it.
 Products = Literal["exact", "tf32"]
 
+
 def _kinds() -> list[Any]:
     """What has a precision of its own in torch's newer settings: cuDNN's convolutions and recurrences and CUDA's matrix
     products, where there is CUDA, and the same of a CPU."""
@@ -74,9 +75,9 @@ class _Settings:
         for kind in _kinds():
             # A CPU's products are exact either way.
             on_cpu = kind in (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv)
-            precision = "tf32" if tf32 and not on_cpu else "ieee"
-            if kind.fp32_precision not in (precision, "none"):
-                kind.fp32_precision = precision
+            suits = ("tf32",) if tf32 and not on_cpu else ("ieee", "none")
+            if kind.fp32_precision not in suits:
+                kind.fp32_precision = suits[0]
 
     def put_back(self) -> None:
         if self.convolutions is not None:
@@ -97,7 +98,9 @@ _in_force: Products | None = None
 
 @contextmanager
 def products(wanted: Products = "exact") -> Iterator[None]:
-    """Compute so in here. Where two threads want both at once, both are exact."""
+    """Compute so in here. Where two threads want both at once, both are exact, as all are without CUDA."""
+    if not _cuda():
+        wanted = "exact"
     _change(wanted, 1)
     try:
         yield
