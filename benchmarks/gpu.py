@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from streamer import IncrementalModel, Model
+from streamer.engine.layers import Precision
 from streamer.evaluation.markdown import row, table
 from streamer.models.model import resolve_device
 
@@ -44,7 +45,7 @@ class Plan:
     cases: list[Case]
     paced: list[int]
     seconds: int
-    precision: benchmark.Precision
+    precision: Precision
     rounds: int
 
     @classmethod

@@ -26,7 +26,7 @@ from streamer.engine.slots.sound import Sound
 from streamer.engine.slots.store import Store
 from streamer.engine.slots.stream import CachedStream
 from streamer.engine.slots.table import Numbers
-from streamer.engine.slots.transfer import Upload, fetched, sent
+from streamer.engine.slots.transfer import fetched, sent
 from streamer.engine.slots.work import Work
 from streamer.engine.window import Step
 from streamer.errors import StreamerError
@@ -65,10 +65,10 @@ class CachedStepper:
     @torch.inference_mode()
     def step(self, heard: Heard, detected: bool) -> list[Step | StreamerError | None]:
         work = Work.of(self.store, heard)
-        sound = Sound(sent(heard.flat, self.device), work.slots, work.offsets, work.lengths)
+        sound = Sound(sent(heard.flat, self.device), work.rows(self.hops, self.device))
         silent = int(np.count_nonzero(work.hops == 0))
         record = HEADER + 2 * self.backbone.channels
-        pieces = [torch.zeros(silent, PIECES, record, device=self.device)]
+        pieces = [torch.zeros(silent, PIECES, record, device=self.device)] if silent else []
         heads: list[Tensor] = []
         sizes = [len(group) for group in groups(work.hops, self.device, self.at_once)]
         for group in _slices(silent, sizes):
@@ -90,22 +90,17 @@ class CachedStepper:
     def _frames(self, work: Work, sound: Sound, group: slice, states: Sequence[CachedStream]) -> tuple[Tensor, Tensor]:
         """Compute the new frames of a group of streams: the records (streams, 2, record) of their pieces, and what the
         heads say (streams, frames, K)."""
-        hops, slots = work.hops[group], work.slots[group]
-        longest, used = int(hops[-1]), (hops - 1) * self.hops.stride + self.hops.reads
+        hops, rows = work.hops[group], {name: row[group] for name, row in sound.rows.items()}
+        longest, common = int(hops[-1]), int(hops[0]) if hops[0] == hops[-1] else None
         if self.device.type == "cpu":
             longest = padded_hops(longest, int(work.steps[group][-1]), self.hops.stride)
         length = (longest - 1) * self.hops.stride + self.hops.reads
-        upload = Upload(self.device)
-        at, own_hops, first = upload.add(slots), upload.add(hops), upload.add(work.silent_hops(group, self.hops.lag))
-        upload.send()
-
-        carries = self.store.streams["carry"]
-        common = int(hops[0]) if hops[0] == hops[-1] else None
-        carry = Carry(carries.index_select(0, upload[at]), upload[own_hops], common)
+        tails, carries = self.store.streams["tail"], self.store.streams["carry"]
+        carry = Carry(carries.index_select(0, rows["slots"]), rows["hops"], common)
         memories = self._memories(work, group)
-        waves = sound.waves(self.store.streams["tail"], group, length, work.starts[group], used, self.compiled)
-        block = self.backbone.advance(waves, Batch(carry, upload[first], [memory for _, memory in memories]))
-        carries.index_copy_(0, upload[at], carry.next_rows())
+        waves = sound.waves(tails, group, length, self.compiled)
+        block = self.backbone.advance(waves, Batch(carry, rows["silent"], [memory for _, memory in memories]))
+        carries.index_copy_(0, rows["slots"], carry.next_rows())
         for kind, memory in memories:
             places = to_device(work.places[group][work.kinds[group] == kind], self.device)
             for name, kept in memory.kept.items():
@@ -114,7 +109,7 @@ class CachedStepper:
         heads = self._heads(work, group, block.heads, longest, states)
         speech = heads[:, :, 0]
         weights = speech if block.attention is None else speech * block.attention
-        spans = work.spans(group)
+        spans = [rows[name] for name in ("begins", "splits", "ends")]
         records = piece_records(block.features, weights, speech, spans, self.backbone.norm, self.compiled)
         return records, heads.transpose(0, 1)
 

@@ -7,6 +7,8 @@ https://en.wikipedia.org/wiki/Algorithms_for_calculating_variance#Weighted_incre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +17,6 @@ from torch import Tensor
 from streamer.engine.compiled import compiled
 from streamer.engine.layers import Affine
 from streamer.engine.sliding import FRAMES, HEADER, SPEECH, WEIGHT, WEIGHT2
-from streamer.engine.slots.transfer import Upload
 from streamer.models.pooling import EPSILON
 
 Floats = NDArray[np.float32]
@@ -29,24 +30,21 @@ def piece_records(
     features: Tensor,
     weights: Tensor,
     speech: Tensor,
-    spans: tuple[Integers, Integers, Integers],
+    spans: Sequence[Tensor],
     norm: Affine,
     compiled: bool,
 ) -> Tensor:
     """The records (streams, 2, record) of a block of frames.
 
     features (frames, streams, channels), before `norm`, which is applied to the moments instead of the frames.
-    weights, speech (frames, streams). spans: of each stream, (streams,) each, the first frame that is one, the first of
-    the second piece, and the end. compiled: on a CPU, in one compiled pass.
+    weights, speech (frames, streams). spans: of each stream, (streams,) int64 each, the first frame that is one, the
+    first of the second piece, and the end. compiled: on a CPU, in one compiled pass.
     """
     if not compiled:
-        upload = Upload(features.device)
-        places = [upload.add(span) for span in spans]
-        upload.send()
-        return pool_on_device(features, weights, speech, [upload[place] for place in places], norm)
-    records = torch.zeros(features.shape[1], PIECES, HEADER + 2 * features.shape[2])
-    pool_in_one_pass(features.numpy(), weights.numpy(), speech.numpy(), *spans, records.numpy())
-    to_normed(records.view(-1, records.shape[2]).numpy(), norm.scale.numpy(), norm.shift.numpy())
+        return pool_on_device(features, weights, speech, spans, norm)
+    records = torch.empty(features.shape[1], PIECES, HEADER + 2 * features.shape[2])
+    of_streams, of_norm = [span.numpy() for span in spans], (norm.scale.numpy(), norm.shift.numpy())
+    pool_in_one_pass(features.numpy(), weights.numpy(), speech.numpy(), *of_streams, *of_norm, records.numpy())
     return records
 
 
@@ -58,11 +56,13 @@ def pool_in_one_pass(
     begins: Integers,
     splits: Integers,
     ends: Integers,
+    scale: Floats,
+    shift: Floats,
     records: Floats,
 ) -> None:
-    """Add the frames to `records`, which are empty; before the norm."""
     channels = features.shape[2]
     for stream in range(features.shape[1]):
+        records[stream] = 0
         for frame in range(begins[stream], ends[stream]):
             weight = weights[frame, stream]
             record = records[stream, 0 if frame < splits[stream] else 1]
@@ -77,22 +77,16 @@ def pool_in_one_pass(
                 delta = row[channel] - record[HEADER + channel]
                 record[HEADER + channel] += delta * share
                 record[HEADER + channels + channel] += delta * delta * rest
+        for piece in range(PIECES):
+            record = records[stream, piece]
+            if record[FRAMES] > 0:
+                for channel in range(channels):
+                    record[HEADER + channel] = record[HEADER + channel] * scale[channel] + shift[channel]
+                    record[HEADER + channels + channel] *= scale[channel] * scale[channel]
 
 
-@compiled
-def to_normed(records: Floats, scale: Floats, shift: Floats) -> None:
-    """Take records (n, record) of frames to those of the frames behind the norm."""
-    channels = len(scale)
-    for record in range(len(records)):
-        if records[record, FRAMES] > 0:
-            row = records[record]
-            for channel in range(channels):
-                row[HEADER + channel] = row[HEADER + channel] * scale[channel] + shift[channel]
-                row[HEADER + channels + channel] *= scale[channel] * scale[channel]
-
-
-def pool_on_device(features: Tensor, weights: Tensor, speech: Tensor, spans: list[Tensor], norm: Affine) -> Tensor:
-    """The same as tensor operations; the spans (streams,) are on the device."""
+def pool_on_device(features: Tensor, weights: Tensor, speech: Tensor, spans: Sequence[Tensor], norm: Affine) -> Tensor:
+    """The same as tensor operations."""
     begins, splits, ends = (span[:, None] for span in spans)
     frame = torch.arange(len(features), device=features.device)
     counts = (frame >= begins) & (frame < ends)

@@ -24,7 +24,7 @@ Products = Literal["exact", "tf32"]
 def _kinds() -> list[Any]:
     """What has a precision of its own in torch's newer settings: cuDNN's convolutions and recurrences and CUDA's matrix
     products, where there is CUDA, and the same of a CPU."""
-    backends = torch.backends
+    backends: Any = torch.backends  # whose types do not know them yet
     if not hasattr(backends.cudnn, "conv"):  # before torch 2.9
         return []
     on_cuda = [backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul] if _cuda() else []
@@ -72,10 +72,10 @@ class _Settings:
             torch.backends.cudnn.allow_tf32 = tf32
         if self.matrices is not None and (self.matrices != "highest" or tf32):
             torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        for kind in _kinds():
-            # A CPU's products are exact either way.
-            on_cpu = kind in (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv)
-            suits = ("tf32",) if tf32 and not on_cpu else ("ieee", "none")
+        kinds = _kinds()
+        for place, kind in enumerate(kinds):
+            # A CPU's products, the last two, are exact either way.
+            suits = ("tf32",) if tf32 and place < len(kinds) - 2 else ("ieee", "none")
             if kind.fp32_precision not in suits:
                 kind.fp32_precision = suits[0]
 

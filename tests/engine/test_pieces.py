@@ -38,11 +38,10 @@ def test_records_are_those_of_the_plain_definition(streams: int, frames: int, se
     ends = ends.clip(begins, frames)
     scale, shift = rng.uniform(-2, 2, (2, CHANNELS)).astype(np.float32)
     norm = Affine(torch.from_numpy(scale), torch.from_numpy(shift))
+    spans = [torch.from_numpy(span) for span in (begins, splits, ends)]
     inputs = [torch.from_numpy(array) for array in (features, weights, speech)]
 
-    in_one_pass, by_tensors = (
-        piece_records(*inputs, (begins, splits, ends), norm, compiled).numpy() for compiled in (True, False)
-    )
+    in_one_pass, by_tensors = (piece_records(*inputs, spans, norm, compiled).numpy() for compiled in (True, False))
 
     frame = np.arange(frames)
     for stream in range(streams):

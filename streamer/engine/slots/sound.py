@@ -7,6 +7,7 @@ streams lie one after the other in `flat`, which goes to the device in one copy.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,6 @@ from torch import Tensor
 
 from streamer.engine.backbone import Hops
 from streamer.engine.compiled import compiled, summing
-from streamer.engine.slots.transfer import Upload
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -32,46 +32,32 @@ def tail_samples(hops: Hops) -> int:
 class Sound:
     """The new samples of a batch of streams.
 
-    flat (samples,): on the device. slots, offsets, lengths (streams,): each stream's row, and where in `flat` its
-    samples begin and how many they are.
+    flat (samples,): on the device, as `rows`, which are a `Work`'s.
     """
 
     flat: Tensor
-    slots: Integers
-    offsets: Integers
-    lengths: Integers
+    rows: Mapping[str, Tensor]
 
-    def waves(
-        self, tails: Tensor, group: slice, length: int, starts: Integers, used: Integers, compiled: bool
-    ) -> Tensor:
-        """(streams, length) of a group of the streams: what their hops read, and zeros behind.
-
-        starts (streams,): where that begins, counted from the beginning of the tail. used (streams,): its length.
-        """
-        slots, offsets = self.slots[group], self.offsets[group]
+    def waves(self, tails: Tensor, group: slice, length: int, compiled: bool) -> Tensor:
+        """(streams, length) of a group of the streams: what their hops read, and zeros behind."""
+        slots, offsets, starts, used = (self.rows[name][group] for name in ("slots", "offsets", "starts", "used"))
         if compiled:
             waves = torch.empty(len(slots), length)
-            take_waves(self.flat.numpy(), tails.numpy(), slots, offsets, starts, used, waves.numpy())
+            rows = (slots.numpy(), offsets.numpy(), starts.numpy(), used.numpy())
+            take_waves(self.flat.numpy(), tails.numpy(), *rows, waves.numpy())
             return waves
-        parts = self._uploaded(slots, offsets, starts, used)
-        places = parts[2][:, None] + torch.arange(length, device=tails.device)
-        waves = self._at(tails, places, parts[0], parts[1])
-        return waves.masked_fill_(places >= (parts[2] + parts[3])[:, None], 0)
+        places = starts[:, None] + torch.arange(length, device=tails.device)
+        waves = self._at(tails, places, slots, offsets)
+        return waves.masked_fill_(places >= (starts + used)[:, None], 0)
 
     def keep(self, tails: Tensor, compiled: bool) -> None:
         """Go on to the end of the new samples."""
+        slots, offsets, lengths = (self.rows[name] for name in ("slots", "offsets", "lengths"))
         if compiled:
-            keep_tails(self.flat.numpy(), tails.numpy(), self.slots, self.offsets, self.lengths)
+            keep_tails(self.flat.numpy(), tails.numpy(), slots.numpy(), offsets.numpy(), lengths.numpy())
             return
-        slots, offsets, lengths = self._uploaded(self.slots, self.offsets, self.lengths)
         places = lengths[:, None] + torch.arange(tails.shape[1], device=tails.device)
         tails.index_copy_(0, slots, self._at(tails, places, slots, offsets))
-
-    def _uploaded(self, *arrays: Integers) -> list[Tensor]:
-        upload = Upload(self.flat.device)
-        places = [upload.add(array) for array in arrays]
-        upload.send()
-        return [upload[place] for place in places]
 
     def _at(self, tails: Tensor, places: Tensor, slots: Tensor, offsets: Tensor) -> Tensor:
         """What is at these places (streams, n) of each stream's tail with its new samples behind it."""

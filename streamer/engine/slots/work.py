@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from streamer.engine.backbone import Hops
 from streamer.engine.heard import NOWHERE, Heard
 from streamer.engine.slots.store import Store
 from streamer.engine.slots.table import Numbers
+from streamer.engine.slots.transfer import sent, staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +94,33 @@ class Work:
 
     def among(self, slots: set[int]) -> Numbers:
         """Which of the streams have these slots."""
-        return np.flatnonzero(np.isin(self.slots, list(slots))) if slots else _NOBODY
+        if not slots:
+            return _NOBODY
+        found: Numbers = np.flatnonzero(np.isin(self.slots, list(slots)))
+        return found
 
-    def silent_hops(self, group: slice, lag: int) -> Numbers:
-        """How many hops of each stream come before its own sound."""
-        return np.maximum(self.valid[group] - self.outputs[group] - lag, 0)
+    def rows(self, network: Hops, device: torch.device) -> dict[str, Tensor]:
+        """What the device must know of each stream, (streams,) int64 each, in one copy.
 
-    def spans(self, group: slice) -> tuple[Numbers, Numbers, Numbers]:
-        """Of a group's new frames, counted from its first hop: the first that is one, the first of the second piece,
-        the end."""
-        outputs = self.outputs[group]
-        return self.first[group] - outputs, self.splits[group] - outputs, self.end[group] - outputs
+        Beside what is here: used, how many samples its hops read; silent, how many of these come before its own sound;
+        and of its new frames, counted from the first hop: begins, the first that is one, splits, the first of the
+        second piece, ends.
+        """
+        columns = {
+            "slots": self.slots,
+            "offsets": self.offsets,
+            "lengths": self.lengths,
+            "starts": self.starts,
+            "used": (self.hops - 1) * network.stride + network.reads,
+            "hops": self.hops,
+            "silent": np.maximum(self.valid - self.outputs - network.lag, 0),
+            "begins": self.first - self.outputs,
+            "splits": self.splits - self.outputs,
+            "ends": self.end - self.outputs,
+        }
+        host = staged((len(columns), len(self.order)), device, torch.int64)
+        np.stack(list(columns.values()), out=host.numpy())
+        return dict(zip(columns, sent(host, device).unbind(), strict=True))
 
     def restart(self, store: Store, heard: Heard) -> Numbers:
         """Which streams go on elsewhere, once their step is handed out; their clocks do."""
