@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=7.0)
     parser.add_argument("--no-tests", action="store_true", help="measure alone")
     options = parser.parse_args()
-    until = time.monotonic() + 60 * options.minutes
+    until: float = time.monotonic() + 60 * options.minutes
 
     def left() -> float:
         return until - time.monotonic()

@@ -90,7 +90,9 @@ class CachedStepper:
     def _frames(self, work: Work, sound: Sound, group: slice, states: Sequence[CachedStream]) -> tuple[Tensor, Tensor]:
         """Compute the new frames of a group of streams: the records (streams, 2, record) of their pieces, and what the
         heads say (streams, frames, K)."""
-        hops, rows = work.hops[group], {name: row[group] for name, row in sound.rows.items()}
+        hops, rows = work.hops[group], sound.rows
+        if len(hops) < len(work.order):
+            rows = {name: row[group] for name, row in rows.items()}
         longest, common = int(hops[-1]), int(hops[0]) if hops[0] == hops[-1] else None
         if self.device.type == "cpu":
             longest = padded_hops(longest, int(work.steps[group][-1]), self.hops.stride)
@@ -98,7 +100,7 @@ class CachedStepper:
         tails, carries = self.store.streams["tail"], self.store.streams["carry"]
         carry = Carry(carries.index_select(0, rows["slots"]), rows["hops"], common)
         memories = self._memories(work, group)
-        waves = sound.waves(tails, group, length, self.compiled)
+        waves = sound.waves(tails, rows, length, self.compiled)
         block = self.backbone.advance(waves, Batch(carry, rows["silent"], [memory for _, memory in memories]))
         carries.index_copy_(0, rows["slots"], carry.next_rows())
         for kind, memory in memories:

@@ -43,8 +43,9 @@ def piece_records(
     if not compiled:
         return pool_on_device(features, weights, speech, spans, norm)
     records = torch.empty(features.shape[1], PIECES, HEADER + 2 * features.shape[2])
-    of_streams, of_norm = [span.numpy() for span in spans], (norm.scale.numpy(), norm.shift.numpy())
-    pool_in_one_pass(features.numpy(), weights.numpy(), speech.numpy(), *of_streams, *of_norm, records.numpy())
+    begins, splits, ends = (span.numpy() for span in spans)
+    frames = (features.numpy(), weights.numpy(), speech.numpy())
+    pool_in_one_pass(*frames, begins, splits, ends, norm.scale.numpy(), norm.shift.numpy(), records.numpy())
     return records
 
 

@@ -38,13 +38,13 @@ class Sound:
     flat: Tensor
     rows: Mapping[str, Tensor]
 
-    def waves(self, tails: Tensor, group: slice, length: int, compiled: bool) -> Tensor:
-        """(streams, length) of a group of the streams: what their hops read, and zeros behind."""
-        slots, offsets, starts, used = (self.rows[name][group] for name in ("slots", "offsets", "starts", "used"))
+    def waves(self, tails: Tensor, rows: Mapping[str, Tensor], length: int, compiled: bool) -> Tensor:
+        """(streams, length) of the streams of these rows: what their hops read, and zeros behind."""
+        slots, offsets, starts, used = (rows[name] for name in ("slots", "offsets", "starts", "used"))
         if compiled:
             waves = torch.empty(len(slots), length)
-            rows = (slots.numpy(), offsets.numpy(), starts.numpy(), used.numpy())
-            take_waves(self.flat.numpy(), tails.numpy(), *rows, waves.numpy())
+            of_streams = (slots.numpy(), offsets.numpy(), starts.numpy(), used.numpy())
+            take_waves(self.flat.numpy(), tails.numpy(), *of_streams, waves.numpy())
             return waves
         places = starts[:, None] + torch.arange(length, device=tails.device)
         waves = self._at(tails, places, slots, offsets)
