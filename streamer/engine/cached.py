@@ -52,7 +52,7 @@ class CachedStepper:
         self.device = backbone.device
         self.compiled = self.device.type == "cpu" if compiled is None else compiled
         self.store = Store(backbone)
-        self.embedding = Embedding(model, self.device)
+        self.embedding = Embedding(model, self.device, on_host=self.compiled)
 
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> CachedStream:
         return CachedStream(self.store, settings, speech)
@@ -165,7 +165,7 @@ class CachedStepper:
         kept = np.flatnonzero(~work.complete & work.gained)
         blocks = whole_records(pieces, self.compiled)
         unfinished = pieces.index_select(0, to_device(kept, self.device)) if len(kept) else pieces[:0]
-        back = fetched([*self.embedding.of(records), blocks, unfinished, *heads])
+        back = fetched([*self.embedding.of(records), blocks, unfinished, *heads], not self.compiled)
         return Computed.of(kinds, back, kept, len(heads))
 
 

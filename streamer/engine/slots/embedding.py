@@ -18,7 +18,7 @@ class Embedding:
     """On a CPU, and for heads that are not linear, windows are embedded in the host's memory, once it is known which
     are reported. On another device all are, and which are reported is known when they are back."""
 
-    def __init__(self, model: Model, device: torch.device) -> None:
+    def __init__(self, model: Model, device: torch.device, on_host: bool) -> None:
         self.model = model
         self.minimum_frames = model.architecture.minimum_frames
         head = model.network.head
@@ -26,7 +26,7 @@ class Embedding:
         self.weight: Tensor | None = None
         if self.head is not None:
             self._own = (torch.from_numpy(self.head.weight), torch.from_numpy(self.head.bias))
-            if device.type != "cpu":
+            if not on_host:
                 self.weight, self.bias = (tensor.to(device) for tensor in self._own)
                 self.epsilon = self.head.epsilon
 

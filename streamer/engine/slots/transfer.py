@@ -51,13 +51,14 @@ class Upload:
         return self._sent[place]
 
 
-def fetched(tensors: list[Tensor]) -> list[NDArray[np.float32]]:
-    """Float32 tensors of one device as numpy arrays, after one copy and one wait.
+def fetched(tensors: list[Tensor], together: bool) -> list[NDArray[np.float32]]:
+    """Float32 tensors of one device as numpy arrays, after one copy and one wait; of the host's, as they are.
 
-    Views of memory that nobody else has, but on CUDA pinned memory: copy what is to be kept.
+    together: whether they are on a device, or are to be treated so. What comes back is pinned memory on CUDA, and one
+    array in any case: copy what is to be kept.
     """
     device = tensors[0].device
-    if device.type == "cpu":
+    if not together:
         return [tensor.numpy() for tensor in tensors]
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     host = staged(tuple(flat.shape), device)
