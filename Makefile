@@ -7,7 +7,7 @@ LOWEST ?= .venv-lowest
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install test lowest lint format docs pictures demo soak clean
+.PHONY: help install test lowest lint format docs pictures demo soak gpu clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -61,6 +61,10 @@ demo: $(INSTALLED)  ## Enrol three bundled voices and follow a conversation of f
 
 soak: $(INSTALLED)  ## Five minutes of a hundred streams that come, stall, break and go
 	STREAMER_SOAK_SECONDS=300 STREAMER_SOAK_STREAMS=100 $(BIN)/python -m pytest -s tests/engine/test_soak.py
+
+# On a machine without a GPU it does the same on the CPU with small numbers, so that it can be tried there.
+gpu: $(INSTALLED)  ## Run the tests that need a GPU, and measure what many streams cost on it
+	$(BIN)/python benchmarks/gpu.py
 
 clean:  ## Remove .venv and the caches
 	rm -rf $(VENV) $(LOWEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis

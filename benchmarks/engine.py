@@ -1,6 +1,7 @@
 """How fast the incremental engine is, beside computing each window anew, with our `Inference` and pyannote.audio's.
 
     python benchmarks/engine.py --pyannote /path/to/python-with-pyannote.audio
+    python benchmarks/engine.py --device cuda --streams 1 32 512 8192 --precisions float32 bfloat16 --threads 1
 
 All are timed in turns, round after round, and reported as the median of the rounds' ratios: on a machine that others
 use, seconds drift, ratios hold. What is timed is one second of audio of one stream, with 3 s windows. pyannote.audio
@@ -56,13 +57,13 @@ class Case:
 @dataclass(frozen=True, slots=True)
 class Row:
     """ms of computation for one second of one stream, medians; how many times as long the others take; which share of
-    a step is spent in matrix products."""
+    a step is spent in matrix products, which is known of a CPU alone."""
 
     case: Case
     ms: float
     stepping_ms: float
     state_kb: float
-    products: float
+    products: float | None
     inference_ratio: float
     pyannote_ratio: float | None
 
@@ -113,7 +114,7 @@ def share_of_products(step: Callable[[], None]) -> float:
 def inference_reading(model: Model, step_s: float) -> Callable[[], float]:
     """A function that times our own offline Inference: ms a stream-second."""
     inference = Inference(model, window="sliding", duration=WINDOW_S, step=step_s)
-    windows = 16
+    windows = 16 if model.device.type == "cpu" else 256
     samples = noise(WINDOW_S + (windows - 1) * step_s)
 
     def read() -> float:
@@ -125,7 +126,7 @@ def inference_reading(model: Model, step_s: float) -> Callable[[], float]:
 
 
 @contextmanager
-def pyannote_readings(python: str | None) -> Iterator[Callable[[int, float], float] | None]:
+def pyannote_readings(python: str | None, device: str = "cpu") -> Iterator[Callable[[int, float], float] | None]:
     """A function that times pyannote.audio in its own environment: ms a stream-second. None without one."""
     if python is None:
         yield None
@@ -138,7 +139,7 @@ def pyannote_readings(python: str | None) -> Iterator[Callable[[int, float], flo
         assert stdout.readline().strip() == "ready"
 
         def read(threads: int, step_s: float) -> float:
-            stdin.write(f"{threads} {step_s} 32\n")
+            stdin.write(f"{threads} {step_s} 32 {device}\n")
             stdin.flush()
             return float(stdout.readline()) / step_s
 
@@ -146,16 +147,19 @@ def pyannote_readings(python: str | None) -> Iterator[Callable[[int, float], flo
         stdin.close()
 
 
+def engine_of(case: Case, model: Model) -> IncrementalModel:
+    return IncrementalModel(
+        model, "exact" if case.mode == "exact" else "cached", precision=case.precision, speech="off"
+    )
+
+
 def measure(cases: list[Case], models: dict[str, Model], rounds: int, python: str | None) -> list[Row]:
     rows = []
-    with pyannote_readings(python) as pyannote:
+    with pyannote_readings(python, str(next(iter(models.values())).device)) as pyannote:
         for case in cases:
             torch.set_num_threads(case.threads)
             model = models[case.mode]
-            engine = IncrementalModel(
-                model, "exact" if case.mode == "exact" else "cached", precision=case.precision, speech="off"
-            )
-            step, stream = stepping(engine, case)
+            step, stream = stepping(engine_of(case, model), case)
             ours, offline = engine_reading(step, case), inference_reading(model, case.step_s)
             mine, theirs, offlines = [], [], []
             for _ in range(rounds):
@@ -169,7 +173,7 @@ def measure(cases: list[Case], models: dict[str, Model], rounds: int, python: st
                     statistics.median(mine),
                     statistics.median(mine) * case.step_s,
                     stream.nbytes / 1000,
-                    share_of_products(step),
+                    share_of_products(step) if model.device.type == "cpu" else None,
                     statistics.median(offlines),
                     statistics.median(theirs) if theirs else None,
                 )
@@ -183,7 +187,12 @@ def table_row(found: Row) -> str:
     pyannote = f"{found.pyannote_ratio:.1f}x" if found.pyannote_ratio else "-"
     settings = [case.mode, case.precision, str(case.threads), f"{case.step_s:g}", str(case.streams)]
     costs = [f"{found.ms:.2f}", f"{1000 / found.ms:.0f}", f"{found.inference_ratio:.1f}x", pyannote]
-    return row([*settings, *costs, f"{found.products:.0%}", f"{found.state_kb:.0f}"])
+    products = "-" if found.products is None else f"{found.products:.0%}"
+    return row([*settings, *costs, products, f"{found.state_kb:.0f}"])
+
+
+def precisions_of(device: str) -> list[Precision]:
+    return ["float32", "bfloat16", "int8"] if device == "cpu" else ["float32", "tf32", "bfloat16"]
 
 
 HEAD = [
@@ -201,15 +210,16 @@ HEAD = [
 ]
 
 
-def models() -> dict[str, Model]:
-    """Our architecture and pyannote's, with random weights, which cost as much as trained ones."""
+def models(device: str = "cpu") -> dict[str, Model]:
+    """Our architecture and pyannote's, with random weights, which cost as much as trained ones, on a device."""
     torch.manual_seed(0)
     local = Architecture(front="log", norm="batch", dimension=256, attention=True, speech_head=True)
-    return {
+    found = {
         "cached": Model(XVectorSincNet(local), ModelCard("random")),
         "exact": Model(XVectorSincNet(Architecture()), ModelCard("random-pyannote")),
         "trailing": Model(XVectorSincNet(Architecture()), ModelCard("random-pyannote")),
     }
+    return {mode: model.to(device) for mode, model in found.items()}
 
 
 def main() -> None:
@@ -217,15 +227,17 @@ def main() -> None:
     parser.add_argument("--pyannote", metavar="PYTHON", help="a Python that has pyannote.audio")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--modes", nargs="+", default=["cached", "exact", "trailing"])
-    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16", "int8"])
+    parser.add_argument("--precisions", nargs="+", help="all that the device has, if not given")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--steps", nargs="+", type=float, default=list(STEPS_S))
     parser.add_argument("--streams", nargs="+", type=int, default=list(STREAMS))
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, mps or auto")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    grid = itertools.product(options.modes, options.precisions, options.threads, options.steps, options.streams)
+    precisions = options.precisions or precisions_of(options.device)
+    grid = itertools.product(options.modes, precisions, options.threads, options.steps, options.streams)
     print("\n".join(table(HEAD)))
-    rows = measure([Case(*values) for values in grid], models(), options.rounds, options.pyannote)
+    rows = measure([Case(*values) for values in grid], models(options.device), options.rounds, options.pyannote)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 

@@ -1,6 +1,7 @@
 """How long after a step's last sample its windows are there, with many streams paced in real time on one engine.
 
     python benchmarks/latency.py --streams 1 32 100 --seconds 30
+    python benchmarks/latency.py --streams 100 500 1000 --seconds 10 --device cuda --precision bfloat16 --model sincnet
 
 Each stream is written 100 ms at a time, as a microphone would, all out of phase.
 """
@@ -66,7 +67,11 @@ async def client(engine: Engine, number: int, seconds: float, step_s: float) -> 
 async def measure(streams: int, options: argparse.Namespace) -> Row:
     before = resident_kb()
     async with Engine(
-        options.model, precision=options.precision, speech=options.speech, threads=options.threads
+        options.model,
+        device=options.device,
+        precision=options.precision,
+        speech=options.speech,
+        threads=options.threads,
     ) as engine:
         lags = await asyncio.gather(*[client(engine, n, options.seconds, options.step) for n in range(streams)])
         held, statistics = resident_kb() - before, engine.statistics
@@ -84,6 +89,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--speech", choices=get_args(SpeechChoice), default="auto")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, mps or auto")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     head = ["streams", "p50, ms", "p99, ms", "worst, ms", "mean batch", "worker busy", "memory a stream, kB"]

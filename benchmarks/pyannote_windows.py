@@ -1,7 +1,7 @@
 """Times pyannote.audio's own Inference; run by engine.py with the Python of an environment that has it.
 
-Reads "THREADS STEP_S BATCH_SIZE" lines and answers each with the milliseconds that one window took. The network has
-random weights, which cost as much as trained ones.
+Reads "THREADS STEP_S BATCH_SIZE DEVICE" lines and answers each with the milliseconds that one window took. The network
+has random weights, which cost as much as trained ones.
 """
 
 from __future__ import annotations
@@ -30,13 +30,21 @@ def main() -> None:
     model.eval()
     print("ready", flush=True)
     for line in sys.stdin:
-        threads, step_s, batch_size = line.split()
+        threads, step_s, batch_size, device = line.split()
         torch.set_num_threads(int(threads))
         inference = Inference(
-            model, window="sliding", duration=WINDOW_S, step=float(step_s), batch_size=int(batch_size)
+            model,
+            window="sliding",
+            duration=WINDOW_S,
+            step=float(step_s),
+            batch_size=int(batch_size),
+            device=torch.device(device),
         )
         samples = round((WINDOW_S + (WINDOWS - 1) * float(step_s)) * 16_000)
         file = {"waveform": torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (1, samples))).float()}
+        if device != "cpu":
+            # What is made once, such as a device's kernels, is not what a window costs.
+            inference(file | {"sample_rate": 16_000})
         started = time.perf_counter()
         embeddings = inference(file | {"sample_rate": 16_000})
         print((time.perf_counter() - started) * 1000 / len(embeddings.data), flush=True)

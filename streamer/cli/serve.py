@@ -35,7 +35,9 @@ def serve(
         typer.Option(help="A model: campplus-live (the default), sincnet, campplus, a file, or a Hugging Face id."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="The processor: auto, cpu, cuda, cuda:N or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32; sincnet and its like also bfloat16 or int8.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32; sincnet and its like also bfloat16 or int8; on CUDA tf32.")
+    ] = None,
     store: StoreOption = None,
     token_file: Annotated[str | None, typer.Option(help="File of hashed bearer tokens; see --new-token.")] = None,
     cert: Annotated[str | None, typer.Option(help="TLS certificate chain (PEM).")] = None,

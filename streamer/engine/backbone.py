@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.engine.batching import CPU_HOPS
@@ -51,14 +49,27 @@ class Hops:
 
 @dataclass(frozen=True, slots=True)
 class FrameBlock:
-    """New frames of a batch: features (frames, streams, channels) float32, before the backbone's `norm`; attention,
-    speech and overlap, whether more than one speaks, (frames, streams) in (0, 1), or None where the network has no such
-    head."""
+    """New frames of a batch: features (frames, streams, channels) float32, before the backbone's `norm`.
+
+    attention (frames, streams) in (0, 1), or None where the network has none. heads (frames, streams, K) in (0, 1):
+    what the network says of each frame, a column for each of the backbone's `heads`; None where it says nothing.
+    """
 
     features: Tensor
     attention: Tensor | None = None
-    speech: Tensor | None = None
-    overlap: Tensor | None = None
+    heads: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the streams of a batch with the same windows keep beside their carry.
+
+    places (streams,) int64, on the device: which of the batch they are. kept: by name (streams, ...), one row a stream;
+    to be changed in place.
+    """
+
+    places: Tensor
+    kept: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +77,26 @@ class Batch:
     """What is known of the streams of a batch, beside their samples.
 
     carry: their past, with `carry.hops`, how many hops of the block are each stream's own.
-    first (streams,): hops before this one see silence from before the stream began, and are not of its sound.
-    memories: what `Backbone.new_memory` made for each, to be changed in place.
+    first (streams,) int64, on the device: hops before this one see silence from before the stream began, and are not of
+    its sound. memories: what `Backbone.new_memory` made for each, by their windows; empty where it makes nothing.
     """
 
     carry: Carry
-    first: NDArray[np.int64]
-    memories: Sequence[Mapping[str, Tensor]]
+    first: Tensor
+    memories: Sequence[Memory]
 
 
 class Backbone(Protocol):
     """The layers of a network up to its pooling, prepared for one device and precision; no state of any stream.
 
-    channels: of a frame. norm: a norm with fixed statistics that frames have yet to pass: it is applied to the moments
+    channels: of a frame. heads: names of what the network says of a frame, in this order: "speech", and "overlap", that
+    more than one speaks. norm: a norm with fixed statistics that frames have yet to pass: it is applied to the moments
     of many instead (`Affine.identity` where there is none).
     """
 
     hops: Hops
     channels: int
+    heads: tuple[str, ...]
     norm: Affine
 
     @property

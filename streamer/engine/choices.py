@@ -30,6 +30,10 @@ def check_precision(precision: Precision, model: Model) -> None:
     check_known("precision", precision, Precision)
     if precision == "int8" and model.device.type != "cpu":
         raise ConfigurationError(f"precision='int8' is for CPUs, and the model is on {model.device}; use bfloat16.")
+    if precision == "tf32" and model.device.type != "cuda":
+        raise ConfigurationError(
+            f"precision='tf32' is for CUDA devices, and the model is on {model.device}; use float32."
+        )
 
 
 def choose_speech(speech: SpeechChoice, model: Model) -> SpeechChoice:

@@ -19,7 +19,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.engine.layers import Precision
 from streamer.engine.settings import Mode
 from streamer.engine.stream import Policy, Stream
-from streamer.engine.worker import Health, Worker, WorkerStatistics
+from streamer.engine.worker import Health, Pace, Worker, WorkerStatistics
 from streamer.errors import ConfigurationError
 from streamer.models.model import Model
 from streamer.speech.detector import SpeechChoice
@@ -32,7 +32,7 @@ class Engine:
     """Computes windows of live streams, all on one device, in one thread of its own.
 
     model: a Model, or what `Model.from_pretrained` takes. device: "auto", "cpu", "cuda", "mps".
-    mode, precision, speech: see IncrementalModel. max_batch, max_wait_s: see Worker.
+    mode, precision, speech: see IncrementalModel. max_batch, max_wait_s: see Worker; None for what suits the device.
     threads: how many threads torch computes with, in the whole process; None leaves it as it is.
     """
 
@@ -45,14 +45,19 @@ class Engine:
         precision: Precision = "float32",
         speech: SpeechChoice = "auto",
         threads: int | None = None,
-        max_batch: int = 64,
-        max_wait_s: float = 0.05,
+        max_batch: int | None = None,
+        max_wait_s: float | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigurationError(f"threads={threads}: needs at least 1.")
         loaded = Model.from_pretrained(model) if isinstance(model, str) else model
         self.incremental = IncrementalModel(loaded, mode, precision=precision, speech=speech, device=device)
-        self._worker = Worker(self.incremental, max_batch, max_wait_s)
+        usual = Pace.of(loaded.device)
+        self._worker = Worker(
+            self.incremental,
+            usual.max_batch if max_batch is None else max_batch,
+            usual.max_wait_s if max_wait_s is None else max_wait_s,
+        )
         self._threads = threads
 
     @property

@@ -66,7 +66,7 @@ class Recomputing:
         return "exact"
 
     def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
-        if precision != "float32":
+        if precision not in ("float32", "tf32"):
             raise ConfigurationError(
                 f"precision={precision!r} is for networks whose layers this engine prepares; {model.card.name!r} is "
                 "computed as it is: use float32."

@@ -13,23 +13,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from streamer.audio.chunks import Samples
 from streamer.engine.choices import check_precision, choose_mode, choose_speech, detector_of
 from streamer.engine.families import streaming_of
+from streamer.engine.heard import Heard, not_finite, skipping_back
 from streamer.engine.layers import Precision
 from streamer.engine.settings import Mode, WindowSettings
 from streamer.engine.state import Snapshot
-from streamer.engine.stepper import StepTally, StreamState
-from streamer.engine.window import Step, Window
+from streamer.engine.stepper import StreamState
+from streamer.engine.window import Step
 from streamer.errors import (
-    AudioNotFinite,
     ConfigurationError,
     StateMismatch,
     StreamClosed,
     StreamerError,
-    StreamFailed,
 )
+from streamer.models.exactness import products
 from streamer.models.model import Model, resolve_device
 from streamer.speech.detector import SpeechChoice
 
@@ -55,8 +56,9 @@ class IncrementalModel:
         models whose frames depend on their receptive field alone, where both are the same, and exact for all others.
         "cached" for a model with window norms is an approximation, to be asked for by name: it normalises by the
         statistics of the trailing audio.
-    precision: "float32"; "bfloat16" where the processor has it in hardware; or "int8" for the TDNN layers, four times
-        as fast on a processor with VNNI. Only float32 is exact.
+    precision: "float32"; "bfloat16" where the processor has it in hardware; "int8" for the TDNN layers, four times as
+        fast on a processor with VNNI; or "tf32" on CUDA: float32 whose products are of ten bits. Only float32 is exact,
+        and that whatever torch has been allowed.
     speech: who weighs the frames by their speech; see `SpeechChoice`.
     """
 
@@ -106,30 +108,25 @@ class IncrementalModel:
         Returns, for each block, the step it completes, if it does.
         """
         outcomes: list[Step | StreamerError | None] = [None] * len(blocks)
-        sound = []
-        for place, block in enumerate(blocks):
-            error = block.stream.reject(block)
-            if error is not None:
+        places, heard = list(range(len(blocks))), Heard.of(blocks, self._stepper.device)
+        refused = heard.refused(self._stepper.positions(heard.states), _steps(blocks))
+        if refused:
+            for place, error in refused.items():
                 outcomes[place] = error
-            else:
-                sound.append((place, block))
-        streams = [block.stream for _, block in sound]
-        samples = [block.samples for _, block in sound]
-        if self._detector:
-            self._detector.hear([stream.state.speech for stream in streams], samples)
-        for stream, heard in zip(streams, samples, strict=True):
-            stream.hear(heard)
-        for stream, new in zip(streams, self._stepper.advance([stream.state for stream in streams]), strict=True):
-            stream.tally.add(new)
-        complete = [(place, block.stream) for place, block in sound if block.stream.completes(block)]
-        windows = self._stepper.windows([stream.state for _, stream in complete])
-        for (place, stream), found in zip(complete, windows, strict=True):
-            finite = all(np.isfinite(window.embedding).all() for window in found)
-            outcomes[place] = stream.take_step(found) if finite else StreamFailed(_NOT_FINITE.format(stream.position))
-        for _, block in sound:
-            if block.skip_to is not None:
-                block.stream.restart(block.skip_to)
+            places = [place for place in places if place not in refused]
+            heard = Heard.of([blocks[place] for place in places], self._stepper.device)
+        if places:
+            if self._detector:
+                self._detector.hear([state.speech for state in heard.states], heard.samples)
+            with products("tf32" if self.precision == "tf32" else "exact"):
+                stepped = self._stepper.step(heard, self.speech != "off")
+            for place, outcome in zip(places, stepped, strict=True):
+                outcomes[place] = outcome
         return outcomes
+
+
+def _steps(blocks: Sequence[Block]) -> NDArray[np.int64]:
+    return np.array([block.stream.settings.step_samples for block in blocks], np.int64)
 
 
 class IncrementalStream:
@@ -139,7 +136,6 @@ class IncrementalStream:
         self.engine = engine
         self.state = state
         self.settings = settings
-        self.tally = StepTally(0, state.next_frame)
         self.received = 0
         self._pending: list[Samples] = []
         self._finished = False
@@ -184,7 +180,7 @@ class IncrementalStream:
         """Samples are lost: go on at `to_sample`. A gap that goes beyond the present step ends it."""
         self._check_open()
         if to_sample < self.received:
-            raise ConfigurationError(f"cannot skip back from sample {self.received} to {to_sample}.")
+            raise skipping_back(self.received, to_sample)
         block = Block(self, self._taken(), ends=to_sample >= self.boundary, skip_to=to_sample)
         self.received = to_sample
         return [block]
@@ -198,7 +194,7 @@ class IncrementalStream:
         samples = np.asarray(samples, np.float32)
         if samples.ndim != 1:
             raise ConfigurationError(f"samples of shape {samples.shape} are not mono: push one row of them, (n,).")
-        if (error := _not_finite(samples, self.received)) is not None:
+        if (error := not_finite(samples, self.received)) is not None:
             raise error
         return self._run(self.cut(samples))
 
@@ -218,51 +214,16 @@ class IncrementalStream:
         pending = np.concatenate([_NO_SAMPLES, *self._pending])
         if self.received - len(pending) != self.position:
             pending = _NO_SAMPLES
-        arrays = {**self.state.arrays(), **self.tally.arrays(), "pending": pending}
-        values = {**self.state.values(), **self.tally.values()}
-        return Snapshot(self.engine.owner, self.settings, values, arrays).to_bytes()
+        arrays = {**self.state.arrays(), "pending": pending}
+        return Snapshot(self.engine.owner, self.settings, self.state.values(), arrays).to_bytes()
 
     def restore(self, snapshot: Snapshot) -> None:
         try:
             self.state.restore(snapshot.values, snapshot.arrays)
-            self.tally = StepTally.restored(snapshot.values, snapshot.arrays)
             self._pending = [snapshot.arrays["pending"]] if snapshot.arrays["pending"].size else []
             self.received = self.position + len(snapshot.arrays["pending"])
-        except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError, RuntimeError) as error:
             raise StateMismatch(f"the snapshot does not fit a stream of this engine: {error!r}.") from error
-
-    def reject(self, block: Block) -> StreamerError | None:
-        """Why this block cannot be taken, if it cannot."""
-        end, step = self.position + len(block.samples), self.settings.step_samples
-        if len(block.samples) > step - self.position % step:
-            return ConfigurationError(
-                f"a block of {len(block.samples)} samples at {self.position} goes beyond its step of {step}; "
-                "cut() makes blocks that do not."
-            )
-        if block.skip_to is not None and block.skip_to < end:
-            return ConfigurationError(f"cannot skip back from sample {end} to {block.skip_to}.")
-        return _not_finite(block.samples, self.position)
-
-    def hear(self, samples: Samples) -> None:
-        self.tally.hear(samples)
-        self.state.hear(samples)
-
-    def completes(self, block: Block) -> bool:
-        """Whether this block, which has been heard, completes a step."""
-        return self.tally.heard > 0 and (block.ends or self.position % self.settings.step_samples == 0)
-
-    def restart(self, sample: int) -> None:
-        self.state.restart(sample)
-        if self.tally.heard == 0:
-            self.tally = StepTally(sample, self.state.next_frame)
-
-    def take_step(self, windows: Sequence[Window]) -> Step:
-        """The step that ends here; the next one begins."""
-        partial = self.position % self.settings.step_samples != 0
-        detected = self.engine.speech != "off"
-        step = self.tally.step(self.position, self.engine.model.grid, detected, windows, partial)
-        self.tally = StepTally(self.position, self.state.next_frame)
-        return step
 
     def _run(self, blocks: list[Block]) -> list[Step]:
         steps = []
@@ -285,13 +246,3 @@ class IncrementalStream:
 
 
 _NO_SAMPLES = np.zeros(0, np.float32)
-_NOT_FINITE = "the window that ends at sample {} has no finite embedding: its stream's state is broken; open a new one."
-
-
-def _not_finite(samples: Samples, start_sample: int) -> AudioNotFinite | None:
-    """What is to be said of samples from `start_sample` on that are not all numbers."""
-    finite = np.isfinite(samples)
-    if finite.all():
-        return None
-    first = start_sample + int(np.flatnonzero(~finite)[0])
-    return AudioNotFinite(f"sample {first} of the stream is NaN or infinite; mark it as a gap.")

@@ -19,7 +19,7 @@ from torch import Tensor
 from streamer.engine import onednn
 from streamer.engine.compiled import compiled
 
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "bfloat16", "int8", "tf32"]
 
 #: In int8, activations more than this many standard deviations from their mean saturate.
 INT8_RANGE = 8.0
@@ -76,11 +76,28 @@ class FloatConvolution:
 def unpacked(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> Callable[[Tensor], Tensor]:
     """What `onednn.packed` gives, where there is no oneDNN: one matrix product, which sums all taps in float32."""
     taps, side_by_side = weight.shape[2], weight.transpose(1, 2).flatten(1)
+    if len(weight) == 1 and taps > 1:
+        return _one_output(weight[0].t().contiguous(), bias, dilation, slope)
 
     def product(block: Tensor) -> Tensor:
         time, streams = len(block) - dilation * (taps - 1), block.shape[1]
         output = F.linear(joined(shifted(block, time, dilation, taps)), side_by_side, bias)
         return (output if slope == 1 else F.leaky_relu_(output, slope)).view(time, streams, -1)
+
+    return product
+
+
+def _one_output(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> Callable[[Tensor], Tensor]:
+    """The same for a single output, weight (taps, in): few numbers of each tap are moved, not what all of them see."""
+    taps = len(weight)
+
+    def product(block: Tensor) -> Tensor:
+        time = len(block) - dilation * (taps - 1)
+        of_taps = F.linear(block, weight).float()
+        output = sum(of_taps[tap * dilation : tap * dilation + time, :, tap] for tap in range(taps))
+        assert isinstance(output, Tensor)
+        output = (output if bias is None else output + bias).to(block.dtype)
+        return (output if slope == 1 else F.leaky_relu_(output, slope)).unsqueeze(2)
 
     return product
 

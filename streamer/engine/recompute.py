@@ -10,18 +10,20 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE, Samples
+from streamer.engine.heard import NOWHERE, Heard
 from streamer.engine.layers import to_device
 from streamer.engine.settings import WindowSettings
 from streamer.engine.state import Arrays
-from streamer.engine.stepper import NewFrames, reportable
-from streamer.engine.window import Window
+from streamer.engine.stepper import StepTally, level_db, not_finite, reportable
+from streamer.engine.window import Step, Window
+from streamer.errors import StreamerError
 from streamer.models.grid import FrameGrid
 from streamer.models.model import Model
 from streamer.speech.detector import SpeechState
@@ -38,18 +40,25 @@ class WindowStream(ABC):
     grid, of which no speech was told yet.
     """
 
+    #: What of it a snapshot has as plain numbers.
+    clock: ClassVar[tuple[str, ...]] = ("position", "origin", "next_frame")
+
     settings: WindowSettings
     grid: FrameGrid
     speech: SpeechState | None
     position: int = 0
     origin: int = 0
     next_frame: int = 0
+    tally: StepTally = field(default_factory=lambda: StepTally(0, 0))
 
     def restart(self, sample: int) -> None:
+        """Go on at a later sample, with nothing carried over."""
         self.position = self.origin = sample
         self.next_frame = self.grid.first_frame(sample)
         if self.speech:
             self.speech.skip(sample)
+        if self.tally.heard == 0:
+            self.tally = StepTally(sample, self.next_frame)
 
     @abstractmethod
     def hear(self, samples: Samples) -> None: ...
@@ -67,15 +76,16 @@ class WindowStream(ABC):
         return sum(array.nbytes for array in self.arrays().values())
 
     def values(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("position", "origin", "next_frame")}
+        return {name: getattr(self, name) for name in self.clock} | self.tally.values()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         heard = self.speech.arrays() if self.speech else {}
-        return self.kept() | {f"speech.{name}": array for name, array in heard.items()}
+        return self.kept() | self.tally.arrays() | {f"speech.{name}": array for name, array in heard.items()}
 
     def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
-        for name in self.values():
+        for name in self.clock:
             setattr(self, name, values[name])
+        self.tally = StepTally.restored(values, arrays)
         if self.speech:
             self.speech.restore({name.removeprefix("speech."): array for name, array in arrays.items()})
 
@@ -120,14 +130,57 @@ class WindowStepper(ABC, Generic[S]):
     def embed(self, batch: list[Wanted[S]], length: int) -> NDArray[np.float32]:
         """Embeddings (windows, dimension) of windows of one length."""
 
-    def advance(self, streams: Sequence[S]) -> list[NewFrames]:
-        return [self._new_frames(stream) for stream in streams]
+    def positions(self, states: Sequence[S]) -> NDArray[np.int64]:
+        return np.array([state.position for state in states], np.int64)
 
-    def _new_frames(self, stream: S) -> NewFrames:
+    def step(self, heard: Heard, detected: bool) -> list[Step | StreamerError | None]:
+        streams: list[S] = heard.states
+        for stream, samples, energy in zip(streams, heard.samples, heard.energy.tolist(), strict=True):
+            stream.tally.heard += len(samples)
+            stream.tally.energy += energy
+            stream.hear(samples)
+        self.advance(streams)
+        for stream in streams:
+            self._tell(stream)
+        complete = [
+            stream
+            for stream, ends in zip(streams, heard.ends.tolist(), strict=True)
+            if stream.tally.heard > 0 and (ends or stream.position % stream.settings.step_samples == 0)
+        ]
+        windows = {id(stream): found for stream, found in zip(complete, self.windows(complete), strict=True)}
+        outcomes = [
+            self._step(stream, windows[id(stream)], detected) if id(stream) in windows else None for stream in streams
+        ]
+        for stream, skip_to in zip(streams, heard.skips.tolist(), strict=True):
+            if skip_to != NOWHERE:
+                stream.restart(skip_to)
+        return outcomes
+
+    def advance(self, streams: Sequence[S]) -> None:
+        """Compute what new samples make possible, other than windows."""
+
+    def _tell(self, stream: S) -> None:
         """The frames of the global grid that were completed: what the speech detector says of them."""
         first, end = stream.next_frame, max(stream.next_frame, self.grid.end_frame(stream.position))
         stream.next_frame = end
-        return NewFrames(first, self._speech(stream, self.grid.centres(first, end)), None)
+        stream.tally.add(first, self._speech(stream, self.grid.centres(first, end))[:, None])
+
+    def _step(self, stream: S, windows: list[Window], detected: bool) -> Step | StreamerError:
+        """The step that ends here; the next one begins."""
+        if not all(np.isfinite(window.embedding).all() for window in windows):
+            return not_finite(stream.position)
+        tally, stream.tally = stream.tally, StepTally(stream.position, stream.next_frame)
+        return Step(
+            start_sample=tally.start_sample,
+            end_sample=stream.position,
+            windows=tuple(windows),
+            grid=self.grid,
+            first_frame=tally.first_frame,
+            speech=np.concatenate([_NO_FRAMES, *tally.heads])[:, 0] if detected else None,
+            block=None,
+            level_db=float(level_db(np.array(tally.energy), np.array(tally.heard))),
+            partial=stream.position % stream.settings.step_samples != 0,
+        )
 
     def _speech(self, stream: S, centres: NDArray[np.int64]) -> NDArray[np.float32]:
         return stream.speech.at(centres) if stream.speech else np.ones(len(centres), np.float32)
@@ -163,7 +216,7 @@ class WindowStepper(ABC, Generic[S]):
                 continue
             centres = start + self.grid.centres(0, self.grid.num_frames(stream.position - start))
             window = Wanted(place, stream, start, duration_s, partial, self._speech(stream, centres))
-            if reportable(partial, window.speech_s, duration_s):
+            if reportable(np.array(partial), np.array(window.speech_s), np.array(duration_s)):
                 found.append(window)
         return found
 
@@ -213,3 +266,7 @@ class RecomputingStepper(WindowStepper[RecomputedStream]):
             weights = to_device(np.stack([wanted.weights for wanted in batch]), self.device)
         with torch.inference_mode():
             return self.model(waves, weights).float().cpu().numpy()
+
+
+#: Of one head.
+_NO_FRAMES = np.zeros((0, 1), np.float32)

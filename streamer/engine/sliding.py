@@ -6,13 +6,14 @@ aggregates, the suffixes of one epoch of L cells and the prefix of the next, so 
 all (van Herk, 1992; Gil & Werman, 1993, for any associative operation):
 https://en.wikipedia.org/wiki/Prefix_sum#Sliding_windows has the idea for sums.
 
-A record is one float32 row: [weight, weight2, frames, speech, mean (channels), m2 (channels)].
+A record is one float32 row: [weight, weight2, frames, speech, mean (channels), m2 (channels)]. Those of all streams
+with the same windows are rows of one array, (slots, rows, record): the open cell first, then for each window length its
+cells and their prefix. `index` says how many cells of the present epoch there are; behind them are the suffixes of the
+last epoch. Here is what a CPU computes, stream after stream in one compiled pass; `streamer.engine.slots.moments` has
+the same as tensor operations.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,11 @@ from streamer.engine.compiled import compiled
 from streamer.models.pooling import EPSILON, Moments
 
 Record = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 WEIGHT, WEIGHT2, FRAMES, SPEECH, HEADER = 0, 1, 2, 3, 4
+#: The row of the open cell.
+OPEN = 0
 
 
 @compiled
@@ -43,10 +47,127 @@ def merge_into(record: Record, other: Record) -> None:
 
 
 @compiled
+def merge_pieces(pieces: NDArray[np.float32], records: NDArray[np.float32]) -> None:
+    """Pieces (streams, 2, record) to records (streams, record)."""
+    for stream in range(len(pieces)):
+        records[stream] = pieces[stream, 0]
+        merge_into(records[stream], pieces[stream, 1])
+
+
+@compiled
 def suffixes_in_place(cells: NDArray[np.float32]) -> None:
     """Turn cells (n, record) into the moments of cells[i:] each."""
     for i in range(len(cells) - 2, -1, -1):
         merge_into(cells[i], cells[i + 1])
+
+
+@compiled
+def push(cells: NDArray[np.float32], prefix: Record, index: int, cell: Record) -> int:
+    """Close one more cell, of a window of len(cells) > 0 whole cells; the new index."""
+    if index == len(cells):
+        suffixes_in_place(cells)
+        prefix[:] = 0
+        index = 0
+    cells[index] = cell
+    merge_into(prefix, cell)
+    return index + 1
+
+
+@compiled
+def whole_window(last: Record, prefix: Record, cell: Record, record: Record) -> None:
+    """The moments of all three, in one pass over the channels, into `record`."""
+    channels = (len(record) - HEADER) // 2
+    epsilon = np.float32(EPSILON)
+    inner = last[WEIGHT] + prefix[WEIGHT]
+    share = prefix[WEIGHT] / (inner + epsilon)
+    between = last[WEIGHT] * share
+    share_of_cell = cell[WEIGHT] / (inner + cell[WEIGHT] + epsilon)
+    between_cell = inner * share_of_cell
+    for i in range(HEADER):
+        record[i] = last[i] + prefix[i] + cell[i]
+    means, squares = record[HEADER : HEADER + channels], record[HEADER + channels :]
+    last_means, last_squares = last[HEADER : HEADER + channels], last[HEADER + channels :]
+    prefix_means, prefix_squares = prefix[HEADER : HEADER + channels], prefix[HEADER + channels :]
+    cell_means, cell_squares = cell[HEADER : HEADER + channels], cell[HEADER + channels :]
+    for i in range(channels):
+        delta = prefix_means[i] - last_means[i]
+        mean = last_means[i] + delta * share
+        delta_cell = cell_means[i] - mean
+        means[i] = mean + delta_cell * share_of_cell
+        inside = last_squares[i] + prefix_squares[i] + delta * delta * between
+        squares[i] = inside + cell_squares[i] + delta_cell * delta_cell * between_cell
+
+
+@compiled
+def close_and_pool(
+    pieces: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    index: Integers,
+    streams: Integers,
+    places: Integers,
+    lengths: Integers,
+    pushes: Integers,
+    own: Integers,
+    forgotten: NDArray[np.bool_],
+    passed: NDArray[np.bool_],
+    records: NDArray[np.float32],
+) -> None:
+    """Take the new frames of streams whose step is complete into their cells, and pool their windows.
+
+    pieces (batch, 2, record): of all streams of a batch, what is new in the open cell, and in the one after it; these
+    are the rows `streams` (n,). rows (slots, rows, record), index (slots, windows): of all streams, of which these have
+    the rows `places` (n,). lengths (windows,): whole cells of each. The rest, (n,), is that of
+    `streamer.engine.slots.cells.Closing`. records (n, windows, record): where the windows go.
+    """
+    empty = np.zeros(rows.shape[2], np.float32)
+    for stream in range(len(places)):
+        place, new = places[stream], pieces[streams[stream]]
+        of_stream = rows[place]
+        cell = of_stream[OPEN]
+        merge_into(cell, new[0])
+        if forgotten[stream]:
+            of_stream[1:] = 0
+            index[place] = 0
+        for number in range(pushes[stream]):
+            closed = cell if number == own[stream] else empty
+            first = 1
+            for window in range(len(lengths)):
+                length = lengths[window]
+                if length > 0:
+                    cells, prefix = of_stream[first : first + length], of_stream[first + length]
+                    index[place, window] = push(cells, prefix, index[place, window], closed)
+                    first += length + 1
+        if passed[stream]:
+            cell[:] = new[1]
+        else:
+            merge_into(cell, new[1])
+        first = 1
+        for window in range(len(lengths)):
+            length, record = lengths[window], records[stream, window]
+            if length > 0:
+                begun = index[place, window]
+                last = of_stream[first + begun] if begun < length else empty
+                whole_window(last, of_stream[first + length], cell, record)
+                first += length + 1
+            else:
+                record[:] = cell
+
+
+@compiled
+def to_statistics(
+    records: NDArray[np.float32], chosen: Integers, epsilon: np.float32, statistics: NDArray[np.float32]
+) -> None:
+    """Mean and standard deviation side by side, (n, 2 * channels), of the records `chosen` (n,): what
+    `Moments.statistics` gives."""
+    channels = statistics.shape[1] // 2
+    floor = np.float32(EPSILON)
+    for row in range(len(chosen)):
+        record, means, deviations = records[chosen[row]], statistics[row, :channels], statistics[row, channels:]
+        freedom = abs(record[WEIGHT] - record[WEIGHT2] / (record[WEIGHT] + floor) + floor)
+        squares = record[HEADER + channels :]
+        means[:] = record[HEADER : HEADER + channels]
+        for i in range(channels):
+            deviations[i] = np.sqrt(squares[i] / freedom + epsilon)
 
 
 def empty_record(channels: int) -> Record:
@@ -55,108 +176,6 @@ def empty_record(channels: int) -> Record:
 
 def moments_of(records: Record) -> Moments[NDArray[np.float32]]:
     """Records (..., record) as moments; views, no copies."""
-    mean, m2 = np.split(records[..., HEADER:], 2, axis=-1)
-    return Moments(records[..., WEIGHT : WEIGHT + 1], records[..., WEIGHT2 : WEIGHT2 + 1], mean, m2)
-
-
-class SlidingMoments:
-    """The moments of the last `length` cells pushed.
-
-    `cells` (length, record) holds this epoch's cells up to `index`, and behind it the suffixes of the last epoch.
-    """
-
-    def __init__(self, length: int, channels: int) -> None:
-        self.cells = np.zeros((length, HEADER + 2 * channels), np.float32)
-        self.prefix = empty_record(channels)
-        self.index = 0
-
-    def push(self, cell: Record) -> None:
-        if len(self.cells) == 0:
-            return
-        if self.index == len(self.cells):
-            suffixes_in_place(self.cells)
-            self.prefix[:] = 0
-            self.index = 0
-        self.cells[self.index] = cell
-        merge_into(self.prefix, cell)
-        self.index += 1
-
-    def add_to(self, record: Record) -> None:
-        """Merge the last `length` cells into `record`."""
-        if self.index < len(self.cells):
-            merge_into(record, self.cells[self.index])
-        if len(self.cells):
-            merge_into(record, self.prefix)
-
-    def clear(self) -> None:
-        self.cells[:] = 0
-        self.prefix[:] = 0
-        self.index = 0
-
-
-class CellPooling:
-    """Pools the frames of one stream into windows of several lengths that end with the steps.
-
-    step_samples: the step. counts: lengths of the windows in steps. delay: how many steps a cell may stay open, because
-    the last frames that begin in it end later. Windows and `merge` count cells from 0: cell c is the c-th step.
-    """
-
-    def __init__(self, counts: tuple[int, ...], delay: int, channels: int) -> None:
-        self.delay = delay
-        self.channels = channels
-        self.sliding = [SlidingMoments(count - delay, channels) for count in counts]
-        self.open: dict[int, Record] = {}
-        self.first_open = 0
-
-    def values(self) -> dict[str, Any]:
-        return {
-            "first_open": self.first_open,
-            "open": sorted(self.open),
-            "indices": [sliding.index for sliding in self.sliding],
-        }
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        arrays: dict[str, NDArray[Any]] = {f"open.{cell}": record for cell, record in self.open.items()}
-        for place, sliding in enumerate(self.sliding):
-            arrays[f"cells.{place}"], arrays[f"prefix.{place}"] = sliding.cells, sliding.prefix
-        return arrays
-
-    def restore(self, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.first_open = values["first_open"]
-        self.open = {cell: arrays[f"open.{cell}"].copy() for cell in values["open"]}
-        for place, (sliding, index) in enumerate(zip(self.sliding, values["indices"], strict=True)):
-            sliding.cells[:] = arrays[f"cells.{place}"]
-            sliding.prefix[:] = arrays[f"prefix.{place}"]
-            sliding.index = index
-
-    def merge(self, cell: int, record: Record) -> None:
-        """Add frames that begin in the given cell, which must still be open."""
-        if record[FRAMES] > 0:
-            merge_into(self.open.setdefault(cell, empty_record(self.channels)), record)
-
-    def close(self, before: int) -> None:
-        """Close the cells before the given one: no more frames of theirs will come."""
-        longest = max((len(sliding.cells) for sliding in self.sliding), default=0)
-        if before - self.first_open > 2 * longest + len(self.open):
-            # A gap longer than any window: nothing that was pooled counts any more.
-            for sliding in self.sliding:
-                sliding.clear()
-            self.open = {cell: record for cell, record in self.open.items() if cell >= before}
-            self.first_open = before
-        empty = empty_record(self.channels)
-        for cell in range(self.first_open, before):
-            record = self.open.pop(cell, empty)
-            for sliding in self.sliding:
-                sliding.push(record)
-        self.first_open = max(self.first_open, before)
-
-    def windows(self) -> list[Record]:
-        """One record a window length: its last whole cells and all frames of open cells."""
-        records = []
-        for sliding in self.sliding:
-            record = empty_record(self.channels)
-            sliding.add_to(record)
-            for cell in sorted(self.open):
-                merge_into(record, self.open[cell])
-            records.append(record)
-        return records
+    middle = (HEADER + records.shape[-1]) // 2
+    weight, weight2 = records[..., WEIGHT : WEIGHT + 1], records[..., WEIGHT2 : WEIGHT2 + 1]
+    return Moments(weight, weight2, records[..., HEADER:middle], records[..., middle:])

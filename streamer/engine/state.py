@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_tensors
 from streamer.engine.settings import WindowSettings
 from streamer.errors import ConfigurationError, StateMismatch
 
-FORMAT = "streamer-stream-1"
+FORMAT = "streamer-stream-2"
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from streamer.audio.chunks import Samples
+from streamer.engine.heard import Heard
 from streamer.engine.settings import WindowSettings
-from streamer.engine.sliding import Record, merge_into, moments_of
 from streamer.engine.state import Arrays
-from streamer.engine.window import Step, Window
-from streamer.models.grid import FrameGrid
+from streamer.engine.window import Step
+from streamer.errors import StreamerError, StreamFailed
 from streamer.speech.detector import SpeechState
 
 #: A window that is not complete yet is reported once it holds this much speech, or its own length where that is less.
 PARTIAL_SPEECH_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class NewFrames:
-    """What one stream gained: frames from `first` on, the speech probability of each, their pooled moments, and the
-    probability that more than one speaks, or None where nobody tells."""
-
-    first: int
-    speech: NDArray[np.float32]
-    block: Record | None
-    overlap: NDArray[np.float32] | None = None
 
 
 class StreamState(Protocol):
@@ -40,18 +28,7 @@ class StreamState(Protocol):
     speech: SpeechState | None
 
     @property
-    def next_frame(self) -> int:
-        """The first frame, on the stream's grid, that has not been computed."""
-        ...
-
-    @property
     def nbytes(self) -> int: ...
-
-    def hear(self, samples: Samples) -> None: ...
-
-    def restart(self, sample: int) -> None:
-        """Go on at a later sample, with nothing carried over; where frames are kept, windows keep those before it."""
-        ...
 
     def values(self) -> Mapping[str, Any]: ...
 
@@ -68,89 +45,73 @@ class Stepper(Protocol):
 
     step_unit: int
 
+    @property
+    def device(self) -> torch.device: ...
+
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> Any: ...
 
-    def advance(self, streams: Sequence[Any]) -> list[NewFrames]:
-        """Compute what the samples heard since the last call make possible."""
+    def positions(self, states: Sequence[Any]) -> NDArray[np.int64]:
+        """Where streams stand, (streams,), in samples."""
         ...
 
-    def windows(self, streams: Sequence[Any]) -> list[list[Window]]:
-        """The windows of each stream that end where it stands."""
+    def step(self, heard: Heard, detected: bool) -> list[Step | StreamerError | None]:
+        """Compute what new samples make possible: of each stream the step that is complete, if it is, or why its stream
+        cannot go on. detected: whether there is anything to be told of the speech in frames."""
         ...
 
 
 @dataclass(slots=True)
 class StepTally:
-    """What the present step of a stream has gathered: level, frames' speech and overlap, moments."""
+    """What the present step of a stream has gathered: level, and what the heads say of its frames, (frames, K) each."""
 
     start_sample: int
     first_frame: int
     heard: int = 0
     energy: float = 0.0
-    speech: list[NDArray[np.float32]] = field(default_factory=list)
-    block: Record | None = None
-    overlap: list[NDArray[np.float32]] = field(default_factory=list)
+    heads: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def hear(self, samples: Samples) -> None:
-        self.heard += len(samples)
-        self.energy += float(np.dot(samples, samples))
-
-    def add(self, new: NewFrames) -> None:
-        if new.speech.size:
-            if not self.speech:
-                self.first_frame = new.first
-            # Frames that a short gap inside of the step took: nobody heard speech in them.
-            missing = new.first - self.first_frame - sum(map(len, self.speech))
-            silence = [np.zeros(missing, np.float32)] if missing > 0 else []
-            self.speech += [*silence, new.speech]
-            self.overlap += [] if new.overlap is None else [*silence, new.overlap]
-        if new.block is not None:
-            if self.block is None:
-                self.block = new.block
-            else:
-                merge_into(self.block, new.block)
-
-    def step(self, end_sample: int, grid: FrameGrid, detected: bool, windows: Sequence[Window], partial: bool) -> Step:
-        power = self.energy / self.heard if self.heard else 0.0
-        return Step(
-            start_sample=self.start_sample,
-            end_sample=end_sample,
-            windows=tuple(windows),
-            grid=grid,
-            first_frame=self.first_frame,
-            speech=np.concatenate([_NO_FRAMES, *self.speech]) if detected else None,
-            overlap=np.concatenate(self.overlap) if self.overlap else None,
-            block=None if self.block is None else moments_of(self.block),
-            level_db=10 * math.log10(power) if power > 0 else -math.inf,
-            partial=partial,
-        )
+    def add(self, first: int, heads: NDArray[np.float32]) -> None:
+        """Frames from `first` on."""
+        if not len(heads):
+            return
+        if not self.heads:
+            self.first_frame = first
+        # Frames that a short gap inside of the step took: nobody heard speech in them.
+        missing = first - self.first_frame - sum(map(len, self.heads))
+        self.heads += [np.zeros((missing, heads.shape[1]), np.float32), heads] if missing > 0 else [heads]
 
     def values(self) -> dict[str, Any]:
         scalars = {"start_sample": self.start_sample, "first_frame": self.first_frame}
-        return {"tally": {**scalars, "heard": self.heard, "energy": self.energy, "pooled": self.block is not None}}
+        return {"tally": {**scalars, "heard": self.heard, "energy": self.energy}}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        block = _NO_FRAMES if self.block is None else self.block
-        speech, overlap = (np.concatenate([_NO_FRAMES, *some]) for some in (self.speech, self.overlap))
-        return {"tally.speech": speech, "tally.overlap": overlap, "tally.block": block}
+        return {"tally.heads": np.concatenate(self.heads)} if self.heads else {}
 
     @classmethod
     def restored(cls, values: Mapping[str, Any], arrays: Arrays) -> StepTally:
         tally = values["tally"]
-        return cls(
-            tally["start_sample"],
-            tally["first_frame"],
-            tally["heard"],
-            tally["energy"],
-            [arrays["tally.speech"]] if arrays["tally.speech"].size else [],
-            arrays["tally.block"] if tally["pooled"] else None,
-            [arrays["tally.overlap"]] if arrays["tally.overlap"].size else [],
-        )
+        heads = [arrays["tally.heads"]] if "tally.heads" in arrays else []
+        return cls(tally["start_sample"], tally["first_frame"], tally["heard"], tally["energy"], heads)
 
 
-_NO_FRAMES = np.zeros(0, np.float32)
+def level_db(energy: NDArray[np.float64], heard: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Root mean square level of samples, from the sum of their squares and their number, dB below full scale."""
+    with np.errstate(divide="ignore"):
+        levels: NDArray[np.float64] = 10 * np.log10(energy / np.maximum(heard, 1))
+    return levels
 
 
-def reportable(partial: bool, speech_s: float, duration_s: float) -> bool:
-    """Whether a window is reported: when complete, or when it holds enough speech already."""
-    return not partial or speech_s >= min(PARTIAL_SPEECH_S, duration_s)
+def not_finite(position: int) -> StreamFailed:
+    """What is to be said of a stream whose windows are no numbers."""
+    return StreamFailed(
+        f"the window that ends at sample {position} has no finite embedding: its stream's state is broken; "
+        "open a new one."
+    )
+
+
+def reportable(
+    partial: NDArray[np.bool_], speech_s: NDArray[np.float64], duration_s: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which windows are reported: when complete, or when they hold enough speech already."""
+    found: NDArray[np.bool_] = ~partial | (speech_s >= np.minimum(PARTIAL_SPEECH_S, duration_s))
+    return found

@@ -73,6 +73,24 @@ class Load:
         self._ended = ended
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """max_batch, max_wait_s: see Worker."""
+
+    max_batch: int
+    max_wait_s: float
+
+    @classmethod
+    def of(cls, device: torch.device) -> Pace:
+        """What suits a device.
+
+        On a CPU a stream costs hardly less in a larger batch, and who waits for one waits for all in it. Another device
+        takes hundreds in the time of one; what they wait for each other must stay small beside the 100 ms that a live
+        stream has.
+        """
+        return cls(64, 0.05) if device.type == "cpu" else cls(8192, 0.02)
+
+
 @dataclass(slots=True)
 class Worker:
     """Steps blocks in a thread of its own.
@@ -84,8 +102,8 @@ class Worker:
     """
 
     model: IncrementalModel
-    max_batch: int = 64
-    max_wait_s: float = 0.05
+    max_batch: int
+    max_wait_s: float
     statistics: WorkerStatistics = field(default_factory=WorkerStatistics)
     expected: int = 0
     _requests: deque[_Request] = field(default_factory=deque)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.errors import ConfigurationError
+from streamer.models.exactness import products
 from streamer.models.grid import SAMPLE_RATE, FrameGrid
 from streamer.models.head import Head
 from streamer.models.network import Description, Network
@@ -125,8 +126,12 @@ class Model:
 
     @torch.inference_mode()
     def __call__(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Embed waveforms (batch, 1, samples) at 16 kHz -> (batch, dimension); see `Network.__call__`."""
-        return self.network(waveforms.to(self.device), weights)
+        """Embed waveforms (batch, 1, samples) at 16 kHz -> (batch, dimension); see `Network.__call__`.
+
+        In float32 on every device, whatever torch has been allowed.
+        """
+        with products("exact"):
+            return self.network(waveforms.to(self.device), weights)
 
     def embed(self, moments: Moments[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Embeddings (..., dimension) of frames that were pooled elsewhere: moments (..., channels) of its frames.

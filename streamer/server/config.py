@@ -38,7 +38,7 @@ class ServerConfig:
     model: str = _setting("default", "Model: default (campplus-live), sincnet, campplus, a file, or a Hugging Face id.")
     device: str = _setting("auto", "auto, cpu, cuda or mps.")
     precision: str = _setting(
-        "float32", "float32; bfloat16 or int8 where the processor and the model (sincnet) have them."
+        "float32", "float32; bfloat16 or int8 where processor and model (sincnet) have them; tf32 on CUDA."
     )
     threads: int = _setting(0, "Threads of the engine; 0 leaves one core to everything else.", 0, 1024)
     store: str = _setting("", "Speaker store: a file or an SQLAlchemy URL; empty for the user's own.")
@@ -100,8 +100,8 @@ class ServerConfig:
             raise ConfigurationError(f"twilio_url: {self.twilio_url!r} is not as in TwiML; Twilio takes wss:// only.")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise ConfigurationError(f"log_level: {self.log_level!r} is none; debug, info, warning, error are.")
-        if self.precision not in ("float32", "bfloat16", "int8"):
-            raise ConfigurationError(f"precision: {self.precision!r} is none; float32, bfloat16, int8 are.")
+        if self.precision not in ("float32", "bfloat16", "int8", "tf32"):
+            raise ConfigurationError(f"precision: {self.precision!r} is none; float32, bfloat16, int8, tf32 are.")
 
     @property
     def local(self) -> bool:

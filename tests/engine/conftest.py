@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 from toy import TOYS, toy_model
 
+from streamer.engine.cached import CachedStepper
 from streamer.engine.incremental import IncrementalModel
 from streamer.models.model import Model
 
 #: What a network with a memory says of a window depends on what was before it.
-WITHOUT_MEMORY = ["window norms", "frame local", "toy", "toy by windows", "campplus"]
+WITHOUT_MEMORY = ["window norms", "frame local", "frame local, by tensors", "toy", "toy by windows", "campplus"]
+WITH_MEMORY = ["toy that remembers", "toy that remembers, by tensors", "campplus of the past"]
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +23,19 @@ def engine_of(pyannote_model: Model, local_model: Model, campplus: Model, camppl
     }
 
     def make(kind: str) -> IncrementalModel:
-        return IncrementalModel(models.get(kind) or toy_model(TOYS[kind]), speech="off")
+        kind, _, way = kind.partition(", ")
+        engine = IncrementalModel(models.get(kind) or toy_model(TOYS[kind]), speech="off")
+        if way:
+            # As on a device other than a CPU.
+            stepper = engine._stepper
+            assert isinstance(stepper, CachedStepper)
+            engine._stepper = CachedStepper(engine.model, stepper.backbone, stepper.use_head, compiled=False)
+        return engine
 
     return make
 
 
-@pytest.fixture(scope="module", params=[*WITHOUT_MEMORY, "toy that remembers", "campplus of the past"])
+@pytest.fixture(scope="module", params=[*WITHOUT_MEMORY, *WITH_MEMORY])
 def engine(request: pytest.FixtureRequest, engine_of) -> IncrementalModel:  # type: ignore[no-untyped-def]
     """All kinds of network that there are, one after the other."""
     found: IncrementalModel = engine_of(request.param)

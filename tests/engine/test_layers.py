@@ -16,6 +16,7 @@ LAYERS = [
     (512, 512, 3, 3, 0.01),
     (512, 1500, 1, 1, 0.01),
     (512, 1, 1, 1, 1.0),
+    (512, 1, 3, 2, 1.0),
 ]
 #: What rounding may do to outputs of a standard deviation of 1.
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05}

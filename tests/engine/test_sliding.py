@@ -5,24 +5,19 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.engine.sliding import (
-    FRAMES,
-    HEADER,
-    SPEECH,
-    WEIGHT,
-    WEIGHT2,
-    CellPooling,
-    Record,
-    SlidingMoments,
-    compiled,
-    empty_record,
-    merge_into,
-)
+from streamer.engine.backbone import Hops
+from streamer.engine.compiled import compiled
+from streamer.engine.settings import WindowSettings
+from streamer.engine.sliding import FRAMES, HEADER, SPEECH, WEIGHT, WEIGHT2, Record, empty_record, merge_into
+from streamer.engine.slots.cells import Cells
+from streamer.models.grid import FrameGrid
 
 CHANNELS = 3
+RATE = 16_000
 
 
 def record_of(frames: np.ndarray, weights: np.ndarray) -> Record:
@@ -36,7 +31,7 @@ def record_of(frames: np.ndarray, weights: np.ndarray) -> Record:
     return record.astype(np.float32)
 
 
-def cells(counts: list[int], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def cells_of(counts: list[int], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Frames far from zero, where a sum of squares would cancel, with weights."""
     rng = np.random.default_rng(seed)
     return [(rng.normal(1000, 1, (n, CHANNELS)), rng.uniform(0.1, 1, n)) for n in counts]
@@ -52,56 +47,89 @@ def assert_close(found: Record, expected: Record) -> None:
     np.testing.assert_allclose(found[HEADER + CHANNELS :], expected[HEADER + CHANNELS :], rtol=2e-3, atol=1e-2)
 
 
-@given(counts=st.lists(st.integers(0, 6), min_size=1, max_size=30), length=st.integers(0, 8), seed=st.integers(0, 99))
-@settings(deadline=None)
-def test_the_last_cells_pool_as_if_at_once(counts: list[int], length: int, seed: int) -> None:
-    sliding, heard = SlidingMoments(length, CHANNELS), cells(counts, seed)
+class Network:
+    """What cells need to know of one whose frames are a second long, one after the other."""
+
+    hops = Hops(FrameGrid(RATE, RATE), reads=RATE)
+    channels, device = CHANNELS, torch.device("cpu")
+
+    def new_memory(self, settings: WindowSettings) -> dict[str, torch.Tensor]:
+        return {}
+
+
+def pooled(cells: Cells, places: np.ndarray, ends: np.ndarray, new: list[Record], compiled: bool) -> np.ndarray:
+    """The windows of streams whose step ends at these seconds, with a record of new frames in the second before."""
+    pieces = np.zeros((len(places), 2, HEADER + 2 * CHANNELS), np.float32)
+    first = np.where([record[FRAMES] > 0 for record in new], ends - 1, ends)
+    splits = cells.place_frames(places, first, ends, RATE)
+    for row, record in enumerate(new):
+        pieces[row, 0 if ends[row] - 1 < splits[row] else 1] = record
+    closing = cells.closing(places, ends * RATE)
+    return cells.pool(torch.from_numpy(pieces), np.arange(len(places)), places, closing, compiled).numpy()
+
+
+WAYS = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "tensors"])
+
+
+@WAYS
+@given(
+    counts=st.lists(st.integers(0, 6), min_size=1, max_size=30),
+    lengths=st.sets(st.integers(1, 9), min_size=1, max_size=3),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=40)
+def test_the_last_cells_pool_as_if_at_once(counts: list[int], lengths: set[int], seed: int, compiled: bool) -> None:
+    asked = tuple(sorted(lengths))
+    cells, heard = Cells(WindowSettings(RATE, asked), Network()), cells_of(counts, seed)  # type: ignore[arg-type]
+    # Two streams of the same windows, the second three steps behind.
+    places = cells.slots.take(2)
 
     for index, (frames, weights) in enumerate(heard):
-        sliding.push(record_of(frames, weights))
+        behind = heard[index - 3] if index >= 3 else heard[0]
+        own = [place for place, begins in zip(places, (0, 3), strict=True) if index >= begins]
+        new = [record_of(frames, weights), record_of(*behind)][: len(own)]
+        ends = np.array([index + 1, index - 2])[: len(own)]
+        found = pooled(cells, np.array(own), ends, new, compiled)
 
-        found = empty_record(CHANNELS)
-        sliding.add_to(found)
-        assert_close(found, joined(heard[max(0, index + 1 - length) : index + 1] if length else []))
-
-
-@given(counts=st.lists(st.integers(0, 5), min_size=1, max_size=20), delay=st.integers(1, 3), seed=st.integers(0, 99))
-@settings(deadline=None)
-def test_windows_of_two_lengths_hold_closed_and_open_cells(counts: list[int], delay: int, seed: int) -> None:
-    pooling, heard = CellPooling((3, 5), delay, CHANNELS), cells(counts, seed)
-
-    for index, (frames, weights) in enumerate(heard):
-        pooling.merge(index, record_of(frames, weights))
-        pooling.close(index + 1 - delay)
-
-        for count, found in zip((3, 5), pooling.windows(), strict=True):
-            assert_close(found, joined(heard[max(0, index + 1 - count) : index + 1]))
+        for windows, end in zip(found, ends, strict=True):
+            for count, record in zip(asked, windows, strict=True):
+                assert_close(record, joined(heard[max(0, end - count) : end]))
 
 
-def test_a_cell_may_be_filled_in_pieces() -> None:
-    (whole,) = cells([7], 0)
-    pooling = CellPooling((2,), 1, CHANNELS)
+@WAYS
+@given(runs=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 12)), min_size=1, max_size=6), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_steps_that_were_lost_are_cells_without_frames(runs: list[tuple[int, int]], seed: int, compiled: bool) -> None:
+    cells, seconds = Cells(WindowSettings(RATE, (2, 5)), Network()), 0  # type: ignore[arg-type]
+    places, heard = cells.slots.take(1), list[tuple[np.ndarray, np.ndarray]]()
 
-    pooling.merge(0, record_of(whole[0][:3], whole[1][:3]))
-    pooling.merge(0, record_of(whole[0][3:], whole[1][3:]))
+    for length, lost in runs:
+        for frames, weights in cells_of([3] * length, seed + seconds):
+            seconds += 1
+            heard.append((frames, weights))
+            found = pooled(cells, places, np.array([seconds]), [record_of(frames, weights)], compiled)
 
-    assert_close(pooling.windows()[0], record_of(*whole))
+            for count, record in zip((2, 5), found[0], strict=True):
+                assert_close(record, joined(heard[-count:]))
+        seconds += lost
+        heard += cells_of([0] * lost, 0)
 
 
 def test_after_a_gap_longer_than_any_window_nothing_of_before_is_left() -> None:
-    pooling = CellPooling((4,), 1, CHANNELS)
-    for index, (frames, weights) in enumerate(cells([3] * 6, 0)):
-        pooling.merge(index, record_of(frames, weights))
-        pooling.close(index)
+    cells = Cells(WindowSettings(RATE, (4,)), Network())  # type: ignore[arg-type]
+    places = cells.slots.take(1)
+    for index, (frames, weights) in enumerate(cells_of([3] * 6, 0)):
+        pooled(cells, places, np.array([index + 1]), [record_of(frames, weights)], True)
 
-    pooling.close(10**9)
+    nothing = np.zeros((0, CHANNELS)), np.zeros(0)
+    found = pooled(cells, places, np.array([10**9]), [record_of(*nothing)], True)
 
-    assert pooling.windows()[0].sum() == 0
-    assert pooling.open == {}
+    assert not found.any()
+    assert not cells.rows[0].numpy().any()
 
 
 def test_merging_nothing_changes_nothing() -> None:
-    record = record_of(*cells([4], 1)[0])
+    record = record_of(*cells_of([4], 1)[0])
     before = record.copy()
 
     merge_into(record, empty_record(CHANNELS))

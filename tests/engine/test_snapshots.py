@@ -55,13 +55,17 @@ def test_a_snapshot_that_cannot_be_is_refused(local_model: Model) -> None:
     stream.push(noise(1.3))
     data = stream.snapshot()
     whole = Snapshot.from_bytes(data)
-    shifted = replace(whole, values={**whole.values, "next_hop": whole.values["next_hop"] + 1})
+    clock = whole.values["clock"]
+    shifted = replace(whole, values={**whole.values, "clock": {**clock, "next_hop": clock["next_hop"] + 1}})
+    beyond = replace(whole, arrays={**whole.arrays, "index": whole.arrays["index"] + 9})
 
     for header in (rb"\"counts\": [0]", rb"\"counts\": [9999999]", rb"\"counts\": [\"2\"]"):
         with pytest.raises(StateMismatch):
             engine.restore(with_header(data, rb"\"counts\": [2]", header))
     with pytest.raises(StateMismatch, match="clock"):
         engine.restore(shifted.to_bytes())
+    with pytest.raises(StateMismatch, match="cells do not fit"):
+        engine.restore(beyond.to_bytes())
 
 
 def with_header(data: bytes, old: bytes, new: bytes) -> bytes:

@@ -191,7 +191,7 @@ async def test_a_stream_that_fails_fails_alone(local_model: Model) -> None:
 
 async def test_whatever_fails_in_a_step_the_streams_hear_of_it_and_others_go_on(local_model: Model) -> None:
     async with Engine(local_model, speech="off") as engine, engine.open((1.0,), 0.5) as broken:
-        broken._incremental.state.tail = "no samples"  # a fault of our own, such as no test has found yet
+        broken._incremental.state.settings = None  # a fault of our own, such as no test has found yet
         await broken.write(noise(1))
         with pytest.raises(StreamClosed, match="failed"):
             _ = [step async for step in broken.steps()]

@@ -30,6 +30,7 @@ class CamPlusPlusBackbone(Backbone):
         self.layers = PreparedLayers(network.layers)
         self.hops = Hops(network.architecture.grid, BAND_GRID.num_samples(2), network.lag, at_once=AT_ONCE)
         self.channels = network.layers.channels
+        self.heads: tuple[str, ...] = ("overlap",) if network.architecture.overlap else ()
         self.norm = Affine.identity(self.channels, network.device)
 
     @property
@@ -51,4 +52,5 @@ class CamPlusPlusBackbone(Backbone):
         block, early = self.layers(rows.transpose(0, 1), batch.carry)
         overlap = self.network.overlap_of(early, batch.carry)
         attention = self.network.attention_of(block, overlap)
-        return FrameBlock(block, None if attention is None else attention.t(), None, overlap)
+        heads = None if overlap is None else overlap[..., None]
+        return FrameBlock(block, None if attention is None else attention.t(), heads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from streamer.engine.layers import to_device
 from streamer.engine.recompute import Wanted, WindowStepper, WindowStream
 from streamer.engine.settings import WindowSettings
 from streamer.engine.state import Arrays
-from streamer.engine.stepper import NewFrames
 from streamer.models.campplus.network import CamPlusPlus
 from streamer.models.campplus.surroundings import Window
 from streamer.models.fbank import BANDS
@@ -31,6 +30,8 @@ class BandStream(WindowStream):
 
     origin: on the rows' grid. rows (rows, 80): of the filter bank, up to `next_row`. tail: the samples from there on.
     """
+
+    clock: ClassVar[tuple[str, ...]] = (*WindowStream.clock, "next_row")
 
     rows: Tensor
     next_row: int = 0
@@ -65,9 +66,6 @@ class BandStream(WindowStream):
     def kept(self) -> dict[str, NDArray[Any]]:
         return {"rows": self.rows.cpu().numpy(), "tail": self.tail}
 
-    def values(self) -> dict[str, Any]:
-        return WindowStream.values(self) | {"next_row": self.next_row}
-
     def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
         WindowStream.restore(self, values, arrays)
         self.rows, self.tail = torch.from_numpy(arrays["rows"]).to(self.rows.device), arrays["tail"]
@@ -90,7 +88,7 @@ class CamPlusPlusStepper(WindowStepper[BandStream]):
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> BandStream:
         return BandStream(settings, self.grid, speech, rows=torch.zeros(0, BANDS, device=self.device))
 
-    def advance(self, streams: Sequence[BandStream]) -> list[NewFrames]:
+    def advance(self, streams: Sequence[BandStream]) -> None:
         """Take the new samples through the filter bank."""
         counts = [stream.ready_rows for stream in streams]
         if longest := BAND_GRID.num_samples(max(counts, default=0)):
@@ -103,7 +101,6 @@ class CamPlusPlusStepper(WindowStepper[BandStream]):
                     streams, counts, self.network.bank(to_device(waves, self.device)), strict=True
                 ):
                     stream.take(rows[:count])
-        return super().advance(streams)
 
     def length(self, wanted: Wanted[BandStream]) -> int:
         """In rows."""

@@ -25,7 +25,7 @@ class CamPlusPlusStreaming:
         return own
 
     def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
-        if precision != "float32":
+        if precision not in ("float32", "tf32"):
             raise ConfigurationError(
                 f"precision={precision!r}: {model.card.name!r} is computed in float32 alone; use that, or the model "
                 "'sincnet', which has bfloat16 and int8."

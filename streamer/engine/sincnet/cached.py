@@ -19,6 +19,7 @@ class SincNetBackbone(Backbone):
         self.layers = layers
         self.hops = layers.hops
         self.channels = layers.channels
+        self.heads = ("speech",) if layers.speech is not None else ()
         self.norm = layers.last_norm
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ from streamer.engine.sincnet.instance import InstanceWeights, after_sinc
 from streamer.engine.sincnet.layers import FrameLayers, rectified
 from streamer.engine.sincnet.sinc import POSITION_FIELD, POSITION_STRIDE
 from streamer.engine.state import Arrays
-from streamer.engine.stepper import NewFrames
 from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
 from streamer.models.carry import NoCarry
 from streamer.models.model import Model
@@ -40,6 +39,8 @@ class ExactStream(WindowStream):
     the raw filters' output at [next_position - positions, next_position). waves (steps, 4) float64: by step, its
     number, and count, mean and sum of squared deviations of its samples.
     """
+
+    clock: ClassVar[tuple[str, ...]] = (*WindowStream.clock, "next_position")
 
     sinc: Tensor
     next_position: int = 0
@@ -84,9 +85,6 @@ class ExactStream(WindowStream):
     def kept(self) -> dict[str, NDArray[Any]]:
         return {"sinc": self.sinc.cpu().numpy(), "tail": self.tail, "waves": self.waves}
 
-    def values(self) -> dict[str, Any]:
-        return WindowStream.values(self) | {"next_position": self.next_position}
-
     def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
         WindowStream.restore(self, values, arrays)
         self.sinc = torch.from_numpy(arrays["sinc"]).to(self.sinc.device)
@@ -109,7 +107,7 @@ class ExactStepper(WindowStepper[ExactStream]):
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> ExactStream:
         return ExactStream(settings, self.grid, speech, sinc=torch.zeros(0, SINC_FILTERS, device=self.device))
 
-    def advance(self, streams: Sequence[ExactStream]) -> list[NewFrames]:
+    def advance(self, streams: Sequence[ExactStream]) -> None:
         """Take the new samples through the sinc filters."""
         positions = [stream.ready_positions for stream in streams]
         groups = -(-max(positions, default=0) // POOL)
@@ -125,7 +123,6 @@ class ExactStepper(WindowStepper[ExactStream]):
                     stream.sinc = torch.cat([stream.sinc, rows[:count]])
                     stream.tail = stream.tail[count * SINC_STRIDE :].copy()
                     stream.next_position += count
-        return super().advance(streams)
 
     def length(self, wanted: Wanted[ExactStream]) -> int:
         """In positions after the sinc filters."""

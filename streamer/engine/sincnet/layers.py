@@ -107,7 +107,7 @@ class FrameLayers:
         for layer, convolution in enumerate(self.tdnns):
             extended = carry.extend(block, convolution.context, 1)
             if layer == SPEECH_LAYER + 1 and self.speech is not None:
-                speech = self.speech(extended).squeeze(2).float().sigmoid_()
+                speech = self.speech(extended).float().sigmoid_()
             if layer == ATTENTION_LAYER + 1 and self.attention is not None:
                 attention = self.attention(extended).squeeze(2).float().sigmoid_()
             block = convolution(extended)

@@ -49,11 +49,17 @@ class SincFilters:
 
     def log_power(self, waves: Tensor) -> Tensor:
         """Log power of each quadrature pair, pooled: (streams, samples) -> (positions, streams, 40)."""
-        return torch.cat([_power(block) for block in self._blocks(waves)]).log_()
+        if self.grouped is not None:
+            return torch.cat([_power(block) for block in self._blocks(waves)]).log_()
+        power, first = waves.new_empty(_positions(waves), len(waves), HALF), 0
+        for products in self._blocks(waves):
+            pool_power(products.numpy(), power[first : first + len(products)].numpy())
+            first += len(products)
+        return power.log_()
 
     def _blocks(self, waves: Tensor) -> Iterator[Tensor]:
         """The convolution, some positions at a time."""
-        positions = (waves.shape[1] - POSITION_FIELD) // POSITION_STRIDE + 1
+        positions = _positions(waves)
         if self.grouped is not None:
             yield _triples(waves, positions).mm(self.grouped).view(positions, len(waves), POOL, SINC_FILTERS)
             return
@@ -101,11 +107,11 @@ def pool_power(products: Floats, power: Floats) -> None:
                 power[position, stream, band] = total / np.float32(POOL) + np.float32(POWER_FLOOR)
 
 
+def _positions(waves: Tensor) -> int:
+    return (waves.shape[1] - POSITION_FIELD) // POSITION_STRIDE + 1
+
+
 def _power(products: Tensor) -> Tensor:
-    if products.device.type == "cpu":
-        power = products.new_empty(*products.shape[:2], HALF)
-        pool_power(products.numpy(), power.numpy())
-        return power
     # The three positions and the two halves of a pair are summed at once: their order in a row is (3, 2, 40).
     power = products.square_().view(*products.shape[:2], 2 * POOL, HALF).sum(dim=2)
     return power.div_(POOL).add_(POWER_FLOOR)

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from streamer.engine.backbone import Batch, FrameBlock
-from streamer.engine.layers import Affine, to_device
+from streamer.engine.layers import Affine
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sincnet.cached import SincNetBackbone
 from streamer.engine.sincnet.instance import InstanceWeights, after_sinc
@@ -43,11 +42,13 @@ class TrailingBackbone(SincNetBackbone):
     def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
         layers, carry, stride = self.layers, batch.carry, self.hops.stride
         # The oldest block makes room for the present one. Shorter histories begin with blocks of nothing.
-        kept = [memory["history"] for memory in batch.memories]
-        longest = max(map(len, kept)) - 1
-        history = torch.stack([F.pad(rows[1:], (0, 0, longest + 1 - len(rows), 0)) for rows in kept])
+        longest = max(memory.kept["history"].shape[1] for memory in batch.memories) - 1
+        history = waves.new_zeros(len(waves), longest, sum(self.sizes))
+        for memory in batch.memories:
+            rows = memory.kept["history"][:, 1:]
+            history[:, longest - rows.shape[1] :].index_copy_(0, memory.places, rows)
         # The hops that count are neither zeros before a restart nor the padding behind.
-        trailing = TrailingStatistics(history, self.sizes, to_device(batch.first, self.device), carry.hops)
+        trailing = TrailingStatistics(history, self.sizes, batch.first, carry.hops)
         # The waveform is the input of hops of samples of its own.
         wave = trailing.norm(self.wave_norm, stride)
         hops = waves.shape[1] // stride
@@ -56,9 +57,11 @@ class TrailingBackbone(SincNetBackbone):
         rates = (*layers.rates, 1)
         norms = [trailing.norm(norm, rate) for norm, rate in zip(self.norms, rates, strict=True)]
         block = layers.tdnn(layers.front(rectified(filtered), carry, norms), carry)
-        for rows, row in zip(kept, torch.cat(trailing.rows, dim=1), strict=True):
-            if bool(row[0] > 0):
-                rows.copy_(torch.cat([rows[1:], row[None]]))
+        present = torch.cat(trailing.rows, dim=1)
+        for memory in batch.memories:
+            rows, row = memory.kept["history"], present.index_select(0, memory.places)[:, None]
+            # A block in which nothing counts is none.
+            rows.copy_(torch.where(row[:, :, :1] > 0, torch.cat([rows[:, 1:], row], 1), rows))
         return block
 
 

@@ -88,6 +88,7 @@ class ToyBackbone:
         self.context = GRID.receptive_field - GRID.stride
         self.hops = Hops(GRID, reads=GRID.stride, warm_up=2)
         self.channels, self.device = CHANNELS, network.device
+        self.heads: tuple[str, ...] = ()
         self.norm = Affine.identity(CHANNELS, self.device)
 
     def new_carry(self) -> Tensor:
@@ -103,7 +104,7 @@ class ToyBackbone:
         return FrameBlock(features - self._means(features, batch) if self.remembers else features)
 
     def _means(self, features: Tensor, batch: Batch) -> Tensor:
-        first = torch.from_numpy(batch.first).to(self.device)[:, None]
+        first = batch.first[:, None]
         means = [batch.carry.take(1, CHANNELS)[0]]
         for hop, frame in enumerate(features):
             means.append(torch.where(hop < first, means[-1], KEPT * means[-1] + (1 - KEPT) * frame))

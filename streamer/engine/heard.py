@@ -1,0 +1,83 @@
+"""What many streams heard, as it goes through the engine in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamer.audio.chunks import Samples
+from streamer.engine.slots.sound import gathered
+from streamer.engine.slots.transfer import staged
+from streamer.errors import AudioNotFinite, ConfigurationError, StreamerError
+
+if TYPE_CHECKING:
+    from streamer.engine.incremental import Block
+
+#: Where a stream does not skip.
+NOWHERE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The next samples of many streams, in the order of their blocks.
+
+    states, samples: of each. flat (all samples,): one stream's after the other's, in the host's memory. lengths, energy
+    (streams,): how many they are, and the sum of their squares. ends (streams,): the step ends here. skips (streams,):
+    where the stream goes on afterwards, or NOWHERE.
+    """
+
+    states: list[Any]
+    samples: list[Samples]
+    flat: Tensor
+    lengths: NDArray[np.int64]
+    energy: NDArray[np.float64]
+    ends: NDArray[np.bool_]
+    skips: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block], device: torch.device) -> Heard:
+        samples = [block.samples for block in blocks]
+        lengths = np.array([len(some) for some in samples], np.int64)
+        flat = staged((int(lengths.sum()),), device)
+        energy = gathered(samples, lengths, flat.numpy())
+        ends = np.array([block.ends for block in blocks], bool)
+        skips = np.array([NOWHERE if block.skip_to is None else block.skip_to for block in blocks], np.int64)
+        return cls([block.stream.state for block in blocks], samples, flat, lengths, energy, ends, skips)
+
+    def refused(self, positions: NDArray[np.int64], steps: NDArray[np.int64]) -> Mapping[int, StreamerError]:
+        """Which blocks cannot be taken, and why. positions, steps (streams,): where each stands, and its step."""
+        too_long = self.lengths > steps - positions % steps
+        back = (self.skips != NOWHERE) & (self.skips < positions + self.lengths)
+        found: dict[int, StreamerError] = {}
+        # A sum may be infinite of finite samples: look at those again.
+        for place in np.flatnonzero(too_long | back | ~np.isfinite(self.energy)).tolist():
+            position, length = int(positions[place]), int(self.lengths[place])
+            if too_long[place]:
+                found[place] = ConfigurationError(
+                    f"a block of {length} samples at {position} goes beyond its step of {steps[place]}; "
+                    "cut() makes blocks that do not."
+                )
+            elif back[place]:
+                found[place] = skipping_back(position + length, int(self.skips[place]))
+            elif (error := not_finite(self.samples[place], position)) is not None:
+                found[place] = error
+        return found
+
+
+def skipping_back(position: int, to_sample: int) -> ConfigurationError:
+    return ConfigurationError(f"cannot skip back from sample {position} to {to_sample}.")
+
+
+def not_finite(samples: Samples, start_sample: int) -> AudioNotFinite | None:
+    """What is to be said of samples from `start_sample` on that are not all numbers."""
+    finite = np.isfinite(samples)
+    if finite.all():
+        return None
+    first = start_sample + int(np.flatnonzero(~finite)[0])
+    return AudioNotFinite(f"sample {first} of the stream is NaN or infinite; mark it as a gap.")

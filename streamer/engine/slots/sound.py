@@ -1,0 +1,132 @@
+"""The samples that a batch of streams heard, and what of them waits for the next hop.
+
+A stream's tail is the last `size` samples before its position, zeros where it had begun later: with the new samples
+behind it, that is all that its hops can read. Tails are rows of one array, (slots, size); the new samples of all
+streams lie one after the other in `flat`, which goes to the device in one copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamer.engine.backbone import Hops
+from streamer.engine.compiled import compiled, summing
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+def tail_samples(hops: Hops) -> int:
+    """How many samples before its position a stream can need: those of a hop that is not complete, or the silence
+    before its beginning that fills its layers."""
+    return max(hops.reads - 1, hops.warm_up * hops.stride - hops.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The new samples of a batch of streams.
+
+    flat (samples,): on the device, as `rows`, which are a `Work`'s.
+    """
+
+    flat: Tensor
+    rows: Mapping[str, Tensor]
+
+    def waves(self, tails: Tensor, rows: Mapping[str, Tensor], length: int, compiled: bool) -> Tensor:
+        """(streams, length) of the streams of these rows: what their hops read, and zeros behind."""
+        slots, offsets, starts, used = (rows[name] for name in ("slots", "offsets", "starts", "used"))
+        if compiled:
+            waves = torch.empty(len(slots), length)
+            of_streams = (slots.numpy(), offsets.numpy(), starts.numpy(), used.numpy())
+            take_waves(self.flat.numpy(), tails.numpy(), *of_streams, waves.numpy())
+            return waves
+        places = starts[:, None] + torch.arange(length, device=tails.device)
+        waves = self._at(tails, places, slots, offsets)
+        return waves.masked_fill_(places >= (starts + used)[:, None], 0)
+
+    def keep(self, tails: Tensor, compiled: bool) -> None:
+        """Go on to the end of the new samples."""
+        slots, offsets, lengths = (self.rows[name] for name in ("slots", "offsets", "lengths"))
+        if compiled:
+            keep_tails(self.flat.numpy(), tails.numpy(), slots.numpy(), offsets.numpy(), lengths.numpy())
+            return
+        places = lengths[:, None] + torch.arange(tails.shape[1], device=tails.device)
+        tails.index_copy_(0, slots, self._at(tails, places, slots, offsets))
+
+    def _at(self, tails: Tensor, places: Tensor, slots: Tensor, offsets: Tensor) -> Tensor:
+        """What is at these places (streams, n) of each stream's tail with its new samples behind it."""
+        size = tails.shape[1]
+        old = tails.index_select(0, slots).gather(1, places.clamp(max=size - 1))
+        if not len(self.flat):
+            return old
+        # Beyond a stream's own samples are other streams': nobody reads them.
+        new = self.flat[(places + (offsets - size)[:, None]).clamp_(0, len(self.flat) - 1)]
+        return torch.where(places < size, old, new)
+
+
+@compiled
+def take_waves(
+    flat: Floats, tails: Floats, slots: Integers, offsets: Integers, starts: Integers, used: Integers, waves: Floats
+) -> None:
+    size = tails.shape[1]
+    for stream in range(len(slots)):
+        start, count = starts[stream], used[stream]
+        old = max(0, min(size - start, count))
+        new = offsets[stream] + start + old - size
+        waves[stream, :old] = tails[slots[stream], start : start + old]
+        waves[stream, old:count] = flat[new : new + count - old]
+        waves[stream, count:] = 0
+
+
+@compiled
+def keep_tails(flat: Floats, tails: Floats, slots: Integers, offsets: Integers, lengths: Integers) -> None:
+    size = tails.shape[1]
+    for stream in range(len(slots)):
+        tail, count = tails[slots[stream]], lengths[stream]
+        kept = max(0, size - count)
+        for place in range(kept):
+            tail[place] = tail[place + size - kept]
+        end = offsets[stream] + count
+        tail[kept:] = flat[end - (size - kept) : end]
+
+
+#: Samples measured at once: what these need stays in the cache.
+MEASURED_AT_ONCE = 1 << 18
+
+
+def gathered(samples: list[Floats], lengths: Integers, host: Floats) -> NDArray[np.float64]:
+    """Put the streams' samples one after the other into `host`, and the energy (streams,) of each."""
+    ends = np.cumsum(lengths)
+    energy = np.zeros(len(samples))
+    first = done = 0
+    while first < len(samples):
+        last = max(first + 1, int(np.searchsorted(ends, done + MEASURED_AT_ONCE, "right")))
+        end = int(ends[last - 1])
+        if end > done:
+            np.concatenate(samples[first:last], out=host[done:end])
+            measure(host[done:end], lengths[first:last], energy[first:last])
+        first, done = last, end
+    return energy
+
+
+@summing
+def measure(flat: Floats, lengths: Integers, energy: NDArray[np.float64]) -> None:
+    """The energy of each stream's samples; no number where one of them is none."""
+    start = 0
+    for stream in range(len(lengths)):
+        end, total = start + lengths[stream], np.float64(0)
+        while start < end:
+            # In float32 as far as that is exact enough, and fast.
+            some = flat[start : min(end, start + 2048)]
+            part = np.float32(0)
+            for place in range(len(some)):
+                part += some[place] * some[place]
+            total += part
+            start += len(some)
+        energy[stream] = total

@@ -1,0 +1,115 @@
+"""One stream of `cached` mode: a row in the arrays of all, and how it is read out and put back.
+
+A stream is opened and restored on any thread, but rows are taken by the one that steps them alone: until its first step
+a stream's row is its own, in the host's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.engine.backbone import Hops
+from streamer.engine.settings import WindowSettings
+from streamer.engine.state import Arrays
+from streamer.engine.stepper import StepTally
+from streamer.speech.detector import SpeechState
+
+if TYPE_CHECKING:
+    from streamer.engine.slots.store import Store
+
+#: Of a row, what stands in a snapshot as plain values.
+CLOCK = ("position", "next_hop", "valid_from", "run_first", "start_sample", "first_frame", "heard", "energy")
+CELLS = ("first_open", "open_cell", "next_cell")
+
+
+class CachedStream:
+    """speech: what a detector knows beside the network.
+
+    slot, place, kind: its rows in `Store.streams` and in the cells of its windows, and which these are; -1 until it has
+    them.
+    begun: what a step gathered before a gap inside of it, if there was one: the frames' heads, and the records of two
+    pieces. older: [first, end) of the runs of frames before the present one, oldest first, as far as windows reach.
+    """
+
+    def __init__(self, store: Store, settings: WindowSettings, speech: SpeechState | None) -> None:
+        self.store = store
+        self.settings = settings
+        self.speech = speech
+        self.slot = self.place = self.kind = -1
+        self.begun: StepTally | None = None
+        self.pieces: NDArray[np.float32] | None = None
+        self.older: list[list[int]] = []
+        #: Of a restored stream, until it has a slot.
+        self.outside: Arrays | None = None
+
+    @property
+    def position(self) -> int:
+        """Samples heard or skipped."""
+        return int(self.store.position(self))
+
+    @property
+    def nbytes(self) -> int:
+        own = [self.pieces, *(self.begun.heads if self.begun else [])]
+        heard = self.speech.arrays() if self.speech else {}
+        beside = sum(array.nbytes for array in own if array is not None)
+        return self.store.row_bytes(self.settings) + beside + sum(array.nbytes for array in heard.values())
+
+    def values(self) -> dict[str, Any]:
+        row = self.store.read(self, device=False)
+        clock = {name: row[name].item() for name in (*CLOCK, *CELLS)}
+        return {"clock": clock, "older": self.older, "begun": self.begun is not None, "pooled": self.pieces is not None}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        row = self.store.read(self)
+        arrays = {name: array for name, array in row.items() if name not in (*CLOCK, *CELLS)}
+        arrays["tail"] = row["tail"][self.store.tail - _waiting(row, self.store.hops) :]
+        if self.begun is not None:
+            arrays |= self.begun.arrays()
+        if self.pieces is not None:
+            arrays["pieces"] = self.pieces
+        heard = self.speech.arrays() if self.speech else {}
+        return arrays | {f"speech.{name}": array for name, array in heard.items()}
+
+    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
+        """Raises ValueError, KeyError, TypeError or OverflowError for what no stream of these settings gave."""
+        row: dict[str, NDArray[Any]] = {}
+        clock = values["clock"]
+        for name, fresh in self.store.fresh(self.settings).items():
+            if name in (*CLOCK, *CELLS):
+                given = np.array(clock[name], fresh.dtype)
+                if given != clock[name]:
+                    raise ValueError(f"{name!r} is {clock[name]!r}")
+            elif name == "tail":
+                given = np.concatenate([fresh, arrays[name]])[len(arrays[name]) :]
+            else:
+                given = arrays[name]
+            if given.shape != fresh.shape or given.dtype != fresh.dtype:
+                raise ValueError(f"{name!r} is {given.dtype} {given.shape}, and should be {fresh.dtype} {fresh.shape}")
+            row[name] = given
+        if len(arrays["tail"]) > self.store.tail or len(arrays["tail"]) != _waiting(row, self.store.hops):
+            raise ValueError("its samples do not fit its clock")
+        # What would be read or written beside the arrays.
+        if not ((row["index"] >= 0) & (row["index"] <= np.maximum(self.store.lengths(self.settings), 0))).all():
+            raise ValueError("its cells do not fit its windows")
+        self.older = [[int(first), int(end)] for first, end in values["older"]]
+        if values["begun"]:
+            heads = [arrays["tally.heads"]] if "tally.heads" in arrays else []
+            self.begun = StepTally(clock["start_sample"], clock["first_frame"], heads=heads)
+        self.pieces = arrays["pieces"] if values["pooled"] else None
+        if self.pieces is not None and (self.pieces.shape, self.pieces.dtype) != (
+            (2, row["rows"].shape[1]),
+            row["rows"].dtype,
+        ):
+            raise ValueError(f"pieces of shape {self.pieces.shape} are none of this network")
+        if self.speech:
+            self.speech.restore({name.removeprefix("speech."): array for name, array in arrays.items()})
+        self.outside = row
+
+
+def _waiting(row: Arrays, hops: Hops) -> int:
+    """How many samples before its position a stream's next hop reads."""
+    return max(0, int(row["position"] - (row["next_hop"] * hops.stride + hops.start)))
