@@ -23,7 +23,9 @@ POLICY = (
 def assets() -> dict[str, tuple[str, bytes, str]]:
     """URL path to content type, body (gzip) and ETag of each file of the page."""
     found = {}
-    for file in files("streamer.server").joinpath("page").iterdir():
+    # Its WebSockets are those of the package for JavaScript.
+    shared = [file for file in files("streamer.client").joinpath("javascript").iterdir() if file.name.endswith(".js")]
+    for file in [*files("streamer.server").joinpath("page").iterdir(), *shared]:
         kind = TYPES.get(file.name.rpartition(".")[2])
         if kind is None:
             continue
