@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from streamer.errors import CheckpointError, ConfigurationError
 from streamer.models.grid import SAMPLE_RATE
@@ -38,9 +40,9 @@ def to_onnx(model: Model) -> tuple[bytes, float]:
         # The other exporter needs onnxscript, and neither is of ours to warn of.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model.network.cpu(),
+            cast(nn.Module, model.to("cpu").network),
             (example,),
-            file,
+            cast(Any, file),  # it takes more than it says
             dynamo=False,
             input_names=["waveform"],
             output_names=["embedding"],
