@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from streamer.cli.beforehand import STANDARD_INPUT, check_model, check_recordings, check_step, check_store
-from streamer.cli.common import DeviceOption, ModelOption, file_source, read_by
+from streamer.cli.common import DeviceOption, ModelOption, file_source, read_by, sinks_of_packages
 from streamer.cli.options import (
     AudacityOption,
     GuestsOption,
@@ -17,6 +17,7 @@ from streamer.cli.options import (
     MinutesOption,
     RosterOption,
     RttmOption,
+    SinkOption,
     SrtOption,
     StepOption,
     StoreOption,
@@ -43,6 +44,7 @@ def run(
     srt: SrtOption = None,
     audacity: AudacityOption = None,
     minutes: MinutesOption = None,
+    sink: SinkOption = None,
     words: Annotated[
         Path | None,
         typer.Option(help="A transcript with times (JSON as Whisper writes it, SRT, VTT): print who says what."),
@@ -84,7 +86,7 @@ def run(
         step_s=step,
         json=json,
         files=files,
-        more=() if said is None else (said,),
+        more=[*([] if said is None else [said]), *sinks_of_packages(sink)],
         keep_guests=keep_guests,
         live_view=speed is not None,
     ).listen(source)
