@@ -113,6 +113,7 @@ async def test_people_are_enrolled_listed_and_named(server, tmp_path):
     assert [one["name"] for one in found["people"]] == ["Ada"]
     assert found["unknown"] == "unknown_speaker"
     assert found["ping"]["type"] == "pong"
+    assert found["words"] == ["Hello."]
 
 
 @node

@@ -52,6 +52,8 @@ export class Client {
   [Symbol.asyncIterator](): AsyncGenerator<Message, void, void>;
   /** Any request that is answered: flush, ping, speakers, share. */
   ask(type: string, fields?: Record<string, unknown>): Promise<ServerMessage>;
+  /** Say what is not answered, such as words that were recognised. */
+  tell(type: string, fields?: Record<string, unknown>): Promise<void>;
   /** Everybody who is enrolled. */
   speakers(): Promise<Speaker[]>;
   /** Give a guest of this session a name, under which the voice is enrolled. */

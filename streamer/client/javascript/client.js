@@ -110,6 +110,14 @@ export class Client {
     return waiting.promise;
   }
 
+  /** Say what is not answered, such as "words", with fields as in the protocol. */
+  async tell(type, fields = {}) {
+    await this.#sent();
+    if (!this.#connection.tell({ type, ...fields })) {
+      throw new ServerRefused({ code: "lost", message: "Nobody is connected just now.", change: "Try again in a moment." });
+    }
+  }
+
   /** Everybody who is enrolled: { name, exemplars, speech }. */
   async speakers() {
     const found = [];

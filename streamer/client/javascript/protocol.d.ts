@@ -113,6 +113,19 @@ export interface Share {
   request?: number;
 }
 
+/** What was said in a stretch of the session, by a recogniser of the client's. It becomes the event `said`, so that whoever watches sees it beside the turns; the server makes nothing else of it. */
+export interface Words {
+  type: "words";
+  /** A word or several. */
+  text: string;
+  /** Where they begin, at 16 kHz from the session's start. */
+  start_sample: number;
+  /** Where they end. */
+  end_sample: number;
+  /** The channel, where they are split. */
+  channel?: number;
+}
+
 /** Instead of `start`, the first message of a connection that watches a shared room. Needs the scope `watch` or `admin`, or the token that shares the room. Answered by `watching`, the events so far (as many as are kept), and then all that come, with the `stats` of whoever shares it. Such a connection may send `ping`, and nothing else. */
 export interface Watch {
   type: "watch";
@@ -505,6 +518,27 @@ export interface Gap {
   end_sample: number;
 }
 
+/** The client's words: what was said in [sample, end_sample). They decide nothing of the sound, so `decided_sample` is 0. */
+export interface Said {
+  type: "said";
+  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  id: number;
+  /** 0, or the channel where the channels are split. */
+  channel: number;
+  /** The position it speaks of, at 16 kHz from the stream's start. */
+  sample: number;
+  /** `sample` in seconds. */
+  time: number;
+  /** How far the stream had been heard when this was decided. */
+  decided_sample: number;
+  /** Why, in a few words. */
+  reason: string;
+  /** Where the words end. */
+  end_sample: number;
+  /** The words. */
+  text: string;
+}
+
 /** Something about the sound itself that whoever listens should know of, once. */
 export interface Notice {
   type: "notice";
@@ -603,7 +637,8 @@ export type ClientMessage =
   | Share
   | Speakers
   | Start
-  | Watch;
+  | Watch
+  | Words;
 
 export type ServerMessage =
   | Ambiguous
@@ -618,6 +653,7 @@ export type ServerMessage =
   | Pong
   | Ready
   | Renamed
+  | Said
   | Shared
   | Speaker
   | SpeakerList
@@ -636,6 +672,7 @@ export type EventMessage =
   | Notice
   | Overload
   | Renamed
+  | Said
   | Speaker
   | SpeechEnd
   | SpeechStart

@@ -47,9 +47,16 @@ const tasks = {
     } catch (error) {
       unknown = error.code;
     }
+    await client.tell("words", { text: "Hello.", start_sample: 0, end_sample: 8000 });
     const ping = await client.ask("ping");
+    const words = [];
+    for await (const message of client) {
+      if (message.type !== "said") continue;
+      words.push(message.text);
+      break;
+    }
     client.close();
-    return { refused, enrolled, progress, people, unknown, ping };
+    return { words, refused, enrolled, progress, people, unknown, ping };
   },
   async name() {
     await client.open();
