@@ -10,6 +10,7 @@
     │   ├── AudioEmpty
     │   ├── AudioTooShort
     │   │   └── SpeechTooShort               too little speech to say whose voice it is; `heard_s`, `needed_s`
+    │   ├── AudioTooLong                     more of it than is heard of one recording
     │   ├── AudioNotFinite                   NaN or infinite samples
     │   ├── MicrophoneUnavailable            no such device, or it cannot be opened
     │   ├── SourceUnreachable                an address that cannot be opened, or was lost for good
@@ -99,6 +100,10 @@ class SpeechTooShort(AudioTooShort):
         super().__init__(message)
         self.heard_s = heard_s
         self.needed_s = needed_s
+
+
+class AudioTooLong(AudioError):
+    """The recording is longer than what is heard of one."""
 
 
 class AudioNotFinite(AudioError):

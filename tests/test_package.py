@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +32,8 @@ def test_every_name_that_is_offered_is_there() -> None:
 
 def test_the_version_is_the_distributions() -> None:
     assert streamer.__version__ == version("speaker-streamer")
+
+
+def test_a_plain_install_reads_what_telephones_and_browsers_record() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert any(needed.startswith("av>=") for needed in project["dependencies"])

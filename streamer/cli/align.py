@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,11 @@ def align(
     kind = kind or (output.suffix.removeprefix(".").lower() if output is not None else "txt")
     if kind not in KINDS:
         raise ConfigurationError(f"format {kind!r} is none; use one of {', '.join(KINDS)}.")
-    words = assign(read_words(transcript), read_turns(events), near)
+
+    def left_out(file: Path) -> Callable[[int], None]:
+        return lambda lines: typer.echo(f"{file.name}: {lines} lines before its beginning were left out.", err=True)
+
+    words = assign(read_words(transcript, left_out(transcript)), read_turns(events, left_out(events)), near)
     text = write(words, kind)
     if output is None:
         if kind == "json" and not carries_unicode(sys.stdout):

@@ -43,6 +43,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "align": ("streamer.cli.align", "Give the words of a transcript their speakers."),
     "relabel": ("streamer.cli.relabel", "Put a wrong name right in a file of events, and learn from it."),
     "doctor": ("streamer.cli.doctor", "See whether everything that is needed is there, and what to do."),
+    "train": ("streamer.cli.train", "Adapt a model to your people, from a folder of folders."),
+    "export": ("streamer.cli.export", "Write a model as an ONNX file, checked against torch."),
     "model": ("streamer.cli.model", "Look into a model, or convert it to this project's format."),
 }
 

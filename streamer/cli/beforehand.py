@@ -13,6 +13,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from streamer import plugins
 from streamer.errors import ConfigurationError
 
 STANDARD_INPUT = "-"
@@ -26,7 +27,7 @@ _DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 def check_recordings(files: Sequence[Path | str]) -> None:
     """Raises an AudioError for a recording that is not there, may not be read, or is no audio."""
     for file in files:
-        if str(file) != STANDARD_INPUT:
+        if str(file) != STANDARD_INPUT and plugins.source_of(file) is None:
             _check_recording(Path(file))
 
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from streamer import plugins
 from streamer.cli.beforehand import STANDARD_INPUT
 from streamer.cli.waiting import MODEL, TORCH, rehearse, waiting
 from streamer.errors import ConfigurationError
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from streamer.audio.sources import BaseSource
+    from streamer.audio.chunks import Source
     from streamer.models.model import Model
+    from streamer.sinks.base import Sink
     from streamer.speakers.library import Speakers
 
 #: Help stands in panels: the model, and where the results go.
@@ -110,11 +112,23 @@ def recordings(files: Sequence[Path]) -> Iterator[tuple[str, Path | IO[bytes]]]:
         yield (NAME, read_standard_input()) if str(file) == STANDARD_INPUT else (str(file), file)
 
 
-def file_source(file: Path, speed: float | None) -> BaseSource:
-    """A recording as a source; `-` is standard input."""
+def file_source(file: Path, speed: float | None) -> Source:
+    """A recording as a source; `-` is standard input, NAME:REST what an installed package brings under NAME."""
+    if (brought := plugins.source_of(file)) is not None:
+        source: Source = plugins.made("sources", *brought)
+        return source
     from streamer.audio.sources import FileSource, StandardInputSource
 
     return StandardInputSource(speed=speed) if str(file) == STANDARD_INPUT else FileSource(file, speed=speed)
+
+
+def sinks_of_packages(given: Sequence[str] | None) -> list[Sink]:
+    """NAME=ARGUMENT, or NAME, as what installed packages bring. Raises ConfigurationError for names that nobody has."""
+    found = []
+    for each in given or ():
+        name, _, argument = each.partition("=")
+        found.append(plugins.made("sinks", name, argument))
+    return found
 
 
 def read_by(model: str, store: str | None = None) -> list[str]:

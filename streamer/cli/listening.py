@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from streamer.cli.waiting import MODEL, rehearse, waiting
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy
 from streamer.session import Session
+from streamer.sinks.base import Sink
 from streamer.sinks.files import OutputFiles
 from streamer.sinks.jsonl import JsonLines
 from streamer.sinks.lines import Lines
@@ -34,7 +35,7 @@ class Listening:
     """The options of both commands, which `beforehand` has found good.
 
     title: what is listened to. live_view: draw the terminal view, where standard output is a terminal that can be drawn
-    on. policy: see `streamer.engine.stream`.
+    on. more: sinks beside those of the other options. policy: see `streamer.engine.stream`.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Listening:
     step_s: float = STEP_S
     json: bool = False
     files: OutputFiles = field(default_factory=OutputFiles)
+    more: Sequence[Sink] = ()
     record: Path | None = None
     keep_guests: bool = True
     live_view: bool = True
@@ -68,7 +70,7 @@ class Listening:
             # Before a view is drawn over the one, and a file is begun that the other would leave empty.
             speakers.tell_of_others()
             speakers.roster(self.roster)
-            sinks = self.files.sinks(self.title, Path(self.title).stem)
+            sinks = [*self.files.sinks(self.title, Path(self.title).stem), *self.more]
             noticing = source if isinstance(source, BaseSource) else None
             if self.record is not None:
                 recorder = Recorder(self.record)

@@ -10,7 +10,7 @@ import typer
 
 from streamer.cli.beforehand import check_microphone, check_model, check_step, check_store
 from streamer.cli.beforehand import microphone as named
-from streamer.cli.common import SOUND_PANEL, DeviceOption, ModelOption, open_speakers, read_by
+from streamer.cli.common import SOUND_PANEL, DeviceOption, ModelOption, open_speakers, read_by, sinks_of_packages
 from streamer.cli.options import (
     AudacityOption,
     GuestsOption,
@@ -21,6 +21,7 @@ from streamer.cli.options import (
     RecordOption,
     RosterOption,
     RttmOption,
+    SinkOption,
     SrtOption,
     StepOption,
     StoreOption,
@@ -59,6 +60,7 @@ def live(
     srt: SrtOption = None,
     audacity: AudacityOption = None,
     minutes: MinutesOption = None,
+    sink: SinkOption = None,
     record: RecordOption = None,
     store: StoreOption = None,
     model: ModelOption = "default",
@@ -95,6 +97,7 @@ def live(
         step_s=step,
         json=json,
         files=files,
+        more=sinks_of_packages(sink),
         record=record,
         keep_guests=keep_guests and not simulate,
         policy="every" if simulate else "latest",

@@ -66,6 +66,15 @@ AudacityOption = Annotated[
 MinutesOption = Annotated[
     Path | None, typer.Option(help="Write the minutes to this HTML file, at the end.", rich_help_panel=OUTPUT_PANEL)
 ]
+SinkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sink",
+        metavar="NAME[=ARGUMENT]",
+        help="Tell a sink that an installed package brings (several times for several).",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 RecordOption = Annotated[
     Path | None, typer.Option(help="Keep the audio in this WAV or FLAC file.", rich_help_panel=OUTPUT_PANEL)
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from streamer.cli.beforehand import STANDARD_INPUT, check_model, check_recordings, check_step, check_store
-from streamer.cli.common import DeviceOption, ModelOption, file_source, read_by
+from streamer.cli.common import DeviceOption, ModelOption, file_source, read_by, sinks_of_packages
 from streamer.cli.options import (
     AudacityOption,
     GuestsOption,
@@ -17,11 +17,13 @@ from streamer.cli.options import (
     MinutesOption,
     RosterOption,
     RttmOption,
+    SinkOption,
     SrtOption,
     StepOption,
     StoreOption,
     VttOption,
 )
+from streamer.cli.said import Said
 from streamer.cli.waiting import TORCH, waiting
 from streamer.speakers.settings import STEP_S
 
@@ -42,6 +44,11 @@ def run(
     srt: SrtOption = None,
     audacity: AudacityOption = None,
     minutes: MinutesOption = None,
+    sink: SinkOption = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(help="A transcript with times (JSON as Whisper writes it, SRT, VTT): print who says what."),
+    ] = None,
     store: StoreOption = None,
     model: ModelOption = "default",
     device: DeviceOption = "auto",
@@ -49,6 +56,8 @@ def run(
     keep_guests: GuestsOption = False,
 ) -> None:
     """Say who speaks in a file, as it would have been said live: as fast as it can be computed, or paced.
+
+    With --words, what is said is printed at the end with who says it, and is what --vtt and --srt hold.
 
     Standard input (-) may be an audio file, a WAV that is still being written, or raw PCM: s16le at 16 kHz, one
     channel.
@@ -59,8 +68,11 @@ def run(
     check_recordings([file])
     check_step(step)
     check_model(model, device)
-    files = OutputFiles(jsonl=jsonl, rttm=rttm, vtt=vtt, srt=srt, audacity=audacity, minutes=minutes)
-    files.check([file, *read_by(model, store)])
+    said = None if words is None else Said(words, {"vtt": vtt, "srt": srt}, show=not json)
+    captions = {"vtt": vtt, "srt": srt} if said is None else {}
+    files = OutputFiles(jsonl=jsonl, rttm=rttm, audacity=audacity, minutes=minutes, **captions)
+    read: list[Path | str] = [file, *read_by(model, store), *([] if words is None else [words])]
+    files.check(read, {} if said is None else said.outputs)
     check_store(store, roster, model)
     with waiting(TORCH):
         from streamer.cli.listening import Listening
@@ -74,6 +86,7 @@ def run(
         step_s=step,
         json=json,
         files=files,
+        more=[*([] if said is None else [said]), *sinks_of_packages(sink)],
         keep_guests=keep_guests,
         live_view=speed is not None,
     ).listen(source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,15 @@ from streamer.errors import TranscriptUnreadable
 
 #: A word outside of every turn goes to the nearest one, if that is this near.
 NEAR_S = 1.0
+#: A line ends where nothing is said for so long, and is no longer than that, unless one word is.
+PAUSE_S, LONGEST_S = 1.5, 15.0
 
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
 _CUE = re.compile(rf"^{_TIME}\s+-->\s+{_TIME}")
 _TAG = re.compile(r"<[^>]*>")
+#: How a transcript, or a file of turns, begins.
+_WORDS_BEGIN = re.compile(r"^\s*(?:[{[]\s*(?:[\"{\]}]|$)|WEBVTT|\d+\s*$|(?:\d+:)?\d{1,2}:\d{2}[.,]\d)", re.MULTILINE)
+_TURNS_BEGIN = re.compile(r"^\s*(?:\{\s*\"|WEBVTT|SPEAKER\s)", re.MULTILINE)
 _VOICE = re.compile(r"^<v(?:\.\S+)?\s+([^>]*)>")
 
 
@@ -71,22 +76,25 @@ def _speaker(word: Word, turns: Sequence[Turn], near_s: float) -> str | None:
     return None if nearest is None or distances[nearest] > near_s else turns[nearest].speaker
 
 
-def read_words(path: Path) -> list[Word]:
-    """A transcript. Raises TranscriptUnreadable for one that is none, FileNotFoundError and other OSErrors."""
-    text = _text(path)
+def read_words(path: Path, skipped: Callable[[int], None] = lambda lines: None) -> list[Word]:
+    """A transcript. skipped: told how many lines before it were left out, which some programs write.
+
+    Raises TranscriptUnreadable for one that is none, FileNotFoundError and other OSErrors.
+    """
+    text = _begun(_text(path), _WORDS_BEGIN, skipped)
     words = _json_words(path, text) if text.lstrip()[:1] in ("{", "[") else list(_cues(path, text))
     if not words:
         raise TranscriptUnreadable(f"'{path.name}' has no words with times: JSON with segments, SRT and VTT are read.")
     return words
 
 
-def read_turns(path: Path) -> list[Turn]:
-    """Who speaks when, as we write it. Raises TranscriptUnreadable, and OSErrors."""
-    text = _text(path)
+def read_turns(path: Path, skipped: Callable[[int], None] = lambda lines: None) -> list[Turn]:
+    """Who speaks when, as we write it. skipped: as for `read_words`. Raises TranscriptUnreadable, and OSErrors."""
+    text = _begun(_text(path), _TURNS_BEGIN, skipped)
     if text.startswith("WEBVTT"):
         turns = [Turn(cue.start_s, cue.end_s, cue.speaker) for cue in _cues(path, text) if cue.speaker]
     elif text.lstrip().startswith("{"):
-        turns = list(_events(path, text))
+        turns = _events(path, text)
     else:
         turns = list(_rttm(path, text))
     if not turns:
@@ -95,7 +103,8 @@ def read_turns(path: Path) -> list[Turn]:
 
 
 def write(words: Sequence[Word], kind: str) -> str:
-    """Words with speakers as "json", "srt", "vtt" or "txt". Lines begin anew with each group and each speaker."""
+    """Words with speakers as "json", "srt", "vtt" or "txt". Lines begin anew with each group, each speaker, and after
+    each pause."""
     if kind == "json":
         rows = [
             {"start": word.start_s, "end": word.end_s, "text": word.text, "speaker": word.speaker} for word in words
@@ -117,7 +126,13 @@ def write(words: Sequence[Word], kind: str) -> str:
 def _lines(words: Sequence[Word]) -> Iterator[Word]:
     line: Word | None = None
     for word in words:
-        if line is not None and (word.speaker, word.group) == (line.speaker, line.group):
+        together = line is not None and (word.speaker, word.group) == (line.speaker, line.group)
+        if (
+            line is not None
+            and together
+            and word.start_s - line.end_s < PAUSE_S
+            and word.end_s - line.start_s <= LONGEST_S
+        ):
             line = replace(line, end_s=max(line.end_s, word.end_s), text=f"{line.text} {word.text}")
             continue
         if line is not None:
@@ -151,6 +166,17 @@ def _text(path: Path) -> str:
         raise TranscriptUnreadable(f"'{path.name}' is not UTF-8 text ({error.reason} at {error.start}).") from None
 
 
+def _begun(text: str, beginning: re.Pattern[str], skipped: Callable[[int], None]) -> str:
+    """The text from its beginning on: what a program said before it wrote is no part of it."""
+    found = beginning.search(text)
+    if found is None:
+        return text
+    head, rest = text[: found.start()], text[found.start() :].lstrip()
+    if lines := [line for line in head.splitlines() if line.strip()]:
+        skipped(len(lines))
+    return rest
+
+
 def _json_words(path: Path, text: str) -> list[Word]:
     """Words, or segments with words in them (Whisper, WhisperX, faster-whisper), or segments alone."""
     try:
@@ -161,8 +187,10 @@ def _json_words(path: Path, text: str) -> list[Word]:
     words: list[Word] = []
     for group, item in enumerate(items or []):
         inside = item.get("words") if isinstance(item, dict) else None
+        # Words without segments are cut into lines by who says them and where they pause.
+        alone = isinstance(item, dict) and "word" in item
         for word in inside or [item]:
-            words += _json_word(word, group)
+            words += _json_word(word, 0 if alone else group)
     return words
 
 
@@ -201,21 +229,32 @@ def _seconds(parts: Sequence[str | None]) -> float:
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0) + float(f"0.{fraction}")
 
 
-def _events(path: Path, text: str) -> Iterator[Turn]:
-    """Turns that ended, under the names that guests have got by the end."""
+def turns_of(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
+    """Turns that ended, under the names that guests have got by the end.
+
+    Raises KeyError, TypeError or AttributeError for what is no event.
+    """
     turns: list[Turn] = []
+    for event in events:
+        if event.get("type") == "turn_end":
+            start, end = event["start_sample"] / SAMPLE_RATE, event["sample"] / SAMPLE_RATE
+            turns.append(Turn(start, end, str(event["speaker"])))
+        elif event.get("type") == "renamed":
+            old, new = event["previous"], event["speaker"]
+            turns = [replace(turn, speaker=new) if turn.speaker == old else turn for turn in turns]
+    return [turn for turn in turns if turn.end_s > turn.start_s]
+
+
+def _events(path: Path, text: str) -> list[Turn]:
+    events = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
             event = json.loads(line) if line.strip() else {}
-            if event.get("type") == "turn_end":
-                start, end = event["start_sample"] / SAMPLE_RATE, event["sample"] / SAMPLE_RATE
-                turns.append(Turn(start, end, str(event["speaker"])))
-            elif event.get("type") == "renamed":
-                old, new = event["previous"], event["speaker"]
-                turns = [replace(turn, speaker=new) if turn.speaker == old else turn for turn in turns]
+            turns_of([event])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise TranscriptUnreadable(f"'{path.name}', line {number}: not an event of streamer.") from None
-    yield from (turn for turn in turns if turn.end_s > turn.start_s)
+        events.append(event)
+    return turns_of(events)
 
 
 def _rttm(path: Path, text: str) -> Iterator[Turn]:

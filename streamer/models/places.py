@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 
+from streamer import plugins
 from streamer.errors import CheckpointUnreadable, ConfigurationError, ModelNotFound
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -61,6 +62,13 @@ def locate(source: str | os.PathLike[str], subfolder: str | None = None, revisio
     return None
 
 
+def of_a_package(source: object) -> bool:
+    """Whether a model's name is one that an installed package brings; files and the models of this one come first."""
+    if not isinstance(source, str) or source in ("default", *PACKAGED) or Path(source).exists():
+        return False
+    return plugins.has("networks", source)
+
+
 def format_of(head: bytes, size: int, path: str) -> str:
     """What a file that begins like this is: "onnx", "torch" or "native". Raises CheckpointUnreadable for none of them.
 
@@ -101,6 +109,8 @@ def called(fingerprint: str) -> str:
 def check(source: str | os.PathLike[str], revision: str | None = None) -> None:
     """Look for a model without loading it. Raises what `locate` and `format_of` do, and CheckpointUnreadable for a file
     that may not be read. What is on the hub is not asked for."""
+    if of_a_package(source):
+        return
     path = locate(source, revision=revision)
     if path is None or (path.exists() and not path.is_file()):
         return  # a pipe can be read once

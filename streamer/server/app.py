@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from websockets.asyncio.server import Server as SocketServer
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed, NegotiationError
-from websockets.typing import Subprotocol
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 from streamer.engine.engine import Engine
 from streamer.errors import ConfigurationError, EngineFailed
@@ -26,7 +24,11 @@ from streamer.server.auth import EVERYBODY, Access, Tokens, presented
 from streamer.server.calls import Calls
 from streamer.server.capacity import measure
 from streamer.server.config import ServerConfig
-from streamer.server.http import Http, offered
+from streamer.server.door import Plains
+from streamer.server.gate import Gate, offered
+from streamer.server.hearing import Hearing
+from streamer.server.http.site import site
+from streamer.server.listening import listen
 from streamer.server.metrics import Metrics
 from streamer.server.people import People
 from streamer.server.protocol import Refusal
@@ -68,13 +70,9 @@ class Server:
         self._people: People
         self.failure: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._http = Http(
-            config,
-            self.metrics,
-            self.identify,
-            lambda: not self.admission.draining,
-            lambda after, limit: self._people.page(after, limit),
-        )
+        self._gate = Gate(config, self.identify)
+        self._hearing: Hearing
+        self._plains: Plains
         self._calls: Calls | None = None
         self._sockets: SocketServer
         self._rooms: Rooms
@@ -111,11 +109,16 @@ class Server:
         clock = asyncio.get_running_loop().time
         shelf = Shelf(Path(self.config.state_dir), self.config.resume_s) if self.config.state_dir else None
         self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock, shelf)
+        self._hearing = hearing = Hearing(self._engine, people, self.admission, self.config, self.metrics)
+        refuse = self.admission.open
+        self._plains = Plains(site(self.config, self.metrics, self.identify, hearing, self._rooms, people, refuse))
         self._watch()
         if self.config.twilio_webhook:
             self._calls = Calls(self.config, self.metrics)
         try:
-            self._sockets = await self._listen()
+            self._sockets = await listen(
+                self.handle, self.config, self._gate, self._tls, self.admission, self._plains, self.metrics.refused.inc
+            )
         except BaseException:
             await self._stop_calls()
             people.close()
@@ -152,7 +155,9 @@ class Server:
         await asyncio.wait(self._tasks)
         await self._rooms.shut()
         self._sockets.close(code=1012)
+        await self._plains.close()
         await self._sockets.wait_closed()
+        self._hearing.close()
         await self._stop_calls()
         self._people.close()
         if self._signals is not None and not self._owns_process:
@@ -186,7 +191,8 @@ class Server:
         self.admission.draining = True
         log.say("draining", sessions=len(self._rooms))
         message = f"The server stops; connect again in {RETRY_AFTER_S:g} s."
-        await self._rooms.close(message, RETRY_AFTER_S, LEAVE * self.config.grace_s)
+        leave_s = LEAVE * self.config.grace_s
+        await asyncio.gather(self._rooms.close(message, RETRY_AFTER_S, leave_s), self._plains.finish(leave_s))
 
     def fail(self, problem: str) -> None:
         """There is no going on: new streams are refused, clients told, and `run` ends."""
@@ -283,36 +289,6 @@ class Server:
         if self._calls is not None:
             await self._calls.close()
 
-    async def _listen(self) -> SocketServer:
-        config = self.config
-        wire = type("CountedWire", (Wire,), {"admission": self.admission, "refused": self.metrics.refused.inc})
-        # A socket in its TLS handshake is no connection yet, so neither the limits nor `open_timeout` see it; not every
-        # release of `websockets` sets these by itself.
-        patience: dict[str, Any] = {}
-        if self._tls is not None:
-            patience = {"ssl_handshake_timeout": config.hello_timeout_s, "ssl_shutdown_timeout": 2.0}
-        return await serve(
-            self.handle,
-            config.host,
-            config.port,
-            process_request=self._http.process_request,
-            select_subprotocol=_select_subprotocol,
-            # PCM does not shrink, and a server that never inflates has no bombs to fear.
-            compression=None,
-            server_header=None,
-            open_timeout=config.hello_timeout_s,
-            ping_interval=config.ping_interval_s,
-            # A paced client's pongs wait behind its audio, so the room decides who is gone: see Room.tick.
-            ping_timeout=None,
-            close_timeout=2.0,
-            max_size=config.max_message_bytes,
-            logger=log.wire_logger,
-            create_connection=wire,
-            ssl=self._tls,
-            backlog=1024,
-            **patience,
-        )
-
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
@@ -357,11 +333,3 @@ class Server:
 def _path(connection: ServerConnection) -> str:
     assert connection.request is not None
     return connection.request.path.partition("?")[0]
-
-
-def _select_subprotocol(connection: ServerConnection, names: Sequence[Subprotocol]) -> Subprotocol | None:
-    if not names:
-        return None
-    if protocol.SUBPROTOCOL in names:
-        return Subprotocol(protocol.SUBPROTOCOL)
-    raise NegotiationError(f"the subprotocol here is {protocol.SUBPROTOCOL}")

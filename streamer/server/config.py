@@ -52,10 +52,14 @@ class ServerConfig:
     max_watchers: int = _setting(100, "Viewers at once of one room that is shared.", 0, 100_000)
     max_connections: int = _setting(1_024, "Open sockets of any kind; one address may hold a quarter.", 8, 1_000_000)
     max_message_bytes: int = _setting(1 << 20, "Largest WebSocket message.", 1 << 10, 1 << 26)
+    max_uploads: int = _setting(4, "Recordings over HTTP that are heard at once, each as a stream.", 0, 10_000)
+    max_upload_bytes: int = _setting(32 << 20, "Largest recording over HTTP.", 1 << 10, 1 << 32)
+    max_upload_s: float = _setting(600.0, "Longest recording over HTTP.", 1.0, 86400)
     max_rate: float = _setting(2.0, "Seconds of audio a second that a client may send, after a burst.", 1.0, 1e6)
     burst_s: float = _setting(10.0, "Seconds of audio that may come at once.", 1.0, 3600)
     max_messages_per_s: float = _setting(50.0, "JSON messages a second that a client may send.", 1.0, 1e6)
     hello_timeout_s: float = _setting(10.0, "Time to finish the handshake, and again to send start.", 0.1, 3600)
+    http_timeout_s: float = _setting(60.0, "Time for a request over HTTP: its body, and its answer.", 1.0, 3600)
     idle_timeout_s: float = _setting(60.0, "Time without audio after which a session ends.", 1.0, 86400)
     ping_interval_s: float = _setting(
         15.0, "Between two keep-alive pings; two unanswered ones mean a lost connection.", 0.5, 3600

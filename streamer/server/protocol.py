@@ -24,6 +24,8 @@ PATH = "/v1/stream"
 # Clients send small messages: a roster of 1,000 names of 100 characters is the largest that makes sense.
 MAX_TEXT_BYTES = 256 * 1024
 
+#: About how long the short windows are in which changes of speaker are found.
+SHORT_S = 1.0
 #: The step that a server's capacity is measured with.
 USUAL_STEP_S = 0.5
 
@@ -166,6 +168,12 @@ class Settings:
     def streams(self) -> int:
         """How many engine streams the session needs."""
         return self.channels if self.channel_mode == "split" else 1
+
+    @property
+    def durations(self) -> tuple[float, ...]:
+        """The window lengths of its streams: the one asked for, and a short one that divides into its steps."""
+        short = max(1, round(SHORT_S / self.step)) * self.step
+        return (short, self.duration) if short < self.duration else (self.duration,)
 
     @property
     def cost(self) -> int:

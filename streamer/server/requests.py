@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 from streamer.server import protocol
 from streamer.server.commands import Directory, Enroll
@@ -60,6 +61,17 @@ class Requests:
             message.get("after"),
             protocol.whole(message.get("limit", PAGE)),
         )
+
+    def words(self, message: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        """`words`: the channel, and the event `said` that they become. Raises Refusal for ones that end before they
+        begin, or where nothing is to be seen."""
+        start, end = protocol.whole(message["start_sample"]), protocol.whole(message["end_sample"])
+        text = message["text"].strip()
+        if end < start or not text:
+            message_ = "`words` hold no text." if not text else f"`words` end at {end}, before they begin at {start}."
+            raise Refusal("invalid_message", message_, "See docs/protocol.md.")
+        about = {"sample": start, "time": start / SAMPLE_RATE, "decided_sample": 0, "reason": ""}
+        return self._channel(message), {"type": "said", **about, "end_sample": end, "text": text}
 
     def _channel(self, message: Mapping[str, Any]) -> int:
         channel = protocol.whole(message.get("channel", 0))

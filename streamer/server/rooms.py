@@ -34,8 +34,6 @@ from streamer.server.wire import Wire
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed
 
-# The tracker's short window, beside the long one that the client chooses.
-SHORT_S = 1.0
 # How soon after one change of the enrolled the streams are told of another.
 LISTEN_EVERY_S = 0.3
 # How often the shelf is cleared: nothing is there for much longer than it may be.
@@ -185,7 +183,7 @@ class Rooms:
 
     def _stream(self, settings: Settings) -> Stream:
         try:
-            return self._engine.open(_durations(settings), settings.step, policy=cast(Policy, settings.policy))
+            return self._engine.open(settings.durations, settings.step, policy=cast(Policy, settings.policy))
         except ConfigurationError as error:
             raise Refusal("invalid_message", str(error), "Choose other settings in `start`.", fatal=True) from None
 
@@ -326,9 +324,3 @@ class Rooms:
             self._listening.cancel()
         await asyncio.gather(*(self._leave(room) for room in list(self._rooms.values())))
         self._offload.close()
-
-
-def _durations(settings: Settings) -> tuple[float, ...]:
-    """The window lengths of a session's streams: the one asked for, and a short one that divides into its steps."""
-    short = max(1, round(SHORT_S / settings.step)) * settings.step
-    return (short, settings.duration) if short < settings.duration else (settings.duration,)

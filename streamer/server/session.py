@@ -180,6 +180,9 @@ class Session:
             raise Refusal("wrong_order", f"`{kind}` came after `end`.", "Wait for `goodbye`.")
         if kind == "flush":
             return [Flush(request)]
+        if kind == "words":
+            channel, said = self.requests.words(message)
+            return self.emit(channel, [said])
         if kind == "share":
             return [Share(message["room"], request)]
         if kind == "end":

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -27,6 +28,47 @@ HISTORY_EVENTS = 2_000
 HISTORY_SIZE = 1 << 19
 
 
+class Feed:
+    """A room's messages for one viewer, in a bounded queue.
+
+    capacity: characters that may wait; beyond them the viewer is too slow, and gets no more than a goodbye.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._waiting: deque[str] = deque()
+        self._size = 0
+        self._closed = False
+        self._wake = asyncio.Event()
+
+    def put(self, text: str) -> None:
+        if self._closed:
+            return
+        self._waiting.append(text)
+        self._size += len(text)
+        if self._size > self._capacity:
+            self._waiting.clear()
+            self._waiting.append(_message("goodbye", reason="slow_reader", resume=False, message="Read faster."))
+            self._closed = True
+        self._wake.set()
+
+    def close(self, code: int, reason: str) -> None:
+        """Nothing comes after what was put."""
+        self._closed = True
+        self._wake.set()
+
+    async def next(self) -> str | None:
+        """The next text frame; None at the end."""
+        while not self._waiting:
+            if self._closed:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        text = self._waiting.popleft()
+        self._size -= len(text)
+        return text
+
+
 class Stage:
     """A room on show.
 
@@ -41,7 +83,7 @@ class Stage:
         self._size = 0
         self._config = config
         self._clock = clock
-        self._viewers: dict[Link, Wire] = {}
+        self._viewers: dict[Link | Feed, Wire | None] = {}
 
     @property
     def watchers(self) -> int:
@@ -59,11 +101,27 @@ class Stage:
         while len(self._history) > HISTORY_EVENTS or self._size > HISTORY_SIZE:
             self._size -= len(self._history.popleft())
 
-    async def watch(self, connection: Wire) -> None:
-        """Serve one viewer to its end. Raises Refusal("busy") where too many watch."""
+    def _admit(self) -> None:
         if self.watchers >= self._config.max_watchers:
             message = f"{self.watchers} of {self._config.max_watchers} viewers watch this room."
             raise Refusal("busy", message, "Try again later.", fatal=True, retry_after=5.0)
+
+    @contextmanager
+    def feed(self) -> Iterator[Feed]:
+        """What the room says, for a viewer that is no WebSocket: that of before first. Raises Refusal("busy")."""
+        self._admit()
+        feed = Feed(self._config.send_queue_bytes + self._size)
+        self._viewers[feed] = None
+        try:
+            for text in self._history:
+                feed.put(text)
+            yield feed
+        finally:
+            del self._viewers[feed]
+
+    async def watch(self, connection: Wire) -> None:
+        """Serve one viewer to its end. Raises Refusal("busy") where too many watch."""
+        self._admit()
         capacity = self._config.send_queue_bytes + self._size
         link = Link(connection, capacity, self._config.send_timeout_s, resume=False)
         pace = Pacer(self._config.max_messages_per_s, 4 * self._config.max_messages_per_s)
@@ -91,7 +149,7 @@ class Stage:
     def tick(self, now: float) -> None:
         """Let go of viewers who do not even answer pings. now: on the loop's clock."""
         for connection in list(self._viewers.values()):
-            if now - connection.heard_at > 2 * self._config.ping_interval_s:
+            if connection is not None and now - connection.heard_at > 2 * self._config.ping_interval_s:
                 connection.transport.abort()
 
     def close(self, reason: str, message: str, code: int = 1000, **more: Any) -> None:

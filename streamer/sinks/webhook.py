@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import json
 import random
+import ssl
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from streamer.errors import ConfigurationError
 from streamer.sinks.base import Sink
 from streamer.speakers.events import Event
 
 if TYPE_CHECKING:
+    import httpx2
+
     from streamer.session import Session
 
 SIGNATURE = "X-Streamer-Signature"
@@ -75,10 +77,11 @@ class Webhook(Sink):
         close_s: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        parts = _parts(url)
+        _check(url)
         if batch < 1 or capacity < batch:
             raise ConfigurationError(f"webhook: batch={batch} must be 1 or more, and capacity={capacity} no less.")
-        self._parts = parts
+        self._url = url
+        self._client: httpx2.Client | None = None
         self._secret, self._batch, self._every_s, self._capacity = secret, batch, every_s, capacity
         self._timeout_s, self._first_pause_s, self._close_s = timeout_s, first_pause_s, close_s
         self._clock = clock
@@ -137,6 +140,8 @@ class Webhook(Sink):
             ).encode(errors="replace")  # a lone surrogate must not end this thread
             if events:
                 self._deliver(name, body)
+        if self._client is not None:
+            self._client.close()
 
     def _next(self) -> list[dict[str, Any]] | None:
         """The next batch, when it is full or has waited long enough; None when all is sent and the meeting over."""
@@ -165,28 +170,29 @@ class Webhook(Sink):
 
     def _post(self, name: str, body: bytes) -> tuple[int, float]:
         """Status of one attempt (0: no answer), and for how long the server wants to be left alone."""
-        parts = self._parts
+        import httpx2  # not before something is sent: it takes a while
+
         headers = {"Content-Type": "application/json", "User-Agent": "streamer", BATCH: name}
         if self._secret:
             headers[SIGNATURE] = sign(self._secret, body, int(self._clock()))
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=self._timeout_s)
+        if self._client is None:
+            # No proxy that the environment names, and no redirect: events go where the operator said. Certificates are
+            # the system's, or those of SSL_CERT_FILE.
+            tls = ssl.create_default_context()
+            self._client = httpx2.Client(timeout=self._timeout_s, trust_env=False, verify=tls)
         try:
-            connection.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)
-            response = connection.getresponse()
-            response.read(1 << 16)
-            self.problem = "" if response.status < 300 else f"{response.status} {response.reason}"
-            wanted = response.getheader("Retry-After", "")
-            seconds = float(wanted) if wanted.isascii() and wanted.isdigit() else 0.0
-            return response.status, min(seconds, LONGEST_PAUSE_S)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            # Of the answer nothing is read but its head.
+            with self._client.stream("POST", self._url, content=body, headers=headers) as response:
+                self.problem = "" if response.is_success else f"{response.status_code} {response.reason_phrase}"
+                wanted = response.headers.get("Retry-After", "")
+                seconds = float(wanted) if wanted.isascii() and wanted.isdigit() else 0.0
+                return response.status_code, min(seconds, LONGEST_PAUSE_S)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             self.problem = str(error) or type(error).__name__
             return 0, 0.0
-        finally:
-            connection.close()
 
 
-def _parts(url: str) -> SplitResult:
+def _check(url: str) -> None:
     """Raises ConfigurationError for an address that nothing can be sent to."""
     try:
         parts = urlsplit(url)
@@ -198,4 +204,3 @@ def _parts(url: str) -> SplitResult:
         raise ConfigurationError(f"webhook {url!r}: an address begins with http:// or https:// and has a host.")
     if not all("!" <= letter <= "~" for letter in parts.path + parts.query):
         raise ConfigurationError(f"webhook {url!r}: write spaces and letters beyond ASCII as %xx: /b%C3%BCro.")
-    return parts

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.cli import main
+from streamer.demo import CONVERSATION
 from streamer.errors import TranscriptUnreadable
 from streamer.meeting.align import Turn, Word, assign, read_turns, read_words, write
+from streamer.speakers.store import SpeakerStore
 
 WHISPER = {
     "text": "Good morning. Hello.",
@@ -133,3 +135,71 @@ def test_the_command_writes_what_its_output_is_called(tmp_path, capsys):
     assert [word["speaker"] for word in json.loads(output.read_text())["words"]] == ["Ada", "Ada", "Bob"]
     assert main(["align", str(transcript), str(events), "-o", "x.pdf"]) == 2
     assert "pdf" in capsys.readouterr().err
+
+
+def test_words_that_lie_apart_are_lines_of_their_own(tmp_path):
+    """Fifty seconds of silence within one segment, and words without segments that go on for a minute."""
+    apart = {"segments": [{"start": 0, "end": 52, "text": "x", "words": [
+        {"word": "Good", "start": 0.5, "end": 1.0}, {"word": "morning.", "start": 1.1, "end": 1.6},
+        {"word": "Hello.", "start": 51.0, "end": 51.5}]}]}  # fmt: skip
+    words = assign(read_words(file(tmp_path, "a.json", apart)), [Turn(0, 60, "Ada")])
+    assert write(words, "srt").count("-->") == 2
+    assert "00:00:00,500 --> 00:00:01,600\nAda: Good morning.\n" in write(words, "srt")
+    assert "00:00:51,000 --> 00:00:51,500\nAda: Hello.\n" in write(words, "srt")
+    flat = [{"word": f"w{n}", "start": n / 2, "end": n / 2 + 0.4} for n in range(120)]
+    lines = write(assign(read_words(file(tmp_path, "b.json", flat)), [Turn(0, 20, "Ada"), Turn(20, 60, "Bob")]), "vtt")
+    cues = read_words(file(tmp_path, "b.vtt", lines))
+    assert max(cue.end_s - cue.start_s for cue in cues) <= 15
+    assert 4 <= len(cues) <= 6
+    assert {cue.speaker for cue in cues} == {"Ada", "Bob"}
+
+
+HEAD = "Detecting language using up to the first 30 seconds.\nDetected language: English\n\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [json.dumps(WHISPER), json.dumps(WHISPER, indent=2), json.dumps(WORDS), SRT, VTT],
+    ids=["json", "indented", "list", "srt", "vtt"],
+)
+@pytest.mark.parametrize("head", [HEAD, "note: loading the model\n"])
+def test_what_a_program_said_before_its_transcript_is_left_out_and_counted(tmp_path, content, head):
+    counts = []
+    plain = read_words(file(tmp_path, "plain.txt", content), counts.append)
+    assert counts == []
+    assert read_words(file(tmp_path, "talk.txt", head + content), counts.append) == plain
+    assert counts == [sum(bool(line) for line in head.splitlines())]
+
+
+@pytest.mark.parametrize("said", ["\n".join(map(json.dumps, EVENTS)), RTTM, SPOKEN], ids=["json lines", "rttm", "vtt"])
+def test_what_a_program_said_before_the_turns_is_left_out_and_counted(tmp_path, capsys, said):
+    events = file(tmp_path, "e.txt", HEAD + said)
+    assert main(["align", str(file(tmp_path, "a.json", WHISPER)), str(events)]) == 0
+    output = capsys.readouterr()
+    assert output.out == "Ada: Good morning.\nBob: Hello.\n"
+    assert "e.txt: 2 lines" in output.err
+    # In the middle they are damage.
+    broken = said.splitlines()
+    if not said.startswith(("WEBVTT", "SPEAKER")):
+        with pytest.raises(TranscriptUnreadable, match="line 2"):
+            read_turns(file(tmp_path, "b.txt", "\n".join([broken[0], "oops", *broken[1:]])))
+
+
+def test_run_puts_words_and_speakers_together_at_once(tmp_path, capsys):
+    words = [
+        {"word": "one", "start": 2.0, "end": 2.4},
+        {"word": "two", "start": 2.5, "end": 3.0},
+        {"word": "never", "start": 500.0, "end": 501.0},
+    ]
+    transcript, captions = file(tmp_path, "w.json", words), tmp_path / "talk.srt"
+    store = str(tmp_path / "people.db")
+    base = ["run", str(CONVERSATION), "--words", str(transcript), "--model", "sincnet", "--store", store]
+    SpeakerStore(store).close()
+    assert main([*base, "--srt", str(captions)]) == 0
+    assert "guest-1: one two\n" in capsys.readouterr().out
+    assert "00:00:02,000 --> 00:00:03,000\nguest-1: one two\n" in captions.read_text()
+    assert "never" in captions.read_text()
+    # Mistakes are said before anything is heard, and what is read is not written to.
+    assert main([*base, "--srt", str(transcript)]) == 2
+    assert main([*base[:3], str(tmp_path / "none.json"), *base[4:]]) == 2
+    assert json.loads(transcript.read_text()) == words

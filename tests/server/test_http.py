@@ -9,6 +9,7 @@ import json
 
 import pytest
 from talking import empty, pcm, talking
+from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 
 from streamer.server.auth import EVERYBODY, new_token
@@ -17,7 +18,7 @@ from streamer.server.http import assets
 
 async def get(
     server, path: str, method: str = "GET", host: str = "localhost", **headers: str
-) -> tuple[int, dict[str, str], bytes]:
+) -> tuple[int, Headers, bytes]:
     """A request by hand; one connection each, as the server closes it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     lines = [
@@ -30,7 +31,7 @@ async def get(
     writer.close()
     await writer.wait_closed()
     status, *rest = head.decode().split("\r\n")
-    return int(status.split()[1]), dict(line.split(": ", 1) for line in rest), body
+    return int(status.split()[1]), Headers(line.split(": ", 1) for line in rest), body
 
 
 async def test_the_page_is_whole_and_may_load_nothing_else(server):
@@ -132,7 +133,7 @@ async def test_a_full_server_still_says_how_it_does(serving):
 
 
 async def test_those_who_only_hold_a_spare_connection_are_few_and_soon_gone(serving, monkeypatch):
-    monkeypatch.setattr("streamer.server.wire.SPARE_S", 0.2)
+    monkeypatch.setattr("streamer.server.door.SPARE_S", 0.2)
     async with serving(max_connections=8) as server:
         while server.admission.connections < 8:
             server.admission.connect(f"203.0.113.{server.admission.connections}")

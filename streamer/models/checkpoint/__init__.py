@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import IO
 
+from streamer import plugins
 from streamer.errors import CheckpointUnreadable, ConfigurationError
 from streamer.models import onnx
 from streamer.models.checkpoint import lightning, native, speakerlab
@@ -14,7 +15,7 @@ from streamer.models.checkpoint.hub import download
 from streamer.models.checkpoint.native import save
 from streamer.models.checkpoint.torchfile import TorchFile
 from streamer.models.model import Model, Source
-from streamer.models.places import HEAD_BYTES, MAX_BYTES, format_of, locate
+from streamer.models.places import HEAD_BYTES, MAX_BYTES, format_of, locate, of_a_package
 
 __all__ = ["load", "save"]
 
@@ -31,6 +32,11 @@ def load(
     if not isinstance(source, (str, os.PathLike)):
         return _load_file(source)
     name = os.fspath(source)
+    if of_a_package(source):
+        made = plugins.made("networks", name)
+        if not isinstance(made, Model):
+            raise ConfigurationError(f"network {name!r} is a {type(made).__name__}; its package must give a Model.")
+        return made
     path = locate(source, subfolder, revision)
     if path is not None:
         return _load_path(path, Path(source).name if Path(source).is_dir() else path.stem)

@@ -4,7 +4,7 @@ import { Memory } from "./audio.js";
 import { Capture } from "./capture.js";
 import { Connection } from "./connection.js";
 import { askToken, EnrollDialog } from "./dialogs.js";
-import { $, clock } from "./dom.js";
+import { $, clock, server } from "./dom.js";
 import { whenDropped } from "./drop.js";
 import { learn } from "./learn.js";
 import { explain, Microphones } from "./microphones.js";
@@ -97,9 +97,9 @@ export class App {
         over: (goodbye) => this.over(goodbye),
         restarted: (where) => this.restarted(where),
       },
-      this.token,
+      { url: server(), token: this.token },
     );
-    this.connection.open({ sample_rate: capture.rate, encoding: "s16le", stats_interval: 2 });
+    this.connection.open({ sample_rate: capture.rate, stats_interval: 2 });
     this.screen.begin({ title, memory: new Memory(capture.rate) });
     this.enter("live");
     capture.start();

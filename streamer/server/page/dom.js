@@ -1,5 +1,8 @@
 // Small help with the document: find, make, and bring a list up to date.
 
+/** Where the page came from is where its WebSockets go. */
+export const server = () => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
+
 export const $ = (id) => document.getElementById(id);
 
 /** An element with these properties, and children that are elements or text. `data` and `aria` are objects of their own. */

@@ -1,7 +1,9 @@
 // A voice named after the session: what the page still has of it is enrolled, by the protocol's own messages.
 
+import { Client } from "./client.js";
+import { server } from "./dom.js";
+
 const LONGEST_S = 20; // of speech; more makes a profile little better
-const PIECE = 32000; // bytes in one message
 const PATIENCE_MS = 60000;
 
 /** Enrol `name` from these spans ({ start, end } in samples at 16 kHz) of a Memory, the longest first.
@@ -15,35 +17,15 @@ export async function learn(name, spans, memory, { token = null, force = false }
     left -= samples.length;
     pieces.push(samples);
   }
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream`, "streamer.v1");
-  const tell = (message) => socket.send(JSON.stringify(message));
-  const timer = setTimeout(() => socket.close(1000), PATIENCE_MS);
+  const client = new Client(server(), { token, sampleRate: Math.round(memory.rate), stats_interval: 0 });
+  const timer = setTimeout(() => client.close(), PATIENCE_MS);
   try {
-    await new Promise((resolve, reject) => {
-      socket.onopen = () => tell({ type: "start", sample_rate: Math.round(memory.rate), stats_interval: 0, ...(token ? { token } : {}) });
-      socket.onclose = () => reject(new Error("The server did not answer. Try again in a moment."));
-      socket.onmessage = ({ data }) => {
-        const message = JSON.parse(data);
-        if (message.type === "ready") {
-          tell({ type: "enroll", action: "start", name });
-          for (const samples of pieces) {
-            for (let at = 0; at < samples.length; at += PIECE / 2) socket.send(samples.slice(at, at + PIECE / 2));
-          }
-          tell({ type: "flush" });
-        } else if (message.type === "flushed") {
-          tell({ type: "enroll", action: "commit", force });
-        } else if (message.type === "enrolment" && message.state === "committed") {
-          resolve();
-        } else if (message.type === "enrolment" && message.state === "refused") {
-          reject(new Error(message.advice.map(({ message: advice }) => advice).join(" ")));
-        } else if (message.type === "error") {
-          reject(new Error(`${message.message} ${message.change}`));
-        }
-      };
-    });
+    await client.open();
+    await client.enroll(name, async () => {
+      for (const samples of pieces) await client.send(samples);
+    }, { force });
   } finally {
     clearTimeout(timer);
-    socket.onclose = socket.onmessage = null;
-    socket.close(1000);
+    client.close();
   }
 }

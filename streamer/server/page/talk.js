@@ -4,12 +4,25 @@ import { display, isGuest } from "./people.js";
 
 export const RATE = 16000;
 const TURNS = 5000; // those before are only counted, so that a day of talk stays small
+const WORDS = 20000;
 const EVENTS = 20000; // kept for the download of the session as JSON lines
+
+/** The place of the first of these whose middle is not before a sample. */
+function firstFrom(said, sample) {
+  let [low, high] = [0, said.length];
+  while (low < high) {
+    const place = (low + high) >> 1;
+    if (said[place].middle < sample) low = place + 1;
+    else high = place;
+  }
+  return low;
+}
 
 export class Talk {
   constructor() {
     this.turns = new Map(); // session/channel/number -> turn, see `turn`
     this.gaps = [];
+    this.said = []; // words that came in: { channel, middle, text }, in the order of their middles
     this.events = [];
     this.forgotten = 0; // turns that are only counted by now
     this.past = new Map(); // samples of theirs by speaker
@@ -57,6 +70,9 @@ export class Talk {
         for (const turn of this.turns.values()) if (turn.said === event.previous) turn.said = event.speaker;
         this.rename(event.previous, event.speaker);
         return null;
+      case "said":
+        this.hearWords(event);
+        return null;
       case "gap":
         this.gaps.push({ start: event.sample, end: event.end_sample });
         this.gaps = this.gaps.slice(-1000);
@@ -64,6 +80,21 @@ export class Talk {
       default:
         return null;
     }
+  }
+
+  hearWords({ channel, sample, end_sample: end, text }) {
+    const middle = (sample + end) / 2;
+    this.said.splice(firstFrom(this.said, middle), 0, { channel, middle, text });
+    if (this.said.length > WORDS) this.said.shift();
+  }
+
+  /** What was said in a turn: the words whose middle lies in it. */
+  wordsOf(turn, start, end) {
+    const found = [];
+    for (let i = firstFrom(this.said, start); i < this.said.length && this.said[i].middle < end; i++) {
+      if (this.said[i].channel === turn.channel) found.push(this.said[i].text);
+    }
+    return found.join(" ");
   }
 
   /** The turn of an event: { key, number, session, channel, start, end, speaker, said, confidence, final, candidates,

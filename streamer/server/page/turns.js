@@ -51,12 +51,12 @@ export class Turns {
     play.addEventListener("click", () => this.on.play(turn));
     name.addEventListener("click", () => this.on.choose(turn));
     const about = make("p", { className: "about" }, make("time"), make("span", { className: "length" }), make("span", { className: "sure" }));
-    return make("li", {}, play, make("div", {}, name, about));
+    return make("li", {}, play, make("div", {}, name, about, make("p", { className: "said", hidden: true })));
   }
 
   update(item, { turn, start, end, speaker }) {
     const [play, text] = item.children;
-    const [name, about] = text.children;
+    const [name, about, said] = text.children;
     const [time, length, sure] = about.children;
     const called = display(speaker);
     item.style.setProperty("--person", colour(speaker));
@@ -68,6 +68,8 @@ export class Turns {
     set(time, clock(start / RATE));
     set(length, turn.end === null ? "still speaking" : `${Math.max(1, Math.round((end - start) / RATE))} s`);
     set(sure, turn.byHand ? "put right by hand" : `${Math.round(turn.confidence * 100)} % sure`);
+    set(said, this.talk.wordsOf(turn, start, end));
+    said.hidden = !said.textContent;
     sure.dataset.doubt = !turn.byHand && turn.confidence < 0.7;
     const playing = this.on.playing() === turn.key;
     const audible = this.on.audible(turn);

@@ -1,5 +1,7 @@
 // A connection that watches a shared room: events in, and nothing out. It comes back by itself, for as long as the page lives.
 
+import { server } from "./dom.js";
+
 const AGAIN_MS = 3000;
 
 export class Watcher {
@@ -16,8 +18,7 @@ export class Watcher {
   }
 
   connect() {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.socket = new WebSocket(`${scheme}://${location.host}/v1/stream`, "streamer.v1");
+    this.socket = new WebSocket(`${server()}/v1/stream`, "streamer.v1");
     this.state = "waiting";
     this.socket.onopen = () => {
       this.socket.send(JSON.stringify({ type: "watch", room: this.room, ...(this.token ? { token: this.token } : {}) }));

@@ -33,7 +33,7 @@ async def case(server: Server, seed: int) -> None:
     """One connection with ill will. Raises if the server hangs, or says what the protocol doesn't have."""
     generator = random.Random(seed)
     kinds: list[Callable[[Server, random.Random], Awaitable[None]]] = [
-        noise, http, upgrade, frames, beginnings, sessions, sessions, sessions, leaving,
+        noise, http, requests, upgrade, frames, beginnings, sessions, sessions, sessions, leaving,
     ]  # fmt: skip
     async with asyncio.timeout(CASE_S):
         with contextlib.suppress(ConnectionError, ConnectionClosed, InvalidHandshake, EOFError):
@@ -61,6 +61,24 @@ async def http(server: Server, generator: random.Random) -> None:
         data = text.encode()
         writer.write(data[: generator.choice([len(data), len(data) // 2])])
         writer.write_eof()
+        await reader.read()
+
+
+async def requests(server: Server, generator: random.Random) -> None:
+    """Recordings that are none, in bodies that are not as long as they say, to where recordings are taken."""
+    async with raw(server) as (reader, writer):
+        body = generator.choice([b"", generator.randbytes(5_000), b"RIFF" + generator.randbytes(60), pcm(0.5)])
+        kind = generator.choice(["audio/wav", "multipart/form-data; boundary=x", "multipart/form-data", "é"])
+        length = generator.choice([len(body), len(body) + 9, 0, 10**12, -1, "x"])
+        size = generator.choice([f"Content-Length: {length}", "Transfer-Encoding: chunked", "Expect: 100-continue"])
+        path = generator.choice(["/v1/embed", "/v1/identify", "/v1/speakers/%00", "/v1/speakers/guest-1?force=x", "/"])
+        method = generator.choice(["POST", "POST", "PUT", "PATCH", "DELETE"])
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n{size}\r\n\r\n"
+        writer.write(head.encode() + body)
+        if generator.random() < 0.7:
+            writer.write_eof()
+        else:
+            writer.transport.abort()
         await reader.read()
 
 

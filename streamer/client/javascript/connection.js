@@ -1,17 +1,22 @@
-// streamer.v1 in the browser: one session over as many connections as it takes. See docs/protocol.md.
+// streamer.v1: one session over as many connections as it takes. See docs/protocol.md.
 
 const KEEP_S = 20; // Sent audio is kept so long: a short loss costs nothing.
 const PATIENCE_S = 30; // So long a session waits for us on the server.
 const HEADER_BYTES = 12;
+const BUFFERED = 400_000; // Beyond so many bytes the network is slower than the voice.
 
 export class Connection {
   /**
+   * url: of the server, ws:// or wss://. WebSocket: the class, where there is none in this JavaScript.
+   *
    * on: { state(name, detail), message(message), refused(error), over(goodbye), restarted({ sample, lostFrom, reason }) }.
    * states: connecting, live, waiting (for the way back), closed.
    */
-  constructor(on, token) {
+  constructor(on, { url, token = null, WebSocket = globalThis.WebSocket }) {
     this.on = on;
     this.token = token;
+    this.url = url.replace(/\/*$/, "").replace(/(\/v1\/stream)?$/, "/v1/stream");
+    this.WebSocket = WebSocket;
     this.pieces = []; // { position, data } in order: those sent of late, and those that wait
     this.next = 0; // of them, the first to send
     this.position = 0; // samples taken so far
@@ -26,15 +31,15 @@ export class Connection {
   }
 
   open(settings) {
-    this.settings = { type: "start", framing: "sequenced", ...settings };
+    this.settings = { type: "start", ...settings, framing: "sequenced", encoding: "s16le" };
+    this.width = 2 * (settings.channels ?? 1); // bytes of one sample of every channel
     this.connect();
     this.timer = setInterval(() => this.acknowledge(), 2000);
   }
 
   connect() {
     this.on.state(this.begun ? "waiting" : "connecting");
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.socket = new WebSocket(`${scheme}://${location.host}/v1/stream`, "streamer.v1");
+    this.socket = new this.WebSocket(this.url, "streamer.v1");
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => this.hello();
     this.socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
@@ -85,8 +90,7 @@ export class Connection {
     this.lastEvent = this.acknowledged = this.sequence = 0;
     this.ready = false;
     const wanted = Math.max(Math.floor((this.decided * this.rate) / 16000), this.pieces[0]?.position ?? this.position);
-    this.next = this.pieces.findIndex((piece) => piece.position + piece.data.byteLength / 2 > wanted);
-    if (this.next < 0) this.next = this.pieces.length;
+    this.rewind(wanted);
     this.origin = Math.min(wanted, this.pieces[this.next]?.position ?? this.position);
     this.pause = pause;
     const sample = this.moved(0);
@@ -112,19 +116,23 @@ export class Connection {
     this.lostAt = null;
     this.rate = message.settings.sample_rate;
     this.settings.step = message.settings.step;
-    this.next = this.pieces.findIndex((piece) => piece.position + piece.data.byteLength / 2 > message.position + this.origin);
-    if (this.next < 0) this.next = this.pieces.length;
+    this.rewind(message.position + this.origin);
     this.on.state("live");
     this.on.message(message);
     this.pump();
-    if (this.ended) this.tell({ type: "end" });
   }
 
-  /** s16le samples, the next of the stream. */
+  /** Send again from this position on, as far as it is kept. */
+  rewind(position) {
+    this.next = this.pieces.findIndex((piece) => piece.position + piece.data.byteLength / this.width > position);
+    if (this.next < 0) this.next = this.pieces.length;
+  }
+
+  /** s16le samples (an ArrayBuffer, channels interleaved), the next of the stream. */
   audio(data) {
     if (this.done || this.ended || !data.byteLength) return;
     this.pieces.push({ position: this.position, data });
-    this.position += data.byteLength / 2;
+    this.position += data.byteLength / this.width;
     this.pump();
     const keep = KEEP_S * (this.rate ?? 48000);
     while (this.pieces.length && this.pieces[0].position < this.position - keep) {
@@ -141,12 +149,13 @@ export class Connection {
   /** Seconds of sound that have not left yet. */
   get unsent() {
     const waiting = this.position - (this.pieces[this.next]?.position ?? this.position);
-    return this.rate ? (waiting + this.socket.bufferedAmount / 2) / this.rate : 0;
+    return (waiting + this.socket.bufferedAmount / this.width) / (this.rate ?? this.settings.sample_rate ?? 16000);
   }
 
   pump() {
-    // Beyond a few hundred kB the network is slower than the voice: wait with the rest, it is kept.
-    while (this.ready && this.next < this.pieces.length && this.socket.bufferedAmount < 400_000) {
+    clearTimeout(this.pumping);
+    if (!this.ready) return;
+    while (this.next < this.pieces.length && this.socket.bufferedAmount < BUFFERED) {
       const { position, data } = this.pieces[this.next++];
       const frame = new Uint8Array(HEADER_BYTES + data.byteLength);
       const view = new DataView(frame.buffer);
@@ -156,6 +165,9 @@ export class Connection {
       this.sequence = (this.sequence + 1) >>> 0;
       this.socket.send(frame);
     }
+    // The rest waits, it is kept; the end comes after it.
+    if (this.next < this.pieces.length) this.pumping = setTimeout(() => this.pump(), 20);
+    else if (this.ended) this.tell({ type: "end" });
   }
 
   tell(message) {
@@ -166,7 +178,7 @@ export class Connection {
 
   end() {
     this.ended = true;
-    if (this.ready) this.tell({ type: "end" });
+    if (this.ready) this.pump();
     else if (!this.begun) this.finish();
   }
 
@@ -197,6 +209,7 @@ export class Connection {
     this.done = true;
     this.ready = false;
     clearInterval(this.timer);
+    clearTimeout(this.pumping);
     this.on.state("closed");
   }
 }

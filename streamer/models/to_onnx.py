@@ -1,0 +1,70 @@
+"""A model as an ONNX file, for onnxruntime and whatever else reads them, checked against torch before it is kept."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from streamer.errors import CheckpointError, ConfigurationError
+from streamer.models.grid import SAMPLE_RATE
+from streamer.models.model import Model
+from streamer.models.onnx import load
+
+#: What the file's embeddings may differ by from torch's: 1 less their cosine.
+TOLERANCE = 1e-5
+#: Seconds that are compared; the file must not be made for one length.
+SECONDS = (1.0, 2.3, 5.0)
+OPSET = 17
+
+
+def to_onnx(model: Model) -> tuple[bytes, float]:
+    """The file, which takes waveforms (batch, 1, samples) at 16 kHz and gives embeddings (batch, dimension); and the
+    largest difference from torch (1 less the cosine) that was found.
+
+    Raises ConfigurationError for a family that has no such file, CheckpointError where the file gives other embeddings,
+    MissingDependency without onnxruntime.
+    """
+    if model.architecture.family != "sincnet":
+        raise ConfigurationError(
+            f"{model.card.name!r} is of the family {model.architecture.family!r}, whose frames are computed piece by "
+            "piece: only SincNet x-vectors are exported. The published CAM++ is an ONNX file of 3D-Speaker's already."
+        )
+    file = io.BytesIO()
+    example = torch.zeros(2, 1, 2 * SAMPLE_RATE)
+    with warnings.catch_warnings():
+        # The other exporter needs onnxscript, and neither is of ours to warn of.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            cast(nn.Module, model.to("cpu").network),
+            (example,),
+            cast(Any, file),  # it takes more than it says
+            dynamo=False,
+            input_names=["waveform"],
+            output_names=["embedding"],
+            dynamic_axes={"waveform": {0: "batch", 2: "samples"}, "embedding": {0: "batch"}},
+            opset_version=OPSET,
+        )
+    data = file.getvalue()
+    difference = compared(model, load(data, model.card.name, model.card.name))
+    if not difference <= TOLERANCE:
+        raise CheckpointError(
+            f"the file's embeddings differ from torch's by {difference:.1g}; {TOLERANCE:g} is allowed."
+        )
+    return data, difference
+
+
+def compared(model: Model, other: Model) -> float:
+    """The largest difference (1 less the cosine) of two models' embeddings of noise that comes and goes."""
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for seconds in SECONDS:
+        samples = round(seconds * SAMPLE_RATE)
+        waves = rng.normal(0, 0.1, (3, 1, samples)) * np.abs(np.sin(np.arange(samples) / 3000))
+        one, two = (made(torch.from_numpy(waves.astype(np.float32))).double() for made in (model, other))
+        worst = max(worst, float((1 - torch.cosine_similarity(one, two)).max()))
+    return worst

@@ -1,0 +1,83 @@
+"""Who may open a WebSocket: what is asked before a connection of `websockets` goes on."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from http import HTTPStatus
+
+from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from streamer.server import origins, twilio
+from streamer.server.auth import Access, presented
+from streamer.server.config import ServerConfig
+from streamer.server.secret import read_secret
+
+
+class Gate:
+    """`process_request` of the server.
+
+    identify: the access that a bearer token gives, or None. Raises ConfigurationError for a file of Twilio's auth token
+    that can't be used.
+    """
+
+    def __init__(self, config: ServerConfig, identify: Callable[[str | None], Access | None]) -> None:
+        self._config = config
+        self._identify = identify
+        token = read_secret("twilio_auth_token_file", config.twilio_auth_token_file)
+        self._call_signature = twilio.sign(config.twilio_url, token) if token else None
+
+    def process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        """An answer that refuses the connection, or None to go on with it."""
+        path, _, query = request.path.partition("?")
+        if getattr(connection, "spare", False):
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "All connections are taken; try again later.\n")
+        if path == twilio.PATH and (refused := self._unsigned(request)) is not None:
+            return refused
+        if query:
+            # A token in a URL ends up in the logs of every proxy on the way.
+            return _text(
+                HTTPStatus.BAD_REQUEST,
+                "No query is taken here; send the token as a header, a subprotocol or in `start`.\n",
+            )
+        origin, host = _first(request, "Origin"), _first(request, "Host")
+        if not origins.allowed(origin, host, self._config.origins, loopback=self._config.local):
+            return _text(HTTPStatus.FORBIDDEN, "This page's origin may not connect; see the setting origins.\n")
+        token = presented(_first(request, "Authorization"), offered(request))
+        if token is not None and self._identify(token) is None:
+            return _text(HTTPStatus.UNAUTHORIZED, "This token is not known.\n", **{"WWW-Authenticate": "Bearer"})
+        return None
+
+    def _unsigned(self, request: Request) -> Response | None:
+        """A refusal of what is not Twilio, or not for the operator's account, where that is asked for."""
+        # Not every release of `websockets` gives a header's odd bytes as text: see Tokens.find.
+        signature = (_first(request, twilio.SIGNATURE) or "").encode(errors="surrogatepass")
+        if self._call_signature is None or hmac.compare_digest(signature, self._call_signature.encode()):
+            return None
+        return _text(HTTPStatus.FORBIDDEN, f"{twilio.SIGNATURE} is not that of this address; see twilio_url.\n")
+
+
+def offered(request: Request) -> list[str]:
+    """The subprotocols that a client offers."""
+    values = request.headers.get_all("Sec-WebSocket-Protocol")
+    return [part.strip() for value in values for part in value.split(",")]
+
+
+def _text(status: HTTPStatus, text: str, **headers: str) -> Response:
+    body = text.encode()
+    every = {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "X-Content-Type-Options": "nosniff",
+        "Connection": "close",
+        **headers,
+    }
+    return Response(status.value, status.phrase, Headers(every), body)
+
+
+def _first(request: Request, name: str) -> str | None:
+    # A header that comes twice is nobody's honest request; taking the first keeps `websockets` from raising.
+    values = request.headers.get_all(name)
+    return values[0] if values else None

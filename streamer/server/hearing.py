@@ -1,0 +1,210 @@
+"""A recording, heard whole by the engine that hears the live streams: it takes one stream's place among them.
+
+It shares their batches, so that it can take no more of the engine than one of them, and what is said of it is what a
+session would have been told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap, Samples
+from streamer.audio.sources.file import FileSource
+from streamer.engine.engine import Engine
+from streamer.engine.window import Step
+from streamer.errors import AudioTooLong, SpeechTooShort
+from streamer.server.admission import RETRY_AFTER_S, Admission
+from streamer.server.config import ServerConfig
+from streamer.server.metrics import Metrics
+from streamer.server.offload import Offload
+from streamer.server.people import People
+from streamer.server.protocol import Refusal, Settings
+from streamer.speakers.candidates import Candidates, Guests
+from streamer.speakers.enrolment import Coach, Verdict
+from streamer.speakers.events import Event
+from streamer.speakers.profiles import Vector
+from streamer.speakers.recording import QUIETEST_DB
+from streamer.speakers.scoring import log_softmax
+from streamer.speakers.timeline import Timeline
+from streamer.speakers.tracker import Tracker
+from streamer.speakers.turn import Embed, Piece, Pool, frame_speech
+
+#: With less speech, nothing is said of whose voice it is; see `streamer.verification`.
+LEAST_SPEECH_S = 1.0
+#: So many of those whom a voice sounds like are named.
+CANDIDATES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody enrolled whom a voice may be. probability: of all who may speak, strangers among them."""
+
+    name: str
+    probability: float
+    similarity: float
+
+
+@dataclass(slots=True)
+class Heard:
+    """What there is of a recording. samples: its length at 16 kHz. pool: all speech in it."""
+
+    samples: int = 0
+    pool: Pool = field(default_factory=Pool)
+
+    @property
+    def duration_s(self) -> float:
+        return self.samples / SAMPLE_RATE
+
+    def voice(self, embed: Embed | None) -> Vector:
+        """The embedding of all speech in it. Raises SpeechTooShort."""
+        found = self.pool.embedding(embed)
+        if found is None or self.pool.speech_s < LEAST_SPEECH_S:
+            heard = self.pool.speech_s
+            message = f"{heard:.1f} s of speech were heard; {LEAST_SPEECH_S:g} s are needed."
+            raise SpeechTooShort(message, (heard,), LEAST_SPEECH_S)
+        return found[0]
+
+
+class Hearing:
+    """Hears recordings for one server. Methods raise AudioError for what is no audio, or
+    too much or too little of it."""
+
+    def __init__(
+        self, engine: Engine, people: People, admission: Admission, config: ServerConfig, metrics: Metrics
+    ) -> None:
+        self.model = {"name": engine.model.card.name, "fingerprint": engine.model.fingerprint}
+        self._engine = engine
+        # In `exact` mode the steps have no moments to pool from.
+        self._embed: Embed | None = engine.model.embed if engine.incremental.mode == "cached" else None
+        self._people = people
+        self._admission = admission
+        self._config = config
+        self._metrics = metrics
+        self._offload = Offload()
+        self._uploads = 0
+
+    @contextmanager
+    def taking(self, address: str) -> Iterator[None]:
+        """Take a stream's place for one recording, from its first byte on. Raises Refusal("busy")."""
+        if self._uploads >= self._config.max_uploads:
+            message = f"{self._uploads} of {self._config.max_uploads} recordings are being heard."
+            raise Refusal("busy", message, "Try again in a moment.", retry_after=RETRY_AFTER_S)
+        cost = Settings().cost
+        self._admission.take(address, cost)
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
+            self._admission.give_back(address, cost)
+
+    async def embed(self, data: bytes) -> tuple[Heard, Vector]:
+        """The embedding (dimension,) of all speech in a recording."""
+        heard = Heard()
+        async with self._steps(data, heard) as steps:
+            async for _ in steps:
+                pass
+        return heard, heard.voice(self._embed)
+
+    async def identify(self, data: bytes) -> tuple[Heard, Timeline, list[Candidate]]:
+        """Who speaks when in a recording, and whom of the enrolled its voice may be, taken as one."""
+        heard, timeline = Heard(), Timeline()
+        roster = self._people.everybody
+        tracker = await self._offload.run(len(roster), lambda: Tracker(roster, self._people.backend, self._embed))
+        async with self._steps(data, heard) as steps:
+            async for item in steps:
+                events = await self._offload.run(len(roster), lambda item=item: _track(tracker, item))  # type: ignore[misc]
+                for event in events:
+                    timeline.hear(event)
+                timeline.advance(item.end_sample)
+        for event in await self._offload.run(len(roster), tracker.finish):
+            timeline.hear(event)
+        voice = heard.voice(self._embed)
+        return heard, timeline, await self._offload.run(len(roster), lambda: self._candidates(voice, heard))
+
+    async def enroll(self, name: str, data: bytes, *, force: bool) -> tuple[Heard, Verdict, bool]:
+        """Add a recording to somebody's profile, unless the coach advises against it; whether it was added."""
+        heard = Heard()
+        others = self._people.everybody
+        profile = await self._people.profile(name)
+        coach = Coach(self._people.backend, self._embed, others, profile, source="/v1/speakers")
+        async with self._steps(data, heard, coach.hear) as steps:
+            async for item in steps:
+                if isinstance(item, Step):
+                    coach.step(item)
+        verdict = await asyncio.to_thread(coach.verdict)
+        accepted = bool(verdict.exemplars) and (force or not verdict.findings)
+        if accepted:
+            await self._people.add(name, verdict.exemplars)
+        return heard, verdict, accepted
+
+    def close(self) -> None:
+        self._offload.close()
+
+    @asynccontextmanager
+    async def _steps(
+        self, data: bytes, heard: Heard, listen: Callable[[Samples], None] = lambda samples: None
+    ) -> AsyncIterator[AsyncIterator[Step | Gap]]:
+        """The engine's steps of a recording; `heard` and `listen` are told of what goes through."""
+        settings = Settings()
+        file = io.BytesIO(data)
+        file.name = "the recording"
+        source = _Watched(FileSource(file), self._config.max_upload_s, heard, listen)
+        async with (
+            self._engine.stream(source, settings.durations, settings.step) as stream,
+            aclosing(self._noted(stream.steps(), heard)) as steps,
+        ):
+            yield steps
+        self._metrics.audio.inc(heard.duration_s)
+
+    async def _noted(self, steps: AsyncIterator[Step | Gap], heard: Heard) -> AsyncGenerator[Step | Gap]:
+        async for item in steps:
+            if isinstance(item, Step):
+                heard.pool.add(Piece.of(item, frame_speech(item, QUIETEST_DB)), 0)
+                self._metrics.windows.inc(len(item.windows))
+            yield item
+
+    def _candidates(self, voice: Vector, heard: Heard) -> list[Candidate]:
+        roster, backend = self._people.everybody, self._people.backend
+        candidates = Candidates(roster, Guests(0, len(voice)), backend, backend.settings.unknown_prior)
+        scores, llr = candidates.evidence(voice[None], np.array([heard.pool.speech_s]))
+        posterior = np.exp(log_softmax(candidates.log_prior() + llr[0]))
+        best = np.argsort(-posterior[:-1], kind="stable")[:CANDIDATES]
+        return [Candidate(roster.names[i], float(posterior[i]), float(scores[0, i])) for i in best]
+
+
+def _track(tracker: Tracker, item: Step | Gap) -> list[Event]:
+    return tracker.gap(item) if isinstance(item, Gap) else tracker.update(item)
+
+
+class _Watched:
+    """A source whose length is bounded, and whose samples somebody else hears, too."""
+
+    def __init__(self, source: FileSource, limit_s: float, heard: Heard, listen: Callable[[Samples], None]) -> None:
+        self._source = source
+        self._limit_s, self._heard, self._listen = limit_s, heard, listen
+
+    async def __aenter__(self) -> _Watched:
+        await self._source.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._source.__aexit__(*exception)
+
+    async def __aiter__(self) -> AsyncIterator[AudioEvent]:
+        async for event in self._source:
+            if event.end_sample > self._limit_s * SAMPLE_RATE:
+                limit = self._limit_s
+                raise AudioTooLong(f"The recording is longer than {limit:g} s, which is what this server hears of one.")
+            self._heard.samples = event.end_sample
+            if isinstance(event, Chunk):
+                self._listen(event.samples)
+            else:
+                self._listen(np.zeros(event.end_sample - event.start_sample, np.float32))
+            yield event

@@ -1,0 +1,53 @@
+"""The page: its files as they are sent, and what a browser may do with them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+
+# Everything the page needs comes from this server, and nothing else may load or run.
+POLICY = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@cache
+def assets() -> dict[str, tuple[str, bytes, str]]:
+    """URL path to content type, body (gzip) and ETag of each file of the page."""
+    found = {}
+    # Its WebSockets are those of the package for JavaScript.
+    shared = [file for file in files("streamer.client").joinpath("javascript").iterdir() if file.name.endswith(".js")]
+    for file in [*files("streamer.server").joinpath("page").iterdir(), *shared]:
+        kind = TYPES.get(file.name.rpartition(".")[2])
+        if kind is None:
+            continue
+        body = gzip.compress(file.read_bytes(), mtime=0)
+        tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        name = file.name.removesuffix(".html")
+        url = "/" if name == "index" else f"/{name}"
+        found[url] = (f"{kind}; charset=utf-8", body, tag)
+    return found
+
+
+async def show(request: Request) -> Response:
+    """A file of the page."""
+    kind, body, tag = assets()[request.url.path]
+    headers = {
+        "ETag": tag,
+        "Cache-Control": "no-cache",
+        "Content-Type": kind,
+        "Content-Security-Policy": POLICY,
+        "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+        "Referrer-Policy": "no-referrer",
+    }
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers={**headers, "Content-Encoding": "gzip"})

@@ -1,0 +1,75 @@
+"""The port: sockets are accepted here, each through a door that finds out what it is."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from websockets.asyncio.server import Server as SocketServer
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import NegotiationError
+from websockets.typing import Subprotocol
+
+from streamer.server import log, protocol
+from streamer.server.admission import Admission
+from streamer.server.config import ServerConfig
+from streamer.server.door import Door, Plains
+from streamer.server.gate import Gate
+from streamer.server.wire import Wire
+
+
+async def listen(
+    handle: Callable[[ServerConnection], Awaitable[None]],
+    config: ServerConfig,
+    gate: Gate,
+    tls: ssl.SSLContext | None,
+    admission: Admission,
+    plains: Plains,
+    refused: Callable[[], None],
+) -> SocketServer:
+    """Begin to accept. handle: serves a WebSocket to its end. refused: told of each socket over the limit.
+
+    Raises OSError for a port that is taken.
+    """
+
+    def door(sans_io: Any, *arguments: Any, **options: Any) -> Door:
+        """In the place of a connection of `websockets`, which it makes where a WebSocket comes."""
+        return Door(
+            config, admission, refused, lambda door: Wire(door, sans_io, *arguments, **options), plains, sans_io
+        )
+
+    # A socket in its TLS handshake is no connection yet, so neither the limits nor the doors see it; not every release
+    # of `websockets` sets these by itself.
+    patience: dict[str, Any] = {}
+    if tls is not None:
+        patience = {"ssl_handshake_timeout": config.hello_timeout_s, "ssl_shutdown_timeout": 2.0}
+    return await serve(
+        handle,
+        config.host,
+        config.port,
+        process_request=gate.process_request,
+        select_subprotocol=_select_subprotocol,
+        # PCM does not shrink, and a server that never inflates has no bombs to fear.
+        compression=None,
+        server_header=None,
+        open_timeout=config.hello_timeout_s,
+        ping_interval=config.ping_interval_s,
+        # A paced client's pongs wait behind its audio, so the room decides who is gone: see Room.tick.
+        ping_timeout=None,
+        close_timeout=2.0,
+        max_size=config.max_message_bytes,
+        logger=log.wire_logger,
+        create_connection=cast(type[Wire], door),
+        ssl=tls,
+        backlog=1024,
+        **patience,
+    )
+
+
+def _select_subprotocol(connection: ServerConnection, names: Sequence[Subprotocol]) -> Subprotocol | None:
+    if not names:
+        return None
+    if protocol.SUBPROTOCOL in names:
+        return Subprotocol(protocol.SUBPROTOCOL)
+    raise NegotiationError(f"the subprotocol here is {protocol.SUBPROTOCOL}")

@@ -1,0 +1,238 @@
+"""A model adapted to the people, the microphones and the rooms of a few recordings, in closed form.
+
+What differs between the recordings of one person tells nothing of who speaks: it is made smaller, by within-class
+covariance normalisation (Hatch et al., 2006, "Within-class covariance normalization for SVM-based speaker
+recognition"), shrunk towards doing nothing since people and recordings are few. The last layer of a network is linear,
+so that this is another last layer. Then what scores are worth is measured anew. Both know only the recordings to learn
+from; whether they help is seen by others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.speakers.backend import Backend, Cohort
+from streamer.speakers.profiles import unit
+from streamer.speakers.scoring import Array, Calibration, effective_seconds, log_softmax
+
+Matrix = NDArray[np.float64]
+
+#: Shares of doing nothing that are tried: 1 leaves the embeddings as they are.
+SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+#: Of a person's recordings, every so many-th is held out.
+HELD_OUT = 3
+#: Fewer recordings of a person teach nothing of what changes between them; with fewer people there are no others.
+LEAST_RECORDINGS, LEAST_PEOPLE = 3, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One recording as its windows: seconds of speech (windows,), embeddings (windows, dimension)."""
+
+    name: str
+    speech_s: NDArray[np.float64]
+    embeddings: NDArray[np.float32]
+
+
+People = Mapping[str, Sequence[Take]]
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """How often windows of held-out recordings are mistaken; shares of 1.
+
+    missed: of those enrolled, called another or unknown. strangers: with their own speaker not enrolled, called
+        somebody.
+    eer: equal error rate of windows against enrolled speakers. windows: how many were tried.
+    """
+
+    missed: float
+    strangers: float
+    eer: float
+    windows: int
+
+    @property
+    def mean(self) -> float:
+        """Of both kinds of mistakes."""
+        return (self.missed + self.strangers) / 2
+
+    def better_than(self, other: Errors) -> bool:
+        """Fewer mistakes, and voices told apart no worse."""
+        return self.mean < other.mean and self.eer <= other.eer
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """transform: (dimension, dimension), for embeddings. share: see `SHARES`. backend: of transformed embeddings."""
+
+    transform: Matrix
+    share: float
+    backend: Backend
+
+
+def adapt(people: People, backend: Backend) -> Adapted:
+    """The adaptation that makes fewest mistakes within the recordings to learn from.
+
+    backend: of a model with a cohort.
+    """
+    learn, held_out = parted(people)
+    found = [(share, adapted(learn, backend, share)) for share in SHARES]
+    errors = [measure(learn, held_out, one) for _, one in found]
+    best = min(range(len(found)), key=lambda i: (errors[i].mean + errors[i].eer, i))
+    return adapted(people, backend, found[best][0])
+
+
+def unchanged(backend: Backend, dimension: int) -> Adapted:
+    """The model as it is."""
+    return Adapted(np.eye(dimension), 1.0, backend)
+
+
+def parted(people: People) -> tuple[People, People]:
+    """Recordings to learn from, and those held out: every third of each person."""
+    learn, held_out = {}, {}
+    for name, takes in people.items():
+        kept = [take for i, take in enumerate(takes) if i % HELD_OUT != HELD_OUT - 1]
+        if len(takes) >= HELD_OUT:
+            held_out[name] = [take for i, take in enumerate(takes) if i % HELD_OUT == HELD_OUT - 1]
+        learn[name] = kept
+    return learn, held_out
+
+
+def adapted(people: People, backend: Backend, share: float) -> Adapted:
+    """The adaptation of one share of doing nothing."""
+    transform = within_normaliser(people, share)
+    assert backend.cohort is not None
+    cohort = backend.cohort
+    moved = Cohort(cohort.embeddings @ transform.T, cohort.top, trust=cohort.trust, usual=cohort.usual)
+    backend = replace(backend, cohort=moved)
+    same, different = scored(people, transform, backend)
+    calibration = refitted(backend.calibration, same, different)
+    guests = None if backend.guests is None else refitted(backend.guests, same, different, backend.calibration)
+    return Adapted(transform, share, replace(backend, calibration=calibration, guests=guests))
+
+
+def within_normaliser(people: People, share: float) -> Matrix:
+    """The root of the inverse of the covariance within people, shrunk by `share` to its mean; of about that size."""
+    rests = []
+    for takes in people.values():
+        directions = unit(np.concatenate([take.embeddings for take in takes]).astype(np.float64))
+        rests.append(directions - directions.mean(0))
+    rest = np.concatenate(rests)
+    covariance = rest.T @ rest / len(rest)
+    size = np.trace(covariance) / len(covariance)
+    values, vectors = np.linalg.eigh((1 - share) * covariance + share * size * np.eye(len(covariance)))
+    return np.asarray((vectors * np.sqrt(size / values)) @ vectors.T, np.float64)
+
+
+Scored = tuple[Array, Array]
+
+
+def scored(people: People, transform: Matrix, backend: Backend) -> tuple[Scored, Scored]:
+    """Normalised scores and effective seconds of each recording's windows against everybody: of the same speakers,
+    whose profiles are without that recording, and of different ones."""
+    assert backend.cohort is not None
+    heard = {name: [_moved(take, transform) for take in takes] for name, takes in people.items()}
+    norms = {name: [backend.cohort.norms(take.embeddings) for take in takes] for name, takes in heard.items()}
+    profiles = {name: _profile(takes) for name, takes in heard.items()}
+    same: list[Scored] = []
+    different: list[Scored] = []
+    for name, takes in heard.items():
+        for number, take in enumerate(takes):
+            others = [other for i, other in enumerate(takes) if i != number]
+            known = {**profiles, name: _profile(others)} if others else {k: v for k, v in profiles.items() if k != name}
+            for whose, (voice, speech_s) in known.items():
+                theirs = backend.cohort.norms(voice[None])[0]
+                scores = backend.cohort.normalised(unit(take.embeddings) @ voice, norms[name][number], theirs)
+                (same if whose == name else different).append(
+                    (scores, effective_seconds(take.speech_s, np.array(speech_s)))
+                )
+    return _joined(same), _joined(different)
+
+
+def refitted(
+    calibration: Calibration, same: Scored, different: Scored, measured: Calibration | None = None
+) -> Calibration:
+    """A calibration moved and stretched to what was measured, as far as that differs from what `measured` (default: the
+    calibration itself) expects; its course over the seconds stays."""
+    usual = measured or calibration
+    values = {}
+    for kind, (scores, seconds) in {"same": same, "different": different}.items():
+        at = np.log(seconds)
+        mean, spread = (np.interp(at, np.log(usual.seconds), getattr(usual, f"{kind}_{of}")) for of in ("mean", "std"))
+        off = (scores - mean) / spread
+        old_mean, old_std = (np.array(getattr(calibration, f"{kind}_{of}")) for of in ("mean", "std"))
+        values[f"{kind}_mean"] = tuple((old_mean + off.mean() * old_std).tolist())
+        values[f"{kind}_std"] = tuple((old_std * max(float(off.std()), 0.25)).tolist())
+    return replace(calibration, **values)  # type: ignore[arg-type]
+
+
+def measure(enrolled: People, held_out: People, found: Adapted) -> Errors:
+    """The mistakes on held-out recordings of people who are enrolled from the others."""
+    names = list(enrolled)
+    profiles = [_profile([_moved(take, found.transform) for take in enrolled[name]]) for name in names]
+    voices, speech_s = np.stack([voice for voice, _ in profiles]), np.array([seconds for _, seconds in profiles])
+    missed = strangers = windows = 0
+    same, different = [], []
+    for place, name in enumerate(names):
+        for take in (_moved(one, found.transform) for one in held_out.get(name, ())):
+            _, llr = found.backend.compare(take.embeddings, take.speech_s, voices, speech_s)
+            windows += len(llr)
+            missed += int(np.sum(_named(llr, found.backend) != place))
+            others = np.delete(llr, place, axis=1)
+            strangers += int(np.sum(_named(others, found.backend) != len(names) - 1))
+            same.append(llr[:, place])
+            different.append(others.ravel())
+    return Errors(missed / windows, strangers / windows, _eer(np.concatenate(same), np.concatenate(different)), windows)
+
+
+def threshold_moved(people: People, transform: Matrix) -> float:
+    """By how much the cosine at which as many are let in as kept out is another for transformed embeddings."""
+    limits = []
+    for matrix in (np.eye(len(transform)), transform):
+        moved = {name: [_moved(take, matrix) for take in takes] for name, takes in people.items()}
+        means = [(name, _profile([take])[0]) for name, takes in moved.items() for take in takes]
+        cosines = np.stack([voice for _, voice in means]) @ np.stack([voice for _, voice in means]).T
+        alike = np.array([[one == other for other, _ in means] for one, _ in means])
+        upper = np.triu(np.ones_like(alike), 1).astype(bool)
+        limits.append(_crossing(cosines[upper & alike], cosines[upper & ~alike])[0])
+    return limits[1] - limits[0]
+
+
+def _named(llr: NDArray[np.floating], backend: Backend) -> NDArray[np.int64]:
+    """The most probable of the enrolled for each window, or their number for somebody unknown: (windows,)."""
+    unknown, known = backend.settings.unknown_prior, llr.shape[1]
+    prior = np.append(np.full(known, np.log((1 - unknown) / known)), np.log(unknown))
+    posterior = log_softmax(np.concatenate([llr, np.zeros((len(llr), 1))], axis=1) + prior)
+    return np.asarray(posterior.argmax(1), np.int64)
+
+
+def _moved(take: Take, transform: Matrix) -> Take:
+    return replace(take, embeddings=np.asarray(take.embeddings @ transform.T, np.float32))
+
+
+def _profile(takes: Sequence[Take]) -> tuple[NDArray[np.float32], float]:
+    """What an enrolment of these recordings would be: a direction, and seconds of speech."""
+    directions = unit(np.concatenate([take.embeddings for take in takes]))
+    speech_s = np.concatenate([take.speech_s for take in takes])
+    return np.asarray(unit((directions * speech_s[:, None]).sum(0)), np.float32), float(speech_s.sum())
+
+
+def _joined(scores: Sequence[Scored]) -> Scored:
+    return np.concatenate([one for one, _ in scores]), np.concatenate([seconds for _, seconds in scores])
+
+
+def _eer(same: Array, different: Array) -> float:
+    return _crossing(same, different)[1]
+
+
+def _crossing(same: Array, different: Array) -> tuple[float, float]:
+    """The limit at which as large a share of the same is below as of the different is not, and that share."""
+    limits = np.unique(np.concatenate([same, different]))
+    below = np.searchsorted(np.sort(same), limits) / len(same)
+    above = 1 - np.searchsorted(np.sort(different), limits) / len(different)
+    best = int(np.argmin(np.maximum(below, above)))
+    return float(limits[best]), float((below[best] + above[best]) / 2)
