@@ -137,5 +137,6 @@ class Store:
             del self._kind_of[cells.settings]
 
     def _cells_for(self, settings: WindowSettings) -> Cells:
-        kind = self._kind_of.get(settings)
-        return Cells(settings, self.backbone) if kind is None else self.cells(kind)
+        # Asked on any thread, while the one that steps may take the last stream's away, and give its number to others.
+        there = [cells for cells in self.kinds if cells is not None and cells.settings == settings]
+        return there[0] if there else Cells(settings, self.backbone)
