@@ -27,11 +27,11 @@ from streamer.server.calls import Calls
 from streamer.server.capacity import measure
 from streamer.server.config import ServerConfig
 from streamer.server.http import Http, offered
+from streamer.server.keeping.shelf import open_shelf
 from streamer.server.metrics import Metrics
 from streamer.server.people import People
 from streamer.server.protocol import Refusal
 from streamer.server.rooms import Rooms
-from streamer.server.shelf import Shelf
 from streamer.server.signals import Signals
 from streamer.server.watchdog import Watchdog
 from streamer.server.wire import Wire
@@ -109,7 +109,7 @@ class Server:
         if not self.config.max_streams:
             self.admission.max_streams = capacity
         clock = asyncio.get_running_loop().time
-        shelf = Shelf(Path(self.config.state_dir), self.config.resume_s) if self.config.state_dir else None
+        shelf = await asyncio.to_thread(open_shelf, self.config)
         self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock, shelf)
         self._watch()
         if self.config.twilio_webhook:
