@@ -110,6 +110,9 @@ class Http:
         return _text(HTTPStatus.FORBIDDEN, f"{twilio.SIGNATURE} is not that of this address; see twilio_url.\n")
 
     def _stream(self, request: Request, query: str) -> Response | None:
+        if self._config.state_store and not self._ready():
+            # Other servers have the same sessions: a proxy passes on to one of them what it sees refused like this.
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "No new streams are taken now; another server does.\n")
         if query:
             # A token in a URL ends up in the logs of every proxy on the way.
             return _text(

@@ -160,7 +160,7 @@ class Rooms:
         except (StreamerError, LookupError, TypeError, ValueError) as error:  # another model, or another version
             log.say("session not restored", session=name, problem=str(error)[:300])
             return None
-        keeper.add(room, taken.fence)
+        keeper.add(room, taken)
         return room
 
     async def _trackers(self, settings: Settings, states: Sequence[bytes] | None = None) -> list[Tracker]:

@@ -308,3 +308,23 @@ async def test_a_server_whose_engine_has_failed_sends_its_sessions_to_another(se
             assert (goodbye["reason"], goodbye["resume"]) == ("draining", True)
         async with talking(there) as talk:
             assert (await talk.start(resume=ready["resume"], position=RATE))["resumed"]
+
+
+async def test_a_session_that_was_only_just_taken_up_can_be_handed_on(servers):
+    """A rolling restart may reach the second server before it has written what it took from the first."""
+    async with servers(3) as (first, second, third):
+        async with talking(first) as talk:
+            ready = await talk.start(**OPTIONS)
+            await talk.socket.send(pcm(2.0))
+            await talk.say(type="flush")
+            await talk.until("flushed")
+            await written_last(first)
+            talk.socket.transport.abort()
+        second.rooms._keeper._wanted = lambda *_: False
+        async with talking(second) as talk:
+            await talk.start(resume=ready["resume"], position=0)
+            [room] = second.rooms
+            assert await second.rooms._keeper.lies_there(room)
+            talk.socket.transport.abort()
+        async with talking(third) as talk:
+            assert (await talk.start(resume=ready["resume"], position=0))["resumed"]

@@ -1,4 +1,5 @@
-"""Sessions in a database that several servers share: PostgreSQL, or SQLite for those of one machine.
+"""Sessions in a database that several servers share: PostgreSQL, or SQLite for those of one machine, who do
+better with a folder: a server that stands still in the midst of writing keeps all others from a file of SQLite's.
 
 On PostgreSQL the table is not logged: what changes every few seconds would otherwise be written twice, and sent to
 every standby. After a crash of the database the table is empty, and full again once every server has written its
@@ -143,9 +144,15 @@ class Database:
             connecting = self._engine.connect().execution_options(write=alone)
             with connecting as connection, answered(connection, self._busy_s + MARGIN_S), connection.begin():
                 if not alone and write:
-                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(self._busy_s * 1000)}")
-                    # After a crash of the machine the table is empty anyway.
-                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                    limit_ms = round(self._busy_s * 1000)
+                    # After a crash of the machine the table is empty anyway; and a server that stands still in the
+                    # midst of it must not keep its sessions from the others.
+                    for setting in (
+                        f"lock_timeout = {limit_ms}",
+                        f"idle_in_transaction_session_timeout = {limit_ms}",
+                        "synchronous_commit = off",
+                    ):
+                        connection.exec_driver_sql(f"SET LOCAL {setting}")
                 yield connection
 
 

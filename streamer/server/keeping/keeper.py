@@ -81,9 +81,9 @@ class Keeper:
 
     # What is written
 
-    def add(self, room: Room, fence: int = FIRST) -> None:
-        """This server has a session, and writes it down from now on."""
-        self._marks[room] = Mark(fence)
+    def add(self, room: Room, taken: Taken | None = None) -> None:
+        """This server has a session, a new one or one that it took up, and writes it down from now on."""
+        self._marks[room] = Mark(FIRST) if taken is None else Mark(taken.fence, self._clock())
         # At once, before its engine has anything to do: while it is being given much, no state may be had for a while.
         self._came.set()
 
