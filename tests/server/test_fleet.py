@@ -9,7 +9,7 @@ import signal
 import sys
 
 import pytest
-from fleet import NGINX, PATIENCE_S, RATE, bare, fleet, talk
+from fleet import NGINX, PATIENCE_S, RATE, check, fleet, talk
 from postgres import database, url
 
 from streamer.audio.files import read_audio
@@ -37,15 +37,6 @@ async def undisturbed(url, samples):
     clean = await talk(url, samples, speed=None)
     assert {"unknown", "turn_end", "window"} <= {event["type"] for event in clean.events}
     return clean
-
-
-def check(talks, clean):
-    """No session was lost, no event lost or doubled, and where audio is missing it is said."""
-    for one in talks:
-        assert not [message for message in one.messages if message["type"] == "restart"]
-        assert not [message for message in one.messages if message["type"] in ("restart", "error")]
-        assert [event["id"] for event in one.events] == list(range(1, len(one.events) + 1))
-        assert bare(one.events) == bare(clean.events)
 
 
 async def test_no_session_is_lost_where_one_of_two_servers_is_killed(tmp_path, url, conversation):

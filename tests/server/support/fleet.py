@@ -205,3 +205,12 @@ async def talk(
 def bare(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Events without what depends on the last digits of a float."""
     return [{name: value for name, value in event.items() if name not in DIGITS} for event in events]
+
+
+def check(talks: list[Talked], clean: Talked) -> None:
+    """No session was lost, no event lost or doubled, and where audio is missing it is said."""
+    for one in talks:
+        assert not [message for message in one.messages if message["type"] == "restart"]
+        assert not [message for message in one.messages if message["type"] in ("restart", "error")]
+        assert [event["id"] for event in one.events] == list(range(1, len(one.events) + 1))
+        assert bare(one.events) == bare(clean.events)
