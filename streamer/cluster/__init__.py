@@ -11,6 +11,14 @@ from typing import Any
 from streamer.errors import MissingDependency
 
 
+def __getattr__(name: str) -> Any:
+    if name in ("embed", "Embedded"):
+        from streamer.cluster import corpus
+
+        return getattr(corpus, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def ray_or_why() -> Any:
     """Ray, told to phone nobody. Raises MissingDependency where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -27,18 +27,26 @@ def _programs() -> Path | None:
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
     """The address of a server, and its process."""
-    programs = _programs()
-    if programs is None:
+    if _programs() is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    base = tmp_path_factory.mktemp("postgres")
+    with running(base, tmp_path_factory.getbasetemp().parents[1]) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(base: Path, root: Path) -> Iterator[tuple[str, int]]:
+    """A server in `base`, which is below `root`; where it is reached, and its process."""
+    programs = _programs()
+    assert programs is not None
     # The server refuses to run as root; Debian's package makes a user for it.
     user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
-    base = tmp_path_factory.mktemp("postgres")
     folder = base / "data"
     folder.mkdir()
     if user:
         # pytest's folders are root's alone, one level deeper where tests run side by side.
         for parent in (base, *base.parents):
-            if parent.is_relative_to(tmp_path_factory.getbasetemp().parents[1]):
+            if parent.is_relative_to(root):
                 parent.chmod(parent.stat().st_mode | 0o011)
         shutil.chown(folder, "postgres", "postgres")
     initdb = [programs / "initdb", "-D", folder, "-U", "streamer", "-A", "trust", "-E", "UTF8", "--no-sync"]
