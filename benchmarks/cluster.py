@@ -49,8 +49,13 @@ async def disturbed(how: str, url: str, servers: int, sessions: int, seconds: fl
     samples = speech(seconds)
     async with fleet(folder, servers, state_store=url, store=url) as made:
         clean = await talk(made.url, samples, speed=None)
-        talking = [asyncio.create_task(talk(made.url, samples, 1.0, 5.0 * n / sessions)) for n in range(sessions)]
-        await asyncio.sleep(5.0 + seconds / 4)
+        begun = asyncio.Semaphore(0)
+        talking = [
+            asyncio.create_task(talk(made.url, samples, 1.0, 5.0 * n / sessions, begun)) for n in range(sessions)
+        ]
+        for _ in talking:
+            await begun.acquire()
+        await asyncio.sleep(seconds / 4)
         if how == "kill":
             await made.members[0].end(signal.SIGKILL)
         else:

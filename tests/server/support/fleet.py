@@ -170,9 +170,17 @@ class Talked:
 
 
 async def talk(
-    url: str, samples: np.ndarray, speed: float | None = 1.0, delay_s: float = 0.0, **settings: Any
+    url: str,
+    samples: np.ndarray,
+    speed: float | None = 1.0,
+    delay_s: float = 0.0,
+    begun: asyncio.Semaphore | None = None,
+    **settings: Any,
 ) -> Talked:
-    """One session that sends these samples at so many times the speed of speech, or as fast as it may."""
+    """One session that sends these samples at so many times the speed of speech, or as fast as it may.
+
+    begun: released once the session has begun.
+    """
     await asyncio.sleep(delay_s)
     found = Talked()
     loop = asyncio.get_running_loop()
@@ -190,6 +198,8 @@ async def talk(
             await client.end()
 
         group.create_task(send())
+        if begun is not None:
+            begun.release()
         last = time.monotonic()
         async for message in client:
             now = time.monotonic()
