@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("streamer.cli.verify", "Say whether two audio files are of the same speaker."),
     "evaluate": ("streamer.cli.evaluate", "Measure a model on labelled audio."),
     "serve": ("streamer.cli.serve", "Serve speaker events to WebSocket clients, and a web page."),
+    "cluster": ("streamer.cli.cluster", "Serve from many machines, by Ray."),
     "stream": ("streamer.cli.stream", "Send a file or the microphone to a server, and print who speaks."),
     "meeting": ("streamer.cli.meeting", "Say who speaks in a room with several microphones."),
     "align": ("streamer.cli.align", "Give the words of a transcript their speakers."),

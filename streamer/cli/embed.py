@@ -52,6 +52,10 @@ def embed(
         typer.Option("--output", "-o", help="Where to: .npz, .npy, .json or .csv. Default: JSON to stdout."),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Windows that go through the network at once.")] = 32,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="On all workers of a Ray cluster; --output is a folder of Parquet then.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="With --ray: processes, each with a model of its own.", min=1)] = 1,
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:
@@ -59,8 +63,11 @@ def embed(
 
     .npz holds the arrays path, start, end (seconds), embedding (rows, dimension) and the model's fingerprint; .npy the
     embeddings alone; .json and .csv the same as .npz, as text. A file that cannot be read is named, and the others are
-    embedded all the same; the exit code is 2 then. One file may be standard input (-).
+    embedded all the same; the exit code is 2 then. One file may be standard input (-). With --ray, whole files only:
+    what is in the folder already is not embedded again, so that a run that was stopped goes on where it was.
     """
+    if ray:
+        return _on_ray(files, output, window, model, device, workers)
     from streamer.cli import tables
     from streamer.output import check_outputs, named, replacing
 
@@ -97,6 +104,21 @@ def embed(
         typer.echo(f"{len(table.files)} embeddings of {loaded.dimension} numbers written to {output}.")
     if failed:
         typer.echo(f"streamer: {failed} of {len(files)} files could not be embedded; the others were.", err=True)
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _on_ray(files: list[Path], output: Path | None, window: Window, model: str, device: str, workers: int) -> None:
+    if output is None or output.suffix:
+        raise ConfigurationError(f"--output {str(output or '')!r}: with --ray it is a folder, for files of Parquet.")
+    if window is not Window.whole:
+        raise ConfigurationError("--window sliding does not go together with --ray: it embeds whole files.")
+    check_model(model, device, None)
+    from streamer.cluster.corpus import embed
+
+    made = embed(files, output, model=model, device="cpu" if device == "auto" else device, workers=workers)
+    typer.echo(f"{made.new} files embedded into {output}, {made.before} were there before.")
+    if made.failed:
+        typer.echo(f"streamer: {made.failed} files could not be embedded; the column `problem` says why.", err=True)
         raise typer.Exit(EXIT_ERROR)
 
 

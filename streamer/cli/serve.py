@@ -49,7 +49,12 @@ def serve(
     max_streams_per_address: Annotated[
         int | None, typer.Option(help="Streams at once of one client address (16).")
     ] = None,
-    state_dir: Annotated[str | None, typer.Option(help="Keep running sessions here over a restart.")] = None,
+    state_dir: Annotated[
+        str | None, typer.Option(help="Folder that keeps running sessions over a restart or a crash.")
+    ] = None,
+    state_store: Annotated[
+        str | None, typer.Option(help="Database that does so for several servers: an SQLAlchemy URL.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the settings as TOML and exit.")] = False,
     new_token: Annotated[
@@ -80,6 +85,7 @@ def serve(
         "max_streams": max_streams,
         "max_streams_per_address": max_streams_per_address,
         "state_dir": state_dir,
+        "state_store": state_store,
         "log_level": log_level,
     }
     settings = load(config, os.environ, flags)

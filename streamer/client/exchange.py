@@ -23,8 +23,10 @@ from streamer.server.framing import HEADER
 Message = dict[str, Any]
 
 ACK_EVERY = 32
-# A server that is there says something at least each `stats_interval`.
+# A server that is there says something at least each `stats_interval`; without that, at least so often.
 SILENCE_S = 20.0
+# What hangs for less than this is only late.
+LATE_S = 10.0
 # The fields of a message that are positions of the stream, at 16 kHz.
 POSITIONS = ("sample", "decided_sample", "start_sample", "end_sample")
 RATE = 16_000
@@ -64,7 +66,8 @@ class Exchange:
         self._origin = 0
         # How far the stream was decided, at 16 kHz.
         self._decided = 0
-        self._silence_s = max(SILENCE_S, 3 * float(start.get("stats_interval", 5)))
+        said_every_s = float(start.get("stats_interval", 5))
+        self._silence_s = max(LATE_S, 3 * said_every_s) if said_every_s else SILENCE_S
         self._token: str | None = None
         self._last_event = self._acknowledged = 0
         self._sequence = 0

@@ -118,8 +118,8 @@ class CachedStepper:
     def _heads(
         self, work: Work, group: slice, own: Tensor | None, frames: int, states: Sequence[CachedStream]
     ) -> Tensor:
-        """What is said of each frame, (frames, streams, K): of speech, by the network, a detector, or nothing at all; then,
-        where the network tells, of overlap."""
+        """What is said of each frame, (frames, streams, K): of speech, by the network, a detector, or nothing at all;
+        then, where the network tells, of overlap."""
         speaks = "speech" in self.backbone.heads
         if own is not None and speaks and self.use_head:
             return own

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from starlette.types import ASGIApp
 from websockets.asyncio.server import Server as SocketServer
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -28,12 +29,12 @@ from streamer.server.door import Plains
 from streamer.server.gate import Gate, offered
 from streamer.server.hearing import Hearing
 from streamer.server.http.site import site
+from streamer.server.keeping.shelf import open_shelf
 from streamer.server.listening import listen
 from streamer.server.metrics import Metrics
 from streamer.server.people import People
 from streamer.server.protocol import Refusal
 from streamer.server.rooms import Rooms
-from streamer.server.shelf import Shelf
 from streamer.server.signals import Signals
 from streamer.server.watchdog import Watchdog
 from streamer.server.wire import Wire
@@ -70,8 +71,9 @@ class Server:
         self._people: People
         self.failure: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._gate = Gate(config, self.identify)
+        self._gate = Gate(config, self.identify, lambda: not self.admission.draining)
         self._hearing: Hearing
+        self.site: ASGIApp
         self._plains: Plains
         self._calls: Calls | None = None
         self._sockets: SocketServer
@@ -107,18 +109,17 @@ class Server:
         if not self.config.max_streams:
             self.admission.max_streams = capacity
         clock = asyncio.get_running_loop().time
-        shelf = Shelf(Path(self.config.state_dir), self.config.resume_s) if self.config.state_dir else None
+        shelf = await asyncio.to_thread(open_shelf, self.config)
         self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock, shelf)
         self._hearing = hearing = Hearing(self._engine, people, self.admission, self.config, self.metrics)
         refuse = self.admission.open
-        self._plains = Plains(site(self.config, self.metrics, self.identify, hearing, self._rooms, people, refuse))
+        self.site = site(self.config, self.metrics, self.identify, hearing, self._rooms, people, refuse)
+        self._plains = Plains(self.site)
         self._watch()
         if self.config.twilio_webhook:
             self._calls = Calls(self.config, self.metrics)
         try:
-            self._sockets = await listen(
-                self.handle, self.config, self._gate, self._tls, self.admission, self._plains, self.metrics.refused.inc
-            )
+            self._sockets = await self._listen()
         except BaseException:
             await self._stop_calls()
             people.close()
@@ -147,6 +148,11 @@ class Server:
         if not self.config.local and self._tls is None:
             log.say("not encrypted", level=logging.WARNING, advice="set cert and key, or put a TLS proxy in front")
         return self
+
+    async def _listen(self) -> SocketServer:
+        """Accept connections from here on."""
+        refused = self.metrics.refused.inc
+        return await listen(self.handle, self.config, self._gate, self._tls, self.admission, self._plains, refused)
 
     async def __aexit__(self, *exception: object) -> None:
         self.admission.draining = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -68,6 +68,8 @@ class Channel:
         self.tracker = tracker
         # A restored stream goes on where it stood.
         self.progress = Progress(stream.position, stream.position)
+        # Of what comes next, so much was heard before.
+        self._again = 0
         self._settings = settings
         self._step_samples = round(settings.step * SAMPLE_RATE)
         self._emit = emit
@@ -82,7 +84,7 @@ class Channel:
 
     async def hear(self, events: Sequence[AudioEvent]) -> None:
         """Give audio to the engine; waits while it has enough to do."""
-        for event in events:
+        for event in self._new(events):
             # Counted here, since the session's input side begins again at 0 when a server takes it over.
             start = self.progress.written
             end = self.progress.written = start + event.end_sample - event.start_sample
@@ -96,11 +98,23 @@ class Channel:
                     self.enrolling.hear(Gap(start, end, event.reason))
                 self.stream.gap(end - start, event.reason)
 
-    def lose(self, end_sample: int, reason: str) -> None:
-        """What had been written up to `end_sample` will not be looked at."""
-        if end_sample > self.progress.written:
-            self.stream.gap(end_sample - self.progress.written, reason)
-            self.progress.written = end_sample
+    def hear_again(self, num_samples: int) -> None:
+        """What comes next begins so many samples before where the stream stands."""
+        self._again = num_samples
+
+    def _new(self, events: Sequence[AudioEvent]) -> Iterator[AudioEvent]:
+        """What of it was not heard before."""
+        for event in events:
+            length = event.end_sample - event.start_sample
+            known = min(self._again, length)
+            self._again -= known
+            start = event.start_sample + known
+            if known == 0:
+                yield event
+            elif known < length and isinstance(event, Chunk):
+                yield Chunk(start, event.samples[known:])
+            elif known < length and isinstance(event, Gap):
+                yield Gap(start, event.end_sample, event.reason)
 
     def when_looked_at(self, call: Callable[[], None]) -> None:
         """Call once every whole step of what was written so far is looked at."""

@@ -71,7 +71,13 @@ class ServerConfig:
         20.0, "How long the engine may compute at one batch; then it counts as hung, and the server ends.", 1.0, 3600
     )
     grace_s: float = _setting(10.0, "Time to stop in, after SIGTERM; then the process ends by force.", 0.1, 3600)
-    state_dir: str = _setting("", "Where running sessions are kept over a restart; empty: they are not.")
+    state_dir: str = _setting(
+        "", "Folder where running sessions are kept over a restart or a crash, for one machine; empty: they are not."
+    )
+    state_store: str = _setting(
+        "", "Database (SQLAlchemy URL) where several servers keep running sessions, and take up each other's."
+    )
+    snapshot_s: float = _setting(3.0, "How often a running session is written there.", 0.1, 600)
     twilio_webhook: str = _setting(
         "", "Take Twilio's Media Streams on /v1/twilio, and POST their events to this URL; empty: not taken."
     )
@@ -94,6 +100,8 @@ class ServerConfig:
                 f"host: {self.host!r} can be reached from other machines, so token_file is needed; make a token with "
                 "`streamer serve --new-token NAME`, or listen on 127.0.0.1."
             )
+        if self.state_dir and self.state_store:
+            raise ConfigurationError("state_dir and state_store both say where sessions are kept; give one of them.")
         if self.twilio_secret_file and not self.twilio_webhook:
             raise ConfigurationError("twilio_secret_file signs what goes to twilio_webhook, which is not set.")
         if bool(self.twilio_url) != bool(self.twilio_auth_token_file):

@@ -8,10 +8,12 @@ per channel at the client's rate from the session's start. Opus packets are coun
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.audio.opus import opus_duration
 from streamer.server.protocol import Refusal, Settings
 
@@ -20,6 +22,11 @@ BYTES_PER_SAMPLE = {"s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "mulaw": 1, 
 
 # A client that was away longer than this should start anew: trackers and people have moved on.
 MAX_GAP_S = 3600
+
+# Who goes on with a session has a new decoder and a new resampler: what comes before the sound that is wanted lets them
+# settle, and is not heard. Opus packets begin at multiples of their length, which divides 120 ms.
+SETTLE_S = 0.05
+OPUS_GRID_S = 0.12
 
 _WRAP = 2**32
 
@@ -92,6 +99,23 @@ class Framing:
         if earliest is None:
             earliest = self.position + round(away_s * self.rate)
         return self._hole_before(earliest, "reconnect")
+
+    def rewind(self, heard_sample: int) -> int:
+        """Go back to where the streams stand: to sample `heard_sample` at 16 kHz, or somewhat before.
+
+        Returns at which sample, at 16 kHz, the audio goes on: it is that of `position` to the sample.
+        """
+        # At these samples both clocks meet.
+        grid = SAMPLE_RATE // math.gcd(SAMPLE_RATE, self.rate)
+        settle = 0
+        if self.encoding == "opus":
+            grid = round(OPUS_GRID_S * SAMPLE_RATE)
+            settle = grid
+        elif grid > 1 or self.rate != SAMPLE_RATE:
+            settle = -(-round(SETTLE_S * SAMPLE_RATE) // grid) * grid
+        sample = max(0, heard_sample // grid * grid - settle)
+        self.position = sample * self.rate // SAMPLE_RATE
+        return sample
 
     def snapshot(self) -> dict[str, Any]:
         return {"position": self.position, "duplicates": self.duplicates}

@@ -19,13 +19,16 @@ from streamer.server.secret import read_secret
 class Gate:
     """`process_request` of the server.
 
-    identify: the access that a bearer token gives, or None. Raises ConfigurationError for a file of Twilio's auth token
-    that can't be used.
+    identify: the access that a bearer token gives, or None. open: whether new streams are taken now.
+    Raises ConfigurationError for a file of Twilio's auth token that can't be used.
     """
 
-    def __init__(self, config: ServerConfig, identify: Callable[[str | None], Access | None]) -> None:
+    def __init__(
+        self, config: ServerConfig, identify: Callable[[str | None], Access | None], open: Callable[[], bool]
+    ) -> None:
         self._config = config
         self._identify = identify
+        self._open = open
         token = read_secret("twilio_auth_token_file", config.twilio_auth_token_file)
         self._call_signature = twilio.sign(config.twilio_url, token) if token else None
 
@@ -36,6 +39,9 @@ class Gate:
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, "All connections are taken; try again later.\n")
         if path == twilio.PATH and (refused := self._unsigned(request)) is not None:
             return refused
+        if self._config.state_store and not self._open():
+            # Other servers have the same sessions: a proxy passes on to one of them what it sees refused like this.
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "No new streams are taken now; another server does.\n")
         if query:
             # A token in a URL ends up in the logs of every proxy on the way.
             return _text(

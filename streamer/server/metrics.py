@@ -40,9 +40,19 @@ class Metrics:
         self.webhook = Gauge(
             "streamer_webhook_events", "Events of calls by what became of them.", ["result"], registry=registry
         )
+        self.snapshots = Counter(
+            "streamer_snapshots", "States of sessions by what became of them.", ["result"], registry=registry
+        )
+        self.kept = Gauge("streamer_sessions_kept", "1 while running sessions can be written down.", registry=registry)
+        self.kept_age = Gauge(
+            "streamer_sessions_kept_age_seconds",
+            "Of the running session whose kept state is the oldest.",
+            registry=registry,
+        )
         self._device_seen = 0.0
         self._refresh: Callable[[], Mapping[str, float]] = dict
         self._webhook: Callable[[], Mapping[str, int]] = dict
+        self._keeping: tuple[Callable[[], float], Callable[[], bool]] = (lambda: 0.0, lambda: False)
 
     def watch(self, refresh: Callable[[], Mapping[str, float]]) -> None:
         """Ask `refresh` at each reading: streams, connections, detached, batch_size, device_s."""
@@ -52,6 +62,10 @@ class Metrics:
         """Ask `statistics` at each reading: sent, dropped, refused, retries."""
         self._webhook = statistics
 
+    def watch_keeping(self, age_s: Callable[[], float], works: Callable[[], bool]) -> None:
+        """Ask these at each reading."""
+        self._keeping = age_s, works
+
     def text(self) -> bytes:
         """All of it, as it is now."""
         now = self._refresh()
@@ -60,6 +74,9 @@ class Metrics:
             gauge.set(now.get(name, 0.0))
         for result, count in self._webhook().items():
             self.webhook.labels(result).set(count)
+        age_s, works = self._keeping
+        self.kept_age.set(age_s())
+        self.kept.set(works())
         device = now.get("device_s", 0.0)
         self.device.inc(max(0.0, device - self._device_seen))
         self._device_seen = device

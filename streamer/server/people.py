@@ -63,6 +63,7 @@ class People:
         self._spelling = {name_key(name): name for name in self._known.roster.names}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="streamer-store")
         self._following = asyncio.Lock()
+        self._away = False
 
     def close(self) -> None:
         """Whoever still waits for the store is not waited for."""
@@ -178,7 +179,11 @@ class People:
         try:
             # Not `wait_for`, which on Python 3.11 forgets a cancellation where the answer comes at that moment.
             async with asyncio.timeout(PATIENCE_S):
-                return await asyncio.wrap_future(self._pool.submit(question))
+                answer = await asyncio.wrap_future(self._pool.submit(question))
+            if self._away:
+                self._away = False
+                log.say("speaker store back", store=self._store.where)
+            return answer
         except SpeakerNotFound as error:
             raise Refusal("unknown_speaker", str(error), "Ask for the list.") from None
         except SpeakerExists as error:
@@ -186,7 +191,9 @@ class People:
         except StoreNotErased:
             raise
         except (StoreBusy, StoreUnreachable, TimeoutError) as error:
-            _log(self._store, error)
+            if not self._away:  # it is asked twice a second: once says it all
+                _log(self._store, error)
+            self._away = not isinstance(error, StoreBusy)
             change = "It can be tried again in a moment."
             raise Refusal("busy", busy, change, retry_after=RETRY_AFTER_S) from None
         except (StoreError, ConfigurationError) as error:

@@ -63,6 +63,11 @@ class Replay:
         while self._events and self._events[0][0] <= event:
             self.size -= len(self._events.popleft()[1])
 
+    def go_on_after(self, event: int) -> None:
+        """Number what comes from after this one on: those up to it have arrived, whoever decided them."""
+        self.last = max(self.last, event)
+        self.acknowledge(event)
+
     def snapshot(self) -> dict[str, Any]:
         return {
             "last": self.last,

@@ -86,7 +86,9 @@ class Room:
         self._errands: Errands | None = None
         self._stages: Stages | None = None
         self._stage: Stage | None = None
-        self._frozen = self._kept = False
+        self._frozen = False
+        #: It was written down for who goes on with it: nothing that it still says would be known there.
+        self.kept = False
         self._silence_s = 2 * config.ping_interval_s
         self._audio_pace = Pacer(config.max_rate, config.burst_s)
         self._text_pace = Pacer(config.max_messages_per_s, 4 * config.max_messages_per_s)
@@ -258,7 +260,7 @@ class Room:
 
     def emit(self, channel: int, events: Sequence[Mapping[str, Any]]) -> None:
         """A channel has decided something."""
-        if events and not self._kept:
+        if events and not self.kept:
             self._metrics.events.inc(len(events))
             self._do(self.session.emit(channel, events))
 
@@ -282,7 +284,8 @@ class Room:
         else:
             assert self._errands is not None
             await self._errands.done()
-            self._do(self.session.drained())
+            if not self.kept:  # who goes on with it says so
+                self._do(self.session.drained())
 
     # From outside
 
@@ -314,9 +317,11 @@ class Room:
         """The server stops: nothing more of what the client sends is taken in."""
         self._frozen = True
 
-    def keep(self) -> None:
-        """The session was written down as it is: nothing that it still says would be known to who goes on with it."""
-        self._kept = True
+    def give_up(self) -> None:
+        """Another server goes on with the session: nothing more is said of it here."""
+        self.kept = True
+        self._end("moved")
+        self.dismiss("replaced", "Another server goes on with this session.", resume=False, code=1008)
 
     @property
     def settled(self) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, cast
 
@@ -20,6 +19,10 @@ from streamer.server.channel import Channel
 from streamer.server.config import ServerConfig
 from streamer.server.desk import Desk
 from streamer.server.intake import Intake
+from streamer.server.keeping.handover import SETTLE_S, hand_over
+from streamer.server.keeping.keeper import Keeper
+from streamer.server.keeping.kept import Kept
+from streamer.server.keeping.shelf import Shelf
 from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
 from streamer.server.people import People
@@ -28,7 +31,6 @@ from streamer.server.replay import Keep
 from streamer.server.report import summary
 from streamer.server.room import Room
 from streamer.server.session import Session
-from streamer.server.shelf import Kept, Shelf
 from streamer.server.stages import Stages
 from streamer.server.wire import Wire
 from streamer.speakers.tracker import Tracker
@@ -36,11 +38,6 @@ from streamer.speakers.turn import Embed
 
 # How soon after one change of the enrolled the streams are told of another.
 LISTEN_EVERY_S = 0.3
-# How often the shelf is cleared: nothing is there for much longer than it may be.
-CLEAR_S = 60.0
-# How long a stopping server waits for streams that have not computed all they were given: beside the time to stop in,
-# little.
-SETTLE_S = 1.0
 
 
 class Rooms:
@@ -59,8 +56,8 @@ class Rooms:
         clock: Callable[[], float],
         shelf: Shelf | None = None,
     ) -> None:
-        self._shelf = shelf
-        self._cleared = clock()
+        self._keeper = None if shelf is None else Keeper(shelf, config.snapshot_s, metrics, clock)
+        self._keeping = None if self._keeper is None else asyncio.create_task(self._keeper.run(), name="keeping")
         self._engine = engine
         # In `exact` mode the steps have no moments to pool a turn from.
         self._embed: Embed | None = engine.model.embed if engine.incremental.mode == "cached" else None
@@ -101,6 +98,8 @@ class Rooms:
             session = Session(secrets.token_hex(4), secrets.token_urlsafe(24), settings, model, keep)
             room = Room(session, intake, address, access, self._config, self._metrics, self._clock)
             self._enter(room, streams, trackers)
+        if self._keeper is not None:
+            self._keeper.add(room)
         self._metrics.sessions.inc()
         return room
 
@@ -118,7 +117,13 @@ class Rooms:
     async def resume(self, token: str, access: Access) -> Room:
         """The session of a resume token, with nobody connected to it. Raises Refusal: unknown_session, busy."""
         self._admission.open()
-        room = self._rooms.get(token) or await self._unshelve(token, access)
+        room = self._rooms.get(token)
+        if self._keeper is not None and room is not None and not await self._keeper.owns(room):
+            room.give_up()
+            await self._leave(room)
+            room = None
+        if self._keeper is not None and room is None:
+            room = await self._take_up(token, access, self._keeper)
         if room is not None and not room.over and room.access.name == access.name:
             await room.replace()
             # While we waited for the present connection to go, the server may have begun to stop, or the session ended.
@@ -133,27 +138,27 @@ class Rooms:
             fatal=True,
         )
 
-    async def _unshelve(self, token: str, access: Access) -> Room | None:
-        """A session from before a restart of the server, if it is one of this client's and still fits the engine."""
-        if self._shelf is None:
+    async def _take_up(self, token: str, access: Access, keeper: Keeper) -> Room | None:
+        """A session of another server, or from before a restart, if it is one of this client's and fits the engine."""
+        taken = await keeper.take(token, access.name)
+        if taken is None:
             return None
-        kept = await asyncio.to_thread(self._shelf.find, token)
-        if kept is None or kept.client != access.name:
-            return None
+        name = None
         try:
+            kept = Kept.from_bytes(taken.data)
+            name = kept.session.get("name")
             keep = Keep(seconds=self._config.resume_s)
-            session = Session.restore(kept.session, self._clock() - kept.away_s, keep)
+            session = Session.restore({**kept.session, "token": token}, self._clock() - taken.away_s, keep)
             with self._admission.taking(kept.address, session.settings.cost):
-                trackers = await self._trackers(session.settings, [state for _, state, _ in kept.channels])
+                trackers = await self._trackers(session.settings, [state for _, state in kept.channels])
                 if (there := self._rooms.get(token)) is not None:  # another connection was faster
                     self._admission.give_back(kept.address, session.settings.cost)
                     return there
                 room = self._restored(session, kept, access, trackers)
         except (StreamerError, LookupError, TypeError, ValueError) as error:  # another model, or another version
-            log.say("session not restored", session=kept.session.get("name"), problem=str(error)[:300])
+            log.say("session not restored", session=name, problem=str(error)[:300])
             return None
-        # Not before: where there is no room for it just now, its client comes back for it.
-        self._shelf.forget(token)
+        keeper.add(room, taken)
         return room
 
     async def _trackers(self, settings: Settings, states: Sequence[bytes] | None = None) -> list[Tracker]:
@@ -174,11 +179,12 @@ class Rooms:
         """A kept session on new streams of the engine. Raises what they and the trackers do not take."""
         settings = session.settings
         policy = cast(Policy, settings.policy)
-        streams = [self._engine.open(policy=policy, restore=state) for state, _, _ in kept.channels]
+        streams = [self._engine.open(policy=policy, restore=state) for state, _ in kept.channels]
+        again = session.rewind(min(stream.position for stream in streams))
         room = Room(session, Intake(settings), kept.address, access, self._config, self._metrics, self._clock)
         self._enter(room, streams, trackers)
-        for channel, (_, _, written) in zip(room.channels, kept.channels, strict=True):
-            channel.lose(written, "restart")  # it had arrived, but was not looked at
+        for channel in room.channels:
+            channel.hear_again(channel.stream.position - again)
         return room
 
     def _stream(self, settings: Settings) -> Stream:
@@ -235,15 +241,14 @@ class Rooms:
                 room.fail("The server made a mistake.")
         over = [room for room in self._rooms.values() if room.over and not room.attached]
         await asyncio.gather(*(self._leave(room) for room in over))
-        if self._shelf is not None and now - self._cleared >= CLEAR_S:
-            self._cleared = now
-            await asyncio.to_thread(self._shelf.clear)
 
     async def _leave(self, room: Room) -> None:
         if self._rooms.pop(room.session.token, None) is None:
             return
         line = summary(room, self._clock())
         try:
+            if self._keeper is not None:
+                await self._keeper.leave(room)
             await room.shut()
         except Exception:
             log.say("session not closed", level=logging.ERROR, exc_info=True, session=room.session.name)
@@ -260,8 +265,8 @@ class Rooms:
         rooms = list(self._rooms.values())
         for room in rooms:
             room.freeze()
-        settled = self._clock() + min(SETTLE_S, 0.6 * grace_s)
-        kept = await asyncio.gather(*(self._kept(room, settled, end - grace_s / 4) for room in rooms))
+        settle = self._clock() + min(SETTLE_S, 0.6 * grace_s)
+        kept = await asyncio.gather(*(self._kept(room, settle, end - grace_s / 4) for room in rooms))
         for room, resume in zip(rooms, kept, strict=True):
             hint = message if resume else f"{message} The session can't be kept: begin a new one."
             room.dismiss("draining", hint, resume=resume, code=1012, retry_after=retry_after)
@@ -277,50 +282,24 @@ class Rooms:
                 future.cancel()
 
     def fail(self, message: str, retry_after: float) -> None:
-        """Tell everybody that there is no going on here."""
+        """There is no going on here: send everybody away, with a hint that says whether there is elsewhere."""
         for room in self._rooms.values():
-            room.fail(message, retry_after)
+            if self._keeper is not None and self._keeper.kept_once(room):
+                room.kept = True
+                room.dismiss("draining", message, resume=True, code=1012, retry_after=retry_after)
+            else:
+                room.fail(message, retry_after)
 
-    async def _kept(self, room: Room, settled: float, end: float) -> bool:
-        """Put a session on the shelf; whether it lies there. settled: until when to wait for what is being computed."""
-        if self._shelf is None or room.over:
-            return False
-        try:
-            async with asyncio.timeout(end - self._clock()):
-                return await self._keep(room, self._shelf, settled)
-        except Exception as error:
-            full = isinstance(error, OSError | TimeoutError)
-            about = {"problem": f"{type(error).__name__}: {error}"[:300]} if full else {}
-            log.say("session not kept", level=logging.ERROR, exc_info=not full, session=room.session.name, **about)
-            return False
-
-    async def _keep(self, room: Room, shelf: Shelf, end: float) -> bool:
-        """Write a session down once its trackers have heard all that its streams computed, or at `end`."""
-        while not room.over:
-            late = self._clock() >= end
-            streams = [channel.stream for channel in room.channels]
-            if late or (room.settled and not any(stream.unread for stream in streams)):
-                async with AsyncExitStack() as stack:
-                    # While we look, no tracker goes on: trackers, streams and session belong together.
-                    for channel in room.channels:
-                        await stack.enter_async_context(channel.tracking)
-                    states = [await stream.snapshot() for stream in streams]
-                    # A stream that is ahead of its tracker never says again what the tracker has not heard.
-                    ahead = any(channel.busy or channel.stream.unread for channel in room.channels)
-                    if late or (room.settled and not ahead):
-                        trackers = [await channel.snapshot() for channel in room.channels]
-                        written = [channel.progress.written for channel in room.channels]
-                        channels = tuple(zip(states, trackers, written, strict=True))
-                        kept = Kept(room.session.snapshot(), room.access.name, room.address, channels, 0.0)
-                        room.keep()
-                        await asyncio.to_thread(shelf.put, kept)
-                        return True
-            await asyncio.sleep(SETTLE_S / 200)
-        return False
+    async def _kept(self, room: Room, settle: float, end: float) -> bool:
+        """Whether the session can be taken up elsewhere; see `hand_over`."""
+        return self._keeper is not None and await hand_over(room, self._keeper, settle, end, self._clock)
 
     async def shut(self) -> None:
         """Close every session."""
-        if self._listening is not None:
-            self._listening.cancel()
+        for task in (self._listening, self._keeping):
+            if task is not None:
+                task.cancel()
         await asyncio.gather(*(self._leave(room) for room in list(self._rooms.values())))
+        if self._keeper is not None:
+            await self._keeper.close()
         self._offload.close()

@@ -57,8 +57,11 @@ class Session:
         #: Under which name it is on show, if it is.
         self.room: str | None = None
         self._unsaid: dict[str, Any] | None = None
-        # `end` came before the server was restarted, so the streams of this one were not told of it.
-        self._unfinished = False
+        # Restored from an earlier state: up to which event the client has what is decided a second time, and where the
+        # audio ends whose `end` had come, since the streams of this server were not told of it.
+        self._restored = False
+        self._had = 0
+        self._ends_at: int | None = None
 
     # The connection comes and goes.
 
@@ -68,14 +71,10 @@ class Session:
         away = 0.0 if self.detached_at is None else now - self.detached_at
         commands: list[Command] = []
         if resumed:
-            self.replay.acknowledge(min(protocol.whole(start.get("last_event", 0)), self.replay.last))
-            if not self.ending:
-                earliest = start.get("position")
-                try:
-                    missing = self.framing.rejoin(None if earliest is None else protocol.whole(earliest), away)
-                except Refusal as refusal:
-                    return [_send(refusal.to_dict()), Close(1008, refusal.code)]
-                commands += self._holes(missing)
+            try:
+                commands += self._rejoin(start, away)
+            except Refusal as refusal:
+                return [_send(refusal.to_dict()), Close(1008, refusal.code)]
         self.attached = True
         self.detached_at = None
         self.requests.scopes = scopes
@@ -98,12 +97,29 @@ class Session:
         if self._unsaid is not None:
             commands.append(_send(self._unsaid))
             self._unsaid = None
-        if self._unfinished:
-            self._unfinished = False
-            commands.append(Finish())
+        commands += self._ended()
         if self.done:
             commands += self._goodbye("ended", "All of the audio was looked at.", resume=False, code=1000)
         return commands
+
+    def _rejoin(self, start: Mapping[str, Any], away: float) -> list[Command]:
+        """What came over the connection before, and what of it is missing for good."""
+        last_event = protocol.whole(start.get("last_event", 0))
+        self.replay.acknowledge(min(last_event, self.replay.last))
+        missing: list[Missing] = []
+        if not self.ending:
+            earliest = start.get("position")
+            if earliest is None and self._ends_at is not None:
+                earliest = self._ends_at  # it can't be sent again, and nothing else will come
+            missing = self.framing.rejoin(None if earliest is None else protocol.whole(earliest), away)
+        if self._restored and last_event > self.replay.last:
+            # What is heard again is decided again, under the same numbers; across a hole it would be something else.
+            if missing:
+                self.replay.go_on_after(last_event)
+            else:
+                self._had = last_event
+        self._restored = False
+        return self._holes(missing)
 
     def detach(self, now: float) -> None:
         """The connection is gone."""
@@ -153,7 +169,15 @@ class Session:
                 out.append(Audio(item.data, item.num_samples))
             else:
                 out += self._holes([item])
-        return out
+        return out + self._ended()
+
+    def _ended(self) -> list[Command]:
+        """The end that another server was told of, once its audio is here."""
+        if self._ends_at is None or self.framing.position < self._ends_at:
+            return []
+        self._ends_at = None
+        self.ending = True
+        return [Finish()]
 
     def _message(self, message: Mapping[str, Any]) -> list[Command]:
         kind = message["type"]
@@ -162,7 +186,7 @@ class Session:
             return [_send({"type": "pong", **_echo(request)})]
         if kind == "ack":
             event = protocol.whole(message["event"])
-            if event > self.replay.last:
+            if event > max(self.replay.last, self._had):
                 raise Refusal(
                     "invalid_message",
                     f"Event {event} was acknowledged; the last one sent is {self.replay.last}.",
@@ -187,6 +211,7 @@ class Session:
             return [Share(message["room"], request)]
         if kind == "end":
             self.ending = True
+            self._ends_at = None
             return [Finish()]
         return [self.requests.enroll(message)]
 
@@ -201,6 +226,10 @@ class Session:
         """Number these events, keep them, and send them to whoever is there, and to those who watch."""
         texts = [self.replay.add(channel, event) for event in events]
         commands: list[Command] = [] if self.room is None else [Show(text, keep=True) for text in texts]
+        if self.replay.last - len(texts) < self._had:
+            first = self.replay.last - len(texts) + 1
+            texts = [text for number, text in enumerate(texts, first) if number > self._had]
+            self.replay.acknowledge(self._had)
         return [*commands, *(Send(text) for text in texts)] if self.attached else commands
 
     def stats(self, lag: float, queue: float, skipped: int, level_db: float | None) -> list[Command]:
@@ -292,13 +321,27 @@ class Session:
         settings = Settings.of(snapshot["settings"])
         session = cls(snapshot["name"], snapshot["token"], settings, snapshot["model"], keep)
         session.framing.restore(snapshot["framing"])
-        session.ending, session.done = snapshot["ending"], snapshot["done"]
-        session._unfinished = session.ending and not session.done
+        session.done = snapshot["done"]
+        session.ending = session.done
+        session._ends_at = session.framing.position if snapshot["ending"] and not session.done else None
+        session._restored = True
         session.gaps, session.gap_seconds = int(snapshot["gaps"]), float(snapshot["gap_seconds"])
         session.received = int(snapshot["received"])
         session.replay.restore(snapshot["replay"])
         session.detach(now)
         return session
+
+    def rewind(self, heard_sample: int) -> int:
+        """Go back to where the streams of a restored session stand, at 16 kHz: what came after it must come again.
+
+        Returns at which sample, at 16 kHz, the audio will go on; it may be somewhat before.
+        """
+        before = self.framing.position
+        if self.done:
+            return heard_sample
+        sample = self.framing.rewind(heard_sample)
+        self.received = max(0, self.received - max(0, before - self.framing.position))
+        return sample
 
 
 def _echo(request: int | None) -> dict[str, int]:

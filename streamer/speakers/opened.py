@@ -16,7 +16,7 @@ from streamer.errors import StoreNotErased, StoreTooNew, StoreUnreadable
 from streamer.speakers import erasure
 from streamer.speakers.database import BUSY_S, LONG_S, MARGIN_S, address, answered, engine_of, url_of
 from streamer.speakers.failures import named
-from streamer.speakers.tables import SCHEMA_VERSION, guests, meta, metadata, upgrade
+from streamer.speakers.tables import SCHEMA_VERSION, SESSIONS, guests, meta, metadata, upgrade
 
 #: Guests are for naming soon: what nobody named by then is deleted.
 GUEST_DAYS = 1.0
@@ -90,7 +90,7 @@ class Opened:
 
     def _prepare(self) -> None:
         with self._transaction() as connection:
-            there = inspect(connection).get_table_names()
+            there = [name for name in inspect(connection).get_table_names() if name != SESSIONS]
             if there and "streamer_meta" not in there:
                 raise StoreUnreadable(
                     f"{self.where} is a database, but not a speaker store (it has {', '.join(sorted(there)[:3])}); "

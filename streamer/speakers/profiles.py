@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -153,6 +155,11 @@ class Roster:
     @property
     def dimension(self) -> int:
         return int(self.centroids.shape[1])
+
+    @cached_property
+    def digest(self) -> str:
+        """By which the names are known again, in another process too."""
+        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()
 
     def index(self, name: str) -> int | None:
         """The place of a name as it is spelled here; None where nobody has it."""

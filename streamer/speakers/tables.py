@@ -26,6 +26,9 @@ from streamer.speakers.names import NAME_LENGTH, name_key
 #: Raised whenever an older version could not read, or would harm, what this one writes.
 SCHEMA_VERSION = 2
 
+#: Sessions of a server may lie in the same database, in this table: see `streamer.server.keeping`.
+SESSIONS = "streamer_sessions"
+
 #: So many changes back it is known who was removed; who follows from further back reads everything again.
 REMEMBERED = 10_000
 

@@ -206,7 +206,7 @@ async def test_further_signals_while_it_drains_change_nothing_and_the_session_is
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-async def test_sigterm_ends_a_server_whose_engine_hangs_within_its_grace(process):
+async def test_sigterm_ends_a_server_whose_engine_hangs_within_its_grace(process, tmp_path):
     grace_s = 3.0
     made, port = await asyncio.to_thread(process, grace_s, "hang")
     async with talking(At(port)) as talk:
@@ -218,6 +218,7 @@ async def test_sigterm_ends_a_server_whose_engine_hangs_within_its_grace(process
         goodbye = await talk.until("goodbye")
         await asyncio.to_thread(made.communicate)
         took = time.monotonic() - began
-    assert not goodbye["resume"]
+    # The engine's state of now can't be had; that of before is good, if there was time to write one.
+    assert goodbye["resume"] == any((tmp_path / "state").iterdir())
     assert made.returncode == 70
     assert took < grace_s + 10.0, "a busy machine takes a moment to end a process"

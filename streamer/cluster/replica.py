@@ -1,0 +1,102 @@
+"""One replica: a server without a socket of its own, whose connections an ASGI server brings."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+from typing import Any, cast
+
+from websockets.asyncio.server import Server as SocketServer
+
+from streamer.cluster.wire import AsgiWire, Receive, Scope, Send, request_of
+from streamer.engine.engine import Engine
+from streamer.engine.layers import Precision
+from streamer.errors import EngineFailed
+from streamer.models.model import Model
+from streamer.server import protocol
+from streamer.server.app import Server
+from streamer.server.config import ServerConfig
+from streamer.server.gate import offered
+from streamer.speakers.store import SpeakerStore
+
+
+class _NoSockets:
+    """In place of the sockets of a server that has none."""
+
+    def close(self, code: int = 1001) -> None:
+        """Nothing is open."""
+
+    async def wait_closed(self) -> None:
+        """Nothing is to be waited for."""
+
+
+class Hosted(Server):
+    """A `Server` whose sockets are another's."""
+
+    @property
+    def port(self) -> int:
+        return 0
+
+    @property
+    def url(self) -> str:
+        return "asgi"
+
+    async def _listen(self) -> SocketServer:
+        return cast(SocketServer, _NoSockets())
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection, HTTP or WebSocket, to its end."""
+        if scope["type"] == "http":
+            await self.site(cast(Any, scope), cast(Any, receive), cast(Any, send))
+            return
+        request = request_of(scope)
+        wire = AsgiWire(scope, receive, send)
+        response = self._gate.process_request(wire, request)
+        if response is not None and response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+            await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
+            return
+        if await wire.accept(protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in offered(request) else None):
+            try:
+                await self.handle(wire)
+            finally:
+                await wire.leave()
+
+
+class Replica:
+    """The engine, the store and the rooms of one process. Entered, it serves."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._stack = AsyncExitStack()
+        self.server: Hosted
+
+    async def __aenter__(self) -> Replica:
+        config = self._config
+        model = await asyncio.to_thread(Model.from_pretrained, config.model)
+        precision = cast(Precision, config.precision)
+        engine = Engine(model, device=config.device, precision=precision, threads=config.threads or 1)
+        store = self._stack.enter_context(await asyncio.to_thread(SpeakerStore, config.store or None))
+        await self._stack.enter_async_context(engine)
+        self.server = Hosted(config, engine, store)
+        await self._stack.enter_async_context(self.server)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.server.drain()
+        await self._stack.aclose()
+
+    def check(self) -> None:
+        """Raises EngineFailed where there is no going on."""
+        if self.server.failure is not None:
+            raise EngineFailed(self.server.failure)
+
+    def load(self) -> dict[str, Any]:
+        """Streams that hold a slot, and how late the latest of them is, in seconds."""
+        now = asyncio.get_running_loop().time()
+        lags = [
+            max(channel.progress.lag_s, channel.progress.waited_s(now))
+            for room in self.server.rooms
+            for channel in room.channels
+        ]
+        return {"streams": float(self.server.admission.streams), "lag_s": max(lags, default=0.0)}

@@ -1,0 +1,51 @@
+"""The last state of a session on a server that stops, for whoever goes on with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from streamer.server import log
+from streamer.server.keeping.keeper import FAILURES, Keeper
+from streamer.server.keeping.snapshot import look, settled
+from streamer.server.room import Room
+
+# How long a stopping server waits for streams that have not computed all they were given: beside the time to stop in,
+# little.
+SETTLE_S = 1.0
+
+
+async def hand_over(room: Room, keeper: Keeper, settle: float, end: float, clock: Callable[[], float]) -> bool:
+    """Write a session down that nothing more is taken in for; whether it can be taken up.
+
+    settle: until when to wait for what is being computed. end: until when to wait at all. Both on this clock.
+    """
+    if room.over:
+        return False
+    try:
+        async with asyncio.timeout(end - clock()):
+            if await _write_down(room, keeper, settle, clock):
+                return True
+    except Exception as error:
+        known = isinstance(error, FAILURES)
+        about = {"problem": f"{type(error).__name__}: {error}"[:300]} if known else {}
+        log.say("session not kept", level=logging.ERROR, exc_info=not known, session=room.session.name, **about)
+    # What lies there from before will do, though more has to be heard again.
+    return not room.over and await keeper.lies_there(room)
+
+
+async def _write_down(room: Room, keeper: Keeper, settle: float, clock: Callable[[], float]) -> bool:
+    """Once its trackers have heard all that its streams computed, or at `settle` as it is."""
+    while not room.over:
+        late = clock() >= settle
+        if late and room.session.framing.sequenced and await keeper.lies_there(room):
+            room.kept = True  # its client can send again what came since
+            return True
+        if late or (room.settled and settled(room)):
+            kept = await look(room, keeper.aside, anyway=late)
+            if kept is not None and (late or room.settled):
+                room.kept = True
+                return await keeper.keep(room, kept)
+        await asyncio.sleep(SETTLE_S / 200)
+    return False

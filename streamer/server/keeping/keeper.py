@@ -1,0 +1,270 @@
+"""Writes the running sessions down every few seconds, and takes up those that another server had.
+
+Nothing waits for it: a place that does not answer costs the sessions nothing but that the last state of them that lies
+there grows older. There is never more than one batch on its way, and what is not written is not remembered but taken
+anew once the place is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from streamer.errors import StoreError
+from streamer.server import log
+from streamer.server.keeping.kept import Kept, key_of
+from streamer.server.keeping.shelf import FIRST, Item, Shelf, Taken
+from streamer.server.keeping.snapshot import look, settled
+from streamer.server.metrics import Metrics
+from streamer.server.protocol import Refusal
+from streamer.server.room import Room
+
+T = TypeVar("T")
+
+#: Between two looks at who is due, and between two states of one session, however much its client acknowledges.
+LOOK_S = 0.05
+LEAST_S = 0.5
+#: Sessions that are written in one go.
+BATCH = 32
+#: A session of which nothing has changed is written all the same after so long: what lies there too long is deleted.
+TOUCH_S = 20.0
+#: How often a place that does not answer is tried again.
+RETRY_S = 1.0
+#: How often what nobody came back for is deleted.
+CLEAR_S = 60.0
+#: How long a client that resumes waits for the place; then it is told to come back.
+PATIENCE_S = 5.0
+RETRY_AFTER_S = 1.0
+
+FAILURES = (StoreError, OSError, TimeoutError)
+
+
+@dataclass(slots=True)
+class Mark:
+    """How a session lies there.
+
+    fence: this server's. at: when it was last written, on the server's clock; seen: what was true of it then.
+    """
+
+    fence: int
+    at: float = -math.inf
+    seen: tuple[Any, ...] = ()
+
+
+class Keeper:
+    """One server's hand on a shelf. period_s: the time between two states of a session."""
+
+    def __init__(self, shelf: Shelf, period_s: float, metrics: Metrics, clock: Callable[[], float]) -> None:
+        self._shelf = shelf
+        self._period_s = period_s
+        self._metrics = metrics
+        self._clock = clock
+        self._marks: dict[Room, Mark] = {}
+        # One thread, so that what is written later lies there later.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="streamer-keeping")
+        self._packer = ThreadPoolExecutor(1, thread_name_prefix="streamer-packing")
+        self._came = asyncio.Event()
+        self._down = False
+        self._cleared = clock()
+        metrics.watch_keeping(self._age_s, lambda: not self._down)
+
+    def _age_s(self) -> float:
+        """Of the session whose state there is the oldest."""
+        now = self._clock()
+        return max((now - mark.at for mark in self._marks.values() if mark.at > -math.inf), default=0.0)
+
+    # What is written
+
+    def add(self, room: Room, taken: Taken | None = None) -> None:
+        """This server has a session, a new one or one that it took up, and writes it down from now on."""
+        self._marks[room] = Mark(FIRST) if taken is None else Mark(taken.fence, self._clock())
+        # At once, before its engine has anything to do: while it is being given much, no state may be had for a while.
+        self._came.set()
+
+    async def leave(self, room: Room) -> None:
+        """A session is closed here; if it is over, it need not lie there any more."""
+        mark = self._marks.pop(room, None)
+        if mark is None or not room.over or room.reason == "moved" or room.kept:
+            return
+        key = key_of(room.session.token)
+        self._writer.submit(self._quietly, lambda: self._shelf.forget(key, mark.fence))
+
+    async def run(self) -> None:
+        """Write what is due, for ever."""
+        while True:
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._came.wait()
+                self._came.clear()
+                await self._write(await self._due())
+            except FAILURES as error:
+                self._lost(error)
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.say("session not kept", level=logging.ERROR, exc_info=True)
+                await asyncio.sleep(RETRY_S)
+
+    async def _due(self) -> list[tuple[Room, Kept]]:
+        """Those that are due, as they are, up to a batch: of a place that was gone, one is asked for first."""
+        now = self._clock()
+        rooms = sorted((mark.at, number, room) for number, (room, mark) in enumerate(self._marks.items()))
+        found: list[tuple[Room, Kept]] = []
+        for _, _, room in rooms:
+            if len(found) >= (1 if self._down else BATCH):
+                break
+            mark = self._marks.get(room)
+            if mark is None or not self._wanted(room, mark, now) or not settled(room):
+                continue
+            if (kept := await look(room, self.aside)) is not None:
+                found.append((room, kept))
+        return found
+
+    def _wanted(self, room: Room, mark: Mark, now: float) -> bool:
+        if room.over or room.kept:
+            return False
+        if mark.at == -math.inf:
+            return True
+        passed = now - mark.at
+        if passed < min(LEAST_S, self._period_s):
+            return False
+        before, seen = mark.seen, _seen(room)
+        acknowledged_or_left = before[:2] != seen[:2]
+        return acknowledged_or_left or (passed >= self._period_s and before != seen) or passed >= TOUCH_S
+
+    async def _write(self, found: list[tuple[Room, Kept]]) -> None:
+        if not found:
+            if self._clock() - self._cleared >= CLEAR_S:
+                self._cleared = self._clock()
+                await self._in(self._writer, self._shelf.clear)
+            return
+        seen = [_seen(room) for room, _ in found]
+        parts = [(room, self._marks[room].fence, kept) for room, kept in found if room in self._marks]
+
+        def put() -> list[bool]:
+            return self._shelf.put([_item(room.session.token, fence, kept) for room, fence, kept in parts])
+
+        owned = await self._in(self._writer, put)
+        self._found_again()
+        for (room, _, _), theirs, known in zip(parts, owned, seen, strict=False):
+            self._metrics.snapshots.labels("written" if theirs else "moved").inc()
+            if not theirs:
+                room.give_up()
+            elif (mark := self._marks.get(room)) is not None:
+                mark.at, mark.seen = self._clock(), known
+
+    async def keep(self, room: Room, kept: Kept) -> bool:
+        """Write a session down for the last time; whether it lies there. Raises what the shelf does."""
+        mark = self._marks[room]
+        item = _item(room.session.token, mark.fence, kept)
+        [owned] = await self._in(self._writer, lambda: self._shelf.put([item]))
+        if not owned:
+            room.give_up()
+        return owned
+
+    def kept_once(self, room: Room) -> bool:
+        """Whether some state of the session was written."""
+        mark = self._marks.get(room)
+        return mark is not None and mark.at > -math.inf
+
+    async def lies_there(self, room: Room) -> bool:
+        """Whether some state of the session can be taken up, by another server or once the place is back."""
+        mark = self._marks.get(room)
+        if mark is None or not self.kept_once(room):
+            return False
+        try:
+            return await self._ask(lambda: self._shelf.holds(key_of(room.session.token), mark.fence))
+        except StoreError:  # a database that is gone for a while has it again after that
+            return True
+        except (OSError, TimeoutError):
+            return False
+
+    # What is taken up
+
+    async def owns(self, room: Room) -> bool:
+        """Whether no other server has taken the session up. While the place does not answer, it is ours."""
+        mark = self._marks.get(room)
+        if mark is None or not self.kept_once(room):
+            return True
+        try:
+            return await self._ask(lambda: self._shelf.holds(key_of(room.session.token), mark.fence))
+        except FAILURES as error:
+            self._lost(error)
+            return True
+
+    async def take(self, token: str, client: str) -> Taken | None:
+        """A session that was another server's, and is ours from now on. Raises Refusal("busy") while nobody knows."""
+        try:
+            return await self._ask(lambda: self._shelf.take(key_of(token), client))
+        except FAILURES as error:
+            self._lost(error)
+            raise Refusal(
+                "busy",
+                "Sessions of before can't be found just now.",
+                "Resume again in a moment.",
+                fatal=True,
+                retry_after=RETRY_AFTER_S,
+            ) from None
+
+    async def close(self) -> None:
+        """Wait a little for what is being written."""
+        with contextlib.suppress(*FAILURES):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._in(self._writer, lambda: None)
+        self._writer.shutdown(wait=False, cancel_futures=True)
+        self._packer.shutdown(wait=False, cancel_futures=True)
+        self._shelf.close()
+
+    # Within
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        async with asyncio.timeout(PATIENCE_S):
+            return await asyncio.to_thread(question)
+
+    async def _in(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(pool.submit(call))
+
+    def aside(self, call: Callable[[], bytes]) -> Awaitable[bytes]:
+        """Run this in a thread, so that it does not hold up the loop."""
+        return self._in(self._packer, call)
+
+    def _quietly(self, call: Callable[[], None]) -> None:
+        # What is not forgotten now is deleted when it is too old.
+        with contextlib.suppress(*FAILURES):
+            call()
+
+    def _lost(self, error: BaseException) -> None:
+        """The place can't be used: said once, until it can."""
+        self._metrics.snapshots.labels("failed").inc()
+        if not self._down:
+            self._down = True
+            problem = str(error)[:300] or f"no answer within {PATIENCE_S:g} s"
+            log.say(
+                "sessions not kept",
+                level=logging.ERROR,
+                where=self._shelf.where,
+                problem=problem,
+                advice="sessions go on, and it is tried again; until then a crash loses what came since",
+            )
+
+    def _found_again(self) -> None:
+        if self._down:
+            self._down = False
+            log.say("sessions kept again", where=self._shelf.where)
+
+
+def _item(token: str, fence: int, kept: Kept) -> Item:
+    return Item(key_of(token), fence, kept.client, kept.to_bytes())
+
+
+def _seen(room: Room) -> tuple[Any, ...]:
+    """What a state is taken for when it changes: at once for the first two, after a while for the others."""
+    session = room.session
+    heard: Iterable[int] = (channel.progress.heard for channel in room.channels)
+    return (session.replay.acknowledged, room.attached, session.replay.last, session.received, *heard)
