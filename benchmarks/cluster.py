@@ -39,6 +39,10 @@ def report(talks: list[Talked], clean: Talked) -> None:
     same = sum(bare(one.events) == bare(clean.events) for one in talks)
     numbers = sum([event["id"] for event in one.events] == list(range(1, len(one.events) + 1)) for one in talks)
     print(f"{len(talks)} sessions: {same} with the events of an undisturbed run, {numbers} with every number once,")
+    for one in talks:
+        for message in one.messages:
+            if message["type"] == "restart":
+                print("  begun anew:", message)
     print(f"  {sum(one.restarts for one in talks)} begun anew, {len(back)} that went on at another server")
     if back:
         worst = max(back)
