@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,11 @@ from streamer.evaluation.conditions import parse_condition
 from streamer.evaluation.diarisation import Errors, errors, mapping
 from streamer.evaluation.identification import Identification, Turn, delays_s, identify, read_rttm, shown_turns
 from streamer.evaluation.manifest import Float32, read_audio
+from streamer.evaluation.overlap import Found
 from streamer.evaluation.stream import enrolled, follow, steps_of
 from streamer.speakers.backend import Backend
-from streamer.speakers.events import Event, Renamed, TurnEnd
+from streamer.speakers.events import Event, Overlap, Renamed, TurnEnd
+from streamer.speakers.overlap import BESIDE
 from streamer.speakers.profiles import Roster
 from streamer.speakers.settings import STEP_S, TrackerSettings
 from streamer.speakers.tracker import Tracker
@@ -49,13 +51,19 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One recording with nobody enrolled. guests: different labels in the end. delays_s: see `delays_s`."""
+    """One recording with nobody enrolled. guests: different labels in the end. delays_s: see `delays_s`.
+
+    single: the errors without the second voices of overlaps. overlap: how overlaps were found, where they were looked
+    for.
+    """
 
     name: str
     errors: Errors
     speakers: int
     guests: int
     delays_s: list[float] = field(repr=False)
+    single: Errors | None = None
+    overlap: Found | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,8 @@ class Report:
     der, missed, false_alarm, confusion: shares of the reference speech, no collar, overlaps scored.
     guests_per_speaker: labels in the end for speakers there are. delay_s, never: to the first right label, the median
         over turns and the share of turns that never had it; labels are mapped to speakers as the error rate maps them.
+    single_der: the error rate without the second voices of overlaps. overlap_precision, overlap_recall: by 10 ms, how
+        much of what is told to be overlap is, and how much of what is overlap is told.
     strangers_named, strangers_s: half and half, the share of strangers' time under an enrolled name, and that time.
     known_wrong, known_unnamed, known_s: half and half, of the enrolled's time what was given another enrolled name, or
         none.
@@ -94,6 +104,9 @@ class Report:
     guests_per_speaker: float
     delay_s: float = math.nan
     never: float = math.nan
+    single_der: float = math.nan
+    overlap_precision: float = math.nan
+    overlap_recall: float = math.nan
     strangers_named: float = math.nan
     strangers_s: float = math.nan
     known_wrong: float = math.nan
@@ -138,7 +151,14 @@ def with_nobody(engine: IncrementalModel, one: Recording, settings: TrackerSetti
     turns = [(e.start_sample, e.sample, last.get(e.speaker, e.speaker)) for e in events if isinstance(e, TurnEnd)]
     names = mapping(one.turns, turns)
     shown = [(start, end, names.get(last.get(who, who), who)) for start, end, who in shown_turns(events)]
-    return score(one, turns, delays_s(one.turns, shown, one.speakers))
+    single = [
+        turn
+        for turn, event in zip(turns, (e for e in events if isinstance(e, TurnEnd)), strict=True)
+        if not event.reason.startswith(BESIDE)
+    ]
+    scored = score(one, turns, delays_s(one.turns, shown, one.speakers))
+    stretches = [(e.sample, e.end_sample) for e in events if isinstance(e, Overlap) and e.final and e.end_sample]
+    return replace(scored, single=errors(one.turns, single), overlap=Found.of(one.turns, stretches))
 
 
 def score(one: Recording, turns: Sequence[Turn], delays: Sequence[float] = ()) -> Scored:
@@ -209,6 +229,8 @@ def together(scored: Sequence[Scored], halves: Sequence[Halves] = ()) -> Report:
     strangers = sum(one.found.stranger_s for one in halves)
     named = sum((1 - one.found.rejected) * one.found.stranger_s for one in halves if one.found.stranger_s)
     known = sum(one.known.speech_s for one in halves)
+    single = [one.single for one in scored if one.single is not None]
+    overlap = Found.total([one.overlap for one in scored if one.overlap is not None])
     wrong, unnamed = (
         sum(getattr(one.known, part) * one.known.speech_s for one in halves) for part in ("wrong", "missed")
     )
@@ -224,6 +246,9 @@ def together(scored: Sequence[Scored], halves: Sequence[Halves] = ()) -> Report:
         guests_per_speaker=guests / max(1, speakers),
         delay_s=float(np.quantile(delays, 0.5, method="lower")) if len(delays) else math.nan,
         never=float(np.isinf(delays).mean()) if len(delays) else math.nan,
+        single_der=Errors.total(single).der if single else math.nan,
+        overlap_precision=overlap.precision,
+        overlap_recall=overlap.recall,
         strangers_named=named / strangers if strangers else math.nan,
         strangers_s=strangers if halves else math.nan,
         known_wrong=wrong / known if known else math.nan,

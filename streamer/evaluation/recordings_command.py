@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from streamer.evaluation.recordings import Report, Scored
 
 HEAD = (
-    "recordings", "DER %", "missed", "false alarm", "confusion", "guests / speakers", "delay s", "never %",
+    "recordings", "DER %", "missed", "false alarm", "confusion", "one voice at a time: DER %", "overlap: precision %",
+    "recall %", "guests / speakers", "delay s", "never %",
     "strangers named %", "known: wrong %", "unnamed %",
 )  # fmt: skip
 
@@ -124,6 +125,7 @@ def _cells(report: Report) -> list[str]:
     return [
         str(report.recordings),
         *map(_percent, (report.der, report.missed, report.false_alarm, report.confusion)),
+        *map(_percent, (report.single_der, report.overlap_precision, report.overlap_recall)),
         f"{report.guests} / {report.speakers} = {report.guests_per_speaker:.2f}",
         delay,
         _percent(report.never),

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SHORTEST_S = 0.1
 #: Turns that are remembered.
 KEPT = 16
+#: How the reason of a turn begins that is a voice beside another's.
+BESIDE = "beside "
 
 
 @dataclass(slots=True)
@@ -225,7 +227,7 @@ def _as_turn(tracker: Tracker, piece: tuple[int, int], who: str, beside: str, co
     """A voice beside another's, as a turn that is over."""
     tracker.turns += 1
     start, end = piece
-    reason = f"beside {beside}"
+    reason = f"{BESIDE}{beside}"
     common: dict[str, Any] = {
         "decided_sample": tracker.heard_sample,
         "turn": tracker.turns,
