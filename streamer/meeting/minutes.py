@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from functools import cache
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,9 +94,15 @@ def minutes(
 @cache
 def _template() -> jinja2.Template:
     import jinja2
+    from markupsafe import Markup
 
-    # Names are other people's words: all that is put in is escaped.
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    # Names are other people's words: all that is put in is escaped, in the way that the web page does, too.
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        finalize=lambda value: value if isinstance(value, Markup) else Markup(escape(str(value))),
+    )
     return environment.from_string(files("streamer.meeting").joinpath("minutes.html").read_text(encoding="utf-8"))
 
 
