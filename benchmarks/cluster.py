@@ -23,8 +23,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "server" / "support"))
 
-from fleet import RATE, Talked, bare, fleet, talk
-from postgres import running
+from fleet import RATE, Talked, bare, fleet, talk  # type: ignore[import-not-found]
+from postgres import running  # type: ignore[import-not-found]
 
 from streamer.audio.files import read_audio
 from streamer.demo import CONVERSATION
