@@ -8,6 +8,7 @@ they count from the start of the stream as before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -219,4 +220,6 @@ class Exchange:
     async def _acknowledge(self, socket: ClientConnection) -> None:
         if self._last_event > self._acknowledged:
             self._acknowledged = self._last_event
-            await socket.send(protocol.write({"type": "ack", "event": self._last_event}))
+            # The server may have said all there is and closed: what it said last is still to be read.
+            with contextlib.suppress(ConnectionClosed):
+                await socket.send(protocol.write({"type": "ack", "event": self._last_event}))

@@ -12,12 +12,14 @@ import pytest
 from many import enrol_many
 from network import Proxy
 from talking import PATIENCE_S, RATE, empty, pcm
+from websockets.asyncio.server import serve
 
 from streamer.audio.sources import IteratorSource
 from streamer.client import Client, listen
 from streamer.client.answers import delays
 from streamer.errors import ConfigurationError, ConnectionLost, ProtocolError, ServerBusy, ServerRefused
 from streamer.server import admission
+from streamer.server.protocol import Settings
 from streamer.speakers.store import SpeakerStore
 
 SECONDS = 8.0
@@ -351,3 +353,49 @@ def test_clients_come_back_soon_and_then_ever_later():
     assert seconds[0] == 0.0
     assert all(0.1 * 2**n <= wait <= 0.2 * 2**n for n, wait in enumerate(seconds[1:5]))
     assert max(seconds) <= 5.0
+
+
+async def test_a_server_that_says_its_last_words_all_at_once_is_heard_to_the_end():
+    """The close comes with the last events, before any of them is acknowledged."""
+    ready = {
+        "type": "ready",
+        "version": 1,
+        "session": "s",
+        "resume": "token",
+        "resume_within": 30.0,
+        "resumed": False,
+        "position": 0,
+        "last_event": 0,
+        "lost_events": 0,
+        "settings": Settings.of({"type": "start"}).to_dict(),
+        "model": {"name": "m", "fingerprint": "f"},
+        "scopes": ["stream"],
+    }
+    event = {"type": "speech_start", "id": 1, "channel": 0, "time": 0.0, "sample": 0, "decided_sample": 0, "reason": ""}
+    stats = {
+        "type": "stats",
+        "lag": 0.0,
+        "queue": 0.0,
+        "received": 0,
+        "gaps": 0,
+        "gap_samples": 0,
+        "duplicates": 0,
+        "skipped": 0,
+        "events": 1,
+    }
+    goodbye = {"type": "goodbye", "reason": "ended", "resume": False, "message": "All of the audio was looked at."}
+    connections = []
+
+    async def answer(connection):
+        connections.append(connection)
+        await connection.recv()
+        for message in (ready, event, stats, goodbye):
+            await connection.send(json.dumps(message))
+        await connection.close(1000)
+
+    async with serve(answer, "127.0.0.1", 0, subprotocols=["streamer.v1"]) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with asyncio.timeout(PATIENCE_S), Client(url(port)) as client:
+            said = [message["type"] async for message in client]
+    assert said == ["speech_start", "stats", "goodbye"]
+    assert len(connections) == 1
