@@ -88,5 +88,5 @@ def test_a_user_gets_no_test_tools(metadata: Message) -> None:
 
 
 def test_the_extras_are_those_that_the_documents_name(metadata: Message) -> None:
-    extras = {"media", "onnx", "postgres", "evaluation", "notebook", "training", "docs", "dev"}
+    extras = {"media", "onnx", "postgres", "ray", "evaluation", "notebook", "training", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras

@@ -17,7 +17,7 @@ def cluster() -> None:
 
 
 @app.command()
-def up(config: Annotated[Path, typer.Option(help="TOML file with the tables [cluster] and [server].")]) -> None:
+def up(config: Annotated[Path, typer.Option(help="TOML file with the tables cluster and server.")]) -> None:
     """Deploy replicas of the server, and stay until Ctrl-C; then they are taken down, and sessions lie in their store.
 
     On a cluster that runs (`address` in the file) they may as well be deployed by

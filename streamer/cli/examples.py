@@ -49,6 +49,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "streamer stream ws://127.0.0.1:8765 talk.wav",
         "streamer stream ws://127.0.0.1:8765 --mic",
     ),
+    "cluster up": ("streamer cluster up --config cluster.toml",),
     "meeting": ("streamer meeting --config room.toml",),
     "align": ("streamer align talk.json events.jsonl", "streamer align talk.srt turns.rttm -o talk.vtt"),
     "relabel": (

@@ -136,9 +136,9 @@ class Overlaps:
             two = _two(stretch, heard if end is None else end, said, self.settings.overlap_near_s)
             if final:
                 self.stretches.remove(stretch)
-                events.append(self._event(tracker, stretch, two or (UNKNOWN, None), final=True))
-                events += [] if two is None else self._beside(tracker, stretch, two, said)
-            elif two is not None and two != stretch.told:
+                events.append(self._event(tracker, stretch, two, final=True))
+                events += self._beside(tracker, stretch, two, said)
+            elif two != stretch.told:
                 stretch.told = two
                 events.append(self._event(tracker, stretch, two, final=False))
         return events
@@ -200,12 +200,13 @@ class Overlaps:
 _NO_FRAMES = np.zeros(0, np.float32)
 
 
-def _two(stretch: Stretch, end: int, said: list[Said], near_s: float) -> tuple[str, str | None] | None:
-    """Who has the floor in a stretch, and who speaks nearest to it beside them; None where nobody has it yet."""
+def _two(stretch: Stretch, end: int, said: list[Said], near_s: float) -> tuple[str, str | None]:
+    """Who has the floor in a stretch, unknown where nobody with a name has it yet, and who speaks nearest to it beside
+    them."""
     start = stretch.start_sample
     there = [one for one in said if one.away(start, end) < 0]
     if not there:
-        return None
+        return UNKNOWN, None
     first = max(there, key=lambda one: min(one.end_sample, end) - max(one.start_sample, start)).speaker
     others = [one for one in said if one.speaker != first and one.away(start, end) <= near_s * SAMPLE_RATE]
     # Of those who are as near, the one who spoke last.

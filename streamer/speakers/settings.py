@@ -55,8 +55,8 @@ class TrackerSettings:
     min_speech_s: float = 0.2
     min_silence_s: float = 0.8
     silence_db: float = -60.0
-    overlap_onset: float = 0.35
-    overlap_offset: float = 0.25
+    overlap_onset: float = 0.4
+    overlap_offset: float = 0.3
     overlap_s: float = 0.1
     overlap_smooth_s: float = 0.4
     overlap_near_s: float = 15.0

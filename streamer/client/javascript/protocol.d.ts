@@ -499,6 +499,34 @@ export interface TurnEnd {
   confidence: number;
 }
 
+/** More than one speaks, from `sample` on. What is said of it may change until it is final; then the other's share of it comes as a turn, too. */
+export interface Overlap {
+  type: "overlap";
+  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  id: number;
+  /** 0, or the channel where the channels are split. */
+  channel: number;
+  /** The position it speaks of, at 16 kHz from the stream's start. */
+  sample: number;
+  /** `sample` in seconds. */
+  time: number;
+  /** How far the stream had been heard when this was decided. */
+  decided_sample: number;
+  /** Why, in a few words. */
+  reason: string;
+  /** Number of the stretch in the stream. */
+  overlap: number;
+  /** Where it ended; null while it lasts. */
+  end_sample: number | null;
+  speaker: Name;
+  /** Who else speaks; null for somebody of whom nothing is known. */
+  other: string | null;
+  /** How likely it is that more than one speaks. */
+  confidence: number;
+  /** No later word of it will come. */
+  final: boolean;
+}
+
 /** The samples [sample, end_sample) never arrived. */
 export interface Gap {
   type: "gap";
@@ -649,6 +677,7 @@ export type ServerMessage =
   | Gap
   | Goodbye
   | Notice
+  | Overlap
   | Overload
   | Pong
   | Ready
@@ -670,6 +699,7 @@ export type EventMessage =
   | Correction
   | Gap
   | Notice
+  | Overlap
   | Overload
   | Renamed
   | Said
