@@ -18,6 +18,8 @@ from streamer.demo import CONVERSATION
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'speaker-streamer[ray]'")
 pytestmark = [
+    # Two nodes and three replicas take minutes on two cores, and Ray gives up on a node that starts slowly.
+    pytest.mark.skipif(not os.environ.get("STREAMER_TEST_RAY"), reason="only with STREAMER_TEST_RAY=1"),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc"),
     pytest.mark.filterwarnings("ignore"),  # Ray's own are not ours to mend
 ]
@@ -47,10 +49,6 @@ class Two:
             if title.startswith(f"ray::{name}") and parent in raylets:
                 found.append(int(path.name))
         return found
-
-
-# Two nodes and three replicas take minutes on two cores, and Ray gives up on a node that starts slowly.
-pytestmark = pytest.mark.skipif(not os.environ.get("STREAMER_TEST_RAY"), reason="only with STREAMER_TEST_RAY=1")
 
 
 @pytest.fixture(scope="module")
