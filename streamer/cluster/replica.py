@@ -47,11 +47,13 @@ class Hosted(Server):
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection, HTTP or WebSocket, to its end."""
-        if scope["type"] == "http":
-            await self.site(cast(Any, scope), cast(Any, receive), cast(Any, send))
-            return
         request = request_of(scope)
         wire = AsgiWire(scope, receive, send)
+        if scope["type"] == "http":
+            # What the site asks of the socket that a request came through, the wire answers.
+            through = {**scope, "state": {**scope.get("state", {}), "door": wire}}
+            await self.site(through, cast(Any, receive), send)
+            return
         response = self._gate.process_request(wire, request)
         if response is not None and response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
             await send({"type": "websocket.close", "code": 1008, "reason": "refused"})

@@ -60,6 +60,9 @@ class AsgiWire(Wire):
         """The server in front watches over the socket."""
         return self.loop.time()
 
+    def allow(self, seconds: float | None) -> None:
+        """How long its client may take is the server's in front."""
+
     async def accept(self, subprotocol: str | None) -> bool:
         """Open it; whether there is anybody."""
         first = await self._receive()

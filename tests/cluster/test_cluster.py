@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from streamer.cluster.app import Wanted
 from streamer.cluster.config import read
+from streamer.cluster.replica import Hosted
+from streamer.engine.engine import Engine
 from streamer.errors import ConfigurationError
+from streamer.server.config import ServerConfig
+from streamer.speakers.store import SpeakerStore
 
 SERVER = '[server]\nstate_store = "sqlite:///state.db"\n'
 
@@ -53,3 +58,32 @@ def test_replicas_come_with_streams_and_with_lag_and_go_only_where_there_is_room
 def test_nothing_but_a_cluster_imports_ray():
     code = "import sys, streamer, streamer.cluster, streamer.cluster.app, streamer.cli; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_plain_http_is_answered_without_a_socket(local_model, tmp_path):
+    sent: list[dict[str, Any]] = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/healthz",
+        "raw_path": b"/healthz",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+        "client": ("127.0.0.1", 40_000),
+        "server": ("127.0.0.1", 80),
+    }
+    with SpeakerStore(tmp_path / "speakers.db") as store:
+        async with Engine(local_model) as engine, Hosted(ServerConfig(max_streams=4), engine, store) as server:
+            await server.answer(scope, receive, send)
+
+    assert sent[0]["status"] == 200
+    assert b"".join(message.get("body", b"") for message in sent) == b"ok\n"
