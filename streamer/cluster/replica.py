@@ -52,7 +52,7 @@ class Hosted(Server):
         if scope["type"] == "http":
             # What the site asks of the socket that a request came through, the wire answers.
             through = {**scope, "state": {**scope.get("state", {}), "door": wire}}
-            await self.site(through, cast(Any, receive), send)
+            await self.site(through, cast(Any, receive), cast(Any, send))
             return
         response = self._gate.process_request(wire, request)
         if response is not None and response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
