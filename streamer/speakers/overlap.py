@@ -92,20 +92,21 @@ class Overlaps:
         self._follow(step.grid, step.first_frame - width // 2, np.convolve(heard, np.full(width, 1 / width), "valid"))
 
     def _follow(self, grid: FrameGrid, first: int, averages: NDArray[np.floating]) -> None:
+        met = self.stretches[-1:] if self.boundaries.speaking else []
         for boundary in self.boundaries.update(grid, first, averages):
             if boundary.starts:
                 self.count += 1
-                self.stretches.append(Stretch(self.count, max(0, boundary.sample)))
-            elif self.stretches:
+                met.append(Stretch(self.count, max(0, boundary.sample)))
+                self.stretches.append(met[-1])
+            else:
                 self.stretches[-1].end_sample = boundary.sample
-        if self.boundaries.speaking and self.stretches and len(averages):
-            self.stretches[-1].confidence = max(self.stretches[-1].confidence, float(averages.max()))
+        for stretch in met:
+            stretch.confidence = max(stretch.confidence, float(averages.max(initial=0.0)))
 
     def interrupt(self, sample: int) -> None:
         """The stream has a hole at `sample`, or ends."""
-        self.boundaries.interrupt()
         self.next_frame = None
-        if self.stretches and self.stretches[-1].end_sample is None:
+        if self.boundaries.interrupt():
             self.stretches[-1].end_sample = max(sample, self.stretches[-1].start_sample)
 
     def note(self, events: list[Event]) -> None:
@@ -128,11 +129,11 @@ class Overlaps:
     def tell(self, tracker: Tracker, *, everything: bool = False) -> list[Event]:
         """What there is to say of the stretches; `everything` settles all of them."""
         events: list[Event] = []
+        said = self._said(tracker) if self.stretches else []
         for stretch in list(self.stretches):
             end, heard = stretch.end_sample, tracker.heard_sample
             over = end is not None and heard >= end + round(self.settings.overlap_settle_s * SAMPLE_RATE)
             final = over or everything
-            said = self._said(tracker)
             two = _two(stretch, heard if end is None else end, said, self.settings.overlap_near_s)
             if final:
                 self.stretches.remove(stretch)

@@ -97,6 +97,14 @@ def test_it_is_said_while_it_lasts(stage):
     assert first.decided_sample - first.sample <= 0.6 * RATE
 
 
+@pytest.mark.parametrize("step_s", [0.25, 4.0])
+def test_it_is_as_sure_of_a_stretch_within_one_step_as_of_one_over_many(stage, step_s):
+    steps = mixed(stage.steps([("ada", 12.0)], step_s=step_s), (5.0, 6.5))
+    (overlap,) = finals(run(stage.tracker("ada"), steps))
+
+    assert overlap.confidence == pytest.approx(0.9, abs=0.01)
+
+
 def test_a_dip_of_a_moment_is_no_end_and_a_peak_no_beginning(stage):
     steps = mixed(stage.steps([("ada", 12.0)]), (3.0, 3.9), (3.95, 5.0), (8.0, 8.06))
     events = run(stage.tracker("ada"), steps)
