@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap, Samples
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Gap, Samples
 from streamer.audio.sources.file import FileSource
 from streamer.engine.engine import Engine
 from streamer.engine.window import Step
@@ -25,6 +25,7 @@ from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
 from streamer.server.people import People
 from streamer.server.protocol import Refusal, Settings
+from streamer.sinks.recording import Tapped
 from streamer.speakers.candidates import Candidates, Guests
 from streamer.speakers.enrolment import Coach, Verdict
 from streamer.speakers.events import Event
@@ -155,7 +156,20 @@ class Hearing:
         settings = Settings()
         file = io.BytesIO(data)
         file.name = "the recording"
-        source = _Watched(FileSource(file), self._config.max_upload_s, heard, listen)
+        limit_s = self._config.max_upload_s
+
+        def hear(event: AudioEvent) -> None:
+            if event.end_sample > limit_s * SAMPLE_RATE:
+                raise AudioTooLong(
+                    f"The recording is longer than {limit_s:g} s, which is what this server hears of one."
+                )
+            heard.samples = event.end_sample
+            if isinstance(event, Gap):
+                listen(np.zeros(event.end_sample - event.start_sample, np.float32))
+            else:
+                listen(event.samples)
+
+        source = Tapped(FileSource(file), hear)
         async with (
             self._engine.stream(source, settings.durations, settings.step) as stream,
             aclosing(self._noted(stream.steps(), heard)) as steps,
@@ -181,30 +195,3 @@ class Hearing:
 
 def _track(tracker: Tracker, item: Step | Gap) -> list[Event]:
     return tracker.gap(item) if isinstance(item, Gap) else tracker.update(item)
-
-
-class _Watched:
-    """A source whose length is bounded, and whose samples somebody else hears, too."""
-
-    def __init__(self, source: FileSource, limit_s: float, heard: Heard, listen: Callable[[Samples], None]) -> None:
-        self._source = source
-        self._limit_s, self._heard, self._listen = limit_s, heard, listen
-
-    async def __aenter__(self) -> _Watched:
-        await self._source.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._source.__aexit__(*exception)
-
-    async def __aiter__(self) -> AsyncIterator[AudioEvent]:
-        async for event in self._source:
-            if event.end_sample > self._limit_s * SAMPLE_RATE:
-                limit = self._limit_s
-                raise AudioTooLong(f"The recording is longer than {limit:g} s, which is what this server hears of one.")
-            self._heard.samples = event.end_sample
-            if isinstance(event, Chunk):
-                self._listen(event.samples)
-            else:
-                self._listen(np.zeros(event.end_sample - event.start_sample, np.float32))
-            yield event
