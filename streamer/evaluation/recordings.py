@@ -148,14 +148,11 @@ def with_nobody(engine: IncrementalModel, one: Recording, settings: TrackerSetti
     """Follow a recording in which everybody is a guest."""
     events = hear(engine, one.samples, Roster.empty(engine.model.dimension), settings)
     last = last_names(events)
-    turns = [(e.start_sample, e.sample, last.get(e.speaker, e.speaker)) for e in events if isinstance(e, TurnEnd)]
+    ends = [event for event in events if isinstance(event, TurnEnd)]
+    turns = [(end.start_sample, end.sample, last.get(end.speaker, end.speaker)) for end in ends]
     names = mapping(one.turns, turns)
     shown = [(start, end, names.get(last.get(who, who), who)) for start, end, who in shown_turns(events)]
-    single = [
-        turn
-        for turn, event in zip(turns, (e for e in events if isinstance(e, TurnEnd)), strict=True)
-        if not event.reason.startswith(BESIDE)
-    ]
+    single = [turn for turn, end in zip(turns, ends, strict=True) if not end.reason.startswith(BESIDE)]
     scored = score(one, turns, delays_s(one.turns, shown, one.speakers))
     stretches = [(e.sample, e.end_sample) for e in events if isinstance(e, Overlap) and e.final and e.end_sample]
     return replace(scored, single=errors(one.turns, single), overlap=Found.of(one.turns, stretches))

@@ -6,11 +6,13 @@ All voices of one row go through the same channel, as in a room.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from streamer.evaluation.manifest import SAMPLE_RATE
+from streamer.evaluation.manifest import SAMPLE_RATE, read_audio, read_manifest
 
 #: How often each occurs.
 ROOM, EQUALISER, CUT, TELEPHONE, NOISE = 0.35, 0.5, 0.45, 0.12, 0.6
@@ -24,6 +26,12 @@ class Disturbance:
     def __init__(self, noise: Tensor, generator: torch.Generator) -> None:
         self.noise = noise
         self.generator = generator
+
+    @classmethod
+    def of(cls, speech: Path, generator: torch.Generator) -> Disturbance:
+        """By the noise of a folder of speech, on the generator's device."""
+        noise = [read_audio(speech / row.path) for row in read_manifest(speech / "manifest.csv", "noise")]
+        return cls(torch.from_numpy(np.concatenate(noise)).to(generator.device), generator)
 
     def __call__(self, waves: Tensor) -> Tensor:
         """Waves (batch, samples), or the voices of each, (batch, voices, samples), as they arrive: (batch, samples),

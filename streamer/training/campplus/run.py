@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 from torch import Tensor
 
 from streamer.errors import WrongArchitecture
-from streamer.evaluation.manifest import SAMPLE_RATE, read_audio, read_manifest
+from streamer.evaluation.manifest import SAMPLE_RATE
 from streamer.models.campplus.architecture import CamPlusPlusArchitecture
 from streamer.models.campplus.convert import of_the_past
 from streamer.models.campplus.network import CamPlusPlus, campplus_of
@@ -125,10 +124,7 @@ def train(
     generator = torch.Generator(where).manual_seed(seed)
     teacher = campplus_of(Model.from_pretrained("campplus", device=device).network)
     pieces = Pieces.load(speech, WITHOUT, where)
-    noise = [read_audio(speech / row.path) for row in read_manifest(speech / "manifest.csv", "noise")]
-    room = Classroom(
-        teacher, pieces, Disturbance(torch.from_numpy(np.concatenate(noise)).to(where), generator), generator, batch
-    )
+    room = Classroom(teacher, pieces, Disturbance.of(speech, generator), generator, batch)
     typer.echo(f"{len(pieces.start)} pieces, {float(pieces.length.sum()) / SAMPLE_RATE / 3600:.1f} h")
     before = None if start is None else Model.from_pretrained(start, device=device)
     student = begin(teacher, pieces.take(32, OWN, generator), before)

@@ -19,7 +19,6 @@ import typer
 from torch import Tensor, nn
 
 from streamer.engine.campplus.layers import PreparedLayers
-from streamer.evaluation.manifest import read_audio, read_manifest
 from streamer.models.campplus.network import CamPlusPlus, campplus_of
 from streamer.models.campplus.overlap import OverlapHead
 from streamer.models.carry import Carry
@@ -95,11 +94,6 @@ def levelled(blocks: Tensor) -> tuple[Tensor, Tensor]:
     return some.mean(0), some.std(0) + 1e-2
 
 
-def new_head(blocks: Tensor) -> tuple[OverlapHead, Tensor, Tensor]:
-    """A head for blocks that are normalised by the mean and the deviation beside it."""
-    return OverlapHead(), *levelled(blocks)
-
-
 def folded(head: OverlapHead, mean: Tensor, deviation: Tensor) -> OverlapHead:
     """The same head for blocks as they are."""
     with torch.no_grad():
@@ -129,12 +123,10 @@ def train(
     loaded = Model.from_pretrained(model)
     network, generator = campplus_of(loaded.network), torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    noise = [read_audio(speech / row.path) for row in read_manifest(speech / "manifest.csv", "noise")]
-    disturbance = Disturbance(torch.from_numpy(np.concatenate(noise)), generator)
     pieces = Pieces.load(speech, WITHOUT, torch.device("cpu"))
-    mixtures = Mixtures(pieces, disturbance, loaded.grid, generator, np.random.default_rng(seed))
+    mixtures = Mixtures(pieces, Disturbance.of(speech, generator), loaded.grid, generator, np.random.default_rng(seed))
     blocks, counts = hear(network, mixtures, conversations)
-    head, mean, deviation = new_head(blocks)
+    head, (mean, deviation) = OverlapHead(), levelled(blocks)
     blocks.sub_(mean.half()).div_(deviation.half())
     learn(head, blocks, counts, epochs, generator)
     save(out, with_head(loaded, folded(head, mean, deviation)), torch.float16)
