@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.evaluation.metrics import det_curve, equal_error
 from streamer.speakers.backend import Backend, Cohort
 from streamer.speakers.profiles import unit
 from streamer.speakers.scoring import Array, Calibration, effective_seconds, log_softmax
@@ -186,7 +187,8 @@ def measure(enrolled: People, held_out: People, found: Adapted) -> Errors:
             strangers += int(np.sum(_named(others, found.backend) != len(names) - 1))
             same.append(llr[:, place])
             different.append(others.ravel())
-    return Errors(missed / windows, strangers / windows, _eer(np.concatenate(same), np.concatenate(different)), windows)
+    rate, _ = _crossing(np.concatenate(same), np.concatenate(different))
+    return Errors(missed / windows, strangers / windows, rate, windows)
 
 
 def threshold_moved(people: People, transform: Matrix) -> float:
@@ -198,7 +200,7 @@ def threshold_moved(people: People, transform: Matrix) -> float:
         cosines = np.stack([voice for _, voice in means]) @ np.stack([voice for _, voice in means]).T
         alike = np.array([[one == other for other, _ in means] for one, _ in means])
         upper = np.triu(np.ones_like(alike), 1).astype(bool)
-        limits.append(_crossing(cosines[upper & alike], cosines[upper & ~alike])[0])
+        limits.append(_crossing(cosines[upper & alike], cosines[upper & ~alike])[1])
     return limits[1] - limits[0]
 
 
@@ -225,14 +227,7 @@ def _joined(scores: Sequence[Scored]) -> Scored:
     return np.concatenate([one for one, _ in scores]), np.concatenate([seconds for _, seconds in scores])
 
 
-def _eer(same: Array, different: Array) -> float:
-    return _crossing(same, different)[1]
-
-
 def _crossing(same: Array, different: Array) -> tuple[float, float]:
-    """The limit at which as large a share of the same is below as of the different is not, and that share."""
-    limits = np.unique(np.concatenate([same, different]))
-    below = np.searchsorted(np.sort(same), limits) / len(same)
-    above = 1 - np.searchsorted(np.sort(different), limits) / len(different)
-    best = int(np.argmin(np.maximum(below, above)))
-    return float(limits[best]), float((below[best] + above[best]) / 2)
+    """The equal error rate of scores of the same and of different speakers, and the limit at which it is."""
+    of_one = np.repeat([True, False], [len(same), len(different)])
+    return equal_error(det_curve(np.concatenate([same, different]), of_one))
