@@ -3,7 +3,7 @@
 Frames say how likely it is that more than one speaks. Averaged over some of them, with two thresholds, they make
 stretches. In a stretch one of the two has the floor, by the turns; the other is whoever speaks nearest to it in time:
 who went on while another came in, who came in, or, of a word beside a long turn, who was heard last. Where nobody else
-was heard for long, it is somebody else, and nobody is guessed.
+was heard for long, or it is not sure enough that two speak, it is somebody else, and nobody is guessed.
 
 What is said of a stretch may change until it settles. Then the other's share of it is told as a turn as well, so that
 whoever reads turns has both.
@@ -134,7 +134,7 @@ class Overlaps:
             end, heard = stretch.end_sample, tracker.heard_sample
             over = end is not None and heard >= end + round(self.settings.overlap_settle_s * SAMPLE_RATE)
             final = over or everything
-            two = _two(stretch, heard if end is None else end, said, self.settings.overlap_near_s)
+            two = _two(stretch, heard if end is None else end, said, self.settings)
             if final:
                 self.stretches.remove(stretch)
                 events.append(self._event(tracker, stretch, two, final=True))
@@ -201,7 +201,7 @@ class Overlaps:
 _NO_FRAMES = np.zeros(0, np.float32)
 
 
-def _two(stretch: Stretch, end: int, said: list[Said], near_s: float) -> tuple[str, str | None]:
+def _two(stretch: Stretch, end: int, said: list[Said], settings: TrackerSettings) -> tuple[str, str | None]:
     """Who has the floor in a stretch, unknown where nobody with a name has it yet, and who speaks nearest to it beside
     them."""
     start = stretch.start_sample
@@ -209,7 +209,9 @@ def _two(stretch: Stretch, end: int, said: list[Said], near_s: float) -> tuple[s
     if not there:
         return UNKNOWN, None
     first = max(there, key=lambda one: min(one.end_sample, end) - max(one.start_sample, start)).speaker
-    others = [one for one in said if one.speaker != first and one.away(start, end) <= near_s * SAMPLE_RATE]
+    # Whose turn meets the stretch is known by that; whose does not, only if the stretch is no mistake itself.
+    near = settings.overlap_near_s * SAMPLE_RATE if stretch.confidence >= settings.overlap_sure else 0
+    others = [one for one in said if one.speaker != first and one.away(start, end) <= near]
     # Of those who are as near, the one who spoke last.
     nearest = min(others, key=lambda one: (max(0, one.away(start, end)), -one.end_sample), default=None)
     return first, None if nearest is None else nearest.speaker

@@ -13,7 +13,7 @@ DURATIONS = (1.0, 3.0)
 STEP_S = 0.5
 
 PROBABILITIES = (
-    *("speech_onset", "speech_offset", "overlap_onset", "overlap_offset"),
+    *("speech_onset", "speech_offset", "overlap_onset", "overlap_offset", "overlap_sure"),
     *("unknown_prior", "resume", "commit", "relabel", "settle", "switch"),
 )
 
@@ -29,6 +29,7 @@ class TrackerSettings:
     overlap_onset, overlap_offset: probability that more than one speaks, averaged over `overlap_smooth_s`, from which
         they do, and under which they no longer do. overlap_s: for so long at the least.
     overlap_near_s: whoever speaks this near to it may be the other of the two.
+    overlap_sure: the probability from which the other may be somebody whose turn does not meet it.
     overlap_settle_s: so long after its end it is settled who they were.
     evidence_s: seconds of speech in a turn before it is given a name.
     unknown_prior: how probable it is, before anything was heard, that nobody enrolled speaks.
@@ -60,6 +61,7 @@ class TrackerSettings:
     overlap_s: float = 0.1
     overlap_smooth_s: float = 0.4
     overlap_near_s: float = 15.0
+    overlap_sure: float = 0.6
     overlap_settle_s: float = 2.0
     evidence_s: float = 0.3
     unknown_prior: float = 0.2

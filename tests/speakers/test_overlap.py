@@ -80,6 +80,23 @@ def test_where_nobody_else_was_heard_it_is_somebody_else_and_nobody_is_guessed(s
     assert [event.speaker for event in events if isinstance(event, TurnEnd)] == ["ada"]
 
 
+@pytest.mark.parametrize(("probability", "other"), [(0.5, None), (0.7, "bob")])
+def test_a_word_that_may_be_none_is_nobodys(stage, probability, other):
+    steps = stage.steps([("bob", 3.0), (None, 1.0), ("ada", 8.0), (None, 3.0)])
+    events = run(stage.tracker("ada", "bob"), mixed(steps, (8.0, 9.0), probability=probability))
+
+    (overlap,) = finals(events)
+    assert (overlap.speaker, overlap.other) == ("ada", other)
+    assert [e.speaker for e in events if isinstance(e, TurnEnd) and e.reason == "beside ada"] == [other] * bool(other)
+
+
+def test_who_came_in_is_named_however_unsure_the_frames_are(stage):
+    events = run(stage.tracker("ada", "bob"), mixed(stage.steps(CHANGE), (6.5, 7.6), probability=0.5))
+
+    (overlap,) = finals(events)
+    assert {overlap.speaker, overlap.other} == {"ada", "bob"}
+
+
 def test_who_was_heard_long_ago_is_not_guessed(stage):
     script = [("bob", 3.0), (None, 20.0), ("ada", 6.0), (None, 3.0)]
     events = run(stage.tracker("ada", "bob"), mixed(stage.steps(script), (26.0, 27.0)))
