@@ -6,7 +6,7 @@ who went on while another came in, who came in, or, of a word beside a long turn
 was heard for long, or it is not sure enough that two speak, it is somebody else, and nobody is guessed.
 
 What is said of a stretch may change until it settles. Then the other's share of it is told as a turn as well, so that
-whoever reads turns has both.
+whoever reads turns has both; a turn of nobody known, where it is sure that two speak.
 """
 
 from __future__ import annotations
@@ -165,11 +165,13 @@ class Overlaps:
         )
 
     def _beside(self, tracker: Tracker, stretch: Stretch, two: tuple[str, str | None], said: list[Said]) -> list[Event]:
-        """What of a stretch the turns of the two leave out, as turns."""
+        """What of a stretch the turns of the two leave out, as turns; of somebody else too, only where it is sure."""
         events: list[Event] = []
         start, end = stretch.start_sample, stretch.end_sample
         first, second = two
-        if end is None or second is None:
+        if second is None and stretch.confidence >= self.settings.overlap_sure:
+            second = UNKNOWN
+        if end is None or second is None or second == first:
             return events
         for who, beside in ((first, second), (second, first)):
             own = sorted((one.start_sample, one.end_sample) for one in said if one.speaker == who)

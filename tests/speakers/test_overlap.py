@@ -77,6 +77,16 @@ def test_where_nobody_else_was_heard_it_is_somebody_else_and_nobody_is_guessed(s
 
     (overlap,) = finals(events)
     assert (overlap.speaker, overlap.other) == ("ada", None)
+    (beside, ada) = (event for event in events if isinstance(event, TurnEnd))
+    assert (beside.speaker, beside.reason, ada.speaker) == ("unknown", "beside ada", "ada")
+    assert (beside.start_sample, beside.sample) == (overlap.sample, overlap.end_sample)
+
+
+def test_somebody_else_who_may_be_nobody_has_no_turn(stage):
+    steps = mixed(stage.steps([("ada", 8.0), (None, 3.0)]), (3.0, 4.0), probability=0.5)
+    events = run(stage.tracker("ada", "bob"), steps)
+
+    assert [overlap.other for overlap in finals(events)] == [None]
     assert [event.speaker for event in events if isinstance(event, TurnEnd)] == ["ada"]
 
 
