@@ -58,7 +58,7 @@ class TrackerSettings:
     silence_db: float = -60.0
     overlap_onset: float = 0.4
     overlap_offset: float = 0.3
-    overlap_s: float = 0.1
+    overlap_s: float = 0.02
     overlap_smooth_s: float = 0.4
     overlap_near_s: float = 15.0
     overlap_sure: float = 0.6
