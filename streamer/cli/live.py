@@ -126,7 +126,8 @@ def _simulate(options: Listening, speed: float) -> None:
     """Enrol the bundled voices in a store of their own, listen to the bundled conversation, and say how it went."""
     from streamer.audio.sources import FileSource
     from streamer.demo import CONVERSATION, REFERENCE
-    from streamer.evaluation.identification import identify, read_rttm
+    from streamer.evaluation.identification import identify
+    from streamer.rttm import read_rttm
     from streamer.sinks.text import plain_console
 
     quiet = plain_console(stderr=True)

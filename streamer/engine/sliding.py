@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.engine.compiled import compiled
+from streamer.compiled import compiled
 from streamer.models.pooling import EPSILON, Moments
 
 Record = NDArray[np.float32]

@@ -14,8 +14,8 @@ from terminal import on_a_terminal
 from streamer.cli import main
 from streamer.demo import CONVERSATION
 from streamer.errors import ConfigurationError, TranscriptUnreadable
-from streamer.evaluation.identification import read_rttm
 from streamer.meeting.align import read_turns
+from streamer.rttm import read_rttm
 from streamer.sinks.lines import LOW_CONFIDENCE, how_sure
 from streamer.speakers.events import (
     Ambiguous,

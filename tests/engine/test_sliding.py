@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.compiled import compiled
 from streamer.engine.backbone import Hops
-from streamer.engine.compiled import compiled
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sliding import FRAMES, HEADER, SPEECH, WEIGHT, WEIGHT2, Record, empty_record, merge_into
 from streamer.engine.slots.cells import Cells

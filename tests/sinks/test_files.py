@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from streamer.audio.chunks import Chunk, Gap
-from streamer.evaluation.identification import read_rttm
 from streamer.meeting.minutes import Minutes
+from streamer.rttm import read_rttm
 from streamer.sinks.audacity import AudacityLabels
 from streamer.sinks.files import OutputFiles
 from streamer.sinks.jsonl import JsonLines

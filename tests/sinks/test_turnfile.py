@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.evaluation.identification import read_rttm
+from streamer.rttm import read_rttm
 from streamer.sinks.rttm import Rttm
 from streamer.sinks.webvtt import WebVtt
 from streamer.speakers.events import Renamed, Speaker, TurnEnd
