@@ -29,7 +29,7 @@ from streamer.server.door import Plains
 from streamer.server.gate import Gate, offered
 from streamer.server.hearing import Hearing
 from streamer.server.http.site import site
-from streamer.server.keeping.shelf import open_shelf
+from streamer.server.keeping.opening import open_shelf
 from streamer.server.listening import listen
 from streamer.server.metrics import Metrics
 from streamer.server.people import People

@@ -28,10 +28,10 @@ from streamer.server.offload import Offload
 from streamer.server.people import People
 from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep
-from streamer.server.report import summary
 from streamer.server.room import Room
 from streamer.server.session import Session
 from streamer.server.stages import Stages
+from streamer.server.summary import summary
 from streamer.server.wire import Wire
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed

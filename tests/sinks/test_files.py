@@ -8,12 +8,12 @@ import pytest
 import soundfile
 
 from streamer.audio.chunks import Chunk, Gap
-from streamer.meeting.minutes import Minutes
 from streamer.rttm import read_rttm
 from streamer.sinks.audacity import AudacityLabels
 from streamer.sinks.files import OutputFiles
 from streamer.sinks.jsonl import JsonLines
 from streamer.sinks.lines import Lines
+from streamer.sinks.minutes import Minutes
 from streamer.sinks.recording import Recorder, Tapped
 from streamer.sinks.rttm import Rttm
 from streamer.sinks.subrip import SubRip

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.meeting.minutes import minutes
-from streamer.meeting.statistics import statistics
+from streamer.sinks.minutes import minutes
+from streamer.sinks.statistics import statistics
 from streamer.speakers.timeline import Span
 
 S = 16_000
