@@ -15,11 +15,11 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from streamer import protocol
 from streamer.client.answers import refusal
 from streamer.client.backlog import Backlog
 from streamer.errors import ConnectionLost, ProtocolError
-from streamer.server import protocol
-from streamer.server.framing import HEADER
+from streamer.protocol.framing import HEADER
 
 Message = dict[str, Any]
 

@@ -15,9 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from streamer.audio.formats import ENCODINGS, decode_pcm, encode_pcm
 from streamer.engine.incremental import IncrementalModel
+from streamer.protocol.framing import HEADER
 from streamer.server import app
 from streamer.server.app import Server
-from streamer.server.framing import HEADER
 from streamer.speakers.profiles import Exemplar
 from streamer.speakers.store import SpeakerStore
 

@@ -26,8 +26,8 @@ from streamer.audio.files import read_audio
 from streamer.client import Client
 from streamer.demo import CONVERSATION, ENROLMENT
 from streamer.errors import SpeakerExists, SpeakerNotFound, StoreBusy, StoreError, StoreUnreachable
+from streamer.protocol import Refusal
 from streamer.server.people import People
-from streamer.server.protocol import Refusal
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar
 from streamer.speakers.scoring import Calibration

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
-from streamer.server import protocol
+from streamer import protocol
 from streamer.server.app import Server
 
 RATE = 16_000
