@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer import plugins
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 from streamer.models import checkpoint
 from streamer.models.card import ModelCard, Source
 from streamer.models.exactness import products
-from streamer.models.grid import SAMPLE_RATE, FrameGrid
+from streamer.models.grid import FrameGrid
 from streamer.models.head import Head
 from streamer.models.network import Description, Network
 from streamer.models.places import of_a_package

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import CheckpointUnreadable, MissingDependency, WrongArchitecture
 from streamer.models.card import Checkpoint, ModelCard
 from streamer.models.fbank import GRID, KaldiFilterBank
-from streamer.models.grid import SAMPLE_RATE, FrameGrid
+from streamer.models.grid import FrameGrid
 
 #: The shortest audio that is embedded, in frames of 10 ms: half a second. Files do not say theirs.
 MINIMUM_FRAMES = 48

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import CheckpointError, ConfigurationError
-from streamer.models.grid import SAMPLE_RATE
 from streamer.models.model import Model
 from streamer.models.onnx import load
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from terminal import on_a_terminal
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.cli import main
 from streamer.demo import CONVERSATION
 from streamer.errors import ConfigurationError, TranscriptUnreadable
@@ -29,8 +30,6 @@ from streamer.speakers.events import (
 )
 from streamer.speakers.relabel import REASON, position_of, read, relabelled, told
 from streamer.speakers.store import SpeakerStore
-
-S = 16_000
 
 
 def turn(number: int, start: int, end: int, who: str, confidence: float = 0.9) -> list[Event]:

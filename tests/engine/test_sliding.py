@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.compiled import compiled
 from streamer.engine.backbone import Hops
 from streamer.engine.settings import WindowSettings
@@ -17,7 +18,6 @@ from streamer.engine.slots.cells import Cells
 from streamer.models.grid import FrameGrid
 
 CHANNELS = 3
-RATE = 16_000
 
 
 def record_of(frames: np.ndarray, weights: np.ndarray) -> Record:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.audio.chunks import Chunk, Gap
 from streamer.rttm import read_rttm
 from streamer.sinks.audacity import AudacityLabels
@@ -21,7 +22,6 @@ from streamer.sinks.webvtt import WebVtt
 from streamer.speakers.events import Ambiguous, Correction, GapEvent, Overload, Renamed, Speaker, SpeechStart, TurnEnd
 from streamer.speakers.timeline import Timeline, clock
 
-S = 16_000
 EVENTS = [
     SpeechStart(sample=S, decided_sample=2 * S),
     Speaker(sample=S, decided_sample=2 * S, turn=1, speaker="Ada L", confidence=0.8, score=0.5),

@@ -6,12 +6,11 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.audio.chunks import Chunk
 from streamer.sinks.base import SessionView
 from streamer.sinks.terminal import TerminalView, summary
 from streamer.speakers.events import GapEvent, Overload, Speaker, TurnEnd, Unknown
-
-S = 16_000
 
 
 @pytest.fixture

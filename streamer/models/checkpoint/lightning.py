@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import CheckpointMismatch, WrongArchitecture
 from streamer.models.architecture import SINC_STRIDE, Architecture
 from streamer.models.card import Checkpoint, ModelCard
 from streamer.models.checkpoint.build import build_network
 from streamer.models.checkpoint.pickles import Foreign, mapping_of, scalar_of
 from streamer.models.checkpoint.torchfile import TorchFile
-from streamer.models.sincnet import SAMPLE_RATE
 
 #: The one architecture that is read, and what the other classes of pyannote.audio are for.
 EMBEDDING_CLASS = "XVectorSincNet"

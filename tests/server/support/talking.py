@@ -12,9 +12,9 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
 from streamer import protocol
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.server.app import Server
 
-RATE = 16_000
 #: Longer than anything here takes, shorter than anybody's patience.
 PATIENCE_S = 20.0
 
