@@ -30,9 +30,9 @@ import soundfile
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.evaluation.markdown import row, table
 
-RATE = 16_000
 FRAME = RATE // 10
 #: What the first seconds cost, threads and buffers, is not what a server costs.
 WARM_UP_S = 5.0

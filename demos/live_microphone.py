@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None, console: Console | None = None) -> 
     except StreamerError as error:
         sys.exit(str(error))
     console.line()
-    console.print(summary(session))
+    console.print(summary(session.view))
     return session
 
 

@@ -15,11 +15,12 @@ from live_microphone import enrol, identify
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 
-from streamer import Engine, FileSource, IteratorSource, Meeting, Session, Speakers
+from streamer import Engine, FileSource, IteratorSource, Meeting, Speakers
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.demo import CONVERSATION, ENROLMENT
 from streamer.demo.room import SEATS, seats
 from streamer.engine.window import Step
+from streamer.sinks.base import SessionView
 from streamer.sinks.terminal import TerminalView
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -34,7 +35,7 @@ class Camera(TerminalView):
 
     picture: RenderableType | None = None
 
-    def step(self, step: Step, session: Session) -> None:
+    def step(self, step: Step, session: SessionView) -> None:
         super().step(step, session)
         if self.picture is None and session.timeline.now_sample >= WHEN_S * SAMPLE_RATE:
             self.picture = self.render()

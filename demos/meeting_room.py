@@ -24,7 +24,7 @@ from streamer.audio.sources import BaseSource, split_channels
 from streamer.demo import ENROLMENT
 from streamer.demo.room import SEATS, seats
 from streamer.errors import StreamerError
-from streamer.meeting.minutes import Minutes
+from streamer.sinks.minutes import Minutes
 from streamer.sinks.terminal import TerminalView, summary
 
 
@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None, console: Console | None = None) -> 
     for span in meeting.timeline.spans:
         where = meeting.channels[span.channel or 0]
         console.print(f"{span.start_sample / 16_000:7.1f} s  {span.speaker:10}  {where}")
-    console.print(summary(meeting))
+    console.print(summary(meeting.view))
     console.print(f"minutes: {args.minutes}")
     return meeting
 

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from streamer import protocol
 from streamer.evaluation.markdown import table
-from streamer.server import protocol
 
 HERE = Path(__file__).parent
 SECTION = re.compile(r"<!-- (client|server|events|include) ?(\S*) -->")

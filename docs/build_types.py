@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from streamer.server import protocol
+from streamer import protocol
 
 TYPES = Path(__file__).parents[1] / "streamer" / "client" / "javascript" / "protocol.d.ts"
 HEAD = "// The messages of the protocol streamer.v1, made by docs/build_types.py from its schema.\n"

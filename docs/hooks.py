@@ -38,7 +38,7 @@ def on_files(found: Files, config: Any) -> Files:
     found.append(File.generated(config, "cli.md", content=reference()))
     changes = (Path(config.docs_dir).parent / "CHANGELOG.md").read_text(encoding="utf-8")
     found.append(File.generated(config, "changelog.md", content=changes))
-    schema = files("streamer.server").joinpath(SCHEMA).read_text(encoding="utf-8")
+    schema = files("streamer.protocol").joinpath(SCHEMA).read_text(encoding="utf-8")
     found.append(File.generated(config, SCHEMA, content=schema))
     icon = Path(str(files("streamer.server").joinpath("page/icon.svg")))
     found.append(File.generated(config, "images/icon.svg", content=icon.read_bytes()))

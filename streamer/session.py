@@ -1,6 +1,6 @@
-"""One listening session: a source's steps through a tracker to the sinks, with the roster kept in step with the store.
+"""One listening session: the steps of a stream through a tracker to the sinks.
 
-source -> engine stream -> Session (tracker, store, guests) -> sinks
+source -> engine stream -> Session (tracker, roster feed) -> sinks
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any
 from streamer.audio.chunks import Gap
 from streamer.engine.stream import Stream
 from streamer.engine.window import Step
-from streamer.sinks.base import Sink
+from streamer.sinks.base import SessionView, Sink, Sinks
 from streamer.speakers.events import Event, Notice, TurnEnd
+from streamer.speakers.feed import RosterFeed, keep_guest
 from streamer.speakers.library import Speakers
-from streamer.speakers.profiles import Exemplar, Roster
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.timeline import Timeline
 
-#: How often the store is asked whether somebody was enrolled, renamed or removed.
-WATCH_S = 0.5
-
 
 class Session:
-    """Who speaks in one stream. Without I/O except for the store.
+    """Who speaks in one stream.
 
-    roster: the names to listen for; None for everybody enrolled, those who are enrolled meanwhile too.
-    keep_guests: whether the voices of guests are kept in the store for a day, so that they can be named.
-    clock: seconds, for how often the store is looked at.
+    Reads and writes the speaker store: it looks for changes to the roster, and keeps guests. `hear` and `finish` do no
+    other I/O than the store's and the sinks'.
+
+    roster: the names to listen for; None for everybody enrolled, including those who are enrolled meanwhile.
+    keep_guests: keep the voices of guests in the store for a day, so that they can be named.
+    clock: seconds; says when to look for changes in the store.
     """
 
     def __init__(
@@ -44,61 +44,53 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.speakers = speakers
-        self.name = uuid.uuid4().hex[:12]
-        self._roster = roster
-        self._changes = speakers.store.changes()
-        speakers.tell_of_others()
+        self._feed = RosterFeed(speakers, roster, clock)
         self.tracker = speakers.tracker(roster, settings)
-        self.timeline = Timeline(keep_s=3600)
-        self.sinks = list(sinks)
+        self.view = SessionView(uuid.uuid4().hex[:12], Timeline(keep_s=3600), enrolled=len(self.tracker.roster))
+        self._sinks = Sinks(sinks, self.view)
         self._keep_guests = keep_guests
-        self._clock = clock
-        self._looked = clock()
+
+    @property
+    def name(self) -> str:
+        return self.view.name
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.view.timeline
+
+    @property
+    def sinks(self) -> list[Sink]:
+        return self._sinks.sinks
 
     def hear(self, result: Step | Gap) -> list[Event]:
-        """One step or gap of the engine's: what it decided, which the sinks have been told."""
-        events = self._watch_store()
-        if isinstance(result, Gap):
-            events += self.tracker.gap(result)
-        else:
-            events += self.tracker.update(result)
+        """Hear one step or gap. Returns what was decided, after the sinks have received it."""
+        events: list[Event] = []
+        if (roster := self._feed.poll()) is not None:
+            events += self.tracker.set_roster(roster)
+            self.view.enrolled = len(roster)
+        step = None if isinstance(result, Gap) else result
+        events += self.tracker.gap(result) if isinstance(result, Gap) else self.tracker.update(result)
         self._tell(events)
-        self.timeline.advance(self.tracker.heard_sample)
-        if isinstance(result, Step):
-            for sink in self.sinks:
-                sink.step(result, self)
+        self._sinks.advance(self.tracker.heard_sample, step)
         return events
 
     def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
-        """Something was found of the sound itself, up to `sample`: the sinks are told. See `BaseSource.on_notice`."""
+        """Tell the sinks something about the sound itself, up to `sample`. See `BaseSource.on_notice`."""
         self._tell([Notice(sample=sample, decided_sample=sample, code=code, message=message)])
 
     def finish(self) -> list[Event]:
-        """The stream is over: the last events. Closes the sinks."""
-        events = self._last_events()
+        """The stream is over. Returns the last events, and closes the sinks."""
+        events = self.tracker.finish()
         self._tell(events)
-        for sink in self.sinks:
-            sink.close(self)
+        self._sinks.close()
         return events
 
     async def run(self, stream: Stream, stop: asyncio.Event | None = None) -> None:
-        """Hear a stream to its end, or until `stop` is set."""
+        """Hear a stream until it ends, or until `stop` is set."""
         reading = asyncio.ensure_future(self._read(stream))
-        await self._until(reading, stop)
+        await until(reading, stop, self.finish)
         if not reading.cancelled():
             reading.result()
-
-    async def _until(self, reading: asyncio.Future[Any], stop: asyncio.Event | None) -> None:
-        """Wait for `reading` to end, or until `stop` is set; cancel what still goes on, and finish."""
-        stopping = asyncio.ensure_future(stop.wait()) if stop is not None else None
-        waiting = [task for task in (reading, stopping) if task is not None]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-            self.finish()
 
     async def _read(self, stream: Stream) -> None:
         async for result in stream.steps():
@@ -106,41 +98,19 @@ class Session:
 
     def _tell(self, events: list[Event]) -> None:
         for event in events:
-            self.timeline.hear(event)
-            if isinstance(event, TurnEnd):
-                self._remember(event.speaker)
-            for sink in self.sinks:
-                sink.event(event, self)
+            if isinstance(event, TurnEnd) and self._keep_guests:
+                keep_guest(self.speakers, self.tracker, event.speaker, self.name)
+        self._sinks.tell(events)
 
-    def _remember(self, speaker: str) -> None:
-        slot = self.tracker.candidates.guest_slot(speaker)
-        if slot is not None and self._keep_guests:
-            guests = self.tracker.guests
-            heard = Exemplar(
-                guests.centroids[slot].copy(), float(guests.speech_s[slot]), source=f"guest of {self.name}"
-            )
-            self.speakers.store.remember_guest(self.name, speaker, self.speakers.model.fingerprint, heard)
 
-    def _watch_store(self) -> list[Event]:
-        """Take over what other processes changed, within a second."""
-        if self._clock() - self._looked < WATCH_S:
-            return []
-        self._looked = self._clock()
-        changes = self.speakers.store.changes()
-        if changes == self._changes:
-            return []
-        self._changes = changes
-        wanted = self._roster
-        if wanted is not None:
-            wanted = [there for name in wanted if (there := self.speakers.store.spelled(name)) is not None]
-        return self._listen_for(self.speakers.roster(self._under_this_model(wanted)))
-
-    def _under_this_model(self, names: Sequence[str] | None) -> Sequence[str] | None:
-        roster = self.speakers.roster()
-        return names if names is None else [name for name in names if roster.index(name) is not None]
-
-    def _listen_for(self, roster: Roster) -> list[Event]:
-        return self.tracker.set_roster(roster)
-
-    def _last_events(self) -> list[Event]:
-        return self.tracker.finish()
+async def until(reading: asyncio.Future[Any], stop: asyncio.Event | None, finish: Callable[[], object]) -> None:
+    """Wait for `reading` to end, or for `stop` to be set. Cancels what still runs, then calls `finish`."""
+    stopping = asyncio.ensure_future(stop.wait()) if stop is not None else None
+    waiting = [task for task in (reading, stopping) if task is not None]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        finish()

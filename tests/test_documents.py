@@ -64,7 +64,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, recordings: Pa
     names: dict[str, Any] = {"__name__": "documents"}
     for block in blocks(page):
         if block.language == "python" and block.reason is None:
-            exec(compile(block.text, named(page), "exec"), names)
+            exec(compile(block.text, named(page), "exec", dont_inherit=True), names)
 
 
 def commands() -> list[tuple[str, str]]:
@@ -113,3 +113,19 @@ def test_every_file_that_is_linked_is_there(page: Path) -> None:
     # cli.md is made when the site is built.
     links = [link for link in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))) if link != "cli.md"]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+HOW_TO = sorted((ROOT / "docs").glob("add-*.md"))
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=named)
+def test_the_files_that_a_how_to_page_names_are_there(page: Path) -> None:
+    files = re.findall(r"`((?:streamer|docs|tests)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8"))
+    assert len(files) > 1
+    assert [file for file in files if not (ROOT / file).exists() and "NAME" not in file] == []
+
+
+def test_adding_a_sink_touches_two_files() -> None:
+    text = (ROOT / "docs" / "add-a-sink.md").read_text(encoding="utf-8")
+    table = text[text.index("| file |") : text.index("\n\n| method")]
+    assert re.findall(r"^\| `([^`]+)`", table, re.M) == ["streamer/sinks/NAME.py", "streamer/sinks/byname.py"]

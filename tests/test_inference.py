@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from streamer import Inference, Model, Segment, SlidingWindowFeature
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.errors import (
     AudioEmpty,
     AudioError,
@@ -26,8 +27,6 @@ from streamer.errors import (
     SegmentOutOfRange,
 )
 from streamer.inference import cut
-
-RATE = 16_000
 
 
 def file_of(samples: np.ndarray, rate: int = RATE) -> dict[str, Any]:

@@ -7,8 +7,9 @@ import pytest
 from streamer.audio.sources import FileSource
 from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
 from streamer.engine.engine import Engine
-from streamer.evaluation.identification import identify, read_rttm
+from streamer.evaluation.identification import identify
 from streamer.evaluation.stream import steps_of
+from streamer.rttm import read_rttm
 from streamer.session import Session
 from streamer.sinks.base import Sink
 from streamer.speakers.library import DURATIONS, STEP_S, Speakers

@@ -9,12 +9,11 @@ import pytest
 import soundfile
 
 from streamer import Model
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.cli import main
 from streamer.demo import ENROLMENT
 from streamer.errors import AudioError, ConfigurationError, SpeechTooShort
 from streamer.verification import cosine, verify
-
-RATE = 16_000
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: zipfile.ZipFile) -> No
         "streamer/models/weights/NOTICE",
         "streamer/server/page/index.html",
         "streamer/server/page/icon.svg",
-        "streamer/server/protocol.schema.json",
+        "streamer/protocol/protocol.schema.json",
         "streamer/demo/conversation.ogg",
         "streamer/demo/NOTICE",
     ],

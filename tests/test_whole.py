@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer import Inference, Model
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.whole import BLOCK_S, WholePool
-
-RATE = 16_000
 
 
 @pytest.fixture(scope="module")

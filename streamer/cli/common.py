@@ -122,13 +122,18 @@ def file_source(file: Path, speed: float | None) -> Source:
     return StandardInputSource(speed=speed) if str(file) == STANDARD_INPUT else FileSource(file, speed=speed)
 
 
-def sinks_of_packages(given: Sequence[str] | None) -> list[Sink]:
-    """NAME=ARGUMENT, or NAME, as what installed packages bring. Raises ConfigurationError for names that nobody has."""
-    found = []
-    for each in given or ():
-        name, _, argument = each.partition("=")
-        found.append(plugins.made("sinks", name, argument))
-    return found
+def named_sinks(given: Sequence[str] | None) -> list[Sink]:
+    """The sinks of `--sink NAME=ARGUMENT`. Raises what `streamer.sinks.byname.make` raises."""
+    from streamer.sinks import byname
+
+    return [byname.make(each) for each in given or ()]
+
+
+def sink_files(given: Sequence[str] | None) -> dict[str, str]:
+    """The files that these sinks write, by what the user calls each."""
+    from streamer.sinks import byname
+
+    return byname.files(given or ())
 
 
 def read_by(model: str, store: str | None = None) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from streamer.evaluation.command import verify
-from streamer.evaluation.conditions_command import conditions
-from streamer.evaluation.recordings_command import recordings
-from streamer.evaluation.speech_command import speech
-from streamer.evaluation.stream_command import stream
+from streamer.cli.evaluating.conditions import conditions
+from streamer.cli.evaluating.recordings import recordings
+from streamer.cli.evaluating.speech import speech
+from streamer.cli.evaluating.stream import stream
+from streamer.cli.evaluating.verify import verify
 
 app = typer.Typer(help="Measure a model on labelled audio.", no_args_is_help=True)
 app.command()(verify)

@@ -91,7 +91,7 @@ class Listening:
                 async with engine, engine.stream(source, DURATIONS, self.step_s, policy=self.policy) as stream:
                     await session.run(stream, stop)
         if not self.json:
-            self.console.print(summary(session) if session.timeline.talk_time() else "nobody spoke")
+            self.console.print(summary(session.view) if session.timeline.talk_time() else "nobody spoke")
             if written := self.files.written():
                 self.console.print(f"written: {written}", soft_wrap=True)
         return session

@@ -10,7 +10,7 @@ import typer
 
 from streamer.cli.beforehand import check_microphone, check_model, check_step, check_store
 from streamer.cli.beforehand import microphone as named
-from streamer.cli.common import SOUND_PANEL, DeviceOption, ModelOption, open_speakers, read_by, sinks_of_packages
+from streamer.cli.common import SOUND_PANEL, DeviceOption, ModelOption, named_sinks, open_speakers, read_by, sink_files
 from streamer.cli.options import (
     AudacityOption,
     GuestsOption,
@@ -79,7 +79,7 @@ def live(
     check_step(step)
     check_model(model, device)
     files = OutputFiles(jsonl=jsonl, rttm=rttm, vtt=vtt, srt=srt, audacity=audacity, minutes=minutes)
-    files.check(read_by(model, store), {"--record": record})
+    files.check(read_by(model, store), {"--record": record, **sink_files(sink)})
     if not simulate:
         check_store(store, roster, model)
         check_microphone(microphone)
@@ -97,7 +97,7 @@ def live(
         step_s=step,
         json=json,
         files=files,
-        more=sinks_of_packages(sink),
+        more=named_sinks(sink),
         record=record,
         keep_guests=keep_guests and not simulate,
         policy="every" if simulate else "latest",
@@ -126,7 +126,8 @@ def _simulate(options: Listening, speed: float) -> None:
     """Enrol the bundled voices in a store of their own, listen to the bundled conversation, and say how it went."""
     from streamer.audio.sources import FileSource
     from streamer.demo import CONVERSATION, REFERENCE
-    from streamer.evaluation.identification import identify, read_rttm
+    from streamer.evaluation.identification import identify
+    from streamer.rttm import read_rttm
     from streamer.sinks.text import plain_console
 
     quiet = plain_console(stderr=True)

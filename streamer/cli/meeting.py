@@ -92,7 +92,7 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
                 await held.run_room(engine, sources, stop)
         _report(sinks, console)
     if not json:
-        console.print(summary(held) if held.timeline.talk_time() else "nobody spoke")
+        console.print(summary(held.view) if held.timeline.talk_time() else "nobody spoke")
         if written := _files(config).written():
             console.print(f"written: {written}", soft_wrap=True)
     return held

@@ -103,6 +103,7 @@ def convert(
         import torch
 
         from streamer.models import checkpoint
+        from streamer.models.model import Model
 
         model = load_model(source, token=token, revision=revision)
     card = model.card
@@ -114,7 +115,7 @@ def convert(
     )
     with replacing(output) as new:
         checkpoint.save(new, model, torch.float32 if dtype is Precision.float32 else torch.float16)
-    written = checkpoint.load(output)
+    written = Model.from_pretrained(output)
     typer.echo(f"{output}: {written.card.name}, fingerprint {written.fingerprint}, {output.stat().st_size:,} bytes")
 
 

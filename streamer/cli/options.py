@@ -71,7 +71,8 @@ SinkOption = Annotated[
     typer.Option(
         "--sink",
         metavar="NAME[=ARGUMENT]",
-        help="Tell a sink that an installed package brings (several times for several).",
+        help="Send events to a sink by name: audacity, jsonl, minutes, srt, vtt, webhook, or one of an installed "
+        "package. May be given several times.",
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]

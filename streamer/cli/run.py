@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from streamer.cli.beforehand import STANDARD_INPUT, check_model, check_recordings, check_step, check_store
-from streamer.cli.common import DeviceOption, ModelOption, file_source, read_by, sinks_of_packages
+from streamer.cli.common import DeviceOption, ModelOption, file_source, named_sinks, read_by, sink_files
 from streamer.cli.options import (
     AudacityOption,
     GuestsOption,
@@ -72,7 +72,7 @@ def run(
     captions = {"vtt": vtt, "srt": srt} if said is None else {}
     files = OutputFiles(jsonl=jsonl, rttm=rttm, audacity=audacity, minutes=minutes, **captions)
     read: list[Path | str] = [file, *read_by(model, store), *([] if words is None else [words])]
-    files.check(read, {} if said is None else said.outputs)
+    files.check(read, {**sink_files(sink), **({} if said is None else said.outputs)})
     check_store(store, roster, model)
     with waiting(TORCH):
         from streamer.cli.listening import Listening
@@ -86,7 +86,7 @@ def run(
         step_s=step,
         json=json,
         files=files,
-        more=[*([] if said is None else [said]), *sinks_of_packages(sink)],
+        more=[*([] if said is None else [said]), *named_sinks(sink)],
         keep_guests=keep_guests,
         live_view=speed is not None,
     ).listen(source)

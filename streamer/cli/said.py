@@ -11,10 +11,9 @@ import typer
 from streamer.cli.beforehand import check_files
 from streamer.meeting.align import assign, read_words, turns_of, write
 from streamer.output import replacing
-from streamer.sinks.base import Sink
+from streamer.sinks.base import SessionView, Sink
 
 if TYPE_CHECKING:
-    from streamer.session import Session
     from streamer.speakers.events import Event
 
 
@@ -37,11 +36,11 @@ class Said(Sink):
         """What it writes, as the user calls each."""
         return {f"--{kind}": path for kind, path in self._outputs.items()}
 
-    def event(self, event: Event, session: Session) -> None:
+    def event(self, event: Event, session: SessionView) -> None:
         if event.type in ("turn_end", "renamed"):
             self._events.append(event.to_dict())
 
-    def close(self, session: Session) -> None:
+    def close(self, session: SessionView) -> None:
         words = assign(self._words, turns_of(self._events))
         for kind, path in self._outputs.items():
             with replacing(path) as new:

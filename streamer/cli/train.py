@@ -41,6 +41,7 @@ def train(
     check_model(model)
     with waiting(TORCH) as say:
         from streamer.models import checkpoint
+        from streamer.models.model import Model
         from streamer.training import adapting
 
         files = adapting.folders(folder)
@@ -75,6 +76,6 @@ def train(
     made = adapting.put_in(loaded, found, people, name or output.stem)
     with replacing(output) as new:
         checkpoint.save(new, made)
-    written = checkpoint.load(output)
+    written = Model.from_pretrained(output)
     typer.echo(f"{output}: {written.card.name}, fingerprint {written.fingerprint}; enrol your people under it:")
     typer.echo(f"  streamer speakers enroll NAME FILE... --model {output}")

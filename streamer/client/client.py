@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from streamer import protocol
 from streamer.audio.chunks import Chunk, Source
 from streamer.audio.formats import BYTES_PER_SAMPLE, encode_pcm
 from streamer.client.answers import delays, lost, refusal, unreachable
 from streamer.client.backlog import Backlog
 from streamer.client.exchange import Exchange, Message, SessionLost
 from streamer.errors import ConfigurationError, ConnectionLost, ServerBusy, ServerRefused
-from streamer.server import protocol
 
 
 class Client:

@@ -15,11 +15,12 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from streamer import protocol
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.client.answers import refusal
 from streamer.client.backlog import Backlog
 from streamer.errors import ConnectionLost, ProtocolError
-from streamer.server import protocol
-from streamer.server.framing import HEADER
+from streamer.protocol.framing import HEADER
 
 Message = dict[str, Any]
 
@@ -30,7 +31,6 @@ SILENCE_S = 20.0
 LATE_S = 10.0
 # The fields of a message that are positions of the stream, at 16 kHz.
 POSITIONS = ("sample", "decided_sample", "start_sample", "end_sample")
-RATE = 16_000
 # Messages that may wait to be read; beyond it the server is left waiting, which in the end cuts the client off.
 UNREAD = 1_000
 

@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from streamer.cluster import ray_or_why
 from streamer.cluster.config import ClusterConfig, read
+from streamer.cluster.library import ray_or_why
 from streamer.errors import ConfigurationError
 
 #: A replica that is to go is not waited for: its sessions lie in the store, and their clients come back at once.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from streamer.cluster import ray_or_why
+from streamer.cluster.library import ray_or_why
 from streamer.errors import AudioError, ConfigurationError
 
 #: Recordings in a file of Parquet, at most: so many are done again where a worker dies.

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 from websockets.asyncio.server import Server as SocketServer
 
+from streamer import protocol
 from streamer.cluster.wire import AsgiWire, Receive, Scope, Send, request_of
 from streamer.engine.engine import Engine
 from streamer.engine.layers import Precision
 from streamer.errors import EngineFailed
 from streamer.models.model import Model
-from streamer.server import protocol
 from streamer.server.app import Server
 from streamer.server.config import ServerConfig
 from streamer.server.gate import offered

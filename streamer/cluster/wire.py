@@ -12,7 +12,6 @@ from websockets.frames import Close
 from websockets.http11 import Request
 
 from streamer.server.door import client_address
-from streamer.server.wire import Wire
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -30,25 +29,17 @@ def request_of(scope: Scope) -> Request:
     return Request(path, headers, method=scope.get("method", "GET"))
 
 
-class _Ending:
-    """What rooms ask of a connection's protocol: who closed it, and how."""
-
-    def __init__(self) -> None:
-        self.close_sent: Close | None = None
-        self.close_rcvd: Close | None = None
-        self.close_rcvd_then_sent: bool | None = None
-
-
-class AsgiWire(Wire):
-    """Sockets, pings and limits of connections are the ASGI server's; of `Wire` it has what a room uses."""
+class AsgiWire:
+    """A `streamer.server.peer.Peer`. Sockets, pings and limits of connections are the ASGI server's."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.loop = asyncio.get_running_loop()
-        self.request = request_of(scope)
+        self.request: Request | None = request_of(scope)
         self.address = client_address(scope.get("client"))
         self.counted = self.spare = False
-        self.transport = self  # type: ignore[assignment]
-        self.protocol = _Ending()  # type: ignore[assignment]
+        self._close_sent: Close | None = None
+        self._close_received: Close | None = None
+        self._received_first = False
         self._receive = receive
         self._put = send
         self._reading: asyncio.Task[Mapping[str, Any]] | None = None
@@ -56,9 +47,15 @@ class AsgiWire(Wire):
         self._sending = asyncio.Lock()
 
     @property
-    def heard_at(self) -> float:  # type: ignore[override]
+    def heard_at(self) -> float:
         """The server in front watches over the socket."""
         return self.loop.time()
+
+    @property
+    def left(self) -> bool:
+        """Whether the client closed first, and as intended."""
+        received = self._close_received
+        return received is not None and received.code == 1000 and self._received_first
 
     def allow(self, seconds: float | None) -> None:
         """How long its client may take is the server's in front."""
@@ -71,7 +68,7 @@ class AsgiWire(Wire):
         await self._put({"type": "websocket.accept", "subprotocol": subprotocol})
         return True
 
-    async def recv(self, decode: bool | None = None) -> Any:
+    async def recv(self) -> str | bytes:
         """The next message. Raises ConnectionClosed. Cancelled, nothing is lost."""
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._receive())
@@ -84,32 +81,29 @@ class AsgiWire(Wire):
             raise self._closed()
         message, self._reading = self._reading.result(), None
         if message["type"] == "websocket.receive":
-            text = message.get("text")
-            return message["bytes"] if text is None else text
-        ending: Any = self.protocol
-        ending.close_rcvd = Close(message.get("code") or ABNORMAL, message.get("reason") or "")
-        ending.close_rcvd_then_sent = ending.close_sent is None
+            content: str | bytes = message["bytes"] if message.get("text") is None else message["text"]
+            return content
+        self._close_received = Close(message.get("code") or ABNORMAL, message.get("reason") or "")
+        self._received_first = self._close_sent is None
         self._gone.set()
         raise self._closed()
 
-    async def send(self, message: Any, text: bool | None = None) -> None:
+    async def send(self, message: str, /) -> None:
         """Raises ConnectionClosed."""
         async with self._sending:
-            if self._gone.is_set() or self.protocol.close_sent is not None:
+            if self._gone.is_set() or self._close_sent is not None:
                 raise self._closed()
-            kind = "text" if isinstance(message, str) else "bytes"
-            await self._put({"type": "websocket.send", kind: message})
+            await self._put({"type": "websocket.send", "text": message})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         async with self._sending:
-            ending: Any = self.protocol
-            if not self._gone.is_set() and ending.close_sent is None:
-                ending.close_sent = Close(code, reason)
+            if not self._gone.is_set() and self._close_sent is None:
+                self._close_sent = Close(code, reason)
                 await self._put({"type": "websocket.close", "code": code, "reason": reason})
         self._gone.set()
 
     def abort(self) -> None:
-        """Of the transport: nothing more is read or said."""
+        """Read and send nothing more."""
         self._gone.set()
 
     async def leave(self) -> None:
@@ -120,7 +114,6 @@ class AsgiWire(Wire):
         await self.close(GOING_AWAY)
 
     def _closed(self) -> ConnectionClosedOK | ConnectionClosedError:
-        ending: Any = self.protocol
-        known = ending.close_rcvd
+        known = self._close_received
         kind = ConnectionClosedOK if known is not None and known.code in (1000, 1001) else ConnectionClosedError
-        return kind(ending.close_rcvd, ending.close_sent, ending.close_rcvd_then_sent)
+        return kind(known, self._close_sent, None if known is None else self._received_first)

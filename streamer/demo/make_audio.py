@@ -15,9 +15,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
 
-RATE = 16_000
 Wave = NDArray[np.float64]
 
 #: flite's voice, and how fast its recording is played: two are made deeper and higher, to be four different people.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.audio.files import read_audio
 from streamer.demo import CONVERSATION, REFERENCE
-from streamer.evaluation.identification import read_rttm
+from streamer.rttm import read_rttm
 
 SEATS = ("angus", "brian", "carol", "dave")
 #: What a voice has at its own microphone, and the microphones' own noise, dB below full scale.

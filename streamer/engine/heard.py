@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,15 +12,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.audio.chunks import Samples
+from streamer.engine.settings import WindowSettings
 from streamer.engine.slots.sound import gathered
 from streamer.engine.slots.transfer import staged
 from streamer.errors import AudioNotFinite, ConfigurationError, StreamerError
 
-if TYPE_CHECKING:
-    from streamer.engine.incremental import Block
-
 #: Where a stream does not skip.
 NOWHERE = -1
+
+
+class Steppable(Protocol):
+    """A stream, as far as a batch needs it."""
+
+    state: Any
+    settings: WindowSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The next samples of one stream, at most up to the end of its step.
+
+    ends: the step ends here although it is not complete, because the audio does.
+    skip_to: after the samples, the stream goes on at this later sample.
+    """
+
+    stream: Steppable
+    samples: Samples
+    ends: bool = False
+    skip_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from streamer.audio.chunks import Samples
 from streamer.engine.choices import check_precision, choose_mode, choose_speech, detector_of
 from streamer.engine.families import streaming_of
-from streamer.engine.heard import Heard, not_finite, skipping_back
+from streamer.engine.heard import Block, Heard, not_finite, skipping_back
 from streamer.engine.layers import Precision
 from streamer.engine.settings import Mode, WindowSettings
 from streamer.engine.state import Snapshot
@@ -33,20 +32,6 @@ from streamer.errors import (
 from streamer.models.exactness import products
 from streamer.models.model import Model, resolve_device
 from streamer.speech.detector import SpeechChoice
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The next samples of one stream, at most up to the end of its step.
-
-    ends: the step ends here although it is not complete, because the audio does.
-    skip_to: after the samples, the stream goes on at this later sample.
-    """
-
-    stream: IncrementalStream
-    samples: Samples
-    ends: bool = False
-    skip_to: int | None = None
 
 
 class IncrementalModel:

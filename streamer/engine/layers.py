@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamer.compiled import compiled
 from streamer.engine import onednn
-from streamer.engine.compiled import compiled
 
 Precision = Literal["float32", "bfloat16", "int8", "tf32"]
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer.engine.compiled import compiled
+from streamer.compiled import compiled
 from streamer.engine.layers import Affine
 from streamer.engine.sliding import FRAMES, HEADER, SPEECH, WEIGHT, WEIGHT2
 from streamer.models.pooling import EPSILON

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.engine.compiled import compiled
+from streamer.compiled import compiled
 from streamer.models.pooling import EPSILON, Moments
 
 Record = NDArray[np.float32]
@@ -117,7 +117,7 @@ def close_and_pool(
     pieces (batch, 2, record): of all streams of a batch, what is new in the open cell, and in the one after it; these
     are the rows `streams` (n,). rows (slots, rows, record), index (slots, windows): of all streams, of which these have
     the rows `places` (n,). lengths (windows,): whole cells of each. The rest, (n,), is that of
-    `streamer.engine.slots.cells.Closing`. records (n, windows, record): where the windows go.
+    `streamer.engine.slots.moments.Closing`. records (n, windows, record): where the windows go.
     """
     empty = np.zeros(rows.shape[2], np.float32)
     for stream in range(len(places)):

@@ -12,7 +12,8 @@ from typing import Literal
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap, Samples, Source
 from streamer.audio.ring import RingBuffer, RingStatistics
 from streamer.engine.choices import check_known
-from streamer.engine.incremental import Block, IncrementalStream
+from streamer.engine.heard import Block
+from streamer.engine.incremental import IncrementalStream
 from streamer.engine.window import Step, Window
 from streamer.engine.worker import Worker
 from streamer.errors import StreamClosed, StreamerError

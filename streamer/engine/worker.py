@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from streamer.engine.incremental import Block, IncrementalModel
+from streamer.engine.heard import Block
+from streamer.engine.incremental import IncrementalModel
 from streamer.engine.window import Step
 from streamer.errors import ConfigurationError, StreamClosed, StreamerError
 

@@ -17,8 +17,9 @@ import soundfile
 import soxr
 from scipy.signal import correlate
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import MissingDependency
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+from streamer.evaluation.manifest import Float32
 
 #: A coder's own delay is looked for up to this.
 MOST_DELAY_S = 0.25

@@ -13,9 +13,10 @@ from functools import cache
 import numpy as np
 from scipy.signal import butter, fftconvolve, firwin, kaiserord, oaconvolve, sosfiltfilt
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 from streamer.evaluation.codecs import Codec, InTime, companded, fitted, resampled
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+from streamer.evaluation.manifest import Float32
 
 Condition = Callable[[Float32, np.random.Generator], Float32]
 

@@ -22,10 +22,10 @@ from scipy.signal import oaconvolve
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
-from streamer.evaluation.identification import Turn
 from streamer.evaluation.manifest import Utterance, read_audio
 from streamer.evaluation.rooms import Channel
 from streamer.evaluation.spoken import Stretch, speech_stretches, without_short_pauses
+from streamer.rttm import LabelledTurn
 
 Wave = NDArray[np.float32]
 
@@ -86,8 +86,8 @@ class Conversation:
 
     name: str
     samples: Wave
-    turns: tuple[Turn, ...]
-    speech: tuple[Turn, ...]
+    turns: tuple[LabelledTurn, ...]
+    speech: tuple[LabelledTurn, ...]
     enrolment: dict[str, Wave]
     snr_db: float
     channel: str = ""
@@ -191,15 +191,15 @@ def _floor(
     plan: Plan,
     rng: np.random.Generator,
     channel: Channel | None,
-) -> tuple[Wave, list[Turn], list[Turn]]:
+) -> tuple[Wave, list[LabelledTurn], list[LabelledTurn]]:
     rooms = {
         name: channel.place(rng) if channel else _room(rng.uniform(*plan.reverberation_s), rng) for name in present
     }
     levels = {name: 10 ** (rng.uniform(-plan.level_db, plan.level_db) / 20) for name in present}
     end = round(plan.seconds * SAMPLE_RATE)
     mix = np.zeros(end + 2 * SAMPLE_RATE, np.float32)
-    turns: list[Turn] = []
-    speech: list[Turn] = []
+    turns: list[LabelledTurn] = []
+    speech: list[LabelledTurn] = []
     position, before, overlapped, spoken = SAMPLE_RATE // 2, "", 0, 0
     while position < end - SAMPLE_RATE:
         others = [name for name in present if name != before] or present

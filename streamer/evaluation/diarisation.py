@@ -8,7 +8,7 @@ from typing import Any
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import MissingDependency
-from streamer.evaluation.identification import Turn
+from streamer.rttm import LabelledTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Errors:
         )
 
 
-def errors(reference: Sequence[Turn], hypothesis: Sequence[Turn]) -> Errors:
+def errors(reference: Sequence[LabelledTurn], hypothesis: Sequence[LabelledTurn]) -> Errors:
     """The errors of one recording, from its start to the last end of either. Raises MissingDependency without
     pyannote.metrics."""
     found = _metric()(
@@ -51,7 +51,7 @@ def errors(reference: Sequence[Turn], hypothesis: Sequence[Turn]) -> Errors:
     )
 
 
-def mapping(reference: Sequence[Turn], hypothesis: Sequence[Turn]) -> dict[str, str]:
+def mapping(reference: Sequence[LabelledTurn], hypothesis: Sequence[LabelledTurn]) -> dict[str, str]:
     """Which name of the reference each of the hypothesis's stands for; those that stand for none are left out."""
     found: dict[str, str] = _metric().optimal_mapping(
         _annotation(reference), _annotation(hypothesis), uem=_extent(reference, hypothesis)
@@ -69,7 +69,7 @@ def _metric() -> Any:
     return DiarizationErrorRate()
 
 
-def _annotation(turns: Sequence[Turn]) -> Any:
+def _annotation(turns: Sequence[LabelledTurn]) -> Any:
     from pyannote.core import Annotation, Segment
 
     made = Annotation()
@@ -78,7 +78,7 @@ def _annotation(turns: Sequence[Turn]) -> Any:
     return made
 
 
-def _extent(reference: Sequence[Turn], hypothesis: Sequence[Turn]) -> Any:
+def _extent(reference: Sequence[LabelledTurn], hypothesis: Sequence[LabelledTurn]) -> Any:
     from pyannote.core import Segment, Timeline
 
     return Timeline([Segment(0, max((end for _, end, _ in [*reference, *hypothesis]), default=1) / SAMPLE_RATE)])

@@ -9,15 +9,13 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
+from streamer.rttm import LabelledTurn
 from streamer.speakers.events import Correction, Event, Renamed, Speaker, TurnEnd, Unknown
-
-Turn = tuple[int, int, str]
 
 #: Everything is counted in steps of 10 ms.
 STEP = 160
@@ -51,25 +49,11 @@ class Identification:
         return self.wrong + self.missed + self.false_name
 
 
-def read_rttm(path: Path, uri: str | None = None) -> list[Turn]:
-    """The turns of a reference in order: of the recording called `uri`, or all. Raises ValueError on a line that is not
-    RTTM."""
-    turns = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        fields = line.split()
-        if not fields or fields[0] != "SPEAKER":
-            continue
-        if len(fields) < 8:
-            raise ValueError(f"line {number} of {path} is not RTTM: {line!r}")
-        if uri is not None and fields[1] != uri:
-            continue
-        start = round(float(fields[3]) * SAMPLE_RATE)
-        turns.append((start, start + round(float(fields[4]) * SAMPLE_RATE), fields[7]))
-    return sorted(turns)
-
-
 def identify(
-    reference: Sequence[Turn], hypothesis: Sequence[Turn], enrolled: Collection[str], collar_s: float = 0.0
+    reference: Sequence[LabelledTurn],
+    hypothesis: Sequence[LabelledTurn],
+    enrolled: Collection[str],
+    collar_s: float = 0.0,
 ) -> Identification:
     """Compare two time lines. `collar_s` seconds around each end of a reference turn are not counted."""
     length = max((end for _, end, _ in [*reference, *hypothesis]), default=0) // STEP + 1
@@ -110,14 +94,16 @@ def _known(who: str, enrolled: Collection[str]) -> str:
     return who if who in enrolled else STRANGER
 
 
-def _active(turns: Sequence[Turn], names: list[str], enrolled: Collection[str], length: int) -> NDArray[np.bool_]:
+def _active(
+    turns: Sequence[LabelledTurn], names: list[str], enrolled: Collection[str], length: int
+) -> NDArray[np.bool_]:
     active = np.zeros((len(names), length), bool)
     for start, end, who in turns:
         active[names.index(_known(who, enrolled)), round(start / STEP) : round(end / STEP)] = True
     return active
 
 
-def final_turns(events: Iterable[Event]) -> list[Turn]:
+def final_turns(events: Iterable[Event]) -> list[LabelledTurn]:
     """What the stream came to in the end, guests under their last names."""
     events = list(events)
     names = {event.previous: event.speaker for event in events if isinstance(event, Renamed)}
@@ -130,9 +116,9 @@ def final_turns(events: Iterable[Event]) -> list[Turn]:
     return [(e.start_sample, e.sample, last(e.speaker)) for e in events if isinstance(e, TurnEnd)]
 
 
-def shown_turns(events: Iterable[Event]) -> list[Turn]:
+def shown_turns(events: Iterable[Event]) -> list[LabelledTurn]:
     """What a viewer saw at each moment: a name stands from when it was decided until it was replaced or ended."""
-    turns: list[Turn] = []
+    turns: list[LabelledTurn] = []
     since, showing = 0, ""
     #: The names of the turns that last. A voice beside another's comes and goes within that one's turn.
     lasting: dict[int, str] = {}
@@ -154,7 +140,9 @@ def shown_turns(events: Iterable[Event]) -> list[Turn]:
     return turns
 
 
-def delays_s(reference: Sequence[Turn], shown: Sequence[Turn], enrolled: Collection[str]) -> list[float]:
+def delays_s(
+    reference: Sequence[LabelledTurn], shown: Sequence[LabelledTurn], enrolled: Collection[str]
+) -> list[float]:
     """For each turn of the reference, how long after its start its speaker was shown; inf for one who never was.
 
     A stranger counts as shown when any guest is.
@@ -169,7 +157,7 @@ def delays_s(reference: Sequence[Turn], shown: Sequence[Turn], enrolled: Collect
     return delays
 
 
-def flips(reference: Sequence[Turn], shown: Sequence[Turn]) -> int:
+def flips(reference: Sequence[LabelledTurn], shown: Sequence[LabelledTurn]) -> int:
     """How often the name on display changed to another while one person spoke on: within a reference turn, beyond the
     first name that was shown for it."""
     count = 0

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 
-SAMPLE_RATE = 16_000
 COLUMNS = {"path", "speaker"}
 Float32 = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
-from streamer.evaluation.identification import Turn
+from streamer.rttm import LabelledTurn
 
 #: Samples of one position.
 POSITION = SAMPLE_RATE // 100
@@ -33,7 +33,7 @@ class Found:
         return self.right / self.there if self.there else math.nan
 
     @classmethod
-    def of(cls, reference: Sequence[Turn], stretches: Sequence[tuple[int, int]]) -> Found:
+    def of(cls, reference: Sequence[LabelledTurn], stretches: Sequence[tuple[int, int]]) -> Found:
         """Stretches [start, end) that are told to be overlap, beside the turns that there are, in samples."""
         ends = [end for _, end, _ in reference] + [end for _, end in stretches]
         positions = -(-max(ends, default=0) // POSITION)

@@ -19,10 +19,11 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError
 from streamer.evaluation.conditions import parse_condition
 from streamer.evaluation.diarisation import Errors, errors, mapping
-from streamer.evaluation.identification import Identification, Turn, delays_s, identify, read_rttm, shown_turns
+from streamer.evaluation.identification import Identification, delays_s, identify, shown_turns
 from streamer.evaluation.manifest import Float32, read_audio
 from streamer.evaluation.overlap import Found
 from streamer.evaluation.stream import enrolled, follow, steps_of
+from streamer.rttm import LabelledTurn, read_rttm
 from streamer.speakers.backend import Backend
 from streamer.speakers.events import Event, Overlap, Renamed, TurnEnd
 from streamer.speakers.overlap import BESIDE
@@ -42,7 +43,7 @@ class Recording:
 
     name: str
     samples: Float32
-    turns: tuple[Turn, ...]
+    turns: tuple[LabelledTurn, ...]
 
     @property
     def speakers(self) -> set[str]:
@@ -158,7 +159,7 @@ def with_nobody(engine: IncrementalModel, one: Recording, settings: TrackerSetti
     return replace(scored, single=errors(one.turns, single), overlap=Found.of(one.turns, stretches))
 
 
-def score(one: Recording, turns: Sequence[Turn], delays: Sequence[float] = ()) -> Scored:
+def score(one: Recording, turns: Sequence[LabelledTurn], delays: Sequence[float] = ()) -> Scored:
     """What anybody's turns of a recording are worth."""
     guests = len({who for _, _, who in turns})
     return Scored(one.name, errors(one.turns, turns), len(one.speakers), guests, list(delays))
@@ -212,7 +213,7 @@ def alone(one: Recording, who: str, start: int, end: int) -> Float32 | None:
     return found if len(found) >= ENROL_S * SAMPLE_RATE else None
 
 
-def within(turns: Sequence[Turn], start: int, end: int) -> list[Turn]:
+def within(turns: Sequence[LabelledTurn], start: int, end: int) -> list[LabelledTurn]:
     """The turns between two samples, counted from the first."""
     cut = [(max(a, start) - start, min(b, end) - start, who) for a, b, who in turns]
     return [turn for turn in cut if turn[0] < turn[1]]

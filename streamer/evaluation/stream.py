@@ -21,7 +21,6 @@ from streamer.evaluation.conversations import Conversation, Wave
 from streamer.evaluation.diarisation import Errors, errors
 from streamer.evaluation.identification import (
     Identification,
-    Turn,
     delays_s,
     final_turns,
     flips,
@@ -29,6 +28,7 @@ from streamer.evaluation.identification import (
     shown_turns,
 )
 from streamer.models.model import Model
+from streamer.rttm import LabelledTurn
 from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach
 from streamer.speakers.events import Event
@@ -47,8 +47,8 @@ class Followed:
     delays_s: list[float]
     flips: int
     seconds: float
-    reference: list[Turn]
-    hypothesis: list[Turn]
+    reference: list[LabelledTurn]
+    hypothesis: list[LabelledTurn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def follow(tracker: Tracker, steps: Iterable[Step]) -> list[Event]:
 
 
 def judge(
-    name: str, events: list[Event], turns: Sequence[Turn], speech: Sequence[Turn], known: Sequence[str]
+    name: str, events: list[Event], turns: Sequence[LabelledTurn], speech: Sequence[LabelledTurn], known: Sequence[str]
 ) -> Followed:
     """Compare what a tracker said with who has the floor (`turns`) and who really speaks (`speech`)."""
     hypothesis, shown = final_turns(events), shown_turns(events)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.evaluation.manifest import Float32
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import AudioTooShort, ConfigurationError
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+from streamer.evaluation.manifest import Float32
 from streamer.evaluation.metrics import Metric, bootstrap, det_curve, eer, equal_error, min_dcf
 from streamer.evaluation.scoring import Float, Scorer, cosine, unit
 from streamer.evaluation.trials import Trials

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
@@ -19,11 +20,11 @@ from streamer.engine.window import Step
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.meeting.crosstalk import CrossTalkSettings
 from streamer.meeting.room import Room
-from streamer.session import Session
-from streamer.sinks.base import Sink
-from streamer.speakers.events import Event
+from streamer.session import until
+from streamer.sinks.base import SessionView, Sink, Sinks
+from streamer.speakers.events import Event, Notice, TurnEnd
+from streamer.speakers.feed import RosterFeed, keep_guest
 from streamer.speakers.library import Speakers
-from streamer.speakers.profiles import Roster
 from streamer.speakers.settings import DURATIONS, STEP_S, TrackerSettings
 from streamer.speakers.timeline import Timeline
 
@@ -32,12 +33,12 @@ from streamer.speakers.timeline import Timeline
 HOLD_S = 3.0
 
 
-class Meeting(Session):
-    """A session of a room. Its events say the channel that hears them best.
+class Meeting:
+    """The session of a room with several microphones. Each turn says which channel hears it best.
 
-    channels: how many microphones, or their names. live: whether they are heard as time goes; a microphone that falls
-        behind is then left behind, and steps are left out where the machine is too slow.
-    gains_db, crosstalk: see `CrossTalk`. The rest: see Session; guests are kept where `keep_guests` says so.
+    channels: how many microphones, or their names. live: hear them as time goes; the room then goes on without a
+        microphone that falls behind, and steps are left out where the machine is too slow.
+    gains_db, crosstalk: see `CrossTalk`. The rest: see `streamer.session.Session`.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class Meeting(Session):
         step_s: float = STEP_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(speakers, roster=roster, settings=settings, keep_guests=keep_guests, sinks=sinks, clock=clock)
+        self.speakers = speakers
+        self._feed = RosterFeed(speakers, roster, clock)
         names = [f"microphone {number + 1}" for number in range(channels)] if isinstance(channels, int) else channels
         self.channels = list(names)
-        trackers = [self.tracker]
+        trackers = [speakers.tracker(roster, settings)]
         for _ in self.channels[1:]:
             trackers.append(speakers.tracker(roster, settings, trackers))
         self.room = Room(
@@ -70,24 +72,53 @@ class Meeting(Session):
             hold_s=HOLD_S if live else None,
         )
         self.live, self.step_s = live, step_s
-        #: All of the meeting, for its minutes.
-        self.timeline = Timeline()
+        # The time line keeps all of the meeting, for its minutes.
+        enrolled = len(trackers[0].roster)
+        self.view = SessionView(uuid.uuid4().hex[:12], Timeline(), self.channels, enrolled)
+        self._sinks = Sinks(sinks, self.view)
+        self._keep_guests = keep_guests
         #: Microphones that failed while others went on.
         self.failures: dict[int, StreamerError] = {}
 
+    @property
+    def name(self) -> str:
+        return self.view.name
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.view.timeline
+
+    @property
+    def sinks(self) -> list[Sink]:
+        return self._sinks.sinks
+
     def hear_channel(self, channel: int, result: Step | Gap) -> list[Event]:
-        """One step or gap of one microphone: what was decided with it, which the sinks have been told."""
-        events = self._watch_store() + self.room.hear(channel, result)
-        self._told(events)
-        if isinstance(result, Step):
-            for sink in self.sinks:
-                sink.step(result, self)
+        """Hear one step or gap of one microphone. Returns what was decided, after the sinks have received it."""
+        events: list[Event] = []
+        if (roster := self._feed.poll()) is not None:
+            events += self.room.set_roster(roster)
+            self.view.enrolled = len(roster)
+        events += self.room.hear(channel, result)
+        self._tell(events)
+        self._sinks.advance(self.room.heard_sample, None if isinstance(result, Gap) else result)
         return events
 
     def end_channel(self, channel: int) -> list[Event]:
         """This microphone is over; the others go on."""
         events = self.room.end(channel)
-        self._told(events)
+        self._tell(events)
+        self._sinks.advance(self.room.heard_sample, None)
+        return events
+
+    def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
+        """Tell the sinks something about the sound itself, up to `sample`. See `BaseSource.on_notice`."""
+        self._tell([Notice(sample=sample, decided_sample=sample, code=code, message=message)])
+
+    def finish(self) -> list[Event]:
+        """The meeting is over. Returns the last events, and closes the sinks."""
+        events = self.room.finish()
+        self._tell(events)
+        self._sinks.close()
         return events
 
     async def run_room(self, engine: Engine, sources: Sequence[Source], stop: asyncio.Event | None = None) -> None:
@@ -106,7 +137,7 @@ class Meeting(Session):
                 stream.feed(source)
                 streams.append(stream)
             tasks = [asyncio.ensure_future(self._follow(n, stream, moved)) for n, stream in enumerate(streams)]
-            await self._until(asyncio.gather(*tasks), stop)
+            await until(asyncio.gather(*tasks), stop, self.finish)
         for following in tasks:
             if not following.cancelled():
                 following.result()
@@ -128,12 +159,9 @@ class Meeting(Session):
             self.end_channel(channel)
             moved.notify_all()
 
-    def _told(self, events: list[Event]) -> None:
-        self._tell(events)
-        self.timeline.advance(self.room.heard_sample)
-
-    def _listen_for(self, roster: Roster) -> list[Event]:
-        return self.room.set_roster(roster)
-
-    def _last_events(self) -> list[Event]:
-        return self.room.finish()
+    def _tell(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, TurnEnd) and self._keep_guests:
+                # The trackers of a room share their guests.
+                keep_guest(self.speakers, self.room.trackers[0], event.speaker, self.name)
+        self._sinks.tell(events)

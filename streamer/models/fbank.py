@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamer.models.grid import SAMPLE_RATE, FrameGrid
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.models.grid import FrameGrid
 
 #: 25 ms each 10 ms.
 GRID = FrameGrid(stride=160, receptive_field=400)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE_RATE = 16_000
+from streamer.audio.chunks import SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamer import plugins
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
+from streamer.models import checkpoint
+from streamer.models.card import ModelCard, Source
 from streamer.models.exactness import products
-from streamer.models.grid import SAMPLE_RATE, FrameGrid
+from streamer.models.grid import FrameGrid
 from streamer.models.head import Head
 from streamer.models.network import Description, Network
+from streamer.models.places import of_a_package
 from streamer.models.pooling import Moments
 
-Source = str | os.PathLike[str] | IO[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """What a checkpoint says of itself beside its weights.
-
-    threshold: cosine similarity from which two embeddings are called the same speaker; None where none was measured.
-    details: provenance and calibration as written by training (plain JSON values).
-    """
-
-    name: str
-    threshold: float | None = None
-    licence: str = "unknown"
-    details: dict[str, Any] = field(default_factory=dict)
+__all__ = ["Model", "ModelCard", "Source", "resolve_device"]
 
 
 class Model:
@@ -75,17 +64,19 @@ class Model:
 
         Raises a `streamer.errors.CheckpointError` that says what is wrong and what to do next.
         """
-        from streamer.models import checkpoint
-
         if token is not None and use_auth_token is not None:
             raise ConfigurationError("token= and use_auth_token= are the same setting: give one of them.")
-        model = checkpoint.load(
-            source,
-            token=use_auth_token if token is None else token,
-            revision=revision,
-            cache_dir=cache_dir,
-            subfolder=subfolder,
-        )
+        if of_a_package(source):
+            model = _made_by_a_package(str(source))
+        else:
+            read = checkpoint.load(
+                source,
+                token=use_auth_token if token is None else token,
+                revision=revision,
+                cache_dir=cache_dir,
+                subfolder=subfolder,
+            )
+            model = cls(read.network, read.card, read.cohort)
         return model.to(device) if device is not None else model
 
     @property
@@ -156,6 +147,13 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, dimension={self.dimension}, fingerprint={self.fingerprint!r})"
+
+
+def _made_by_a_package(name: str) -> Model:
+    made = plugins.made("networks", name)
+    if not isinstance(made, Model):
+        raise ConfigurationError(f"network {name!r} is a {type(made).__name__}; its package must give a Model.")
+    return made
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import CheckpointUnreadable, MissingDependency, WrongArchitecture
+from streamer.models.card import Checkpoint, ModelCard
 from streamer.models.fbank import GRID, KaldiFilterBank
-from streamer.models.grid import SAMPLE_RATE, FrameGrid
-from streamer.models.model import Model, ModelCard
+from streamer.models.grid import FrameGrid
 
 #: The shortest audio that is embedded, in frames of 10 ms: half a second. Files do not say theirs.
 MINIMUM_FRAMES = 48
@@ -111,7 +112,7 @@ class OnnxNetwork(nn.Module):
         return torch.from_numpy(np.concatenate(found)).float()
 
 
-def load(data: bytes, name: str, path: str) -> Model:
+def load(data: bytes, name: str, path: str) -> Checkpoint:
     """Read an ONNX file. `name` names the model, `path` stands in the messages.
 
     Raises CheckpointUnreadable for bytes that are none, WrongArchitecture for a network with another kind of input or
@@ -127,7 +128,7 @@ def load(data: bytes, name: str, path: str) -> Model:
     network.load_state_dict({"file": torch.from_numpy(np.frombuffer(data, np.uint8).copy())}, assign=True)
     details = {"onnx": {key[:40]: value[:200] for key, value in sorted(known.items())}} if known else {}
     licence = known.get("licence", known.get("license", "unknown"))
-    return Model(network, ModelCard(name, licence=licence, details=details))
+    return Checkpoint(network, ModelCard(name, licence=licence, details=details))
 
 
 def _session(data: bytes, path: str) -> Any:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.models.architecture import (
     POOL,
     SINC_FILTERS,
@@ -24,7 +25,6 @@ from streamer.models.architecture import (
     Architecture,
 )
 
-SAMPLE_RATE = 16_000
 MIN_LOW_HZ = 50.0
 MIN_BAND_HZ = 50.0
 #: Added to the power of a band before its log: 30 dB below what the quantisation of 16-bit audio leaves in a band.

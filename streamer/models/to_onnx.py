@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import CheckpointError, ConfigurationError
-from streamer.models.grid import SAMPLE_RATE
 from streamer.models.model import Model
 from streamer.models.onnx import load
 
@@ -50,12 +50,17 @@ def to_onnx(model: Model) -> tuple[bytes, float]:
             opset_version=OPSET,
         )
     data = file.getvalue()
-    difference = compared(model, load(data, model.card.name, model.card.name))
+    difference = compared(model, _read(data, model.card.name))
     if not difference <= TOLERANCE:
         raise CheckpointError(
             f"the file's embeddings differ from torch's by {difference:.1g}; {TOLERANCE:g} is allowed."
         )
     return data, difference
+
+
+def _read(data: bytes, name: str) -> Model:
+    read = load(data, name, name)
+    return Model(read.network, read.card)
 
 
 def compared(model: Model, other: Model) -> float:

@@ -9,9 +9,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 from streamer.models.fbank import GRID
-from streamer.models.grid import SAMPLE_RATE, FrameGrid
+from streamer.models.grid import FrameGrid
 
 
 @dataclass(frozen=True, slots=True)

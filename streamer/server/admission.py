@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from streamer.server.protocol import Refusal
+from streamer.protocol import Refusal
 
 # A refused client should come back when something may have changed, and not all at once with the others.
 RETRY_AFTER_S = 5.0

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 from websockets.asyncio.server import Server as SocketServer
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from streamer import protocol
 from streamer.engine.engine import Engine
 from streamer.errors import ConfigurationError, EngineFailed
-from streamer.server import log, protocol, tls, twilio
+from streamer.protocol import Refusal
+from streamer.server import log, tls, twilio
 from streamer.server.admission import RETRY_AFTER_S, Admission
 from streamer.server.auth import EVERYBODY, Access, Tokens, presented
 from streamer.server.calls import Calls
@@ -29,15 +30,14 @@ from streamer.server.door import Plains
 from streamer.server.gate import Gate, offered
 from streamer.server.hearing import Hearing
 from streamer.server.http.site import site
-from streamer.server.keeping.shelf import open_shelf
+from streamer.server.keeping.opening import open_shelf
 from streamer.server.listening import listen
 from streamer.server.metrics import Metrics
+from streamer.server.peer import Peer
 from streamer.server.people import People
-from streamer.server.protocol import Refusal
 from streamer.server.rooms import Rooms
 from streamer.server.signals import Signals
 from streamer.server.watchdog import Watchdog
-from streamer.server.wire import Wire
 from streamer.speakers import elsewhere
 from streamer.speakers.backend import Backend
 from streamer.speakers.store import SpeakerStore
@@ -232,9 +232,8 @@ class Server:
 
     # A connection
 
-    async def handle(self, connection: ServerConnection) -> None:
+    async def handle(self, connection: Peer) -> None:
         """From `start` to the end of the connection. Never raises but for a mistake of ours."""
-        assert isinstance(connection, Wire)
         try:
             if self._calls is not None and _path(connection) == twilio.PATH:
                 return await self._calls.serve(
@@ -265,7 +264,7 @@ class Server:
             mistake = Refusal("internal", "The server made a mistake.", "Try again.", fatal=True)
             await self._turn_away(connection, mistake)
 
-    def _access(self, connection: Wire, named: str | None, *scopes: str) -> Access:
+    def _access(self, connection: Peer, named: str | None, *scopes: str) -> Access:
         """named: the token in the first message. scopes: one of which it must have. Raises Refusal: unauthorized,
         forbidden."""
         assert connection.request is not None
@@ -280,7 +279,7 @@ class Server:
             raise Refusal("forbidden", message, "Use one that has it.", fatal=True)
         return access
 
-    async def _turn_away(self, connection: ServerConnection, refusal: Refusal) -> None:
+    async def _turn_away(self, connection: Peer, refusal: Refusal) -> None:
         self.metrics.errors.labels(refusal.code).inc()
         code = {"busy": 1013, "internal": 1011}.get(refusal.code, 1008)
         with contextlib.suppress(ConnectionClosed, TimeoutError):
@@ -336,6 +335,6 @@ class Server:
         self.metrics.watch(now)
 
 
-def _path(connection: ServerConnection) -> str:
+def _path(connection: Peer) -> str:
     assert connection.request is not None
     return connection.request.path.partition("?")[0]

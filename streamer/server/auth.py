@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import ConfigurationError
-from streamer.server.protocol import BEARER_PREFIX
+from streamer.protocol import BEARER_PREFIX
 from streamer.server.secret import read_file
 
 SCOPES = ("stream", "enroll", "admin", "watch")

@@ -12,24 +12,24 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
-from websockets.frames import Close
+from websockets.http11 import Request
 
-from streamer.server import log, protocol
+from streamer import protocol
+from streamer.protocol import Refusal
+from streamer.server import log
 from streamer.server.auth import Access
 from streamer.server.config import ServerConfig
 from streamer.server.metrics import Metrics
 from streamer.server.pacing import Pacer
-from streamer.server.protocol import Refusal
+from streamer.server.peer import Peer
 from streamer.server.rooms import Rooms
 from streamer.server.secret import read_secret
 from streamer.server.session import MAX_ERRORS
 from streamer.server.tracks import Lost
 from streamer.server.twilio import Call, Translator
-from streamer.server.wire import Wire
 from streamer.sinks.webhook import Webhook
 
 # How long an event waits for company on its way out: little beside a step.
@@ -55,7 +55,7 @@ class Calls:
         )
         metrics.watch_webhook(lambda: self._hook.statistics)
 
-    async def serve(self, connection: Wire, rooms: Rooms, admit: Callable[[str | None], Access]) -> None:
+    async def serve(self, connection: Peer, rooms: Rooms, admit: Callable[[str | None], Access]) -> None:
         """From `connected` to the end of a call.
 
         admit: what a token may do. Raises Refusal, and TimeoutError where no `start` comes in time.
@@ -78,7 +78,7 @@ class Calls:
         # What one track alone has lost is an event of the room, so that it is numbered with the others.
         line.tell = lambda lost: room.emit(0 if call.mixed else lost.channel, [_gap(lost, call)])
         try:
-            await rooms.serve(room, cast(Wire, line), call.settings, access.scopes)
+            await rooms.serve(room, line, call.settings, access.scopes)
         finally:
             end = {"reason": line.reason, "events": room.session.replay.last, "duplicates": translator.duplicates}
             deliver({"type": "call_end", **end})
@@ -98,7 +98,7 @@ class Line:
 
     def __init__(
         self,
-        connection: Wire,
+        connection: Peer,
         translator: Translator,
         call: Call,
         deliver: Deliver,
@@ -117,9 +117,10 @@ class Line:
         self._errors = 0
         # Fifty chunks a second of each track; what is no audio must not come faster either.
         self._pace = Pacer(4 * config.max_messages_per_s, 16 * config.max_messages_per_s)
-        # Nobody resumes a call, so for the room every end is one that the client chose.
-        self.protocol = SimpleNamespace(close_rcvd=Close(1000, ""), close_rcvd_then_sent=True)
-        self.transport = SimpleNamespace(abort=self._abort)
+        self.request: Request | None = None
+        self.address = connection.address
+        # Nobody resumes a call, so for the room the client chose every end.
+        self.left = True
 
     @property
     def heard_at(self) -> float:
@@ -139,7 +140,7 @@ class Line:
                 self._take(self._translator.finish())
         return self._waiting.popleft()
 
-    async def send(self, text: str) -> None:
+    async def send(self, text: str, /) -> None:
         """What the room says to its client goes to the webhook."""
         message = json.loads(text)
         if message["type"] == "goodbye":
@@ -154,9 +155,9 @@ class Line:
         self._closed.set()
         await self._connection.close(code, reason)
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
         self._closed.set()
-        self._connection.transport.abort()
+        self._connection.abort()
 
     async def _hear(self, frame: str | bytes) -> None:
         try:

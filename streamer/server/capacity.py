@@ -12,7 +12,7 @@ import torch
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Stream
-from streamer.server.protocol import USUAL_STEP_S
+from streamer.protocol import USUAL_STEP_S
 
 # So many streams together show what batching gains on a CPU; more would only take longer to measure. What others gain
 # shows with many, and what the event loop can do is measured with them then.

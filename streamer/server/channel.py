@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap
 from streamer.engine.stream import Stream
 from streamer.engine.window import Step, Window
+from streamer.protocol import Settings
 from streamer.server.enrolling import Enrolling
 from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
-from streamer.server.protocol import Settings
 from streamer.speakers.profiles import Roster
 from streamer.speakers.tracker import Tracker
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamer.models.grid import FrameGrid
+from streamer.protocol import Refusal
 from streamer.server.channel import Channel
 from streamer.server.commands import Directory, Enroll
 from streamer.server.enrolling import Enrolling
 from streamer.server.people import People
-from streamer.server.protocol import Refusal
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar
 from streamer.speakers.turn import Embed

@@ -14,7 +14,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from streamer.server import log, protocol, twilio
+from streamer import protocol
+from streamer.server import log, twilio
 from streamer.server.admission import Admission
 from streamer.server.config import ServerConfig
 

@@ -7,11 +7,11 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from streamer.protocol import Refusal
 from streamer.server import log
 from streamer.server.channel import Channel
 from streamer.server.commands import Command, Directory, Enroll
 from streamer.server.desk import Desk
-from streamer.server.protocol import Refusal
 from streamer.server.session import Session
 
 # Requests that may wait for the store; each is answered or refused.

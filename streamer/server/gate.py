@@ -6,7 +6,6 @@ import hmac
 from collections.abc import Callable
 from http import HTTPStatus
 
-from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
@@ -32,7 +31,7 @@ class Gate:
         token = read_secret("twilio_auth_token_file", config.twilio_auth_token_file)
         self._call_signature = twilio.sign(config.twilio_url, token) if token else None
 
-    def process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+    def process_request(self, connection: object, request: Request) -> Response | None:
         """An answer that refuses the connection, or None to go on with it."""
         path, _, query = request.path.partition("?")
         if getattr(connection, "spare", False):

@@ -19,12 +19,12 @@ from streamer.audio.sources.file import FileSource
 from streamer.engine.engine import Engine
 from streamer.engine.window import Step
 from streamer.errors import AudioTooLong, SpeechTooShort
+from streamer.protocol import Refusal, Settings
 from streamer.server.admission import RETRY_AFTER_S, Admission
 from streamer.server.config import ServerConfig
 from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
 from streamer.server.people import People
-from streamer.server.protocol import Refusal, Settings
 from streamer.sinks.recording import Tapped
 from streamer.speakers.candidates import Candidates, Guests
 from streamer.speakers.enrolment import Coach, Verdict

@@ -11,8 +11,8 @@ from streamer.audio.chunks import AudioEvent
 from streamer.audio.condition import Channel, Conditioner
 from streamer.audio.formats import Encoding
 from streamer.errors import MissingDependency
+from streamer.protocol import Refusal, Settings
 from streamer.server.opus import OpusDecoder
-from streamer.server.protocol import Refusal, Settings
 
 MAX_OPUS_CHANNELS = 2
 # Full scale is 1, and some sources exceed it; what is a thousand times louder is not audio.

@@ -11,10 +11,10 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
-from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
 
-from streamer.server import protocol
+from streamer import protocol
+from streamer.server.peer import Peer
 
 # How long a closing handshake may take before the socket is dropped.
 CLOSE_TIMEOUT_S = 2.0
@@ -27,7 +27,7 @@ class Link:
     that is cut off may come back.
     """
 
-    def __init__(self, connection: Connection, capacity: int, timeout_s: float, *, resume: bool = True) -> None:
+    def __init__(self, connection: Peer, capacity: int, timeout_s: float, *, resume: bool = True) -> None:
         self._resume = resume
         self._connection = connection
         self._capacity = capacity
@@ -61,7 +61,7 @@ class Link:
     async def abandon(self) -> None:
         """Drop the connection now, sent or not."""
         self._task.cancel()
-        self._connection.transport.abort()
+        self._connection.abort()
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
@@ -90,7 +90,7 @@ class Link:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 return await self._connection.close(code, reason)
-        self._connection.transport.abort()
+        self._connection.abort()
 
     def _cut_off(self) -> None:
         self._waiting.clear()

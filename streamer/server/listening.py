@@ -11,16 +11,18 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import NegotiationError
 from websockets.typing import Subprotocol
 
-from streamer.server import log, protocol
+from streamer import protocol
+from streamer.server import log
 from streamer.server.admission import Admission
 from streamer.server.config import ServerConfig
 from streamer.server.door import Door, Plains
 from streamer.server.gate import Gate
+from streamer.server.peer import Peer
 from streamer.server.wire import Wire
 
 
 async def listen(
-    handle: Callable[[ServerConnection], Awaitable[None]],
+    handle: Callable[[Peer], Awaitable[None]],
     config: ServerConfig,
     gate: Gate,
     tls: ssl.SSLContext | None,
@@ -45,7 +47,7 @@ async def listen(
     if tls is not None:
         patience = {"ssl_handshake_timeout": config.hello_timeout_s, "ssl_shutdown_timeout": 2.0}
     return await serve(
-        handle,
+        cast(Callable[[ServerConnection], Awaitable[None]], handle),  # `door` makes nothing but `Wire`s
         config.host,
         config.port,
         process_request=gate.process_request,

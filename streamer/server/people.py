@@ -26,9 +26,9 @@ from streamer.errors import (
     StoreNotErased,
     StoreUnreachable,
 )
+from streamer.protocol import Refusal
 from streamer.server import log
 from streamer.server.admission import RETRY_AFTER_S
-from streamer.server.protocol import Refusal
 from streamer.speakers import elsewhere
 from streamer.speakers.backend import Backend
 from streamer.speakers.known import Followed, Known

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.server import protocol
+from streamer import protocol
 
 
 @dataclass(frozen=True, slots=True)

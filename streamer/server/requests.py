@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streamer import protocol
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
-from streamer.server import protocol
+from streamer.protocol import Refusal
 from streamer.server.commands import Directory, Enroll
 from streamer.server.people import PAGE
-from streamer.server.protocol import Refusal
 from streamer.speakers.names import clean_name
 
 #: The scope that each action on `speakers` needs.

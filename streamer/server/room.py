@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from streamer.audio.chunks import AudioEvent
 from streamer.errors import BufferClosed, StreamClosed, StreamerError
+from streamer.protocol import Refusal
 from streamer.server import log
 from streamer.server.auth import Access
 from streamer.server.channel import Channel
@@ -29,11 +30,10 @@ from streamer.server.intake import Intake
 from streamer.server.link import Link
 from streamer.server.metrics import Metrics
 from streamer.server.pacing import Pacer
-from streamer.server.protocol import Refusal
+from streamer.server.peer import Peer
 from streamer.server.report import statistics
 from streamer.server.session import Session
 from streamer.server.stages import Stage, Stages
-from streamer.server.wire import Wire
 from streamer.speakers.events import Notice
 from streamer.speakers.profiles import Roster
 
@@ -77,7 +77,7 @@ class Room:
         self._metrics = metrics
         self._clock = clock
         self._link: Link | None = None
-        self._connection: Wire | None = None
+        self._connection: Peer | None = None
         self._reading = self._hearing = False
         self._alone = asyncio.Event()
         self._alone.set()
@@ -107,7 +107,7 @@ class Room:
 
     # A connection
 
-    async def serve(self, connection: Wire, start: Mapping[str, Any], scopes: frozenset[str]) -> None:
+    async def serve(self, connection: Peer, start: Mapping[str, Any], scopes: frozenset[str]) -> None:
         """Serve one connection to its end. It must be the only one: see `replace`."""
         self._alone.clear()
         self._connection = connection
@@ -137,9 +137,8 @@ class Room:
             self._link = self._connection = None
             self._reading = self._hearing = False
             self.session.detach(self._clock())
-            received = connection.protocol.close_rcvd
             # If we closed first, `_do` has decided what that means, whatever the client says to it.
-            if received is not None and received.code == 1000 and connection.protocol.close_rcvd_then_sent:
+            if connection.left:
                 self._end("ended" if self.session.done else "left")
             await asyncio.shield(link.abandon())
             self._alone.set()
@@ -304,7 +303,7 @@ class Room:
             self._do(self.session.dismiss("idle", message, resume=False, code=1000))
         if self._connection is not None and self._reading and now - self._connection.heard_at > self._silence_s:
             # Half open: not even our pings are answered. (While a fast client is paced, nothing of it is read.)
-            self._connection.transport.abort()
+            self._connection.abort()
         if self.session.expired(now):
             self._end("expired")
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy, Stream
 from streamer.errors import ConfigurationError, StateMismatch, StreamerError
+from streamer.protocol import Refusal, Settings
 from streamer.server import log
 from streamer.server.admission import Admission
 from streamer.server.auth import Access
@@ -25,14 +26,13 @@ from streamer.server.keeping.kept import Kept
 from streamer.server.keeping.shelf import Shelf
 from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
+from streamer.server.peer import Peer
 from streamer.server.people import People
-from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep
-from streamer.server.report import summary
 from streamer.server.room import Room
 from streamer.server.session import Session
 from streamer.server.stages import Stages
-from streamer.server.wire import Wire
+from streamer.server.summary import summary
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed
 
@@ -103,13 +103,13 @@ class Rooms:
         self._metrics.sessions.inc()
         return room
 
-    async def serve(self, room: Room, connection: Wire, start: Mapping[str, Any], scopes: frozenset[str]) -> None:
+    async def serve(self, room: Room, connection: Peer, start: Mapping[str, Any], scopes: frozenset[str]) -> None:
         """Serve one connection of a session to its end. A session that is over gives its place back at once."""
         await room.serve(connection, start, scopes)
         if room.over and not room.attached:
             await self._leave(room)
 
-    async def watch(self, name: str, access: Access, connection: Wire) -> None:
+    async def watch(self, name: str, access: Access, connection: Peer) -> None:
         """Serve one viewer of a room to its end. Raises Refusal: unknown_session, busy."""
         self._admission.open()
         await self.stages.find(name, access).watch(connection)

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from streamer import protocol
 from streamer.errors import ProtocolError
-from streamer.server import protocol
+from streamer.protocol import Refusal, Settings
+from streamer.protocol.framing import Framing, Missing, Payload
 from streamer.server.commands import Audio, Close, Command, Finish, Flush, Hole, Send, Share, Show
-from streamer.server.framing import Framing, Missing, Payload
-from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep, Replay
 from streamer.server.requests import Requests
 

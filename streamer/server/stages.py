@@ -14,14 +14,14 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
+from streamer import protocol
 from streamer.errors import ProtocolError
-from streamer.server import protocol
+from streamer.protocol import Refusal
 from streamer.server.auth import Access
 from streamer.server.config import ServerConfig
 from streamer.server.link import Link
 from streamer.server.pacing import Pacer
-from streamer.server.protocol import Refusal
-from streamer.server.wire import Wire
+from streamer.server.peer import Peer
 
 #: What of a room is kept for those who come late: events, and characters of JSON. The oldest go first.
 HISTORY_EVENTS = 2_000
@@ -83,7 +83,7 @@ class Stage:
         self._size = 0
         self._config = config
         self._clock = clock
-        self._viewers: dict[Link | Feed, Wire | None] = {}
+        self._viewers: dict[Link | Feed, Peer | None] = {}
 
     @property
     def watchers(self) -> int:
@@ -119,7 +119,7 @@ class Stage:
         finally:
             del self._viewers[feed]
 
-    async def watch(self, connection: Wire) -> None:
+    async def watch(self, connection: Peer) -> None:
         """Serve one viewer to its end. Raises Refusal("busy") where too many watch."""
         self._admit()
         capacity = self._config.send_queue_bytes + self._size
@@ -150,7 +150,7 @@ class Stage:
         """Let go of viewers who do not even answer pings. now: on the loop's clock."""
         for connection in list(self._viewers.values()):
             if connection is not None and now - connection.heard_at > 2 * self._config.ping_interval_s:
-                connection.transport.abort()
+                connection.abort()
 
     def close(self, reason: str, message: str, code: int = 1000, **more: Any) -> None:
         """Nothing more will come: say so to everybody who watches."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from streamer.server.framing import HEADER
+from streamer.protocol.framing import HEADER
 
 RATE = 8_000
 SILENCE = b"\xff"

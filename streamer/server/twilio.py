@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamer import protocol
 from streamer.errors import ProtocolError
-from streamer.server import protocol
-from streamer.server.protocol import Refusal
+from streamer.protocol import Refusal
 from streamer.server.tracks import RATE, Lost, Tracks
 
 PATH = "/v1/twilio"

@@ -21,6 +21,16 @@ class Wire(ServerConnection):
         self.address, self.spare = door.address, door.spare
         self._door = door
 
+    @property
+    def left(self) -> bool:
+        """Whether the client closed first, and as intended."""
+        received = self.protocol.close_rcvd
+        return received is not None and received.code == 1000 and bool(self.protocol.close_rcvd_then_sent)
+
+    def abort(self) -> None:
+        """Drop the connection now, without a closing handshake."""
+        self.transport.abort()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.heard_at = self.loop.time()

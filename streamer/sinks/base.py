@@ -2,21 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streamer.speakers.events import Event
+from streamer.speakers.timeline import Timeline
 
 if TYPE_CHECKING:
     from streamer.engine.window import Step
-    from streamer.session import Session
+
+
+@dataclass(slots=True)
+class SessionView:
+    """What a sink sees of the session it belongs to.
+
+    name: of the session. timeline: the turns so far. channels: the names of a room's microphones; empty for one stream.
+    enrolled: how many speakers are listened for.
+    """
+
+    name: str
+    timeline: Timeline = field(default_factory=Timeline)
+    channels: Sequence[str] = ()
+    enrolled: int = 0
 
 
 class Sink:
-    """Told of every event, and of every step after its events. All methods may be left as they are."""
+    """Receives every event, and every step after its events. A method that is not overridden does nothing."""
 
-    def event(self, event: Event, session: Session) -> None: ...
+    def event(self, event: Event, session: SessionView) -> None: ...
 
-    def step(self, step: Step, session: Session) -> None: ...
+    def step(self, step: Step, session: SessionView) -> None: ...
 
-    def close(self, session: Session) -> None:
+    def close(self, session: SessionView) -> None:
         """The session is over."""
+
+
+class Sinks:
+    """Several sinks, in order, and the time line that they see."""
+
+    def __init__(self, sinks: Iterable[Sink], view: SessionView) -> None:
+        self.sinks, self.view = list(sinks), view
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Put events into the time line, then pass each to every sink."""
+        for event in events:
+            self.view.timeline.hear(event)
+            for sink in self.sinks:
+                sink.event(event, self.view)
+
+    def advance(self, sample: int, step: Step | None) -> None:
+        """The session has heard everything before `sample`. step: the step that got it there; None after a gap."""
+        self.view.timeline.advance(sample)
+        if step is not None:
+            for sink in self.sinks:
+                sink.step(step, self.view)
+
+    def close(self) -> None:
+        for sink in self.sinks:
+            sink.close(self.view)

@@ -54,8 +54,8 @@ class OutputFiles:
 
         Raises OSError where one cannot be written.
         """
-        from streamer.meeting.minutes import Minutes
         from streamer.sinks.jsonl import JsonLines
+        from streamer.sinks.minutes import Minutes
 
         made: list[Sink] = [] if self.jsonl is None else [JsonLines(self.jsonl)]
         made += self._turn_files(recording)
@@ -69,7 +69,7 @@ class OutputFiles:
         end_sample: how much was heard. channels: the names of a room's microphones. Raises OSError, and leaves that
         file as it was.
         """
-        from streamer.meeting.minutes import minutes
+        from streamer.sinks.minutes import minutes
 
         for file in self._turn_files(recording):
             with replacing(file.path) as new:

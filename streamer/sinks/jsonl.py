@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from streamer.output import check_writable, named
-from streamer.sinks.base import Sink
+from streamer.sinks.base import SessionView, Sink
 from streamer.sinks.text import carries_unicode
 from streamer.speakers.events import Event
 
 if TYPE_CHECKING:
     from streamer.engine.window import Step
-    from streamer.session import Session
 
 
 class JsonLines(Sink):
@@ -31,16 +30,16 @@ class JsonLines(Sink):
         if self.path is not None:
             check_writable(self.path)
 
-    def event(self, event: Event, session: Session) -> None:
+    def event(self, event: Event, session: SessionView) -> None:
         line = json_line(event.to_dict(), self._opened())
         with named(self._name):
             self._opened().write(line)
             self._opened().flush()
 
-    def step(self, step: Step, session: Session) -> None:
+    def step(self, step: Step, session: SessionView) -> None:
         self._opened()
 
-    def close(self, session: Session) -> None:
+    def close(self, session: SessionView) -> None:
         if self.path is not None and self._file is not None:
             with named(self._name):
                 self._file.close()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from streamer.output import named
-from streamer.sinks.base import Sink
+from streamer.sinks.base import SessionView, Sink
 from streamer.speakers.events import Ambiguous, Correction, Event, GapEvent, Notice, Overload, Renamed, TurnEnd
 from streamer.speakers.timeline import clock
-
-if TYPE_CHECKING:
-    from streamer.session import Session
-
 
 #: A name is marked where it is less probable than this that it is right.
 LOW_CONFIDENCE = 0.7
@@ -28,7 +24,7 @@ class Lines(Sink):
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
-    def event(self, event: Event, session: Session) -> None:
+    def event(self, event: Event, session: SessionView) -> None:
         if isinstance(event, TurnEnd):
             text = f"- {clock(event.sample):>8}  {event.speaker} ({how_sure(event.confidence)})"
         elif isinstance(event, Ambiguous):

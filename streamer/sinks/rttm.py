@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import os
 
-from streamer.audio.chunks import SAMPLE_RATE
+from streamer.rttm import line
 from streamer.sinks.turnfile import TurnFile
 from streamer.speakers.timeline import Span
-
-
-def line(uri: str, start_sample: int, end_sample: int, speaker: str) -> str:
-    """One line of RTTM. Its fields are parted by blanks, so that those in names become underscores."""
-    name, uri = "_".join(speaker.split()), "_".join(uri.split())
-    start_s, duration_s = start_sample / SAMPLE_RATE, (end_sample - start_sample) / SAMPLE_RATE
-    return f"SPEAKER {uri} 1 {start_s:.3f} {duration_s:.3f} <NA> <NA> {name} <NA> <NA>\n"
 
 
 class Rttm(TurnFile):

@@ -16,14 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk
-from streamer.sinks.base import Sink
+from streamer.sinks.base import SessionView, Sink
 from streamer.sinks.lines import how_sure
 from streamer.speakers.events import Ambiguous, Event, GapEvent, Notice, Overload, Speaker, Unknown
 from streamer.speakers.timeline import Span, clock, is_stranger
 
 if TYPE_CHECKING:
     from streamer.engine.window import Step
-    from streamer.session import Session
 
 #: Colours that are told apart on light and dark backgrounds; strangers are grey.
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta", "bright_green")
@@ -51,7 +50,7 @@ class TerminalView(Sink):
         self._colours: dict[str, str] = {}
         self._clock = clock
         self._drawn = -math.inf
-        self._session: Session | None = None
+        self._session: SessionView | None = None
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
 
     def __enter__(self) -> TerminalView:
@@ -70,7 +69,7 @@ class TerminalView(Sink):
             self.level_db = 10 * math.log10(power) if power > 0 else -math.inf
         self._draw()
 
-    def event(self, event: Event, session: Session) -> None:
+    def event(self, event: Event, session: SessionView) -> None:
         if isinstance(event, Speaker | Unknown):
             self.colour(event.speaker)  # In the order in which they are first heard.
         if isinstance(event, GapEvent):
@@ -84,12 +83,12 @@ class TerminalView(Sink):
         elif isinstance(event, Speaker):
             self.note = "" if event.margin is None else f"ahead of {event.runner_up} by {event.margin:.2f}"
 
-    def step(self, step: Step, session: Session) -> None:
+    def step(self, step: Step, session: SessionView) -> None:
         self._session = session
         self.lag_s = step.lag_s
         self._draw(at_once=True)
 
-    def close(self, session: Session) -> None:
+    def close(self, session: SessionView) -> None:
         self._session = session
         self._draw(at_once=True)
 
@@ -128,7 +127,7 @@ class TerminalView(Sink):
     def _heard(self) -> bool:
         return math.isfinite(self.level_db)
 
-    def _now(self, session: Session) -> Text:
+    def _now(self, session: SessionView) -> Text:
         span = session.timeline.current
         if span is None:
             return Text("somebody speaks ..." if session.timeline.speaking else "silence", style="dim")
@@ -140,7 +139,7 @@ class TerminalView(Sink):
             (f"  {self.note}", "dim"),
         )
 
-    def _minute(self, session: Session) -> Table:
+    def _minute(self, session: SessionView) -> Table:
         """A row for each speaker: the last minute as a bar, and their talk time."""
         talk = session.timeline.talk_time()
         total = sum(talk.values()) or 1.0
@@ -159,8 +158,8 @@ class TerminalView(Sink):
         table.add_row("", Text(_scale(width), style="bright_black"), "")
         return table
 
-    def _foot(self, session: Session | None) -> Text:
-        enrolled = len(session.tracker.roster) if session is not None else 0
+    def _foot(self, session: SessionView | None) -> Text:
+        enrolled = session.enrolled if session is not None else 0
         lost = (
             f"{self.lost_s:.1f} s lost, {self.skipped} steps left out"
             if self.lost_s or self.skipped
@@ -176,7 +175,7 @@ class TerminalView(Sink):
         return self._colours[name]
 
 
-def summary(session: Session) -> Table:
+def summary(session: SessionView) -> Table:
     """Who spoke how long, at the end."""
     talk = session.timeline.talk_time()
     total = sum(talk.values()) or 1.0

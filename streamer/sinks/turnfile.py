@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.output import check_writable, named, replacing
-from streamer.sinks.base import Sink
+from streamer.sinks.base import SessionView, Sink
 from streamer.speakers.events import Event, Renamed, Speaker, TurnEnd, Unknown
 from streamer.speakers.timeline import Span, Timeline
 
 if TYPE_CHECKING:
     from streamer.engine.window import Step
-    from streamer.session import Session
 
 #: How often a turn that lasts is written anew.
 REFRESH_S = 1.0
@@ -60,7 +59,7 @@ class TurnFile(Sink):
         ordered = sorted(spans, key=lambda span: (span.start_sample, span.turn))
         return self.HEAD + "".join(self._rows(ordered, end_sample))
 
-    def event(self, event: Event, session: Session) -> None:
+    def event(self, event: Event, session: SessionView) -> None:
         self._open()
         self._timeline.hear(event)
         if isinstance(event, Renamed):
@@ -68,14 +67,14 @@ class TurnFile(Sink):
         if isinstance(event, TurnEnd | Speaker | Unknown | Renamed):
             self._write()
 
-    def step(self, step: Step, session: Session) -> None:
+    def step(self, step: Step, session: SessionView) -> None:
         self._open()
         self._timeline.advance(step.end_sample)
         lasting = self._timeline.current is not None
         if lasting and self._timeline.now_sample - self._written_sample >= REFRESH_S * SAMPLE_RATE:
             self._write()
 
-    def close(self, session: Session) -> None:
+    def close(self, session: SessionView) -> None:
         """Without anything heard, the file stays as it was."""
         if self._file is not None:
             self._write()

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from streamer.errors import ConfigurationError
-from streamer.sinks.base import Sink
+from streamer.sinks.base import SessionView, Sink
 from streamer.speakers.events import Event
 
 if TYPE_CHECKING:
     import httpx2
 
-    from streamer.session import Session
 
 SIGNATURE = "X-Streamer-Signature"
 BATCH = "X-Streamer-Batch"
@@ -97,7 +96,7 @@ class Webhook(Sink):
         self._thread = threading.Thread(target=self._run, name="streamer-webhook", daemon=True)
         self._thread.start()
 
-    def event(self, event: Event, session: Session) -> None:
+    def event(self, event: Event, session: SessionView) -> None:
         self._session = session.name if session is not None else ""
         self.put(event.to_dict())
 
@@ -110,7 +109,7 @@ class Webhook(Sink):
             self._waiting.append(event)
             self._changed.notify()
 
-    def close(self, session: Session | None = None) -> None:
+    def close(self, session: SessionView | None = None) -> None:
         """Send what is left, for so long; what is left then counts as dropped, a batch without an answer too."""
         self._closing.set()
         with self._changed:

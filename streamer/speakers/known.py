@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ from streamer.speakers.tables import REMEMBERED, exemplars, removed, speakers
 
 if TYPE_CHECKING:
     from streamer.speakers.backend import Cohort
-    from streamer.speakers.store import SpeakerStore
 
 #: Exemplars that are taken from the database at once.
 CHUNK = 4096
@@ -49,6 +48,12 @@ class Followed:
     whole: bool
     gone: NDArray[np.int64]
     voices: Voices
+
+
+class Followable(Protocol):
+    """A `SpeakerStore`, as far as those who follow it need it."""
+
+    def follow(self, fingerprint: str, seen: int | None) -> Followed: ...
 
 
 def followed(connection: Connection, fingerprint: str, seen: int | None) -> Followed:
@@ -127,11 +132,11 @@ class Known:
     version: int
 
     @classmethod
-    def load(cls, store: SpeakerStore, fingerprint: str, dimension: int, cohort: Cohort | None = None) -> Known:
+    def load(cls, store: Followable, fingerprint: str, dimension: int, cohort: Cohort | None = None) -> Known:
         """Read everybody. cohort: to work out norms with, which take a while."""
         return cls._of(store.follow(fingerprint, None), dimension, cohort)
 
-    def follow(self, store: SpeakerStore, fingerprint: str, cohort: Cohort | None = None) -> tuple[Known, Followed]:
+    def follow(self, store: Followable, fingerprint: str, cohort: Cohort | None = None) -> tuple[Known, Followed]:
         """These speakers as the store has them now, and what has changed."""
         change = store.follow(fingerprint, self.changes)
         if change.whole:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,7 @@ from streamer.speakers.boundaries import SpeechBoundaries
 from streamer.speakers.events import Event, Overlap, Renamed, Speaker, TurnEnd, Unknown
 from streamer.speakers.naming import UNKNOWN
 from streamer.speakers.settings import TrackerSettings
-
-if TYPE_CHECKING:
-    from streamer.speakers.tracker import Tracker
+from streamer.speakers.trackerstate import TrackerState
 
 #: A shorter dip does not part two stretches, and a shorter piece of one is no turn.
 SHORTEST_S = 0.1
@@ -126,7 +124,7 @@ class Overlaps:
 
     # Saying who
 
-    def tell(self, tracker: Tracker, *, everything: bool = False) -> list[Event]:
+    def tell(self, tracker: TrackerState, *, everything: bool = False) -> list[Event]:
         """What there is to say of the stretches; `everything` settles all of them."""
         events: list[Event] = []
         said = self._said(tracker) if self.stretches else []
@@ -144,7 +142,7 @@ class Overlaps:
                 events.append(self._event(tracker, stretch, two, final=False))
         return events
 
-    def _said(self, tracker: Tracker) -> list[Said]:
+    def _said(self, tracker: TrackerState) -> list[Said]:
         """The turns of those who are still known by their names, the present one among them."""
         turn, candidates = tracker.turn, tracker.candidates
         said = [one for one in self.said if one.speaker == UNKNOWN or candidates.knows(one.speaker)]
@@ -152,7 +150,7 @@ class Overlaps:
             said.append(Said(turn.start_sample, max(tracker.heard_sample, turn.start_sample), turn.label))
         return said
 
-    def _event(self, tracker: Tracker, stretch: Stretch, two: tuple[str, str | None], *, final: bool) -> Event:
+    def _event(self, tracker: TrackerState, stretch: Stretch, two: tuple[str, str | None], *, final: bool) -> Event:
         return Overlap(
             sample=stretch.start_sample,
             end_sample=stretch.end_sample,
@@ -164,7 +162,9 @@ class Overlaps:
             final=final,
         )
 
-    def _beside(self, tracker: Tracker, stretch: Stretch, two: tuple[str, str | None], said: list[Said]) -> list[Event]:
+    def _beside(
+        self, tracker: TrackerState, stretch: Stretch, two: tuple[str, str | None], said: list[Said]
+    ) -> list[Event]:
         """What of a stretch the turns of the two leave out, as turns; of somebody else too, only where it is sure."""
         events: list[Event] = []
         start, end = stretch.start_sample, stretch.end_sample
@@ -229,7 +229,7 @@ def _left(start: int, end: int, own: list[tuple[int, int]]) -> list[tuple[int, i
     return pieces
 
 
-def _as_turn(tracker: Tracker, piece: tuple[int, int], who: str, beside: str, confidence: float) -> list[Event]:
+def _as_turn(tracker: TrackerState, piece: tuple[int, int], who: str, beside: str, confidence: float) -> list[Event]:
     """A voice beside another's, as a turn that is over."""
     tracker.turns += 1
     start, end = piece

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,14 @@ from streamer.errors import ConfigurationError
 from streamer.speakers.lineage import Lineage, Moves
 from streamer.speakers.names import few, name_key
 
-if TYPE_CHECKING:
-    from streamer.speakers.backend import Cohort
-
 Vector = NDArray[np.float32]
+
+
+class Normaliser(Protocol):
+    """A cohort, as far as a roster needs it; see `streamer.speakers.backend.Cohort`."""
+
+    def norms(self, embeddings: NDArray[np.floating]) -> Vector: ...
+
 
 #: From so many speakers on, the product with all of them is torch's.
 MANY = 4096
@@ -98,7 +102,7 @@ class Roster:
         self.names = tuple(names)
         self.centroids = by_dimension(unit(np.asarray(centroids, np.float32)))
         self.speech_s = np.asarray(speech_s, np.float32)
-        self._norms: tuple[Cohort, Vector] | None = None
+        self._norms: tuple[Normaliser, Vector] | None = None
         self._places: dict[str, int] | None = None
         self._in_order = False
         self._lineage: tuple[Lineage, int] | None = None
@@ -136,7 +140,7 @@ class Roster:
         centroids: Vector,
         speech_s: Vector,
         *,
-        norms: tuple[Cohort, Vector] | None = None,
+        norms: tuple[Normaliser, Vector] | None = None,
         in_order: bool = False,
         lineage: tuple[Lineage, int] | None = None,
     ) -> Roster:
@@ -218,7 +222,7 @@ class Roster:
         found = torch.nn.functional.linear(torch.from_numpy(directions), torch.from_numpy(self.centroids))
         return np.asarray(found.numpy(), np.float32)
 
-    def norms(self, cohort: Cohort) -> Vector:
+    def norms(self, cohort: Normaliser) -> Vector:
         """The speakers' norms (speakers, 2), see `Cohort.norms`; worked out once."""
         if self._norms is None or self._norms[0] is not cohort:
             self._norms = cohort, cohort.norms(self.centroids)

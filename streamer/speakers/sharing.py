@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.speakers.events import Event, Renamed
-
-if TYPE_CHECKING:
-    from streamer.speakers.tracker import Tracker
+from streamer.speakers.trackerstate import TrackerState
 
 
-def recognise(tracker: Tracker, slot: int, among: NDArray[np.int64] | None = None) -> list[Event]:
+def recognise(tracker: TrackerState, slot: int, among: NDArray[np.int64] | None = None) -> list[Event]:
     """Whether a guest is somebody we know after all: enrolled, or another guest.
 
     among: the only enrolled to ask about, where nothing else has changed.
@@ -38,7 +34,7 @@ def recognise(tracker: Tracker, slot: int, among: NDArray[np.int64] | None = Non
     return [Renamed(sample=0, decided_sample=tracker.heard_sample, speaker=kept, previous=lost, reason="one voice")]
 
 
-def forget(tracker: Tracker) -> None:
+def forget(tracker: TrackerState) -> None:
     """Drop the guests that were silent for too long; the one who speaks is not."""
     guests = tracker.guests
     oldest = tracker.heard_sample - tracker.settings.guest_forget_s * SAMPLE_RATE
@@ -51,6 +47,6 @@ def forget(tracker: Tracker) -> None:
             guests.drop(slot)
 
 
-def _beliefs(tracker: Tracker) -> list[NDArray[np.float64]]:
+def _beliefs(tracker: TrackerState) -> list[NDArray[np.float64]]:
     """All that a tracker believes of its candidates, (states,) each."""
     return [tracker.belief] + ([tracker.turn.log_prior] if tracker.turn is not None else [])

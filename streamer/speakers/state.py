@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,8 @@ from streamer.speakers.candidates import Candidates
 from streamer.speakers.profiles import Roster
 from streamer.speakers.scoring import log_softmax
 from streamer.speakers.snapshot import pack, unpack
+from streamer.speakers.trackerstate import TrackerState
 from streamer.speakers.turn import Piece, Pool, Turn
-
-if TYPE_CHECKING:
-    from streamer.speakers.tracker import Tracker
 
 VERSION = 4
 #: How many of the enrolled are looked at to find what is believed of most.
@@ -47,7 +45,7 @@ def _settled(belief: NDArray[np.float64], candidates: Candidates) -> NDArray[np.
     return log_softmax(np.logaddexp(belief, candidates.log_prior() - 10.0))
 
 
-def snapshot(tracker: Tracker) -> bytes:
+def snapshot(tracker: TrackerState) -> bytes:
     turn = tracker.turn
     return pack(
         {
@@ -76,7 +74,7 @@ def snapshot(tracker: Tracker) -> bytes:
     )
 
 
-def restore(tracker: Tracker, data: bytes) -> None:
+def restore(tracker: TrackerState, data: bytes) -> None:
     state = unpack(data)
     if not isinstance(state, dict) or state.get("version") != VERSION:
         raise StateMismatch(f"this is not a tracker's snapshot of version {VERSION}.")
@@ -87,7 +85,7 @@ def restore(tracker: Tracker, data: bytes) -> None:
         raise StateMismatch(f"this tracker's snapshot is not whole, or of another release ({error!r}).") from error
 
 
-def _check(tracker: Tracker, state: dict[str, Any]) -> None:
+def _check(tracker: TrackerState, state: dict[str, Any]) -> None:
     if state["settings"] != tracker.settings.to_dict():
         differing = [name for name, value in tracker.settings.to_dict().items() if state["settings"].get(name) != value]
         raise StateMismatch(f"the snapshot was taken with other settings: {', '.join(differing)}.")
@@ -98,7 +96,7 @@ def _check(tracker: Tracker, state: dict[str, Any]) -> None:
         )
 
 
-def _put_back(tracker: Tracker, state: dict[str, Any]) -> None:
+def _put_back(tracker: TrackerState, state: dict[str, Any]) -> None:
     tracker.guests.restore(state["guests"])
     same = state["roster"] == tracker.roster.digest
     tracker.belief = _whole(state["belief"], tracker.candidates, same=same)

@@ -16,7 +16,7 @@ from streamer.training.team import run_team
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A TOML file; see streamer/training/recipes.", dir_okay=False)],
+    recipe: Annotated[Path, typer.Argument(help="A TOML file; see streamer/training/recipes/sincnet.", dir_okay=False)],
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, ...")] = "cpu",
     threads: Annotated[int, typer.Option(help="Threads of a process on a CPU; 0 leaves it to torch.")] = 0,
     processes: Annotated[int, typer.Option(help="Processes that share each batch.", min=1)] = 1,

@@ -14,7 +14,8 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.evaluation.manifest import Float32
 from streamer.training.data import Int16
 
 ROOM_TAPS = 8_000  # 0.5 s of a room's response; what comes later is 20 dB down or more in the rooms simulated.

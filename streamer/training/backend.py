@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from scipy.signal import resample_poly
 
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.evaluation.manifest import Float32
 from streamer.evaluation.scoring import speaker_means
 from streamer.evaluation.trials import Trials, all_pairs
 from streamer.models.xvector import XVectorSincNet

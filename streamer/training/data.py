@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32, Utterance
+from streamer.evaluation.manifest import Float32, Utterance
 from streamer.training.voices import Voice, voices_of
 
 STORED_DBFS = -26.0  # Corpora differ by 40 dB; a common level keeps the quantisation to int16 out of the picture.

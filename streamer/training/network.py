@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamer.engine.sincnet.sinc import SincFilters
 from streamer.models.network import Frames
 from streamer.models.pooling import EPSILON, Moments
+from streamer.models.sinc import SincFilters
 from streamer.models.xvector import XVectorSincNet
 from streamer.training import losses
 from streamer.training.recipe import Loss

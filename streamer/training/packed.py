@@ -14,7 +14,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32, Utterance
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.evaluation.manifest import Float32, Utterance
 
 INDEX = Path("pack") / "index.csv"
 #: Speeds that training does not hear: what a network learned of a voice does not help it with the voice of nobody that

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.evaluation.manifest import Float32
 from streamer.models.grid import FrameGrid
 from streamer.speech.silero import CHUNK
 from streamer.training import speech

@@ -17,10 +17,11 @@ import torch
 import typer
 from scipy.signal import oaconvolve
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.engine.incremental import IncrementalModel
 from streamer.evaluation.conditions import CHANNELS
 from streamer.evaluation.conversations import Plan, Voices, converse
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32, read_manifest
+from streamer.evaluation.manifest import Float32, read_manifest
 from streamer.evaluation.rooms import Channel
 from streamer.evaluation.scoring import cosine, speaker_means
 from streamer.evaluation.stream import Computed, compute, read_noise

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import ShortTimeFFT, get_window
 
-from streamer.evaluation.manifest import SAMPLE_RATE, Float32
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.evaluation.manifest import Float32
 
 FRAME, HOP = 512, 128  # 32 ms: a few periods of any voice
 LIFTER = 30  # cepstral coefficients of an envelope: below the shortest period of a voice, 36 samples (450 Hz)

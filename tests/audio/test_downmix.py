@@ -10,16 +10,16 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.audio.chunks import Chunk
 from streamer.audio.condition import Conditioner
 from streamer.audio.downmix import Downmix, downmix
 from streamer.audio.files import read_audio
 from streamer.audio.formats import encode_pcm
 from streamer.audio.sources import FileSource, IteratorSource
+from streamer.protocol import Settings
 from streamer.server.intake import Intake
-from streamer.server.protocol import Settings
 
-RATE = 16_000
 VOICE = np.random.default_rng(0).normal(0, 0.1, 3 * RATE).astype(np.float32)
 NOISE = np.random.default_rng(1).normal(0, 0.01, (4, 3 * RATE)).astype(np.float32)
 

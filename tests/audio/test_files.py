@@ -18,6 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.audio.files import Audio, crop, read_audio
 from streamer.audio.resample import resampled_length
 from streamer.errors import (
@@ -29,8 +30,6 @@ from streamer.errors import (
     MissingDependency,
     SegmentOutOfRange,
 )
-
-RATE = 16_000
 
 
 def tone(seconds: float = 0.5, rate: int = RATE, channels: int = 1, hz: float = 440.0) -> np.ndarray:

@@ -9,9 +9,8 @@ import pytest
 import soundfile
 
 from streamer import Model
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.models import checkpoint
-
-RATE = 16_000
 
 
 @pytest.fixture(scope="session")

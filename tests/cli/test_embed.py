@@ -83,12 +83,19 @@ def test_without_an_output_file_json_goes_to_stdout(
         (["--step", "1"], "are for --window sliding"),
         (["--window", "sliding", "--duration", "1", "--step", "2"], "step=2 s is longer than duration=1 s"),
         (["--device", "gpu"], "device='gpu' is not a device"),
-        (["-o", "/nonexistent/e.npy"], "there is no directory '/nonexistent'"),
+        (["-o", "nowhere/e.npy"], "nowhere': 'nowhere/e.npy'"),
     ],
     ids=str,
 )
 def test_options_that_cannot_work_are_named(
-    clips: Clips, model_file: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+    clips: Clips,
+    model_file: Path,
+    options: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["embed", str(clips[0]), "--model", str(model_file), *options]) == 2
     assert words in capsys.readouterr().err

@@ -11,8 +11,9 @@ import soundfile
 
 from streamer.cli import main
 from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
-from streamer.evaluation.identification import identify, read_rttm
+from streamer.evaluation.identification import identify
 from streamer.meeting.config import Sinks
+from streamer.rttm import read_rttm
 from streamer.sinks.files import OutputFiles
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -14,8 +14,8 @@ from streamer.cli import main
 from streamer.demo import ENROLMENT
 from streamer.demo.room import seats
 from streamer.errors import ConfigurationError
-from streamer.evaluation.identification import read_rttm
 from streamer.meeting.config import Hook, Input, MeetingConfig, Sinks, load
+from streamer.rttm import read_rttm
 
 ROOM = """
 title = "Weekly"

@@ -10,7 +10,6 @@ import pytest
 from streamer import Model
 from streamer.cli import main
 from streamer.cli.model import outline
-from streamer.models import checkpoint
 
 
 def test_info_shows_what_a_model_is(model_file: Path, local_model: Model, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +49,7 @@ def test_converting_keeps_the_weights_and_records_what_is_given(
     output = tmp_path / "out.safetensors"
     options = ["--threshold", "0.25", "--name", "mine", "--license", "CC0-1.0"]
     assert main(["model", "convert", str(model_file), str(output), *options]) == 0
-    converted = checkpoint.load(output)
+    converted = Model.from_pretrained(output)
     assert converted.fingerprint == local_model.fingerprint
     assert (converted.card.name, converted.card.threshold, converted.card.licence) == ("mine", 0.25, "CC0-1.0")
 

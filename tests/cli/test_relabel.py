@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from terminal import on_a_terminal
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.cli import main
 from streamer.demo import CONVERSATION
 from streamer.errors import ConfigurationError, TranscriptUnreadable
-from streamer.evaluation.identification import read_rttm
 from streamer.meeting.align import read_turns
+from streamer.rttm import read_rttm
 from streamer.sinks.lines import LOW_CONFIDENCE, how_sure
 from streamer.speakers.events import (
     Ambiguous,
@@ -29,8 +30,6 @@ from streamer.speakers.events import (
 )
 from streamer.speakers.relabel import REASON, position_of, read, relabelled, told
 from streamer.speakers.store import SpeakerStore
-
-S = 16_000
 
 
 def turn(number: int, start: int, end: int, who: str, confidence: float = 0.9) -> list[Event]:

@@ -165,7 +165,7 @@ def test_after_the_rehearsal_nothing_is_left_to_compile(tmp_path: Path) -> None:
         ("streamer.engine.layers", ["quantise", "dequantise"]),
         ("streamer.engine.pieces", []),
         ("streamer.engine.sliding", []),
-        ("streamer.engine.sincnet.sinc", []),
+        ("streamer.models.sinc", []),
     ],
 )
 def test_every_compiled_loop_is_kept_on_disk(module: str, names: list[str]) -> None:

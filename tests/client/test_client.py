@@ -18,8 +18,8 @@ from streamer.audio.sources import IteratorSource
 from streamer.client import Client, listen
 from streamer.client.answers import delays
 from streamer.errors import ConfigurationError, ConnectionLost, ProtocolError, ServerBusy, ServerRefused
+from streamer.protocol import Settings
 from streamer.server import admission
-from streamer.server.protocol import Settings
 from streamer.speakers.store import SpeakerStore
 
 SECONDS = 8.0

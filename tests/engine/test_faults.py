@@ -40,12 +40,17 @@ def test_a_gap_advances_the_clock_and_joins_nothing_across_it(forgetful: Increme
 
 
 def test_a_gap_of_hours_costs_nothing(engine: IncrementalModel) -> None:
-    stream = engine.open((1.0,), 0.1)
-    stream.push(noise(1.5))
+    stream, without = engine.open((1.0,), 0.1), engine.open((1.0,), 0.1)
+    for one in (stream, without):
+        one.push(noise(1.5))
 
-    stream.gap(10 * 3600 * RATE + 7)
-    steps = stream.push(noise(1.5))
+    blocks = engine.open((1.0,), 0.1).skip(10 * 3600 * RATE + 7)
+    steps = stream.gap(10 * 3600 * RATE + 7) + stream.push(noise(1.5))
+    without.push(noise(1.5))
 
+    # Neither blocks to compute nor memory grow with what is missing.
+    assert [len(block.samples) for block in blocks] == [0]
+    assert stream.nbytes <= 1.1 * without.nbytes
     assert steps[0].start_sample == 10 * 3600 * RATE + 7
     assert windows_of(steps)[-1].end_sample > 10 * 3600 * RATE + RATE
 

@@ -9,15 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
+from streamer.compiled import compiled
 from streamer.engine.backbone import Hops
-from streamer.engine.compiled import compiled
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sliding import FRAMES, HEADER, SPEECH, WEIGHT, WEIGHT2, Record, empty_record, merge_into
 from streamer.engine.slots.cells import Cells
 from streamer.models.grid import FrameGrid
 
 CHANNELS = 3
-RATE = 16_000
 
 
 def record_of(frames: np.ndarray, weights: np.ndarray) -> Record:

@@ -19,10 +19,10 @@ from streamer.engine.cached import CachedStepper
 from streamer.engine.campplus import cached as campplus_cached
 from streamer.engine.campplus import layers as campplus_layers
 from streamer.engine.incremental import Block, IncrementalModel
-from streamer.engine.sincnet import sinc
 from streamer.engine.slots.store import Store
 from streamer.engine.slots.table import Slots
 from streamer.engine.window import Step
+from streamer.models import sinc
 from streamer.models.model import Model
 
 CACHED = ["frame local", "frame local, by tensors", "toy that remembers", "campplus of the past"]

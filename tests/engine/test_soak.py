@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.audio.chunks import Gap
 from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy, Stream
@@ -21,7 +22,6 @@ from streamer.engine.window import Step
 from streamer.errors import AudioNotFinite, BufferClosed
 from streamer.models.model import Model
 
-RATE = 16_000
 SECONDS = float(os.environ.get("STREAMER_SOAK_SECONDS", "20"))
 STREAMS = int(os.environ.get("STREAMER_SOAK_STREAMS", "24"))
 STEP = RATE // 2

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.engine.drift import measure_drift
 from streamer.engine.incremental import IncrementalModel
 from streamer.engine.window import Step
 from streamer.errors import AudioTooShort, ConfigurationError
 from streamer.models.model import Model
-
-RATE = 16_000
 
 
 def embeddings(steps: list[Step]) -> np.ndarray:

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.errors import ConfigurationError
 from streamer.evaluation import conversations
 from streamer.evaluation.conversations import Plan, Voices, converse
 from streamer.evaluation.manifest import Utterance
 from streamer.evaluation.rooms import Channel
 from streamer.evaluation.spoken import speech_stretches
-
-RATE = 16_000
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.audio.files import read_audio
 from streamer.cli import main
 from streamer.demo import ENROLMENT
@@ -16,8 +17,6 @@ from streamer.evaluation.detection import auc, detect, listen
 from streamer.evaluation.recordings import read_recordings
 from streamer.models.model import Model
 from streamer.speakers.settings import TrackerSettings
-
-S = 16_000
 
 
 @pytest.fixture(scope="module")

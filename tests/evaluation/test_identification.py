@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.evaluation.identification import delays_s, final_turns, flips, identify, read_rttm, shown_turns
+from streamer.audio.chunks import SAMPLE_RATE as S
+from streamer.evaluation.identification import delays_s, final_turns, flips, identify, shown_turns
+from streamer.rttm import read_rttm
 from streamer.speakers.events import Correction, Renamed, Speaker, TurnEnd, Unknown
 
-S = 16_000
 KNOWN = {"ada", "bob"}
 
 

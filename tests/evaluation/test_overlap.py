@@ -4,9 +4,8 @@ import math
 
 import pytest
 
+from streamer.audio.chunks import SAMPLE_RATE as SECOND
 from streamer.evaluation.overlap import Found
-
-SECOND = 16_000
 
 
 def at(*seconds: float) -> tuple[int, ...]:

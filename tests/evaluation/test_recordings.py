@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.audio.files import read_audio
 from streamer.cli import main
 from streamer.demo import ENROLMENT
@@ -30,8 +31,6 @@ from streamer.evaluation.recordings import (
 )
 from streamer.models.model import Model
 from streamer.speakers.events import Renamed
-
-S = 16_000
 
 
 @pytest.fixture(scope="module")

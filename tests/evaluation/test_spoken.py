@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.evaluation.spoken import PAD, speech_stretches, without_short_pauses
 from streamer.speech import silero
-
-RATE = 16_000
 
 
 @pytest.fixture(scope="module")

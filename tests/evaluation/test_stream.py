@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.cli import main
 from streamer.evaluation.identification import identify
 from streamer.evaluation.stream import Followed, diarisation_error, together
 from streamer.speakers.profiles import Roster
-
-S = 16_000
 
 
 def followed(reference, hypothesis, delays, known=("ada", "bob")):

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.audio.chunks import SAMPLE_RATE as SECOND
 from streamer.evaluation.trials import all_pairs, parse_list, windows
-
-SECOND = 16_000
 
 
 def test_a_voxceleb_list_gives_pairs_and_the_paths_once_each() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.engine.window import Step, Window
 from streamer.meeting.room import Room
 from streamer.models.architecture import Architecture
@@ -26,7 +27,6 @@ voices = importlib.util.module_from_spec(_spec)
 sys.modules["voices"] = voices  # where dataclasses look for it
 _spec.loader.exec_module(voices)
 
-RATE = 16_000
 STEP = RATE // 2
 OWN_DB, NOISE_DB = -30.0, -90.0
 

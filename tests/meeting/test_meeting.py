@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.audio.sources import IteratorSource
 from streamer.demo import ENROLMENT
 from streamer.demo.room import seats
@@ -16,7 +17,6 @@ from streamer.meeting.meeting import Meeting
 from streamer.sinks.base import Sink
 from streamer.speakers.library import Speakers
 
-S = 16_000
 #: Carol, Angus and Brian, one turn each.
 SHORT = round(17.4 * S)
 

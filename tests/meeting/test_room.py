@@ -9,14 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.audio.chunks import Gap
 from streamer.errors import ConfigurationError
 from streamer.meeting.aligner import Aligner
 from streamer.meeting.crosstalk import CrossTalkSettings
 from streamer.meeting.room import Room
 from streamer.speakers.timeline import Timeline
-
-S = 16_000
 
 
 def told(room, steps, order=None):

@@ -57,14 +57,21 @@ def test_an_unknown_device_is_refused(name: object) -> None:
         resolve_device(name)  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_an_absent_device_is_refused() -> None:
+def test_an_absent_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigurationError, match="no CUDA device is available here; use cpu or auto"):
         resolve_device("cuda")
 
 
-def test_auto_is_a_device_that_is_there() -> None:
-    torch.zeros(1, device=resolve_device("auto"))
+@pytest.mark.parametrize(
+    ("cuda", "mps", "kind"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")], ids=str
+)
+def test_auto_is_the_fastest_device_that_is_there(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, kind: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert resolve_device("auto").type == kind
 
 
 def test_the_default_model_is_one_of_those_in_the_package() -> None:

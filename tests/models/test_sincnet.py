@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from streamer import Model
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.models.architecture import SINC_FILTERS, SINC_TAPS
-from streamer.models.sincnet import MIN_BAND_HZ, MIN_LOW_HZ, SAMPLE_RATE, SincFilterbank, ZeroSumConv1d
+from streamer.models.sincnet import MIN_BAND_HZ, MIN_LOW_HZ, SincFilterbank, ZeroSumConv1d
 
 
 def test_filters_are_windowed_differences_of_two_sincs() -> None:

@@ -85,4 +85,4 @@ def test_weights_in_bfloat16_have_a_fingerprint() -> None:
 def test_a_checkpoint_of_it_needs_a_family_that_is_known(model: Model, tmp_path) -> None:  # type: ignore[no-untyped-def]
     checkpoint.save(tmp_path / "mine.safetensors", model)
     with pytest.raises(WrongArchitecture, match="'windows' is not known"):
-        checkpoint.load(tmp_path / "mine.safetensors")
+        Model.from_pretrained(tmp_path / "mine.safetensors")

@@ -13,11 +13,11 @@ from telephone import CALL, CHUNK, STREAM, calling, chunks, media, mulaw, start,
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Close
 
+from streamer import protocol
 from streamer.audio.files import read_audio
 from streamer.demo import ENROLMENT
 from streamer.engine.engine import Engine
 from streamer.errors import ConfigurationError
-from streamer.server import protocol
 from streamer.server.auth import new_token
 from streamer.server.twilio import Translator, sign
 from streamer.sinks.webhook import verify

@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
-from streamer.server import protocol
+from streamer import protocol
 from streamer.server.http import assets, documents
 from streamer.server.http.site import Front
 

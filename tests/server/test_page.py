@@ -7,7 +7,6 @@ import base64
 import functools
 import http.server
 import json
-import os
 import re
 import subprocess
 import sys
@@ -26,7 +25,6 @@ from talking import empty, pcm
 
 from streamer.demo import ENROLMENT
 from streamer.engine.engine import Engine
-from streamer.errors import CheckpointError
 from streamer.models.model import Model
 from streamer.speakers.library import Speakers
 
@@ -38,10 +36,7 @@ WAIT_MS = 20_000
 @pytest.fixture(scope="module")
 def voices() -> Model:
     """A model that tells voices apart."""
-    try:
-        return Model.from_pretrained(os.environ.get("STREAMER_TEST_MODEL", "sincnet"))
-    except CheckpointError as error:
-        pytest.skip(f"no trained weights: {error}")
+    return Model.from_pretrained("sincnet")
 
 
 def spoken(name: str, start: float, end: float) -> np.ndarray:

@@ -14,9 +14,9 @@ from playwright.async_api import Page, expect
 
 from streamer.demo import CONVERSATION, ENROLMENT
 from streamer.engine.engine import Engine
-from streamer.meeting.minutes import minutes
-from streamer.meeting.statistics import statistics
+from streamer.sinks.minutes import minutes
 from streamer.sinks.rttm import Rttm
+from streamer.sinks.statistics import statistics
 from streamer.sinks.subrip import SubRip
 from streamer.sinks.turnfile import TurnFile
 from streamer.sinks.webvtt import WebVtt

@@ -16,8 +16,8 @@ from sqlalchemy import event
 from talking import RATE, pcm, talking
 
 from streamer.errors import StoreBusy
+from streamer.protocol import Refusal, Settings
 from streamer.server.people import PAGE_SIZE, People
-from streamer.server.protocol import Refusal, Settings
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar
 from streamer.speakers.scoring import Calibration

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from streamer import protocol
 from streamer.errors import ProtocolError
-from streamer.server import protocol
 from streamer.speakers import events as tracker_events
 from streamer.speakers.events import Event
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streamer.server import protocol
+from streamer import protocol
+from streamer.protocol import Refusal, Settings
 from streamer.server.commands import Audio, Close, Directory, Enroll, Finish, Flush, Hole, Send, Share, Show
-from streamer.server.protocol import Refusal, Settings
 from streamer.server.replay import Keep
 from streamer.server.session import MAX_ERRORS, Session
 

@@ -9,10 +9,10 @@ import pytest
 from talking import PATIENCE_S, empty, pcm, talking
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from streamer.protocol import Refusal
 from streamer.server import stages
 from streamer.server.auth import Access, new_token
 from streamer.server.config import ServerConfig
-from streamer.server.protocol import Refusal
 from streamer.server.stages import Stage, Stages
 
 OWNER, OTHER = Access("kitchen", frozenset({"stream"})), Access("hall", frozenset({"stream"}))

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.server.framing import HEADER
+from streamer.protocol.framing import HEADER
 from streamer.server.tracks import LEAD, PATIENCE, SILENCE, TREMOR, Lost, Tracks
 
 CHUNK = 160

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telephone import CHUNK, STREAM, media, start, stop
 
-from streamer.server import protocol
-from streamer.server.framing import HEADER, Framing, Missing, Payload
-from streamer.server.protocol import Refusal, Settings
+from streamer import protocol
+from streamer.protocol import Refusal, Settings
+from streamer.protocol.framing import HEADER, Framing, Missing, Payload
 from streamer.server.tracks import Lost
 from streamer.server.twilio import END, Translator, sign
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.audio.chunks import Chunk, Gap
-from streamer.evaluation.identification import read_rttm
-from streamer.meeting.minutes import Minutes
+from streamer.rttm import read_rttm
 from streamer.sinks.audacity import AudacityLabels
 from streamer.sinks.files import OutputFiles
 from streamer.sinks.jsonl import JsonLines
 from streamer.sinks.lines import Lines
+from streamer.sinks.minutes import Minutes
 from streamer.sinks.recording import Recorder, Tapped
 from streamer.sinks.rttm import Rttm
 from streamer.sinks.subrip import SubRip
@@ -21,7 +22,6 @@ from streamer.sinks.webvtt import WebVtt
 from streamer.speakers.events import Ambiguous, Correction, GapEvent, Overload, Renamed, Speaker, SpeechStart, TurnEnd
 from streamer.speakers.timeline import Timeline, clock
 
-S = 16_000
 EVENTS = [
     SpeechStart(sample=S, decided_sample=2 * S),
     Speaker(sample=S, decided_sample=2 * S, turn=1, speaker="Ada L", confidence=0.8, score=0.5),

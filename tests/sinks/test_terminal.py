@@ -6,26 +6,16 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.audio.chunks import Chunk
+from streamer.sinks.base import SessionView
 from streamer.sinks.terminal import TerminalView, summary
 from streamer.speakers.events import GapEvent, Overload, Speaker, TurnEnd, Unknown
-from streamer.speakers.timeline import Timeline
-
-S = 16_000
-
-
-class Session:
-    """As much of a session as the view looks at: a time line, and a tracker's roster."""
-
-    def __init__(self):
-        self.timeline = Timeline()
-        self.tracker = self
-        self.roster = ("ada", "bob")
 
 
 @pytest.fixture
 def session():
-    return Session()
+    return SessionView("test", enrolled=2)
 
 
 @pytest.fixture

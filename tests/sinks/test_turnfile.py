@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.evaluation.identification import read_rttm
+from streamer.audio.chunks import SAMPLE_RATE as S
+from streamer.rttm import read_rttm
 from streamer.sinks.rttm import Rttm
 from streamer.sinks.webvtt import WebVtt
 from streamer.speakers.events import Renamed, Speaker, TurnEnd
 
-S = 16_000
 CUE = re.compile(r"(\d\d):(\d\d):(\d\d\.\d{3}) --> (\d\d):(\d\d):(\d\d\.\d{3})\n<v ([^>]*)>.+\n")
 
 #: Talks for ever in turns of 7 s; says how far it is.

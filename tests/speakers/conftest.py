@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.engine.window import Step, Window
 from streamer.models.architecture import Architecture
 from streamer.models.pooling import Moments
@@ -26,7 +27,6 @@ FRAME_GRID = Architecture().grid
 DIMENSION = 64
 #: Per frame and dimension; a second of speech then scores 0.66 on average against its own direction.
 NOISE = 1.1
-RATE = 16_000
 
 #: What the noise above gives by its arithmetic: cosine 1 / sqrt(1 + d / (59 e)) at e effective seconds.
 CALIBRATION = Calibration((0.5, 1.0, 3.0), (0.53, 0.66, 0.84), (0.09, 0.07, 0.04), (0.0,) * 3, (0.125,) * 3)

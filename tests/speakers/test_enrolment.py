@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.speakers.enrolment import ADVICE, Coach
 from streamer.speakers.profiles import Exemplar, Profile
-
-RATE = 16_000
 
 
 def sound(script, level_db=-25.0, noise_db=-60.0):

@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.audio.chunks import Gap
 from streamer.engine.window import Step
 from streamer.speakers.events import Event, Overlap, TurnEnd
-
-RATE = 16_000
 
 
 def mixed(steps: Sequence[Step], *stretches: tuple[float, float], probability: float = 0.9) -> list[Step]:

@@ -22,12 +22,13 @@ import pytest
 from postgres import PATIENCE_S, database, frozen, url
 from sqlalchemy import select
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.audio.files import read_audio
 from streamer.client import Client
 from streamer.demo import CONVERSATION, ENROLMENT
 from streamer.errors import SpeakerExists, SpeakerNotFound, StoreBusy, StoreError, StoreUnreachable
+from streamer.protocol import Refusal
 from streamer.server.people import People
-from streamer.server.protocol import Refusal
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar
 from streamer.speakers.scoring import Calibration
@@ -39,7 +40,6 @@ pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'sp
 __all__ = ["database", "url"]
 
 MODEL = "0123456789abcdef"
-RATE = 16_000
 #: Where carol speaks in the bundled conversation, by its reference.
 CAROL = slice(22 * RATE, 28 * RATE)
 

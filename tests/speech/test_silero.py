@@ -11,9 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.speech.silero import CHUNK, SileroDetector, SileroState, speech_probabilities
-
-RATE = 16_000
 
 
 @pytest.fixture(scope="module")

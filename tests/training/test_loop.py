@@ -203,7 +203,7 @@ def test_a_share_of_what_is_exported_is_the_start(
     torch.testing.assert_close(exported(0.25), 0.75 * run + 0.25 * begun)
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.toml")), ids=lambda path: path.stem)
 def test_the_recipes_of_the_default_weights_read(path: Path) -> None:
     recipe = Recipe.load(path)
 
@@ -212,7 +212,7 @@ def test_the_recipes_of_the_default_weights_read(path: Path) -> None:
 
 
 def test_a_setting_that_means_nothing_is_refused(tmp_path: Path) -> None:
-    text = (RECIPES / "default.toml").read_text(encoding="utf-8")
+    text = (RECIPES / "sincnet" / "01-resemblyzer.toml").read_text(encoding="utf-8")
     (tmp_path / "wrong.toml").write_text(text.replace("[schedule]", "[schedule]\nspeed = 3"))
 
     with pytest.raises(ConfigurationError, match="speed"):

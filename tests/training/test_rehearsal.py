@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError
 from streamer.evaluation.conversations import Plan, Voices, converse
@@ -23,8 +24,6 @@ from streamer.training.calibration import _known_by_then, _turns, calibrate
 from streamer.training.recipe import Data
 from streamer.training.rehearsal import groups
 from streamer.training.tracking import choose, cost, with_nobody_enrolled
-
-RATE = 16_000
 
 
 @pytest.fixture(scope="module")

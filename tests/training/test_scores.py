@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.audio.files import read_audio
 from streamer.demo import ENROLMENT
 from streamer.evaluation.manifest import read_manifest
@@ -16,8 +17,6 @@ from streamer.models.model import Model
 from streamer.speakers.backend import Backend, Cohort
 from streamer.training import scores
 from streamer.training.packed import Clip, clips_of
-
-S = 16_000
 
 
 @pytest.fixture(scope="module")

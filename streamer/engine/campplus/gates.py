@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer.engine.compiled import compiled
+from streamer.compiled import compiled
 from streamer.models.campplus.architecture import GROWTH
 from streamer.models.campplus.surroundings import FRAMES_REMEMBERED, running_sum
 from streamer.models.carry import Carry

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamer.compiled import compiled
 from streamer.engine.campplus.maps import ROWS_BEFORE
-from streamer.engine.compiled import compiled
 from streamer.models.campplus.architecture import MAPS
 
 Floats = NDArray[np.float32]

@@ -21,12 +21,12 @@ from streamer.engine.recompute import Wanted, WindowStepper, WindowStream
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sincnet.instance import InstanceWeights, after_sinc
 from streamer.engine.sincnet.layers import FrameLayers, rectified
-from streamer.engine.sincnet.sinc import POSITION_FIELD, POSITION_STRIDE
 from streamer.engine.state import Arrays
 from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
 from streamer.models.carry import NoCarry
 from streamer.models.model import Model
 from streamer.models.pooling import Moments
+from streamer.models.sinc import POSITION_FIELD, POSITION_STRIDE
 from streamer.models.xvector import sincnet_of
 from streamer.speech.detector import SpeechState
 

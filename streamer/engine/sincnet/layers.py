@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from streamer.engine.backbone import FrameBlock, Hops
 from streamer.engine.layers import Affine, Convolution, FloatConvolution, Int8Convolution, Norm, Precision
 from streamer.engine.sincnet.instance import after_sinc
-from streamer.engine.sincnet.sinc import POSITION_FIELD, POSITION_STRIDE, SincFilters
 from streamer.models.architecture import POOL
 from streamer.models.carry import Carry, NoCarry
 from streamer.models.grid import FrameGrid
+from streamer.models.sinc import POSITION_FIELD, POSITION_STRIDE, SincFilters
 from streamer.models.sincnet import ZeroSumConv1d
 from streamer.models.xvector import ATTENTION_LAYER, SPEECH_LAYER, XVectorSincNet
 

@@ -12,36 +12,20 @@ kept open, and what is new is two pieces: one for it, and one for the cell after
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.engine.backbone import Backbone
 from streamer.engine.layers import to_device
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sliding import HEADER, close_and_pool
-from streamer.engine.slots.moments import close_and_pool_on_device
+from streamer.engine.slots.moments import Closing, close_and_pool_on_device
 from streamer.engine.slots.table import Numbers, Slots
 
 #: Stands for "no cell".
 NONE = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """What closes with the present step of each stream, (streams,) each.
-
-    pushes: how many cells close. own: which of these is the open one, -1 if none is. forgotten: what was pooled before
-    is longer ago than any window. passed: the open cell is no longer open, and the one after it is.
-    """
-
-    pushes: Numbers
-    own: Numbers
-    forgotten: NDArray[np.bool_]
-    passed: NDArray[np.bool_]
 
 
 class Cells:

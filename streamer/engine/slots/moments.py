@@ -6,7 +6,7 @@ are worked out first and go up in one copy. The numbers are those of `streamer.e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,11 +14,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.engine.sliding import FRAMES, HEADER, OPEN, WEIGHT, merge_pieces
+from streamer.engine.slots.table import Numbers
 from streamer.engine.slots.transfer import Upload
 from streamer.models.pooling import EPSILON
 
-if TYPE_CHECKING:
-    from streamer.engine.slots.cells import Closing
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What closes with the present step of each stream, (streams,) each.
+
+    pushes: how many cells close. own: which of these is the open one, -1 if none is. forgotten: what was pooled before
+    is longer ago than any window. passed: the open cell is no longer open, and the one after it is.
+    """
+
+    pushes: Numbers
+    own: Numbers
+    forgotten: NDArray[np.bool_]
+    passed: NDArray[np.bool_]
 
 
 def joined(one: Tensor, other: Tensor) -> Tensor:

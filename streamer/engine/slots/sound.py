@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamer.compiled import compiled, summing
 from streamer.engine.backbone import Hops
-from streamer.engine.compiled import compiled, summing
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]

@@ -7,7 +7,7 @@ a stream's row is its own, in the host's memory.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,26 @@ from streamer.engine.state import Arrays
 from streamer.engine.stepper import StepTally
 from streamer.speech.detector import SpeechState
 
-if TYPE_CHECKING:
-    from streamer.engine.slots.store import Store
-
 #: Of a row, what stands in a snapshot as plain values.
 CLOCK = ("position", "next_hop", "valid_from", "run_first", "start_sample", "first_frame", "heard", "energy")
 CELLS = ("first_open", "open_cell", "next_cell")
+
+
+class Rows(Protocol):
+    """What a stream asks of `Store`, which holds the rows of all."""
+
+    hops: Hops
+    tail: int
+
+    def position(self, stream: CachedStream) -> int: ...
+
+    def row_bytes(self, settings: WindowSettings) -> int: ...
+
+    def lengths(self, settings: WindowSettings) -> NDArray[np.int64]: ...
+
+    def fresh(self, settings: WindowSettings) -> dict[str, NDArray[Any]]: ...
+
+    def read(self, stream: CachedStream, device: bool = True) -> Mapping[str, NDArray[Any]]: ...
 
 
 class CachedStream:
@@ -35,7 +49,7 @@ class CachedStream:
     pieces. older: [first, end) of the runs of frames before the present one, oldest first, as far as windows reach.
     """
 
-    def __init__(self, store: Store, settings: WindowSettings, speech: SpeechState | None) -> None:
+    def __init__(self, store: Rows, settings: WindowSettings, speech: SpeechState | None) -> None:
         self.store = store
         self.settings = settings
         self.speech = speech

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import WrongArchitecture
 from streamer.models.description import from_values
 from streamer.models.fbank import GRID as BAND_GRID
-from streamer.models.grid import SAMPLE_RATE, FrameGrid
+from streamer.models.grid import FrameGrid
 
 HIGH_HZ = SAMPLE_RATE / 2
 Context = Literal["window", "past"]

@@ -7,15 +7,14 @@ import os
 from pathlib import Path
 from typing import IO
 
-from streamer import plugins
 from streamer.errors import CheckpointUnreadable, ConfigurationError
 from streamer.models import onnx
+from streamer.models.card import Checkpoint, Source
 from streamer.models.checkpoint import lightning, native, speakerlab
 from streamer.models.checkpoint.hub import download
 from streamer.models.checkpoint.native import save
 from streamer.models.checkpoint.torchfile import TorchFile
-from streamer.models.model import Model, Source
-from streamer.models.places import HEAD_BYTES, MAX_BYTES, format_of, locate, of_a_package
+from streamer.models.places import HEAD_BYTES, MAX_BYTES, format_of, locate
 
 __all__ = ["load", "save"]
 
@@ -27,16 +26,11 @@ def load(
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     subfolder: str | None = None,
-) -> Model:
-    """Load a model; see `Model.from_pretrained`."""
+) -> Checkpoint:
+    """Read a checkpoint; see `Model.from_pretrained`."""
     if not isinstance(source, (str, os.PathLike)):
         return _load_file(source)
     name = os.fspath(source)
-    if of_a_package(source):
-        made = plugins.made("networks", name)
-        if not isinstance(made, Model):
-            raise ConfigurationError(f"network {name!r} is a {type(made).__name__}; its package must give a Model.")
-        return made
     path = locate(source, subfolder, revision)
     if path is not None:
         return _load_path(path, Path(source).name if Path(source).is_dir() else path.stem)
@@ -44,7 +38,7 @@ def load(
     return _load_path(downloaded, name)
 
 
-def _load_path(path: Path, name: str) -> Model:
+def _load_path(path: Path, name: str) -> Checkpoint:
     try:
         with path.open("rb") as file:
             return _load(file, name, str(path))
@@ -52,7 +46,7 @@ def _load_path(path: Path, name: str) -> Model:
         raise CheckpointUnreadable(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
 
 
-def _load_file(file: IO[bytes]) -> Model:
+def _load_file(file: IO[bytes]) -> Checkpoint:
     """Read a model from a binary file object, from where it stands; pipes are read to their end first."""
     if not callable(getattr(file, "read", None)):
         raise ConfigurationError(f"a model is given by a path, an id or a binary file, not by a {type(file).__name__}.")
@@ -63,7 +57,7 @@ def _load_file(file: IO[bytes]) -> Model:
     return _load(io.BytesIO(data), Path(name).stem, name)
 
 
-def _load(file: IO[bytes], name: str, path: str) -> Model:
+def _load(file: IO[bytes], name: str, path: str) -> Checkpoint:
     """Tell the format by the content; `name` names the model, `path` stands in the messages."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import CheckpointMismatch, WrongArchitecture
 from streamer.models.architecture import SINC_STRIDE, Architecture
+from streamer.models.card import Checkpoint, ModelCard
 from streamer.models.checkpoint.build import build_network
 from streamer.models.checkpoint.pickles import Foreign, mapping_of, scalar_of
 from streamer.models.checkpoint.torchfile import TorchFile
-from streamer.models.model import Model, ModelCard
-from streamer.models.sincnet import SAMPLE_RATE
 
 #: The one architecture that is read, and what the other classes of pyannote.audio are for.
 EMBEDDING_CLASS = "XVectorSincNet"
@@ -33,7 +33,7 @@ _LOSS = "loss_func."
 DEFAULT_DIMENSION = 512
 
 
-def load(checkpoint: TorchFile, name: str, path: str) -> Model:
+def load(checkpoint: TorchFile, name: str, path: str) -> Checkpoint:
     """Read a pyannote.audio embedding checkpoint. `name` names the model, `path` stands in the messages.
 
     Raises WrongArchitecture for another kind of model, CheckpointUnreadable and CheckpointMismatch for a bad one.
@@ -54,7 +54,7 @@ def load(checkpoint: TorchFile, name: str, path: str) -> Model:
         raise CheckpointMismatch(f"{path!r}: {unread[0]} is not a plain tensor, nor are {len(unread) - 1} more.")
     left_out = sorted(key for key in tensors if key.startswith(_LOSS))
     network = build_network(architecture, {key: tensors[key] for key in tensors.keys() - set(left_out)}, path)
-    return Model(network, ModelCard(name, details=_details(about, left_out)))
+    return Checkpoint(network, ModelCard(name, details=_details(about, left_out)))
 
 
 def _check_class(about: Any, path: str) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
 from streamer.errors import CheckpointUnreadable, WrongArchitecture
+from streamer.models.card import Checkpoint, ModelCard
 from streamer.models.checkpoint.build import build_network
 from streamer.models.families import SINCNET, family_named
-from streamer.models.model import Model, ModelCard
+from streamer.models.network import Network
 
 FORMAT = "streamer-1"
 
@@ -26,7 +28,15 @@ SMALL = 4096
 COHORT = "cohort"
 
 
-def save(path: str | os.PathLike[str], model: Model, dtype: torch.dtype = torch.float32) -> None:
+class HasWeights(Protocol):
+    """A `Model`, as far as a checkpoint needs it."""
+
+    network: Network
+    card: ModelCard
+    cohort: NDArray[np.floating] | None
+
+
+def save(path: str | os.PathLike[str], model: Checkpoint | HasWeights, dtype: torch.dtype = torch.float32) -> None:
     """Write a model to `path`; large floating-point tensors are stored as `dtype`."""
     tensors = {
         name: tensor.detach()
@@ -36,12 +46,12 @@ def save(path: str | os.PathLike[str], model: Model, dtype: torch.dtype = torch.
     }
     if model.cohort is not None:
         tensors[COHORT] = torch.from_numpy(np.asarray(model.cohort, np.float16))
-    card, family = model.card, model.architecture.family
+    card, family = model.card, model.network.architecture.family
     metadata = {
         "format": FORMAT,
         # Those before there were families say nothing of theirs, and are read by versions that know no other.
         **({} if family == SINCNET else {"family": family}),
-        "architecture": json.dumps(model.architecture.to_dict()),
+        "architecture": json.dumps(model.network.architecture.to_dict()),
         "name": card.name,
         "threshold": json.dumps(card.threshold),
         "licence": card.licence,
@@ -50,7 +60,7 @@ def save(path: str | os.PathLike[str], model: Model, dtype: torch.dtype = torch.
     save_file(tensors, os.fspath(path), metadata=metadata)
 
 
-def load(data: bytes, path: str) -> Model:
+def load(data: bytes, path: str) -> Checkpoint:
     """Read a model that `save` wrote; `path` stands in the messages. Raises a CheckpointError."""
     try:
         tensors = load_tensors(data)
@@ -72,7 +82,9 @@ def load(data: bytes, path: str) -> Model:
         raise CheckpointUnreadable(
             f"{path!r} has a cohort of shape {tuple(cohort.shape)}; it must be (voices, {architecture.dimension})."
         )
-    return Model(build_network(architecture, tensors, path), card, None if cohort is None else cohort.float().numpy())
+    return Checkpoint(
+        build_network(architecture, tensors, path), card, None if cohort is None else cohort.float().numpy()
+    )
 
 
 def _metadata(data: bytes) -> dict[str, str]:

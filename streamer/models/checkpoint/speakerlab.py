@@ -5,10 +5,10 @@ from __future__ import annotations
 from streamer.errors import CheckpointMismatch
 from streamer.models.campplus.architecture import CamPlusPlusArchitecture
 from streamer.models.campplus.convert import MARK, folded
+from streamer.models.card import Checkpoint, ModelCard
 from streamer.models.checkpoint.build import build_network
 from streamer.models.checkpoint.pickles import mapping_of
 from streamer.models.checkpoint.torchfile import TorchFile
-from streamer.models.model import Model, ModelCard
 
 
 def wrote(checkpoint: TorchFile) -> bool:
@@ -16,7 +16,7 @@ def wrote(checkpoint: TorchFile) -> bool:
     return MARK in mapping_of(checkpoint.content)
 
 
-def load(checkpoint: TorchFile, name: str, path: str) -> Model:
+def load(checkpoint: TorchFile, name: str, path: str) -> Checkpoint:
     """Read a CAM++ of 3D-Speaker. `name` names the model, `path` stands in the messages.
 
     Raises CheckpointMismatch for one of another size, or with tensors missing.
@@ -26,4 +26,4 @@ def load(checkpoint: TorchFile, name: str, path: str) -> Model:
     except (KeyError, RuntimeError, IndexError) as error:
         raise CheckpointMismatch(f"{path!r} has no tensor {error} of a CAM++ of 3D-Speaker.") from error
     network = build_network(CamPlusPlusArchitecture(dimension=len(state["embedding.bias"])), state, path)
-    return Model(network, ModelCard(name, details={"class": "3D-Speaker CAMPPlus"}))
+    return Checkpoint(network, ModelCard(name, details={"class": "3D-Speaker CAMPPlus"}))

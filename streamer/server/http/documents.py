@@ -8,8 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from streamer.server import protocol
-from streamer.server.protocol import Side
+from streamer import protocol
+from streamer.protocol import Side
 
 #: What each side does, in AsyncAPI's words, which are the application's: the server's.
 ACTIONS: dict[Side, str] = {"client": "receive", "server": "send"}

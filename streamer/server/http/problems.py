@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from streamer import protocol
 from streamer.errors import (
     AudioEmpty,
     AudioError,
@@ -21,8 +22,7 @@ from streamer.errors import (
     MissingDependency,
     StreamerError,
 )
-from streamer.server import protocol
-from streamer.server.protocol import Refusal
+from streamer.protocol import Refusal
 
 MEDIA_TYPE = "application/problem+json"
 

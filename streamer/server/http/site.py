@@ -18,8 +18,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streamer import protocol
 from streamer.errors import StreamerError
-from streamer.server import log, protocol
+from streamer.protocol import Refusal
+from streamer.server import log
 from streamer.server.auth import Access
 from streamer.server.config import ServerConfig
 from streamer.server.hearing import Hearing
@@ -31,7 +33,6 @@ from streamer.server.http.problems import Problem, problem_of
 from streamer.server.http.recordings import Recordings
 from streamer.server.metrics import CONTENT_TYPE, Metrics
 from streamer.server.people import People
-from streamer.server.protocol import Refusal
 from streamer.server.rooms import Rooms
 
 #: What whoever watches over a server asks, and may ask of one that is full.

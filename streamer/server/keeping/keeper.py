@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from streamer.errors import StoreError
+from streamer.protocol import Refusal
 from streamer.server import log
 from streamer.server.keeping.kept import Kept, key_of
 from streamer.server.keeping.shelf import FIRST, Item, Shelf, Taken
 from streamer.server.keeping.snapshot import look, settled
 from streamer.server.metrics import Metrics
-from streamer.server.protocol import Refusal
 from streamer.server.room import Room
 
 T = TypeVar("T")

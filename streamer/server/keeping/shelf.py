@@ -9,11 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
-
-from streamer.server.config import ServerConfig
-from streamer.server.keeping.kept import RESTART_S
 
 #: The fence of a session's first owner.
 FIRST = 1
@@ -62,18 +58,3 @@ class Shelf(Protocol):
 
     def close(self) -> None:
         """Let go of the place."""
-
-
-def open_shelf(config: ServerConfig) -> Shelf | None:
-    """The place that the settings name, if they name one. Raises ConfigurationError or a StoreError for one that can't
-    be used."""
-    keep_s = config.resume_s + RESTART_S
-    if config.state_store:
-        from streamer.server.keeping.database import Database
-
-        return Database(config.state_store, keep_s)
-    if config.state_dir:
-        from streamer.server.keeping.folder import Folder
-
-        return Folder(Path(config.state_dir), keep_s)
-    return None

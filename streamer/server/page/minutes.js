@@ -1,4 +1,4 @@
-// The minutes of a session: one HTML file that needs nothing else. The same text as streamer.meeting.minutes writes.
+// The minutes of a session: one HTML file that needs nothing else. The same text as streamer.sinks.minutes writes.
 
 import { fixed, round } from "./formats.js";
 import { compare, statistics } from "./statistics.js";

@@ -1,4 +1,4 @@
-// What a session's turns say of it, by the rules of streamer.meeting.statistics: counted, and nothing inferred.
+// What a session's turns say of it, by the rules of streamer.sinks.statistics: counted, and nothing inferred.
 
 import { RATE } from "./talk.js";
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamer.evaluation.manifest import SAMPLE_RATE, read_audio, read_manifest
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.evaluation.manifest import read_audio, read_manifest
 
 #: How often each occurs.
 ROOM, EQUALISER, CUT, TELEPHONE, NOISE = 0.35, 0.5, 0.45, 0.12, 0.6

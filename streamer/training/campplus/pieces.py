@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
-from streamer.evaluation.manifest import SAMPLE_RATE, read_audio, read_manifest
+from streamer.evaluation.manifest import read_audio, read_manifest
 from streamer.training.data import STORED_DBFS, level
 
 #: Shorter pieces say too little of a voice.

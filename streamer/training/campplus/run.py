@@ -18,8 +18,8 @@ import torch
 import typer
 from torch import Tensor
 
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import WrongArchitecture
-from streamer.evaluation.manifest import SAMPLE_RATE
 from streamer.models.campplus.architecture import CamPlusPlusArchitecture
 from streamer.models.campplus.convert import of_the_past
 from streamer.models.campplus.network import CamPlusPlus, campplus_of

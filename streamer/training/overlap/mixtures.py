@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from streamer.models.grid import SAMPLE_RATE, FrameGrid
+from streamer.audio.chunks import SAMPLE_RATE
+from streamer.models.grid import FrameGrid
 from streamer.speech.silero import CHUNK, speech_probabilities
 from streamer.training.campplus.disturbance import Disturbance, rms
 from streamer.training.campplus.pieces import Pieces

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamer.evaluation.manifest import SAMPLE_RATE
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.models.grid import FrameGrid
 from streamer.training.teachers.base import Teacher, packaged
 

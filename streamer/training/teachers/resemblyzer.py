@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from streamer.evaluation.manifest import SAMPLE_RATE
+from streamer.audio.chunks import SAMPLE_RATE
 from streamer.training.data import STORED_DBFS
 from streamer.training.teachers.base import Teacher, packaged
 

@@ -10,17 +10,15 @@ import pytest
 from listening import heard
 from rtsp import rtsp
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.audio.chunks import Chunk, Gap
 from streamer.audio.files import read_audio
 from streamer.audio.sources import UrlSource, split_channels
 from streamer.demo import CONVERSATION
 from streamer.errors import SourceUnreachable
 
-pytest.importorskip("av", reason="PyAV is not installed: pip install 'speaker-streamer[media]'")
-
 PATIENCE_S = 30.0
 hear = partial(heard, patience_s=PATIENCE_S)
-RATE = 16_000
 TCP = {"rtsp_transport": "tcp"}
 
 

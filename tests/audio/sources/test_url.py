@@ -10,6 +10,7 @@ import struct
 import threading
 from functools import partial
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -19,8 +20,6 @@ from streamer.audio.chunks import Chunk, Gap
 from streamer.audio.sources import UrlSource, split_channels
 from streamer.audio.sources.url import without_password
 from streamer.errors import ConfigurationError, SourceUnreachable
-
-av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'speaker-streamer[media]'")
 
 PATIENCE_S = 20.0
 hear = partial(heard, patience_s=PATIENCE_S)

@@ -11,7 +11,8 @@ import av
 import numpy as np
 import soundfile
 
-RATE = 16_000
+from streamer.audio.chunks import SAMPLE_RATE as RATE
+
 SECONDS = 3.0
 
 

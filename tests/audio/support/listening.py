@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-RATE = 16_000
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 
 
 async def heard(source, seconds, patience_s):

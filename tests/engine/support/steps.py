@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.engine.window import Step, Window
-
-RATE = 16_000
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

@@ -42,7 +42,7 @@ def test_what_is_saved_comes_back(any_model: Model, tmp_path: Path) -> None:
     card = ModelCard("name", threshold=0.25, licence="MIT", details={"eer": 0.1, "recipe": {"steps": [1, 2]}})
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, Model(any_model.network, card))
-    loaded = checkpoint.load(path)
+    loaded = Model.from_pretrained(path)
     assert loaded.card == card
     assert loaded.architecture == any_model.architecture
     assert loaded.fingerprint == any_model.fingerprint
@@ -54,7 +54,7 @@ def test_half_precision_is_stored_and_used_as_single(local_model: Model, tmp_pat
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, local_model, torch.float16)
     assert path.stat().st_size < 10_000_000
-    loaded = checkpoint.load(path)
+    loaded = Model.from_pretrained(path)
     assert loaded.network.embedding.weight.dtype == torch.float32
     samples = torch.randn(1, 1, 16_000, generator=torch.Generator().manual_seed(0))
     cosine = torch.nn.functional.cosine_similarity(loaded(samples), local_model(samples))
@@ -62,22 +62,22 @@ def test_half_precision_is_stored_and_used_as_single(local_model: Model, tmp_pat
 
 
 def test_two_loaded_models_share_nothing(saved: Path) -> None:
-    first, second = checkpoint.load(saved), checkpoint.load(saved)
+    first, second = Model.from_pretrained(saved), Model.from_pretrained(saved)
     first.network.embedding.bias += 1
     assert not torch.equal(first.network.embedding.bias, second.network.embedding.bias)
 
 
 def test_a_binary_file_object_will_do(saved: Path, local_model: Model) -> None:
-    assert checkpoint.load(io.BytesIO(saved.read_bytes())).fingerprint == local_model.fingerprint
+    assert Model.from_pretrained(io.BytesIO(saved.read_bytes())).fingerprint == local_model.fingerprint
 
 
 def test_a_directory_with_the_file_will_do(saved: Path, local_model: Model) -> None:
-    assert checkpoint.load(saved.parent).fingerprint == local_model.fingerprint
+    assert Model.from_pretrained(saved.parent).fingerprint == local_model.fingerprint
 
 
 def test_safetensors_of_others_are_refused_with_the_way_out(saved: Path) -> None:
     with pytest.raises(WrongArchitecture, match="model convert"):
-        checkpoint.load(io.BytesIO(save_tensors({"a": torch.zeros(1)}, {"format": "pt"})))
+        Model.from_pretrained(io.BytesIO(save_tensors({"a": torch.zeros(1)}, {"format": "pt"})))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_safetensors_of_others_are_refused_with_the_way_out(saved: Path) -> None
 def test_damaged_metadata_is_named(saved: Path, change: dict[str, str], error: type[Exception]) -> None:
     data = saved.read_bytes()
     with pytest.raises(error):
-        checkpoint.load(io.BytesIO(save_tensors(load_tensors(data), metadata_of(data) | change)))
+        Model.from_pretrained(io.BytesIO(save_tensors(load_tensors(data), metadata_of(data) | change)))
 
 
 def test_tensors_that_do_not_fit_are_named(saved: Path) -> None:
@@ -107,16 +107,16 @@ def test_tensors_that_do_not_fit_are_named(saved: Path) -> None:
         ({"speech.bias": torch.zeros(2)}, "speech.bias has shape"),
     ):
         with pytest.raises(CheckpointMismatch, match=words):
-            checkpoint.load(io.BytesIO(save_tensors(tensors | change, metadata_of(data))))
+            Model.from_pretrained(io.BytesIO(save_tensors(tensors | change, metadata_of(data))))
     del tensors["speech.bias"]
     with pytest.raises(CheckpointMismatch, match=r"missing speech\.bias"):
-        checkpoint.load(io.BytesIO(save_tensors(tensors, metadata_of(data))))
+        Model.from_pretrained(io.BytesIO(save_tensors(tensors, metadata_of(data))))
 
 
 @pytest.mark.parametrize("keep", [7, 9, 1_000, -1])
 def test_a_truncated_file_is_refused(saved: Path, keep: int) -> None:
     with pytest.raises(CheckpointUnreadable):
-        checkpoint.load(io.BytesIO(saved.read_bytes()[:keep]))
+        Model.from_pretrained(io.BytesIO(saved.read_bytes()[:keep]))
 
 
 def no_model(tmp_path: Path) -> dict[str, tuple[Any, type[Exception], str]]:
@@ -157,7 +157,7 @@ NO_MODEL = [
 def test_what_is_no_model_is_named(tmp_path: Path, name: str) -> None:
     source, error, words = no_model(tmp_path)[name]
     with pytest.raises(error, match=words):
-        checkpoint.load(source)
+        Model.from_pretrained(source)
 
 
 def test_settings_that_contradict_the_source_are_refused(saved: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_family_that_was_made_known_is_read_again(tmp_path: Path) -> None:
     model = toy_model(ToyDescription(dimension=5))
     checkpoint.save(tmp_path / "toy.safetensors", model)
 
-    loaded = checkpoint.load(tmp_path / "toy.safetensors")
+    loaded = Model.from_pretrained(tmp_path / "toy.safetensors")
 
     assert loaded.architecture == model.architecture
     assert loaded.fingerprint == model.fingerprint
@@ -188,4 +188,4 @@ def test_a_sincnet_says_nothing_of_its_family(tmp_path: Path, local_model: Model
 def test_a_family_that_nobody_made_known_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "other.safetensors", toy_model(ToyDescription(family="another toy")))
     with pytest.raises(WrongArchitecture, match=r"'another toy' is not known here, only campplus, onnx, sincnet, toy"):
-        checkpoint.load(tmp_path / "other.safetensors")
+        Model.from_pretrained(tmp_path / "other.safetensors")

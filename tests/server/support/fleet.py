@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.client import Client
 
-RATE = 16_000
 PATIENCE_S = 60.0
 NGINX = shutil.which("nginx") or next((path for path in ("/usr/sbin/nginx",) if Path(path).exists()), None)
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nginx.conf"

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from talking import pcm, talking
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from streamer.server import protocol
+from streamer import protocol
 from streamer.server.app import Server
 
 #: Nothing that the server does with one case takes longer; a case that does is a server that hangs.

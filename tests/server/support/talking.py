@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
-from streamer.server import protocol
+from streamer import protocol
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.server.app import Server
 
-RATE = 16_000
 #: Longer than anything here takes, shorter than anybody's patience.
 PATIENCE_S = 20.0
 

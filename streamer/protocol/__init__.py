@@ -35,7 +35,7 @@ Side = Literal["client", "server"]
 @cache
 def schema() -> dict[str, Any]:
     """The whole JSON Schema (draft 2020-12)."""
-    text = files("streamer.server").joinpath("protocol.schema.json").read_text(encoding="utf-8")
+    text = files("streamer.protocol").joinpath("protocol.schema.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.audio.opus import opus_duration
-from streamer.server.protocol import Refusal, Settings
+from streamer.protocol import Refusal, Settings
 
 HEADER = struct.Struct("<IQ")
 BYTES_PER_SAMPLE = {"s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "mulaw": 1, "alaw": 1}

@@ -12,9 +12,9 @@ import typer
 
 from streamer.cli.beforehand import check_files, check_model
 from streamer.cli.common import DeviceOption, LateProgress, ModelOption, load_model
+from streamer.cli.evaluating.verify import Cutting, cut_sets
 from streamer.cli.waiting import import_torch
 from streamer.errors import ConfigurationError
-from streamer.evaluation.command import Cutting, cut_sets
 from streamer.evaluation.markdown import table
 
 if TYPE_CHECKING:

@@ -127,8 +127,8 @@ def _drawn(voices: Voices, plan: Plan, seed: int, count: int, progress: LateProg
 
 
 def _recordings(engine: IncrementalModel, files: list[Path], rttm: Path, step: float) -> StreamReport:
-    from streamer.evaluation.identification import read_rttm
     from streamer.evaluation.stream import follow, judge, steps_of, together
+    from streamer.rttm import read_rttm
     from streamer.speakers.backend import Backend
     from streamer.speakers.profiles import Roster
     from streamer.speakers.tracker import Tracker

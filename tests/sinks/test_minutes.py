@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.meeting.minutes import minutes
-from streamer.meeting.statistics import statistics
+from streamer.audio.chunks import SAMPLE_RATE as S
+from streamer.sinks.minutes import minutes
+from streamer.sinks.statistics import statistics
 from streamer.speakers.timeline import Span
-
-S = 16_000
 
 
 def span(start_s, end_s, speaker, channel=None):

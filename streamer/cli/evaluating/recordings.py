@@ -97,7 +97,7 @@ def recordings(
 
 
 def _of_others(path: Path, names: set[str]) -> dict[str, list[tuple[int, int, str]]]:
-    from streamer.evaluation.identification import read_rttm
+    from streamer.rttm import read_rttm
 
     return {name: read_rttm(path, name) for name in names}
 

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.audio.chunks import SAMPLE_RATE
-from streamer.meeting.statistics import statistics
 from streamer.output import check_writable, replacing
-from streamer.sinks.base import Sink
+from streamer.sinks.base import SessionView, Sink
+from streamer.sinks.statistics import statistics
 from streamer.speakers.timeline import Span, clock, is_stranger
 
 if TYPE_CHECKING:
     import jinja2
 
     from streamer.engine.window import Step
-    from streamer.session import Session
 
 #: Told apart on light and dark grounds, and by most who see colours differently; strangers are grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f3c8d", "#3d8f3d")
@@ -41,15 +40,14 @@ class Minutes(Sink):
         check_writable(self.path)  # better to know now than at the end of the meeting
         self._heard = False
 
-    def step(self, step: Step, session: Session) -> None:
+    def step(self, step: Step, session: SessionView) -> None:
         self._heard = True
 
-    def close(self, session: Session) -> None:
+    def close(self, session: SessionView) -> None:
         if not self._heard:
             return
         timeline = session.timeline
-        channels: Sequence[str] = getattr(session, "channels", ())
-        page = minutes(timeline.everything(), timeline.now_sample, self.title, self.began, channels)
+        page = minutes(timeline.everything(), timeline.now_sample, self.title, self.began, session.channels)
         with replacing(self.path) as new:
             new.write_text(page, encoding="utf-8")
 
@@ -103,7 +101,7 @@ def _template() -> jinja2.Template:
         keep_trailing_newline=True,
         finalize=lambda value: value if isinstance(value, Markup) else Markup(escape(str(value))),
     )
-    return environment.from_string(files("streamer.meeting").joinpath("minutes.html").read_text(encoding="utf-8"))
+    return environment.from_string(files("streamer.sinks").joinpath("minutes.html").read_text(encoding="utf-8"))
 
 
 def _at(channels: Sequence[str], channel: int | None) -> str:

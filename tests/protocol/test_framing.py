@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.audio.opus import opus_duration
-from streamer.server.framing import HEADER, MAX_GAP_S, Framing, Missing, Payload
-from streamer.server.protocol import Refusal, Settings
+from streamer.protocol import Refusal, Settings
+from streamer.protocol.framing import HEADER, MAX_GAP_S, Framing, Missing, Payload
 
 
 def mono(**kwargs) -> Framing:

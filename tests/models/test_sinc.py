@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import correlate
 
-from streamer.engine.sincnet.sinc import POSITION_FIELD, POSITION_STRIDE, SincFilters, grouped
+from streamer.models.sinc import POSITION_FIELD, POSITION_STRIDE, SincFilters, grouped
 from streamer.models.sincnet import POWER_FLOOR, SincFilterbank
 
 #: From fewer positions than a block of folded windows holds to several blocks.

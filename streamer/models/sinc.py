@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamer.engine.compiled import compiled
+from streamer.compiled import compiled
 from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
 from streamer.models.sincnet import POWER_FLOOR
 

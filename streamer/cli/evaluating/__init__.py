@@ -1,0 +1,1 @@
+"""The commands of `streamer evaluate`, one in each file. What they measure with is `streamer.evaluation`."""

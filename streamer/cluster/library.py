@@ -1,0 +1,18 @@
+"""Ray itself, which is optional."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from streamer.errors import MissingDependency
+
+
+def ray_or_why() -> Any:
+    """Ray, told to phone nobody. Raises MissingDependency where it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingDependency(f"no Ray ({error}): pip install 'speaker-streamer[ray]'.") from error
+    return ray

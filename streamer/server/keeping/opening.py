@@ -1,0 +1,24 @@
+"""Where a server keeps its sessions, as its settings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamer.server.config import ServerConfig
+from streamer.server.keeping.kept import RESTART_S
+from streamer.server.keeping.shelf import Shelf
+
+
+def open_shelf(config: ServerConfig) -> Shelf | None:
+    """The place that the settings name, if they name one. Raises ConfigurationError or a StoreError for one that can't
+    be used."""
+    keep_s = config.resume_s + RESTART_S
+    if config.state_store:
+        from streamer.server.keeping.database import Database
+
+        return Database(config.state_store, keep_s)
+    if config.state_dir:
+        from streamer.server.keeping.folder import Folder
+
+        return Folder(Path(config.state_dir), keep_s)
+    return None

@@ -1,0 +1,28 @@
+"""What the log is told of a session when it is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamer.server.room import Room
+
+
+def summary(room: Room, now: float) -> dict[str, Any]:
+    """The line of a session in the log. now: on the server's clock."""
+    session = room.session
+    return {
+        "session": session.name,
+        "address": room.address,
+        "client": room.access.name,
+        "reason": room.reason,
+        "seconds": round(now - room.times.began, 1),
+        "audio_s": round(session.received / session.settings.sample_rate, 1),
+        "rate": session.settings.sample_rate,
+        "encoding": session.settings.encoding,
+        "streams": session.settings.streams,
+        "events": session.replay.last,
+        "gaps": session.gaps,
+        "gap_s": round(session.gap_seconds, 1),
+        "skipped": sum(channel.progress.skipped for channel in room.channels),
+        "errors": session.errors,
+    }

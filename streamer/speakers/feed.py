@@ -1,0 +1,56 @@
+"""The roster of a session, kept in step with the store: other processes enrol, rename and remove people meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from streamer.speakers.library import Speakers
+from streamer.speakers.profiles import Exemplar, Roster
+from streamer.speakers.tracker import Tracker
+
+#: How often the store is asked whether somebody was enrolled, renamed or removed.
+WATCH_S = 0.5
+
+
+class RosterFeed:
+    """Asks the store for changes, at most every half second.
+
+    names: whom to listen for; None for everybody enrolled, including those who are enrolled meanwhile.
+    clock: seconds, never running back.
+    """
+
+    def __init__(
+        self, speakers: Speakers, names: Sequence[str] | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._speakers, self._names, self._clock = speakers, names, clock
+        self._changes = speakers.store.changes()
+        self._looked = clock()
+        speakers.tell_of_others()
+
+    def poll(self) -> Roster | None:
+        """The roster, if the store has changed since the last call; None if not, or if it is too early to ask."""
+        if self._clock() - self._looked < WATCH_S:
+            return None
+        self._looked = self._clock()
+        changes = self._speakers.store.changes()
+        if changes == self._changes:
+            return None
+        self._changes = changes
+        if self._names is None:
+            return self._speakers.roster()
+        spelled = [self._speakers.store.spelled(name) for name in self._names]
+        everybody = self._speakers.roster()
+        # A speaker who was removed, or is enrolled under another model only, is no longer listened for.
+        wanted = [name for name in spelled if name is not None and everybody.index(name) is not None]
+        return self._speakers.roster(wanted)
+
+
+def keep_guest(speakers: Speakers, tracker: Tracker, speaker: str, session: str) -> None:
+    """Keep a guest's voice in the store for a day, so that it can be named. Does nothing if `speaker` is no guest."""
+    slot = tracker.candidates.guest_slot(speaker)
+    if slot is None:
+        return
+    guests = tracker.guests
+    heard = Exemplar(guests.centroids[slot].copy(), float(guests.speech_s[slot]), source=f"guest of {session}")
+    speakers.store.remember_guest(session, speaker, speakers.model.fingerprint, heard)
