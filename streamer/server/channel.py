@@ -7,7 +7,7 @@ import base64
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Gap
 from streamer.engine.stream import Stream
@@ -16,10 +16,10 @@ from streamer.protocol import Settings
 from streamer.server.enrolling import Enrolling
 from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
+from streamer.speakers.candidates import Asking
+from streamer.speakers.events import Event
 from streamer.speakers.profiles import Roster
 from streamer.speakers.tracker import Tracker
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -132,17 +132,17 @@ class Channel:
             self._note_waiting(again=True)
             self._release()
         async with self.tracking:
-            self._emit(self.index, [event.to_dict() for event in await self._track(self.tracker.finish)])
+            self._emit(self.index, [event.to_dict() for event in await self._track(self.tracker.finishing())])
         while self._waiting:
             self._waiting.popleft()[1]()
 
     async def _take(self, item: Step | Gap) -> None:
         progress = self.progress
         if isinstance(item, Gap):
-            found = await self._track(lambda: self.tracker.gap(item))
+            found = await self._track(self.tracker.missing(item))
             progress.heard = item.end_sample
             return self._emit(self.index, [event.to_dict() for event in found])
-        found = await self._track(lambda: self.tracker.update(item))
+        found = await self._track(self.tracker.hearing(item))
         progress.heard = item.end_sample
         progress.lag_s, progress.level_db = item.lag_s, item.level_db
         progress.skipped += item.skipped
@@ -153,8 +153,8 @@ class Channel:
             self._coached(report)
         self._emit(self.index, [*self._windows(item), *(event.to_dict() for event in found)])
 
-    async def _track(self, call: Callable[[], T]) -> T:
-        return await self._offload.run(len(self.tracker.roster), call)
+    async def _track(self, asking: Asking[list[Event]]) -> list[Event]:
+        return await self._offload.track(len(self.tracker.roster), asking)
 
     async def listen_for(self, roster: Roster) -> None:
         """The enrolled speakers have changed."""
@@ -165,7 +165,7 @@ class Channel:
 
     async def snapshot(self) -> bytes:
         """The tracker's state. The caller holds `tracking`."""
-        return await self._track(self.tracker.snapshot)
+        return await self._offload.run(len(self.tracker.roster), self.tracker.snapshot)
 
     def _note_waiting(self, *, again: bool) -> None:
         progress = self.progress

@@ -36,8 +36,10 @@ from streamer.server.summary import summary
 from streamer.speakers.tracker import Tracker
 from streamer.speakers.turn import Embed
 
-# How soon after one change of the enrolled the streams are told of another.
+# How soon after one change of the enrolled the streams are told of another; where that is much work, later, so that it
+# takes a third of the time at most.
 LISTEN_EVERY_S = 0.3
+REST = 2.0
 
 
 class Rooms:
@@ -220,14 +222,18 @@ class Rooms:
     async def _listen_again(self) -> None:
         while self._changed:
             self._changed = False
+            began = self._clock()
+            # The same for all: what a change moves is found out once, and the old one is let go.
+            everybody = self._people.everybody
             for room in list(self._rooms.values()):
+                names = room.session.settings.roster
                 try:
-                    await room.listen_for(self._people.roster(room.session.settings.roster))
+                    await room.listen_for(everybody if names is None else self._people.roster(names))
                 except Exception:
                     log.say("roster not changed", level=logging.ERROR, exc_info=True, session=room.session.name)
                 await asyncio.sleep(0)  # what costs little is done at once: others want the loop, too
             # With very many people it is work for each stream: changes that follow soon are taken together.
-            await asyncio.sleep(LISTEN_EVERY_S)
+            await asyncio.sleep(max(LISTEN_EVERY_S, REST * (self._clock() - began)))
 
     async def tick(self) -> None:
         """Called a few times a second: look after every session, and close those that are over."""

@@ -6,7 +6,9 @@ unknown voice.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from streamer.speakers.backend import Backend, Cohort
 from streamer.speakers.profiles import Roster, Vector, unit
 from streamer.speakers.scoring import Array, effective_seconds
+
+T = TypeVar("T")
 
 GUEST = "guest-"
 #: For so many of the enrolled, those with the best scores, evidence is weighed; far more than could be in question.
@@ -117,6 +121,37 @@ class Guests:
         self._moved[:] = True
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Embeddings beside everybody enrolled. scores: cosines (embeddings, speakers). norms: the embeddings' own
+    (embeddings, 2), where there is a cohort."""
+
+    scores: Vector
+    norms: Vector | None
+
+    @classmethod
+    def of(cls, roster: Roster, backend: Backend, embeddings: Array) -> Compared:
+        return cls(roster.scores(embeddings), backend.norms(embeddings))
+
+    def rows(self, start: int, end: int) -> Compared:
+        """Some of the embeddings alone."""
+        return Compared(self.scores[start:end], None if self.norms is None else self.norms[start:end])
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What embeddings (embeddings, dimension) with so many seconds of speech say of somebody's candidates, to be
+    answered by `Candidates.evidence`."""
+
+    candidates: Candidates
+    embeddings: Array
+    speech_s: Array
+
+
+#: Work that stops at each question until it is given the evidence; see `streamer.speakers.asking`.
+Asking: TypeAlias = Generator[Question, tuple[Array, Array], T]
+
+
 class Candidates:
     """The states of one stream, their prior, and the evidence an embedding is for each of them."""
 
@@ -161,36 +196,64 @@ class Candidates:
             self._prior = active.tobytes(), prior
         return self._prior[1].copy()
 
-    def evidence(self, embeddings: Array, speech_s: Array) -> tuple[Array, Array]:
+    def evidence(self, embeddings: Array, speech_s: Array, compared: Compared | None = None) -> tuple[Array, Array]:
         """Scores and log-likelihood ratios, (embeddings, states) each; both 0 for the unknown state.
 
         Ratios are worked out for the nearest of the enrolled only; the others get the least there is.
 
-        embeddings: (embeddings, dimension). speech_s: (embeddings,) seconds of speech in each.
+        embeddings: (embeddings, dimension). speech_s: (embeddings,) seconds of speech in each. compared: with everybody
+        enrolled, where that was done together with others'.
         """
         enrolled = len(self.roster)
-        scores = np.zeros((len(embeddings), self.unknown + 1), np.float32)
-        scores[:, :enrolled] = self.roster.scores(embeddings)
+        compared = compared or Compared.of(self.roster, self.backend, embeddings)
+        scores = np.empty((len(embeddings), self.unknown + 1), np.float32)
+        scores[:, :enrolled] = compared.scores
         scores[:, enrolled:-1] = unit(embeddings) @ self.guests.centroids.T
+        scores[:, -1] = 0.0
+        nearest = np.arange(enrolled)
         if enrolled > SHORTLIST:
             nearest = np.argpartition(-scores[:, :enrolled].max(0), SHORTLIST)[:SHORTLIST]
-            near = np.concatenate([nearest, np.arange(enrolled, self.unknown)])
-        else:
-            near = np.arange(self.unknown)
-        profile_s = np.concatenate([self.roster.speech_s, self.guests.speech_s])[near]
-        backend, mine, theirs = self.backend, None, None
-        if backend.cohort is not None:
-            mine = backend.cohort.norms(embeddings)[:, None]
-            theirs = np.concatenate([self.roster.norms(backend.cohort), self.guests.norms(backend.cohort)])[near]
-        seconds = effective_seconds(speech_s[:, None], profile_s)
-        llr = np.full_like(scores, -backend.calibration.limit)
-        llr[:, near] = backend.llr(scores[:, near], seconds, mine, theirs, len(self.guests.names))
+        near = np.concatenate([nearest, np.arange(enrolled, self.unknown)])
+        llr = np.full_like(scores, -self.backend.calibration.limit)
+        llr[:, near] = self._ratios(scores[:, near], speech_s, compared.norms, nearest)
         llr[:, -1] = 0.0
         return scores, llr
 
+    def between(self, embeddings: Array, speech_s: Array, states: Sequence[int]) -> NDArray[np.float32]:
+        """Log-likelihood ratios (embeddings, states) for a few states alone; see `evidence`."""
+        enrolled = len(self.roster)
+        places = np.array([state for state in states if state < enrolled], np.int64)
+        scores = unit(embeddings) @ np.concatenate([self.roster.centroids[places], self.guests.centroids]).T
+        ratios = self._ratios(scores, speech_s, self.backend.norms(embeddings), places)
+        found = np.concatenate([ratios, np.zeros((len(embeddings), 1), np.float32)], axis=1)
+        columns = {int(place): column for column, place in enumerate(places)}
+        return found[:, [columns.get(state, len(places) + state - enrolled) for state in states]]
+
+    def score(self, embedding: Vector, name: str) -> float:
+        """The cosine of an embedding (dimension,) to somebody; 0 where nobody has the name."""
+        state, enrolled = self.index(name), len(self.roster)
+        if state == self.unknown:
+            return 0.0
+        voice = self.roster.centroids[state] if state < enrolled else self.guests.centroids[state - enrolled]
+        return float(unit(embedding) @ voice)
+
+    def _ratios(
+        self, scores: Array, speech_s: Array, norms: Vector | None, places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Log-likelihood ratios of scores (embeddings, places + guests) against some of the enrolled and all guests.
+
+        norms: the embeddings' own (embeddings, 2), where there is a cohort.
+        """
+        roster, guests, cohort = self.roster, self.guests, self.backend.cohort
+        seconds = effective_seconds(speech_s[:, None], np.concatenate([roster.speech_s[places], guests.speech_s]))
+        theirs = None
+        if cohort is not None and norms is not None:
+            norms, theirs = norms[:, None], np.concatenate([roster.norms(cohort)[places], guests.norms(cohort)])
+        return self.backend.llr(scores, seconds, norms, theirs, len(guests.names))
+
     def same_as_guest(
         self, slot: int, at_least: float, guest_s: float = 0.0, among: NDArray[np.int64] | None = None
-    ) -> str | None:
+    ) -> Asking[str | None]:
         """Who else this guest is: the one whose log-likelihood ratio reaches `at_least`, if anybody's does.
 
         guest_s: another guest it can be only if both have so many seconds of speech.
@@ -201,29 +264,24 @@ class Candidates:
         there = len(self.roster) + int(active.sum()) - 1
         if there == 0:
             return None
-        guests = np.arange(len(self.roster), self.unknown)
+        guests = self.guests
         if among is None:
-            speech_s = self.guests.speech_s[slot]
-            others = self.evidence(self.guests.centroids[slot][None], speech_s[None])[1][0, :-1].astype(np.float64)
-            states = np.arange(self.unknown)
+            _, llr = yield Question(self, guests.centroids[slot][None], guests.speech_s[slot][None])
+            others, states = llr[0, :-1].astype(np.float64), np.arange(self.unknown)
         else:
-            states = np.concatenate([among, guests])
+            states = np.concatenate([among, np.arange(len(self.roster), self.unknown)])
             others = self._guest_evidence(slot, among)
-        brief = np.minimum(self.guests.speech_s, self.guests.speech_s[slot]) < guest_s
-        others[len(others) - len(guests) :][~active | brief] = -np.inf
-        others[len(others) - len(guests) + slot] = -np.inf
+        count = len(guests.names)
+        brief = np.minimum(guests.speech_s, guests.speech_s[slot]) < guest_s
+        others[len(others) - count :][~active | brief] = -np.inf
+        others[len(others) - count + slot] = -np.inf
         best = int(np.argmax(others))
         return None if others[best] < at_least + np.log(there) else self.name(int(states[best]))
 
     def _guest_evidence(self, slot: int, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Log-likelihood ratios of a guest against a few of the enrolled and all guests: (places + guests,)."""
-        roster, guests, cohort = self.roster, self.guests, self.backend.cohort
-        voices = np.concatenate([roster.centroids[places], guests.centroids])
-        known_s = np.concatenate([roster.speech_s[places], guests.speech_s])
-        seconds = effective_seconds(guests.speech_s[slot], known_s)[None]
-        mine = theirs = None
-        if cohort is not None:
-            of_guests = guests.norms(cohort)
-            mine, theirs = of_guests[slot][None, None], np.concatenate([roster.norms(cohort)[places], of_guests])
+        guests, cohort = self.guests, self.backend.cohort
+        voices = np.concatenate([self.roster.centroids[places], guests.centroids])
+        norms = None if cohort is None else guests.norms(cohort)[slot][None]
         scores = unit(guests.centroids[slot][None]) @ voices.T
-        return np.asarray(self.backend.llr(scores, seconds, mine, theirs, len(guests.names))[0], np.float64)
+        return np.asarray(self._ratios(scores, guests.speech_s[slot][None], norms, places)[0], np.float64)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, select
 
+from streamer.speakers import apart
 from streamer.speakers.lineage import Lineage, Moves
 from streamer.speakers.opened import counter
 from streamer.speakers.profiles import Roster, Vector, unit
@@ -149,10 +150,12 @@ class Known:
         if not len(voices.ids):
             return cls(Roster.empty(dimension), voices.ids, voices.counts, change.changes, Lineage(), 0)
         order = np.array(sorted(range(len(voices.names)), key=voices.names.__getitem__), np.int64)
+        rows = apart.empty((dimension, len(order)))
+        np.take(voices.centroids.T, order, axis=1, out=rows, mode="clip")
         lineage = Lineage()
         roster = Roster.of_parts(
             [voices.names[place] for place in order],
-            np.take(voices.centroids.T, order, axis=1).T,
+            rows.T,
             voices.speech_s[order],
             in_order=True,
             lineage=(lineage, 0),
@@ -179,7 +182,7 @@ class Known:
             return made
 
         ids = merged(self.ids, voices.ids)
-        rows = np.empty((old.dimension, len(source)), np.float32)
+        rows = apart.empty((old.dimension, len(source)))
         if len(old):
             np.take(old.centroids.T, np.maximum(source, 0), axis=1, out=rows, mode="clip")
         if len(came):

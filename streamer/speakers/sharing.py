@@ -6,18 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
+from streamer.speakers.candidates import Asking
 from streamer.speakers.events import Event, Renamed
 from streamer.speakers.trackerstate import TrackerState
 
 
-def recognise(tracker: TrackerState, slot: int, among: NDArray[np.int64] | None = None) -> list[Event]:
+def recognise(tracker: TrackerState, slot: int, among: NDArray[np.int64] | None = None) -> Asking[list[Event]]:
     """Whether a guest is somebody we know after all: enrolled, or another guest.
 
     among: the only enrolled to ask about, where nothing else has changed.
     """
     guests, candidates = tracker.guests, tracker.candidates
     settings = tracker.settings
-    if (same := candidates.same_as_guest(slot, settings.guest_merge, settings.guest_merge_s, among)) is None:
+    same = yield from candidates.same_as_guest(slot, settings.guest_merge, settings.guest_merge_s, among)
+    if same is None:
         return []
     lost, kept = guests.names[slot], same
     assert lost is not None

@@ -24,9 +24,10 @@ from streamer.audio.chunks import SAMPLE_RATE, Gap
 from streamer.engine.window import Step
 from streamer.speakers import filter as hmm
 from streamer.speakers import naming, sharing, state
+from streamer.speakers.asking import answered
 from streamer.speakers.backend import Backend
 from streamer.speakers.boundaries import SpeechBoundaries
-from streamer.speakers.candidates import Candidates, Guests
+from streamer.speakers.candidates import Asking, Candidates, Guests, Question
 from streamer.speakers.events import Event, GapEvent, Overload, SpeechEnd, SpeechStart
 from streamer.speakers.overlap import Overlaps
 from streamer.speakers.profiles import Roster
@@ -102,6 +103,10 @@ class Tracker:
 
     def update(self, step: Step) -> list[Event]:
         """Hear one step; what was decided by it, in order."""
+        return answered(self.hearing(step))
+
+    def hearing(self, step: Step) -> Asking[list[Event]]:
+        """`update`, stopping where it has a question; see `asking`."""
         self.heard_sample = step.end_sample
         events: list[Event] = []
         if step.skipped:
@@ -123,9 +128,9 @@ class Tracker:
                 events.append(SpeechStart(sample=boundary.sample, decided_sample=self.heard_sample))
                 self._begin_speech(boundary.sample)
             else:
-                events += self._end_speech(boundary.sample, "silence")
+                events += yield from self._end_speech(boundary.sample, "silence")
         if self.turn is not None and piece.speech_s > 0:
-            events += self._judge(piece)
+            events += yield from self._judge(piece)
         sharing.forget(self)
         self.overlaps.hear(step)
         self.overlaps.note(events)
@@ -133,10 +138,14 @@ class Tracker:
 
     def gap(self, gap: Gap) -> list[Event]:
         """Samples are missing: what was said before the hole is over if the hole is longer than a pause."""
+        return answered(self.missing(gap))
+
+    def missing(self, gap: Gap) -> Asking[list[Event]]:
+        """`gap`, stopping where it has a question."""
         self.heard_sample = gap.end_sample
         events: list[Event] = []
         if gap.end_sample - gap.start_sample >= self.settings.min_silence_s * SAMPLE_RATE:
-            events += self._interrupt(gap.start_sample, "gap")
+            events += yield from self._interrupt(gap.start_sample, "gap")
         event = GapEvent(
             sample=gap.start_sample, end_sample=gap.end_sample, decided_sample=gap.end_sample, reason=gap.reason
         )
@@ -144,7 +153,11 @@ class Tracker:
 
     def finish(self) -> list[Event]:
         """The stream is over."""
-        events = self._interrupt(self.heard_sample, "end of stream")
+        return answered(self.finishing())
+
+    def finishing(self) -> Asking[list[Event]]:
+        """`finish`, stopping where it has a question."""
+        events = yield from self._interrupt(self.heard_sample, "end of stream")
         return events + self.overlaps.tell(self, everything=True)
 
     def _begin_speech(self, sample: int) -> None:
@@ -162,16 +175,16 @@ class Tracker:
             self.turn.add(piece, self.settings.kept_pieces)
         return self.turn
 
-    def _end_speech(self, sample: int, reason: str) -> list[Event]:
-        events = self._close(sample, reason)
+    def _end_speech(self, sample: int, reason: str) -> Asking[list[Event]]:
+        events = yield from self._close(sample, reason)
         start, self.last_end = self.speech_start, sample
         return [
             *events,
             SpeechEnd(sample=sample, start_sample=start, decided_sample=self.heard_sample, reason=reason),
         ]
 
-    def _interrupt(self, sample: int, reason: str) -> list[Event]:
-        events = self._end_speech(sample, reason) if self.boundaries.interrupt() else []
+    def _interrupt(self, sample: int, reason: str) -> Asking[list[Event]]:
+        events = (yield from self._end_speech(sample, reason)) if self.boundaries.interrupt() else []
         self.overlaps.interrupt(sample)
         self.overlaps.note(events)
         self.recent.clear()
@@ -179,7 +192,7 @@ class Tracker:
 
     # Deciding
 
-    def _judge(self, piece: Piece) -> list[Event]:
+    def _judge(self, piece: Piece) -> Asking[list[Event]]:
         """Weigh the evidence: a change of speaker, or else the name of the turn."""
         turn = self.turn
         assert turn is not None
@@ -190,9 +203,8 @@ class Tracker:
         # Until the long window lies inside the turn, the whole turn is no longer than it.
         long = inside[-1] if len(inside) == len(piece.windows) > 1 else whole
         short = inside[0] if inside else long
-        scores, llr = self.candidates.evidence(
-            np.stack([whole[0], long[0], short[0]]), np.array([whole[1], long[1], short[1]])
-        )
+        asked = np.stack([whole[0], long[0], short[0]]), np.array([whole[1], long[1], short[1]])
+        scores, llr = yield Question(self.candidates, *asked)
         posterior = self._posterior(turn, llr[0])
         if turn.speech_s <= self.settings.seed_s:
             self.belief = posterior
@@ -202,7 +214,7 @@ class Tracker:
             belief = hmm.relaxed(self.belief, self.candidates.log_prior(), stay)
             self.belief = hmm.updated(belief, piece.speech_s * local)
             if (new := self._changed_to(turn)) is not None:
-                return self._change(turn, new)
+                return (yield from self._change(turn, new))
         verdict = naming.Verdict(posterior, scores[0], *whole, self.heard_sample)
         return self._name(turn, verdict)
 
@@ -219,12 +231,12 @@ class Tracker:
     def _posterior(self, turn: Turn, llr: NDArray[np.floating]) -> NDArray[np.float64]:
         return log_softmax(turn.log_prior + self.settings.naming_weight * llr)
 
-    def _verdict(self, turn: Turn) -> naming.Verdict | None:
+    def _verdict(self, turn: Turn) -> Asking[naming.Verdict | None]:
         """What the turn as a whole says, which becomes the belief; None if it says too little."""
         whole = turn.whole.embedding(self.embed)
         if whole is None:
             return None
-        scores, llr = self.candidates.evidence(whole[0][None], np.array([whole[1]]))
+        scores, llr = yield Question(self.candidates, whole[0][None], np.array([whole[1]]))
         self.belief = self._posterior(turn, llr[0])
         return naming.Verdict(self.belief.copy(), scores[0], *whole, self.heard_sample)
 
@@ -235,7 +247,7 @@ class Tracker:
             return None
         return None if best == self.candidates.index(turn.label) else best
 
-    def _change(self, turn: Turn, new: int) -> list[Event]:
+    def _change(self, turn: Turn, new: int) -> Asking[list[Event]]:
         """Cut the turn where the other voice most likely began, and judge what follows on its own."""
         assert turn.label is not None
         old = self.candidates.index(turn.label)
@@ -249,22 +261,22 @@ class Tracker:
             events = []
         else:
             turn.keep([piece for piece in turn.pieces if piece.middle < sample], older=True)
-            events = self._close(sample, "another voice")
+            events = yield from self._close(sample, "another voice")
             prior = self.candidates.log_prior()
             prior[old] -= math.log(NOT_AGAIN)
             turn = self._open(sample, log_softmax(prior), tail)
-        verdict = self._verdict(turn)
+        verdict = yield from self._verdict(turn)
         if verdict is None or verdict.speech_s < self.settings.evidence_s:
             return events
         return events + self._name(turn, verdict)
 
-    def _close(self, sample: int, reason: str) -> list[Event]:
+    def _close(self, sample: int, reason: str) -> Asking[list[Event]]:
         """The turn is over: its last word on who it was, and what it taught about a guest."""
         turn, self.turn = self.turn, None
         if turn is None:
             return []
         events: list[Event] = []
-        verdict = self._verdict(turn)
+        verdict = yield from self._verdict(turn)
         if verdict is not None:
             events += naming.last_word(turn, verdict, self.candidates)
         events += naming.end(turn, sample, self.heard_sample, reason)
@@ -272,7 +284,7 @@ class Tracker:
         if slot is not None and verdict is not None:
             self.guests.hear(slot, verdict.embedding, verdict.speech_s, sample)
             self.guests.settle(slot)
-            events += sharing.recognise(self, slot)
+            events += yield from sharing.recognise(self, slot)
         return events
 
     # Guests and the roster
@@ -291,7 +303,7 @@ class Tracker:
         events: list[Event] = []
         for slot, name in enumerate(list(self.guests.names)):
             if name is not None and self.guests.names[slot] == name:
-                events += sharing.recognise(self, slot, fresh)
+                events += answered(sharing.recognise(self, slot, fresh))
         self.overlaps.note(events)
         return events
 
@@ -301,8 +313,7 @@ class Tracker:
         if not windows or not self.candidates.knows(name):
             return 0.0
         nearest = min(windows, key=lambda window: abs(window.start_sample + window.end_sample - sum(stretch)))
-        scores, _ = self.candidates.evidence(nearest.embedding[None], np.array([nearest.speech_s]))
-        return float(scores[0, self.candidates.index(name)])
+        return self.candidates.score(nearest.embedding, name)
 
     # State
 

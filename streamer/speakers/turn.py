@@ -150,8 +150,8 @@ def change_point(turn: Turn, candidates: Candidates, old: int, new: int) -> int:
     if not windows:
         return turn.start_sample
     embeddings = np.stack([window.embedding for window in windows])
-    _, llr = candidates.evidence(embeddings, np.array([window.speech_s for window in windows]))
-    before = np.cumsum(llr[:, old] - llr[:, new])
+    llr = candidates.between(embeddings, np.array([window.speech_s for window in windows]), (old, new))
+    before = np.cumsum(llr[:, 0] - llr[:, 1])
     first = int(np.argmax(np.concatenate([[0.0], before[:-1]])))
     # The change lies between the middle of the last window that sounds old and that of the first that sounds new.
     around = windows[max(first - 1, 0) : first + 1]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from streamer.audio.chunks import Gap
 from streamer.errors import ConfigurationError, StateMismatch
+from streamer.speakers.asking import answered
 from streamer.speakers.settings import TrackerSettings
 
 
@@ -167,7 +168,7 @@ def test_guests_are_made_one_on_proof_only(stage):
     guests.hear(1, guests.centroids[0], 20.0, tracker.heard_sample)
 
     def same(at_least, guest_s):
-        return candidates.same_as_guest(1, at_least, guest_s)
+        return answered(candidates.same_as_guest(1, at_least, guest_s))
 
     worth = candidates.evidence(guests.centroids[1][None], guests.speech_s[1][None])[1][0, 0]
     assert same(float(worth) - 0.01, 2.5) == "guest-1"
