@@ -47,10 +47,16 @@ def merge_into(record: Record, other: Record) -> None:
 
 
 @compiled
+def copy_into(record: Record, other: Record) -> None:
+    for i in range(len(record)):
+        record[i] = other[i]
+
+
+@compiled
 def merge_pieces(pieces: NDArray[np.float32], records: NDArray[np.float32]) -> None:
     """Pieces (streams, 2, record) to records (streams, record)."""
     for stream in range(len(pieces)):
-        records[stream] = pieces[stream, 0]
+        copy_into(records[stream], pieces[stream, 0])
         merge_into(records[stream], pieces[stream, 1])
 
 
@@ -68,7 +74,7 @@ def push(cells: NDArray[np.float32], prefix: Record, index: int, cell: Record) -
         suffixes_in_place(cells)
         prefix[:] = 0
         index = 0
-    cells[index] = cell
+    copy_into(cells[index], cell)
     merge_into(prefix, cell)
     return index + 1
 
@@ -138,7 +144,7 @@ def close_and_pool(
                     index[place, window] = push(cells, prefix, index[place, window], closed)
                     first += length + 1
         if passed[stream]:
-            cell[:] = new[1]
+            copy_into(cell, new[1])
         else:
             merge_into(cell, new[1])
         first = 1
@@ -150,7 +156,7 @@ def close_and_pool(
                 whole_window(last, of_stream[first + length], cell, record)
                 first += length + 1
             else:
-                record[:] = cell
+                copy_into(record, cell)
 
 
 @compiled
@@ -165,8 +171,8 @@ def to_statistics(
         record, means, deviations = records[chosen[row]], statistics[row, :channels], statistics[row, channels:]
         freedom = abs(record[WEIGHT] - record[WEIGHT2] / (record[WEIGHT] + floor) + floor)
         squares = record[HEADER + channels :]
-        means[:] = record[HEADER : HEADER + channels]
         for i in range(channels):
+            means[i] = record[HEADER + i]
             deviations[i] = np.sqrt(squares[i] / freedom + epsilon)
 
 

@@ -17,7 +17,7 @@ from streamer.server.enrolling import Enrolling
 from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
 from streamer.speakers.candidates import Asking
-from streamer.speakers.events import Event
+from streamer.speakers.events import Event, Notice
 from streamer.speakers.profiles import Roster
 from streamer.speakers.tracker import Tracker
 
@@ -97,6 +97,11 @@ class Channel:
                 if self.enrolling is not None:
                     self.enrolling.hear(Gap(start, end, event.reason))
                 self.stream.gap(end - start, event.reason)
+
+    def notice(self, sample: int, code: str, message: str) -> None:
+        """Something was found of the sound itself."""
+        found = Notice(sample=sample, decided_sample=sample, code=code, message=message)
+        self._emit(self.index, [found.to_dict()])
 
     def hear_again(self, num_samples: int) -> None:
         """What comes next begins so many samples before where the stream stands."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
-from streamer.audio.chunks import AudioEvent
 from streamer.errors import BufferClosed, StreamClosed, StreamerError
 from streamer.protocol import Refusal
 from streamer.server import log
@@ -31,10 +30,11 @@ from streamer.server.link import Link
 from streamer.server.metrics import Metrics
 from streamer.server.pacing import Pacer
 from streamer.server.peer import Peer
+from streamer.server.presence import Presence
 from streamer.server.report import statistics
 from streamer.server.session import Session
-from streamer.server.stages import Stage, Stages
-from streamer.speakers.events import Notice
+from streamer.server.sound import Sound
+from streamer.server.stages import Showing, Stages
 from streamer.speakers.profiles import Roster
 
 
@@ -76,72 +76,65 @@ class Room:
         self._config = config
         self._metrics = metrics
         self._clock = clock
-        self._link: Link | None = None
-        self._connection: Peer | None = None
-        self._reading = self._hearing = False
-        self._alone = asyncio.Event()
-        self._alone.set()
+        self._presence = Presence(2 * config.ping_interval_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted = session.received
         self._errands: Errands | None = None
-        self._stages: Stages | None = None
-        self._stage: Stage | None = None
+        self._sound: Sound
+        self._showing: Showing
         self._frozen = False
         #: It was written down for who goes on with it: nothing that it still says would be known there.
         self.kept = False
-        self._silence_s = 2 * config.ping_interval_s
         self._audio_pace = Pacer(config.max_rate, config.burst_s)
         self._text_pace = Pacer(config.max_messages_per_s, 4 * config.max_messages_per_s)
 
     def open(self, channels: Sequence[Channel], desk: Desk, stages: Stages) -> None:
         """Begin to follow the engine."""
         self.channels = list(channels)
-        self._stages = stages
+        self._sound = Sound(self._intake, self.channels)
+        self._showing = Showing(stages, self.access)
         self._errands = Errands(self.session, self.channels, desk, self._do)
         task = asyncio.create_task(self._follow(), name=f"session {self.session.name}")
         self._tasks.add(task)
 
     @property
     def attached(self) -> bool:
-        return self._link is not None
+        return self._presence.link is not None
 
     # A connection
 
     async def serve(self, connection: Peer, start: Mapping[str, Any], scopes: frozenset[str]) -> None:
         """Serve one connection to its end. It must be the only one: see `replace`."""
-        self._alone.clear()
-        self._connection = connection
         # What is sent again comes at once, and is not the client's slowness.
         capacity = self._config.send_queue_bytes + self.session.replay.size
-        self._link = link = Link(connection, capacity, self._config.send_timeout_s, resume=self._config.resume_s > 0)
+        link = Link(connection, capacity, self._config.send_timeout_s, resume=self._config.resume_s > 0)
+        presence = self._presence
+        presence.arrive(connection, link)
         self.times.audio = self._clock()
         try:
             await self._carry_out(self.session.attach(start, scopes, self._clock()))
             while True:
-                self._reading = True
-                frame = await connection.recv()
-                self._reading = False
+                frame = await presence.read(connection)
                 if self._frozen:
                     continue  # not counted as received: who resumes sends it again
-                self._hearing = isinstance(frame, bytes)
+                presence.hearing = isinstance(frame, bytes)
                 await self._carry_out(self.session.receive(frame))
                 await self._pace(frame, link)
-                if self._hearing:
-                    self.times.audio, self._hearing = self._clock(), False
+                if presence.hearing:
+                    self.times.audio, presence.hearing = self._clock(), False
         except ConnectionClosed:
             pass
         except (BufferClosed, StreamClosed):
             # The stream has failed under the writer: `_follow` says why, and closes the link.
             await link.finished(self._config.send_timeout_s)
         finally:
-            self._link = self._connection = None
-            self._reading = self._hearing = False
+            presence.leave()
             self.session.detach(self._clock())
             # If we closed first, `_do` has decided what that means, whatever the client says to it.
             if connection.left:
                 self._end("ended" if self.session.done else "left")
             await asyncio.shield(link.abandon())
-            self._alone.set()
+            presence.gone()
 
     async def replace(self) -> None:
         """Another connection has the session's token: send the present one away and wait until it is gone.
@@ -149,10 +142,10 @@ class Room:
         Several may wait. Whoever wakes first is to serve at once, without an await between, and the next sends it away:
         the last one stays.
         """
-        while not self._alone.is_set():
-            if self._link is not None:
+        while not self._presence.alone:
+            if self.attached:
                 self._do(self.session.dismiss("replaced", "Another connection resumed.", resume=False, code=1008))
-            await self._alone.wait()
+            await self._presence.wait_alone()
 
     async def _pace(self, frame: str | bytes, link: Link) -> None:
         """Read on only when the client has not been faster than it may: the transport's flow control does the rest."""
@@ -176,16 +169,17 @@ class Room:
         for command in commands:
             match command:
                 case Audio(data, num_samples):
-                    await self._hear(data, num_samples)
+                    try:
+                        await self._sound.hear(data, num_samples)
+                    except Refusal as refusal:
+                        self._refuse(refusal)
                 case Hole(num_samples, reason):
                     self._metrics.gap_seconds.inc(num_samples / self.session.settings.sample_rate)
-                    await self._give(self._intake.hole(num_samples, reason))
+                    await self._sound.miss(num_samples, reason)
                 case Finish():
-                    await self._give(self._intake.finish())
-                    for channel in self.channels:
-                        await channel.stream.end()
+                    await self._sound.finish()
                 case Flush(request):
-                    self._flush(request)
+                    self._sound.when_looked_at(partial(self._flushed, request))
                 case Share(name, request):
                     self._share(name, request)
                 case Enroll() | Directory():
@@ -198,59 +192,27 @@ class Room:
         """The commands that need no waiting: what the session answers to reports."""
         for command in commands:
             if isinstance(command, Show):
-                if self._stage is not None:
-                    self._stage.show(command.text, keep=command.keep)
+                self._showing.show(command.text, keep=command.keep)
                 continue
-            if self._link is None:
+            if (link := self._presence.link) is None:
                 return
             if isinstance(command, Send):
-                self._link.put(command.text)
+                link.put(command.text)
             elif isinstance(command, Close):
                 # Except for these, whoever was sent away has nothing to come back to.
                 if command.reason not in ("draining", "slow_reader", "replaced"):
                     self._end(command.reason)
-                self._link.close(command.code, command.reason)
+                link.close(command.code, command.reason)
 
-    async def _hear(self, data: bytes, num_samples: int) -> None:
-        try:
-            events = self._intake.audio(data, num_samples)
-        except Refusal as refusal:
-            self._refuse(refusal)
-            events = self._intake.hole(num_samples, "bad audio")
-        for channel, sample, message in self._intake.notices():
-            notice = Notice(sample=sample, decided_sample=sample, code="inverted_channels", message=message)
-            self.emit(channel, [notice.to_dict()])
-        await self._give(events)
-
-    async def _give(self, events: Sequence[Sequence[AudioEvent]]) -> None:
-        for channel, of_channel in zip(self.channels, events, strict=True):
-            await channel.hear(of_channel)
-
-    def _flush(self, request: int | None) -> None:
-        """Answer once every channel has looked at what it was given."""
-        left = set(range(len(self.channels)))
-
-        def looked_at(index: int) -> None:
-            left.discard(index)
-            if not left:
-                sample = min(channel.progress.heard for channel in self.channels)
-                self._do(self.session.flushed(request, sample))
-
-        for channel in self.channels:
-            channel.when_looked_at(lambda index=channel.index: looked_at(index))  # type: ignore[misc]
+    def _flushed(self, request: int | None, sample: int) -> None:
+        self._do(self.session.flushed(request, sample))
 
     def _share(self, name: str, request: int | None) -> None:
-        """Put the session on show; under another name than before, those who watched the old one are told."""
-        assert self._stages is not None
-        if self._stage is None or self._stage.name != name or self._stage.closed:
-            try:
-                stage = self._stages.open(name, self.access)
-            except Refusal as refusal:
-                return self._refuse(refusal, request)
-            if self._stage is not None:
-                self._stages.close(self._stage)
-            self._stage = stage
-        self._do(self.session.shared(name, self._stage.watchers, request))
+        try:
+            watchers = self._showing.under(name)
+        except Refusal as refusal:
+            return self._refuse(refusal, request)
+        self._do(self.session.shared(name, watchers, request))
 
     def _refuse(self, refusal: Refusal, request: int | None = None) -> None:
         self._do(self.session.refuse(refusal, request))
@@ -270,10 +232,7 @@ class Room:
     async def _follow(self) -> None:
         """Follow all channels to their end."""
         try:
-            async with AsyncExitStack() as streams:
-                for channel in self.channels:
-                    await streams.enter_async_context(channel.stream)
-                await asyncio.gather(*(channel.run() for channel in self.channels))
+            await self._sound.follow()
         except StreamerError as error:
             log.say("stream failed", level=logging.WARNING, session=self.session.name, problem=str(error)[:300])
             self.fail(str(error))
@@ -295,15 +254,12 @@ class Room:
             self.times.stats = now
             self._do(self.session.stats(**statistics(self.channels, now)))
         # Who waits for what they sent to be looked at is not idle: we are late.
-        late = any(channel.progress.waiting_since is not None for channel in self.channels)
-        idle = self.attached and not (self._hearing or late) and now - self.times.audio > self._config.idle_timeout_s
-        if idle and not self.session.ending:
+        silent = self.attached and now - self.times.audio > self._config.idle_timeout_s
+        if silent and not (self._presence.hearing or self._sound.late) and not self.session.ending:
             limit = self._config.idle_timeout_s
             message = f"No audio came for {limit:g} s."
             self._do(self.session.dismiss("idle", message, resume=False, code=1000))
-        if self._connection is not None and self._reading and now - self._connection.heard_at > self._silence_s:
-            # Half open: not even our pings are answered. (While a fast client is paced, nothing of it is read.)
-            self._connection.abort()
+        self._presence.look(now)
         if self.session.expired(now):
             self._end("expired")
 
@@ -325,12 +281,11 @@ class Room:
     @property
     def settled(self) -> bool:
         """Nothing of what came is still on its way to the engine or the store."""
-        return not self._hearing and not self._errands
+        return not self._presence.hearing and not self._errands
 
     async def listen_for(self, roster: Roster) -> None:
         """The enrolled have changed."""
-        for channel in list(self.channels):
-            await channel.listen_for(roster)
+        await self._sound.listen_for(roster)
 
     def dismiss(self, reason: str, message: str, *, resume: bool, code: int, retry_after: float | None = None) -> None:
         """Send the client away, if one is there."""
@@ -338,14 +293,13 @@ class Room:
 
     async def closed(self) -> None:
         """Wait until nobody is connected."""
-        await self._alone.wait()
+        await self._presence.wait_alone()
 
     async def shut(self) -> None:
         """Give up the engine's streams. Nothing may be asked of the room afterwards."""
-        if self._stage is not None and self._stages is not None:
-            self._stages.close(self._stage)
-        if self._link is not None:
-            await self._link.abandon()
+        self._showing.close()
+        if self._presence.link is not None:
+            await self._presence.link.abandon()
         if self._errands is not None:
             await self._errands.close()
         for task in self._tasks:

@@ -18,6 +18,7 @@ from streamer import protocol
 from streamer.errors import ProtocolError
 from streamer.protocol import Refusal, Settings
 from streamer.protocol.framing import Framing, Missing, Payload
+from streamer.server.comeback import Comeback
 from streamer.server.commands import Audio, Close, Command, Finish, Flush, Hole, Send, Share, Show
 from streamer.server.replay import Keep, Replay
 from streamer.server.requests import Requests
@@ -56,12 +57,8 @@ class Session:
         self.errors: dict[str, int] = {}
         #: Under which name it is on show, if it is.
         self.room: str | None = None
+        self._comeback = Comeback(self.framing, self.replay)
         self._unsaid: dict[str, Any] | None = None
-        # Restored from an earlier state: up to which event the client has what is decided a second time, and where the
-        # audio ends whose `end` had come, since the streams of this server were not told of it.
-        self._restored = False
-        self._had = 0
-        self._ends_at: int | None = None
 
     # The connection comes and goes.
 
@@ -72,13 +69,24 @@ class Session:
         commands: list[Command] = []
         if resumed:
             try:
-                commands += self._rejoin(start, away)
+                commands += self._holes(self._comeback.rejoin(start, away, ending=self.ending))
             except Refusal as refusal:
                 return [_send(refusal.to_dict()), Close(1008, refusal.code)]
         self.attached = True
         self.detached_at = None
         self.requests.scopes = scopes
-        ready = {
+        commands.append(_send(self._ready(resumed, scopes)))
+        commands += [Send(text) for text in self.replay.pending]
+        if self._unsaid is not None:
+            commands.append(_send(self._unsaid))
+            self._unsaid = None
+        commands += self._ended()
+        if self.done:
+            commands += self._goodbye("ended", "All of the audio was looked at.", resume=False, code=1000)
+        return commands
+
+    def _ready(self, resumed: bool, scopes: frozenset[str]) -> dict[str, Any]:
+        return {
             "type": "ready",
             "version": protocol.VERSION,
             "session": self.name,
@@ -92,34 +100,6 @@ class Session:
             "model": self.model,
             "scopes": sorted(scopes),
         }
-        commands.append(_send(ready))
-        commands += [Send(text) for text in self.replay.pending]
-        if self._unsaid is not None:
-            commands.append(_send(self._unsaid))
-            self._unsaid = None
-        commands += self._ended()
-        if self.done:
-            commands += self._goodbye("ended", "All of the audio was looked at.", resume=False, code=1000)
-        return commands
-
-    def _rejoin(self, start: Mapping[str, Any], away: float) -> list[Command]:
-        """What came over the connection before, and what of it is missing for good."""
-        last_event = protocol.whole(start.get("last_event", 0))
-        self.replay.acknowledge(min(last_event, self.replay.last))
-        missing: list[Missing] = []
-        if not self.ending:
-            earliest = start.get("position")
-            if earliest is None and self._ends_at is not None:
-                earliest = self._ends_at  # it can't be sent again, and nothing else will come
-            missing = self.framing.rejoin(None if earliest is None else protocol.whole(earliest), away)
-        if self._restored and last_event > self.replay.last:
-            # What is heard again is decided again, under the same numbers; across a hole it would be something else.
-            if missing:
-                self.replay.go_on_after(last_event)
-            else:
-                self._had = last_event
-        self._restored = False
-        return self._holes(missing)
 
     def detach(self, now: float) -> None:
         """The connection is gone."""
@@ -173,9 +153,8 @@ class Session:
 
     def _ended(self) -> list[Command]:
         """The end that another server was told of, once its audio is here."""
-        if self._ends_at is None or self.framing.position < self._ends_at:
+        if not self._comeback.ended():
             return []
-        self._ends_at = None
         self.ending = True
         return [Finish()]
 
@@ -185,14 +164,7 @@ class Session:
         if kind == "ping":
             return [_send({"type": "pong", **_echo(request)})]
         if kind == "ack":
-            event = protocol.whole(message["event"])
-            if event > max(self.replay.last, self._had):
-                raise Refusal(
-                    "invalid_message",
-                    f"Event {event} was acknowledged; the last one sent is {self.replay.last}.",
-                    "Acknowledge the `id` of an event that arrived.",
-                )
-            self.replay.acknowledge(event)
+            self._comeback.acknowledge(protocol.whole(message["event"]))
             return []
         if kind in ("start", "watch"):
             raise Refusal("wrong_order", f"`{kind}` came after `start`.", "One connection is one session.")
@@ -211,7 +183,7 @@ class Session:
             return [Share(message["room"], request)]
         if kind == "end":
             self.ending = True
-            self._ends_at = None
+            self._comeback.ends_at = None
             return [Finish()]
         return [self.requests.enroll(message)]
 
@@ -226,11 +198,8 @@ class Session:
         """Number these events, keep them, and send them to whoever is there, and to those who watch."""
         texts = [self.replay.add(channel, event) for event in events]
         commands: list[Command] = [] if self.room is None else [Show(text, keep=True) for text in texts]
-        if self.replay.last - len(texts) < self._had:
-            first = self.replay.last - len(texts) + 1
-            texts = [text for number, text in enumerate(texts, first) if number > self._had]
-            self.replay.acknowledge(self._had)
-        return [*commands, *(Send(text) for text in texts)] if self.attached else commands
+        new = self._comeback.unknown(texts)
+        return [*commands, *(Send(text) for text in new)] if self.attached else commands
 
     def stats(self, lag: float, queue: float, skipped: int, level_db: float | None) -> list[Command]:
         """How the session does: lag and queue in seconds."""
@@ -323,8 +292,7 @@ class Session:
         session.framing.restore(snapshot["framing"])
         session.done = snapshot["done"]
         session.ending = session.done
-        session._ends_at = session.framing.position if snapshot["ending"] and not session.done else None
-        session._restored = True
+        session._comeback.restored(ended=snapshot["ending"] and not session.done)
         session.gaps, session.gap_seconds = int(snapshot["gaps"]), float(snapshot["gap_seconds"])
         session.received = int(snapshot["received"])
         session.replay.restore(snapshot["replay"])

@@ -206,6 +206,36 @@ class Stages:
             stage.tick(now)
 
 
+class Showing:
+    """One session's place on show: none as long as it has not shared, and then one name at a time."""
+
+    def __init__(self, stages: Stages, access: Access) -> None:
+        self._stages = stages
+        self._access = access
+        self._stage: Stage | None = None
+
+    def under(self, name: str) -> int:
+        """Show the session under this name from now on; how many watch. Those who watched it under another are told.
+
+        Raises Refusal("conflict").
+        """
+        if self._stage is None or self._stage.name != name or self._stage.closed:
+            stage = self._stages.open(name, self._access)
+            self.close()
+            self._stage = stage
+        return self._stage.watchers
+
+    def show(self, text: str, *, keep: bool) -> None:
+        """To whoever watches; see `Stage.show`."""
+        if self._stage is not None:
+            self._stage.show(text, keep=keep)
+
+    def close(self) -> None:
+        """Those who watch are told that it is over."""
+        if self._stage is not None:
+            self._stages.close(self._stage)
+
+
 def _answer(frame: str | bytes) -> str | None:
     """What a viewer's message is answered with; None for one that is not theirs to send."""
     try:

@@ -227,7 +227,7 @@ async def test_who_was_replaced_cannot_end_the_session_by_leaving(server):
     async with talking(server, close_timeout=0.1) as old, talking(server) as new:
         ready = await old.start(**QUIET)
         [room] = server.rooms
-        wire = room._connection
+        wire = room._presence.connection
         old.socket.transport.pause_reading()
         resuming = asyncio.create_task(new.start(resume=ready["resume"]))
         async with asyncio.timeout(PATIENCE_S):

@@ -38,6 +38,11 @@ def test_who_begins_while_another_speaks_and_goes_on_interrupts():
     assert statistics(turns, 20 * S).interruptions == {("bob", "ada"): 1}
 
 
+def test_who_goes_on_after_another_interrupts_though_the_name_was_given_anew_where_both_spoke():
+    turns = [span(0, 5, "ada"), span(4, 5, "bob"), span(5, 5.4, "ada"), span(5, 8, "bob")]
+    assert statistics(turns, 20 * S).interruptions == {("bob", "ada"): 1}
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 300), st.integers(1, 100), st.sampled_from(["ada", "bob", "cem"])).map(

@@ -78,10 +78,14 @@ def take_waves(
     for stream in range(len(slots)):
         start, count = starts[stream], used[stream]
         old = max(0, min(size - start, count))
-        new = offsets[stream] + start + old - size
-        waves[stream, :old] = tails[slots[stream], start : start + old]
-        waves[stream, old:count] = flat[new : new + count - old]
-        waves[stream, count:] = 0
+        tail, wave = tails[slots[stream]], waves[stream]
+        for place in range(old):
+            wave[place] = tail[start + place]
+        # The stream's new samples lie in `flat` from its offset on, which is where its tail ends.
+        begin = offsets[stream] + start - size
+        for place in range(old, count):
+            wave[place] = flat[begin + place]
+        wave[count:] = 0
 
 
 @compiled
@@ -92,8 +96,9 @@ def keep_tails(flat: Floats, tails: Floats, slots: Integers, offsets: Integers, 
         kept = max(0, size - count)
         for place in range(kept):
             tail[place] = tail[place + size - kept]
-        end = offsets[stream] + count
-        tail[kept:] = flat[end - (size - kept) : end]
+        begin = offsets[stream] + count - size
+        for place in range(kept, size):
+            tail[place] = flat[begin + place]
 
 
 #: Samples measured at once: what these need stays in the cache.

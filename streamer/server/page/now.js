@@ -32,21 +32,32 @@ export function notice(text) {
 export function showNow(talk, stage) {
   const turn = stage === "live" ? talk.current : null;
   const name = turn?.speaker;
+  const beside = name ? talk.other : null;
+  const other = beside?.speaker;
   const avatar = $("avatar");
   avatar.dataset.kind = name ? (isGuest(name) ? "guest" : "person") : "none";
   avatar.style.setProperty("--person", name ? colour(name) : "");
-  $("initials").textContent = name ? initials(name) : "";
+  avatar.style.setProperty("--beside", other ? colour(other) : "");
+  avatar.dataset.two = Boolean(other);
+  $("initials").textContent = [name, other].filter(Boolean).map(initials).join(" ");
   if (stage === "before") return;
-  $("now-label").textContent = stage === "over" ? "Nobody is listening" : name ? "Speaking now" : "Listening";
-  $("now-name").textContent = stage === "over" ? "That was it." : name ? display(name) : turn?.candidates ? "Hard to say" : talk.speaking ? "Somebody …" : "Silence";
-  $("now-detail").textContent = stage === "over" ? stays() : describe(turn, name);
-  announce(name);
+  $("now-label").textContent = stage === "over" ? "Nobody is listening" : beside ? "Speaking at once" : name ? "Speaking now" : "Listening";
+  $("now-name").textContent = stage === "over" ? "That was it." : name ? both(name, beside) : turn?.candidates ? "Hard to say" : talk.speaking ? "Somebody …" : "Silence";
+  $("now-detail").textContent = stage === "over" ? stays() : beside ? `${percent(beside)} sure that two speak` : describe(turn, name);
+  announce(name, other);
 }
+
+function both(name, beside) {
+  if (!beside) return display(name);
+  return `${display(name)} and ${beside.speaker ? display(beside.speaker) : "somebody else"}`;
+}
+
+const percent = ({ confidence }) => `${Math.round(confidence * 100)} %`;
 
 function describe(turn, name) {
   if (turn?.candidates) return `One of ${turn.candidates.map(display).join(" and ")}`;
   if (!name) return "";
-  const sure = `${Math.round(turn.confidence * 100)} % sure`;
+  const sure = `${percent(turn)} sure`;
   return isGuest(name) ? `${sure} it is the same voice; nobody enrolled it` : turn.final ? sure : `${sure}, still listening`;
 }
 
@@ -56,8 +67,8 @@ function stays() {
 }
 
 /** The screen reader is told of a change of speaker, not of every second thought. */
-function announce(name) {
-  if (!name || name === announced) return;
-  announced = name;
-  $("announcer").textContent = `${display(name)} speaks`;
+function announce(name, other) {
+  const said = other ? `${display(name)} and ${display(other)} speak` : name ? `${display(name)} speaks` : announced;
+  if (said === announced) return;
+  $("announcer").textContent = announced = said;
 }

@@ -24,9 +24,18 @@ function show() {
   }
   clearTimeout(hiding);
   hiding = null;
-  $("name").textContent = display(speaker);
+  const other = talk.other?.speaker;
+  $("name").replaceChildren(document.createTextNode(display(speaker)), ...(other ? [" ", beside(other)] : []));
   $("name").style.setProperty("--person", colour(speaker, "dark"));
   $("name").dataset.shown = true;
+}
+
+/** A second name, where two speak at once. */
+function beside(other) {
+  const name = document.createElement("span");
+  name.textContent = display(other);
+  name.style.setProperty("--person", colour(other, "dark"));
+  return name;
 }
 
 function problem(text) {

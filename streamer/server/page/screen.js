@@ -90,7 +90,7 @@ export class Screen {
   showTimes() {
     const times = this.talk.times(this.now());
     this.timeline.describe(times);
-    showTalkTime(times, { current: this.talk.current?.speaker, chosen: this.on.voice });
+    showTalkTime(times, { current: [this.talk.current?.speaker, this.talk.other?.speaker], chosen: this.on.voice });
   }
 
   draw() {

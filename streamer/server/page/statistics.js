@@ -24,7 +24,7 @@ export function statistics(spans) {
     longest: Math.max(...own),
   }));
   talks.sort((a, b) => b.seconds - a.seconds || compare(a.speaker, b.speaker));
-  return { talks, ...coverage(turns), interruptions: counted(interruptions(turns)), follows: counted(follows(turns)) };
+  return { talks, ...coverage(turns), interruptions: counted(interruptions(joined(turns))), follows: counted(follows(turns)) };
 }
 
 /** By code point, as Python compares. */
@@ -32,6 +32,22 @@ export function compare(one, other) {
   const [a, b] = [[...one], [...other]].map((letters) => letters.map((letter) => letter.codePointAt(0)));
   for (let i = 0; i < Math.min(a.length, b.length); i++) if (a[i] !== b[i]) return a[i] - b[i];
   return a.length - b.length;
+}
+
+/** Turns of one speaker of which one begins where the other ends, as one: a name is given anew where two spoke at once. */
+function joined(turns) {
+  const [found, last] = [[], new Map()];
+  for (const [start, end, speaker] of turns) {
+    const before = last.get(speaker);
+    if (before && before[1] >= start) {
+      before[1] = Math.max(before[1], end);
+      continue;
+    }
+    const turn = [start, end, speaker];
+    found.push(turn);
+    last.set(speaker, turn);
+  }
+  return found;
 }
 
 /** Somebody interrupts who begins while another speaks, goes on after them, and spoke with them for at least 0.3 s. */

@@ -29,6 +29,7 @@ export class Talk {
     this.called = new Map(); // names given here to voices that the server knows by another name
     this.speaking = false;
     this.current = null;
+    this.beside = new Map(); // session/channel -> what is said of two who speak at once just now, see `together`
     this.decided = 0;
     this.session = 0;
     this.seen = []; // names in the order of first sight
@@ -39,6 +40,7 @@ export class Talk {
     this.session++;
     this.speaking = false;
     this.current = null;
+    this.beside.clear();
     for (const turn of this.turns.values()) turn.end ??= Math.max(turn.start, Math.min(lostFrom, sample));
     for (const name of this.seen.filter(isGuest)) this.rename(name, `${display(name)} (before ${this.session})`);
     for (const name of [...this.called.keys()]) if (isGuest(name)) this.called.delete(name);
@@ -66,6 +68,9 @@ export class Talk {
         return this.name(event);
       case "turn_end":
         return this.end(event);
+      case "overlap":
+        this.together(event);
+        return null;
       case "renamed":
         for (const turn of this.turns.values()) if (turn.said === event.previous) turn.said = event.speaker;
         this.rename(event.previous, event.speaker);
@@ -80,6 +85,22 @@ export class Talk {
       default:
         return null;
     }
+  }
+
+  /** Two at once: until the last word of it, the other is a turn beside the one that lasts; then it is a turn of its own. */
+  together({ channel, overlap, sample, end_sample: end, other, confidence, final }) {
+    const key = `${this.session}/${channel}`;
+    if (final) return this.beside.delete(key);
+    const speaker = other && (this.called.get(other) ?? other);
+    if (speaker) this.see(speaker);
+    const turn = { key: `${key}/beside/${overlap}`, number: Infinity, session: this.session, channel, start: sample, end, speaker, said: other, confidence, final: false };
+    this.beside.set(key, turn);
+  }
+
+  /** Who speaks beside whoever has the floor, if anybody: a turn, whose speaker is null where it is not known who. */
+  get other() {
+    const turn = this.current && this.beside.get(`${this.current.session}/${this.current.channel}`);
+    return turn && turn.end === null && turn.speaker !== this.current.speaker ? turn : null;
   }
 
   hearWords({ channel, sample, end_sample: end, text }) {
@@ -148,7 +169,7 @@ export class Talk {
 
   /** All that was said by one name was another's. The place of the first one stays where the second is new. */
   rename(from, to) {
-    for (const turn of this.turns.values()) {
+    for (const turn of [...this.turns.values(), ...this.beside.values()]) {
       if (turn.speaker === from) turn.speaker = to;
       turn.candidates = turn.candidates?.map((name) => (name === from ? to : name));
     }
@@ -186,7 +207,7 @@ export class Talk {
   /** Turns with a name and a length, by their beginning; one that lasts ends at `now` (a sample). */
   spans(now = this.decided) {
     const found = [];
-    for (const turn of this.turns.values()) {
+    for (const turn of [...this.turns.values(), ...this.beside.values()]) {
       const end = turn.end ?? now;
       if (turn.speaker && end > turn.start) found.push({ turn, start: turn.start, end, speaker: turn.speaker });
     }

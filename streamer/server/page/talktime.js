@@ -3,7 +3,7 @@
 import { $, clock, make, rows } from "./dom.js";
 import { colour, display, isGuest } from "./people.js";
 
-/** times: [name, seconds]. current: who speaks. chosen(name): its name is to be put right; absent: it cannot. */
+/** times: [name, seconds]. current: names of who speaks. chosen(name): its name is to be put right; absent: it cannot. */
 export function showTalkTime(times, { current, chosen }) {
   const longest = Math.max(...times.map(([, seconds]) => seconds), 1);
   const total = times.reduce((sum, [, seconds]) => sum + seconds, 0) || 1;
@@ -12,7 +12,7 @@ export function showTalkTime(times, { current, chosen }) {
     const button = item.firstChild;
     button.disabled = !chosen;
     button.dataset.kind = isGuest(name) ? "guest" : "person";
-    button.dataset.now = current === name;
+    button.dataset.now = current.includes(name);
     button.style.setProperty("--person", colour(name));
     button.style.setProperty("--share", `${(seconds / longest) * 100}%`);
     item.querySelector(".label").textContent = display(name);

@@ -1,0 +1,57 @@
+"""The connection that a session has at the moment: one, or none."""
+
+from __future__ import annotations
+
+import asyncio
+
+from streamer.server.link import Link
+from streamer.server.peer import Peer
+
+
+class Presence:
+    """Whether a client is there, and over which connection; one at a time.
+
+    silence_s: of whom nothing was heard for so long, not even an answer to a ping, the connection is half open.
+    hearing: audio of the client's is on its way into the engine.
+    """
+
+    def __init__(self, silence_s: float) -> None:
+        self.link: Link | None = None
+        self.connection: Peer | None = None
+        self.hearing = False
+        self._reading = False
+        self._silence_s = silence_s
+        self._alone = asyncio.Event()
+        self._alone.set()
+
+    def arrive(self, connection: Peer, link: Link) -> None:
+        self._alone.clear()
+        self.connection, self.link = connection, link
+
+    async def read(self, connection: Peer) -> str | bytes:
+        """The client's next frame."""
+        self._reading = True
+        frame = await connection.recv()
+        self._reading = False
+        return frame
+
+    def leave(self) -> None:
+        """Nothing is said or heard over the connection any more; it may take a while until it is `gone`."""
+        self.link = self.connection = None
+        self.hearing = self._reading = False
+
+    def gone(self) -> None:
+        """There is room for another connection."""
+        self._alone.set()
+
+    @property
+    def alone(self) -> bool:
+        return self._alone.is_set()
+
+    async def wait_alone(self) -> None:
+        await self._alone.wait()
+
+    def look(self, now: float) -> None:
+        """Cut off a connection that is half open. (While a fast client is paced, nothing of it is read.)"""
+        if self.connection is not None and self._reading and now - self.connection.heard_at > self._silence_s:
+            self.connection.abort()

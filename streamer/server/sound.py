@@ -1,0 +1,80 @@
+"""A session's sound: what comes goes to all of its channels, and each is followed to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+from streamer.audio.chunks import AudioEvent
+from streamer.protocol import Refusal
+from streamer.server.channel import Channel
+from streamer.server.intake import Intake
+from streamer.speakers.profiles import Roster
+
+
+class Sound:
+    """The channels of one session, with what decodes and resamples for them.
+
+    channels: whoever has the list may empty it when the session is over; nothing is heard any more then.
+    """
+
+    def __init__(self, intake: Intake, channels: list[Channel]) -> None:
+        self._intake = intake
+        self._channels = channels
+
+    # Every wait here is for an engine that has enough to do.
+
+    async def hear(self, data: bytes, num_samples: int) -> None:
+        """Audio has come. Raises Refusal where it can't be heard; its time has passed then all the same."""
+        try:
+            events = self._intake.audio(data, num_samples)
+        except Refusal:
+            await self.miss(num_samples, "bad audio")
+            raise
+        for channel, sample, message in self._intake.notices():
+            self._channels[channel].notice(sample, "inverted_channels", message)
+        await self._give(events)
+
+    async def miss(self, num_samples: int, reason: str) -> None:
+        """Samples that will not come."""
+        await self._give(self._intake.hole(num_samples, reason))
+
+    async def finish(self) -> None:
+        """Nothing more will come."""
+        await self._give(self._intake.finish())
+        for channel in self._channels:
+            await channel.stream.end()
+
+    async def _give(self, events: Sequence[Sequence[AudioEvent]]) -> None:
+        for channel, of_channel in zip(self._channels, events, strict=True):
+            await channel.hear(of_channel)
+
+    def when_looked_at(self, call: Callable[[int], None]) -> None:
+        """Call once every channel has looked at what it was given, with the sample up to which all have."""
+        left = set(range(len(self._channels)))
+
+        def looked_at(index: int) -> None:
+            left.discard(index)
+            if not left:
+                call(min(channel.progress.heard for channel in self._channels))
+
+        for channel in self._channels:
+            channel.when_looked_at(lambda index=channel.index: looked_at(index))  # type: ignore[misc]
+
+    @property
+    def late(self) -> bool:
+        """Something that was given is not looked at."""
+        return any(channel.progress.waiting_since is not None for channel in self._channels)
+
+    async def listen_for(self, roster: Roster) -> None:
+        """The enrolled have changed."""
+        for channel in list(self._channels):
+            await channel.listen_for(roster)
+
+    async def follow(self) -> None:
+        """Follow all channels to their end. Raises what the engine raises for a stream that failed."""
+        async with AsyncExitStack() as streams:
+            for channel in self._channels:
+                await streams.enter_async_context(channel.stream)
+            await asyncio.gather(*(channel.run() for channel in self._channels))
