@@ -26,6 +26,7 @@ from streamer.evaluation.stream import enrolled, follow, steps_of
 from streamer.rttm import LabelledTurn, read_rttm
 from streamer.speakers.backend import Backend
 from streamer.speakers.events import Event, Overlap, Renamed, TurnEnd
+from streamer.speakers.naming import UNKNOWN
 from streamer.speakers.overlap import BESIDE
 from streamer.speakers.profiles import Roster
 from streamer.speakers.settings import STEP_S, TrackerSettings
@@ -52,8 +53,9 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One recording with nobody enrolled. guests: different labels in the end. delays_s: see `delays_s`.
+    """One recording with nobody enrolled.
 
+    guests: different labels in the end, without the unknown voice's. delays_s: see `delays_s`.
     single: the errors without the second voices of overlaps. overlap: how overlaps were found, where they were looked
     for.
     """
@@ -161,7 +163,7 @@ def with_nobody(engine: IncrementalModel, one: Recording, settings: TrackerSetti
 
 def score(one: Recording, turns: Sequence[LabelledTurn], delays: Sequence[float] = ()) -> Scored:
     """What anybody's turns of a recording are worth."""
-    guests = len({who for _, _, who in turns})
+    guests = len({who for _, _, who in turns} - {UNKNOWN})
     return Scored(one.name, errors(one.turns, turns), len(one.speakers), guests, list(delays))
 
 
