@@ -1,6 +1,6 @@
 """Real-time streaming speaker embeddings: live audio in, who is speaking out.
 
-Importing this package is cheap: torch and the rest are imported when a name that needs them is first used.
+Importing this package is cheap. torch and other large packages are imported when a name that needs them is first used.
 """
 
 from __future__ import annotations

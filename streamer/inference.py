@@ -1,7 +1,7 @@
 """Speaker embeddings of whole recordings, with the interface and the results of pyannote.audio 4's `Inference`.
 
-Reference: pyannote.audio 4.0.7, `pyannote/audio/core/inference.py`. What differs is on purpose: a whole file gives
-(1, dimension), as its model card says; device names are taken as strings too; a wrong input raises a typed error.
+Reference: pyannote.audio 4.0.7, `pyannote/audio/core/inference.py`. Differences are on purpose: a whole file gives
+(1, dimension), as pyannote's model card says; a device can be a string; a wrong input raises a typed error.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ class Inference:
     model: a `Model`, or anything that `Model.from_pretrained` takes.
     window: "sliding" gives an embedding for each window of `duration` seconds, one each `step` seconds; "whole" gives
         one for all of the audio.
-    duration: seconds; default: what the model was trained on, 3 where it does not say.
+    duration: seconds; default: what the model was trained on, or 3 if it does not say.
     step: seconds, up to `duration`; default: a tenth of it.
     batch_size: windows that go through the network at once; more is faster and takes more memory.
-    device: where the model is moved; default: where it is.
-    skip_aggregation, pre_aggregation_hook, skip_conversion: taken for compatibility. They are about models with an
-        output for each frame; an embedding has one for each window, so there is nothing to aggregate or convert.
+    device: move the model there; default: leave it where it is.
+    skip_aggregation, pre_aggregation_hook, skip_conversion: accepted for compatibility, and ignored. They concern
+        models with an output for each frame; here each window has one embedding, so there is nothing to aggregate or
+        convert.
 
     >>> inference = Inference(Model.from_pretrained("default"), window="whole")              # doctest: +SKIP
     >>> inference("speaker.wav").shape                                                       # doctest: +SKIP
@@ -121,7 +122,8 @@ class Inference:
 
         A file is read block by block. For window="whole" it takes the same memory however long it is; but a model with
         window norms (pyannote's) normalises by all of the audio, and takes about 90 MB for each minute.
-        Raises AudioError where something is wrong with the audio, MemoryError where the device has too little.
+        Raises AudioError for audio that cannot be read or is too short, MemoryError if the device has too little
+        memory.
         """
         return self.timed(file, hook, sample_rate=sample_rate)[0]
 
@@ -261,5 +263,5 @@ def _call(hook: Hook | None, completed: int, total: int) -> None:
 
 
 def _seconds_up(samples: int, rate: int) -> str:
-    """Rounded up, so that what the message asks for is enough."""
+    """Seconds, rounded up, so that the length which a message asks for is enough."""
     return f"{math.ceil(samples * 1000 / rate) / 1000:.3f}"

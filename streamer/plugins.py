@@ -1,4 +1,4 @@
-"""What other packages bring: sources, sinks and networks under names of their own, as entry points.
+"""Sources, sinks and networks of other packages, found by name as entry points.
 
     [project.entry-points."streamer.sources"]     # streamer run NAME:REST  ->  factory(REST), a Source
     tone = "my_package:tone"

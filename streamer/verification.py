@@ -49,9 +49,9 @@ def verify(
 ) -> Verification:
     """Compare two recordings by the embeddings of all of each.
 
-    threshold: cosine similarity from which two are the same; default: the model's own. least_speech_s: so many seconds
-    of speech must be in each of them. Raises SpeechTooShort, with what was heard, where there is less: silence and
-    noise have embeddings too, and one of them is as good as another. Raises AudioError for what cannot be read.
+    threshold: cosine similarity from which two are the same; default: that of the model. least_speech_s: how much
+    speech each must have. Raises SpeechTooShort, with the amount that was heard, if there is less: silence and noise
+    have embeddings too, which mean nothing. Raises AudioError for a file that cannot be read.
     """
     if not (np.isfinite(least_speech_s) and least_speech_s >= 0):
         raise ConfigurationError(f"least_speech_s={least_speech_s} must be a number of seconds, 0 or more.")

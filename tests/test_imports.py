@@ -102,3 +102,19 @@ def test_a_circle_is_found_wherever_the_import_stands(text, tmp_path):
     (tmp_path / "a" / "one.py").write_text(text)
     (tmp_path / "a" / "two.py").write_text("from a.one import y\n")
     assert set(circle(imports(tmp_path, "a"))) == {"a.one", "a.two"}
+
+
+#: What docs/architecture.md calls the core: values in, values out.
+CORE = [
+    "speakers/tracker.py", "speakers/candidates.py", "speakers/overlap.py", "speakers/turn.py", "meeting/room.py",
+    "meeting/turns.py", "server/session.py", "engine/incremental.py", "engine/stepper.py", "engine/cached.py",
+    "engine/recompute.py", "engine/slots/store.py", "engine/slots/work.py",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", CORE)
+def test_the_core_imports_no_loop_clock_thread_or_socket(file):
+    tree = ast.parse((ROOT / "streamer" / file).read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in names} & {"asyncio", "time", "datetime", "threading", "socket"} == set()

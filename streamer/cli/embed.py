@@ -55,7 +55,7 @@ def embed(
     ray: Annotated[
         bool, typer.Option("--ray", help="On all workers of a Ray cluster; --output is a folder of Parquet then.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="With --ray: processes, each with a model of its own.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="With --ray: processes, each with its own model.", min=1)] = 1,
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:

@@ -1,8 +1,8 @@
 """A session with a server over as many connections as it takes.
 
-The client keeps the last seconds of audio that it sent, so that a lost connection that comes back in time costs
-nothing: the server says what had arrived, and the rest is sent again. Events come in order, each once. What is said
-over a connection is in `exchange`; when there is one, and what a user sees of it, is here.
+The client keeps the last seconds of audio that it sent. If the connection breaks and comes back in time, nothing is
+lost: the server says what has arrived, and the client sends the rest again. Events come in order, each once. `exchange`
+has the messages of one connection; this module opens connections and is what users call.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from streamer.errors import ConfigurationError, ConnectionLost, ServerBusy, Serv
 
 
 class Client:
-    """Sends audio to a server and gives what it says, as the messages of the protocol (dicts).
+    """Sends audio to a server, and yields its answers: the messages of the protocol, as dicts.
 
-    url: ws:// or wss://, with or without the path. token: bearer token, sent as a header.
+    url: ws:// or wss://, with or without the path. token: a bearer token, sent as a header.
     encoding: how samples are sent: s16le, s24le, s32le, f32le, mulaw or alaw. sample_rate, channels: of what is sent.
     settings: further fields of `start`: step, duration, roster, windows, embeddings, policy, stats_interval, ...
-    keep_s: seconds of sent audio that are kept to be sent again. unsent_s: seconds that may wait to be sent; then
-        `send` waits. patience_s: how long to try to take a session up again before ConnectionLost is raised, or
-        ServerBusy where the server is there but has no room for it.
-    tls: for wss:// with a certificate of one's own.
+    keep_s: seconds of sent audio to keep, to send it again. unsent_s: seconds that may wait to be sent; after that,
+        `send` waits. patience_s: how long to try to resume a session before raising ConnectionLost, or ServerBusy
+        if the server answers but is full.
+    tls: for wss:// with a private certificate.
 
-    A session that the server has lost, by a crash or by a restart that keeps none, is begun anew: a message of type
-    `restart` says where (`sample`), and from where on nothing had been decided (`lost_from_sample`); what lies between
-    is lost. Positions count from the stream's start as before; events are numbered from 1 again, and the guests are
-    others.
+    If the server has lost the session, by a crash or by a restart without saved state, the client starts a new one. A
+    message of type `restart` says where it starts (`sample`), and up to where the old one had decided
+    (`lost_from_sample`); what lies between is lost. Positions still count from the start of the stream; events are
+    numbered from 1 again, and guests are new.
 
     >>> async with Client("ws://127.0.0.1:8765", roster=["Ada"]) as client:           # doctest: +SKIP
     ...     client.feed(FileSource("talk.wav", realtime=True))
@@ -105,7 +105,7 @@ class Client:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        """Leave; a session that was not ended is given up."""
+        """Disconnect; a session without `end` is abandoned."""
         self._leaving = True
         if self._exchange.socket is not None:
             await self._exchange.socket.close(1000)
@@ -115,12 +115,12 @@ class Client:
 
     @property
     def reconnects(self) -> int:
-        """How many connections took the session up again."""
+        """How many times the session was resumed."""
         return self._exchange.reconnects
 
     @property
     def restarts(self) -> int:
-        """How many times a session was lost for good and begun anew: each is a `restart` among the messages."""
+        """How many times a session was lost and started anew: each is a `restart` among the messages."""
         return self._exchange.restarts
 
     async def speakers(self) -> list[Message]:
@@ -142,13 +142,13 @@ class Client:
         return self._ready.result()
 
     def feed(self, source: Source) -> None:
-        """Send all that a source gives, then `end`, in a task of the client; a source's error becomes the client's."""
+        """Send everything from a source, then `end`, in a task of the client; a source's error becomes the client's."""
         self._tasks.append(asyncio.create_task(self._pump(source), name="streamer-client-source"))
 
     async def send(self, samples: NDArray[np.floating] | bytes) -> None:
         """Samples (n,) or (channels, n), full scale at 1, or bytes in the session's encoding; waits for room.
 
-        Raises ConnectionLost or ServerRefused where the session is over.
+        Raises ConnectionLost or ServerRefused if the session is over.
         """
         data = samples if isinstance(samples, bytes) else encode_pcm(samples, self._encoding)
         width = BYTES_PER_SAMPLE[self._encoding] * self._channels
@@ -164,7 +164,7 @@ class Client:
             self._exchange.changed.notify_all()
 
     async def gap(self, num_samples: int) -> None:
-        """The next samples, at the session's rate, don't exist: the server marks a gap."""
+        """This many samples, at the session's rate, are missing: the server marks a gap."""
         async with self._exchange.changed:
             self._exchange.backlog.skip(num_samples)
 
@@ -198,7 +198,7 @@ class Client:
     async def tell(self, type_: str, **fields: Any) -> None:
         """Send a message, such as `enroll`, after the audio that was given before it.
 
-        Raises ProtocolError for one that the protocol doesn't have, ConnectionLost where nobody is connected.
+        Raises ProtocolError for a message that is not in the protocol, ConnectionLost if there is no connection.
         """
         message = {"type": type_, **fields}
         protocol.check(message, "client")
@@ -287,7 +287,7 @@ class Client:
             await asyncio.sleep(next(self._waits))
 
     def _patient(self, wait_s: float) -> bool:
-        """Whether to try again after so long."""
+        """Whether to try again after this long."""
         now = asyncio.get_running_loop().time()
         self._lost_at = self._lost_at or now
         return not self._leaving and now + wait_s - self._lost_at <= self._patience_s

@@ -1,5 +1,6 @@
-"""What a network must give to be streamed in `cached` mode: its layers up to the pooling, able to go on where a stream
-stands. All else (samples, clocks, speech, pooling, windows, snapshots) is `streamer.engine.cached`'s.
+"""What a network must provide for `cached` mode: its layers up to the pooling, which continue where a stream stopped.
+
+`streamer.engine.cached` does everything else: samples, clocks, speech, pooling, windows, snapshots.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from streamer.models.grid import FrameGrid
 class Hops:
     """How a backbone advances: one hop for each frame, a stride of samples on.
 
-    grid: of its frames. reads: how many samples one hop reads; what it needs of those before is carried over.
-    lag: hop h completes frame h - lag. warm_up: so many hops of silence are put before a stream's first sample, to give
-    the layers something to carry; their frames do not count. at_once: how many hops are computed at once on a CPU.
+    grid: of its frames. reads: how many samples one hop reads; what it needs of earlier samples is carried over.
+    lag: hop h completes frame h - lag. warm_up: hops of silence before a stream's first sample, which give the layers
+    something to carry; their frames do not count. at_once: how many hops are computed at once on a CPU.
 
-    Worked out: hop h reads the samples [h * stride + start, h * stride + start + reads), and with h hops done, those up
+    Derived: hop h reads the samples [h * stride + start, h * stride + start + reads), and with h hops done, those up
     to h * stride + end have been used.
     """
 
@@ -51,8 +52,8 @@ class Hops:
 class FrameBlock:
     """New frames of a batch: features (frames, streams, channels) float32, before the backbone's `norm`.
 
-    attention (frames, streams) in (0, 1), or None where the network has none. heads (frames, streams, K) in (0, 1):
-    what the network says of each frame, a column for each of the backbone's `heads`; None where it says nothing.
+    attention (frames, streams) in (0, 1), or None if the network has none. heads (frames, streams, K) in (0, 1):
+    the outputs of the heads for each frame, a column for each of the backbone's `heads`; None without heads.
     """
 
     features: Tensor
@@ -74,7 +75,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is known of the streams of a batch, beside their samples.
+    """The streams of a batch, without their samples.
 
     carry: their past, with `carry.hops`, how many hops of the block are each stream's own.
     first (streams,) int64, on the device: hops before this one see silence from before the stream began, and are not of
@@ -107,14 +108,14 @@ class Backbone(Protocol):
         ...
 
     def new_memory(self, settings: WindowSettings) -> Mapping[str, Tensor]:
-        """What a stream keeps beside it, by name, where that depends on its windows: zeros, and again after a gap.
-        Empty for most."""
+        """What a stream keeps beside its carry, by name, if that depends on its windows: zeros, and again after a gap.
+        Empty for most networks."""
         ...
 
     def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
         """Compute one frame for each hop, the first hop's first.
 
-        waves (streams, (hops - 1) * stride + reads) float32, on the device; streams with fewer hops of their own are
-        filled up with zeros. A stream's frames must not depend on who else is in the batch, nor on the filling.
+        waves (streams, (hops - 1) * stride + reads) float32, on the device; streams with fewer hops are padded
+        with zeros. The frames of a stream must not depend on the other streams in the batch, nor on the padding.
         """
         ...

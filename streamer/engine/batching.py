@@ -1,4 +1,4 @@
-"""Which streams are computed together, and as how many hops: batches of few different sizes.
+"""Which streams are computed together, and how many hops each batch is padded to: batches of a few different sizes.
 
 oneDNN keeps a kernel for each size of a layer's input that it has met, up to 2 MB for all layers, and making them takes
 as long as using them. With few sizes, a process soon has all that it will ever meet.
@@ -21,8 +21,8 @@ UNKNOWN_BYTES = 8 << 30
 
 
 def hops_at_once(device: torch.device, on_cpu: int) -> int:
-    """How many hops of all streams are computed at once: on a CPU so many, elsewhere what a fraction of its memory
-    holds."""
+    """How many hops of all streams are computed at once: on a CPU a fixed number, elsewhere what a fraction of its
+    memory holds."""
     if device.type == "cpu":
         return on_cpu
     memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else UNKNOWN_BYTES
@@ -58,7 +58,7 @@ def group_sizes(streams: int, limit: int) -> list[int]:
 
 
 def padded_hops(hops: int, step_samples: int, stride: int) -> int:
-    """As how many hops so many are computed: those of a step, or of a half of it, a quarter, ..."""
+    """The number of hops to pad to: those of a step, or of half a step, a quarter, ..."""
     padded = max(hops, -(-step_samples // stride))
     while padded > 1 and -(-padded // 2) >= hops:
         padded = -(-padded // 2)

@@ -1,4 +1,4 @@
-"""What may be chosen for an engine, checked against its model once."""
+"""The choices for an engine, checked against its model once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def check_known(name: str, value: object, kind: Any) -> None:
 
 
 def choose_mode(mode: Mode | None, model: Model) -> Mode:
-    """The mode asked for, or the exact one of the model. Raises ConfigurationError for one that the model has not."""
+    """The mode asked for, or the exact one of the model. Raises ConfigurationError for one that the model does not
+    have."""
     if mode is not None:
         check_known("mode", mode, Mode)
     return streaming_of(model).choose_mode(mode, model)
@@ -37,7 +38,7 @@ def check_precision(precision: Precision, model: Model) -> None:
 
 
 def choose_speech(speech: SpeechChoice, model: Model) -> SpeechChoice:
-    """Whose speech probabilities count. Raises ConfigurationError for a head that the model has not."""
+    """Whose speech probabilities count. Raises ConfigurationError for a head that the model does not have."""
     check_known("speech", speech, SpeechChoice)
     # A model with window norms computes its frames anew for each window: a head on them says nothing of a stream.
     head = model.architecture.speech_head and model.architecture.frame_local

@@ -29,11 +29,11 @@ CAPACITY_S = 10.0
 
 
 class Engine:
-    """Computes windows of live streams, all on one device, in one thread of its own.
+    """Computes windows of live streams, on one device, in one separate thread.
 
-    model: a Model, or what `Model.from_pretrained` takes. device: "auto", "cpu", "cuda", "mps".
-    mode, precision, speech: see IncrementalModel. max_batch, max_wait_s: see Worker; None for what suits the device.
-    threads: how many threads torch computes with, in the whole process; None leaves it as it is.
+    model: a Model, or anything that `Model.from_pretrained` takes. device: "auto", "cpu", "cuda", "mps".
+    mode, precision, speech: see IncrementalModel. max_batch, max_wait_s: see Worker; None chooses by the device.
+    threads: how many threads torch uses, in the whole process; None leaves it as it is.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Engine:
 
     @property
     def health(self) -> Health:
-        """Whether the thread that computes still does."""
+        """Whether the computing thread still works."""
         return self._worker.health
 
     async def __aenter__(self) -> Engine:
@@ -94,8 +94,8 @@ class Engine:
     ) -> Stream:
         """A stream to write to: `async with engine.open() as stream: await stream.write(samples)`.
 
-        restore: a `Stream.snapshot` to go on from; its durations and step count. Raises StateMismatch where it is not
-        of this engine, ConfigurationError on durations and steps that cannot work.
+        restore: a `Stream.snapshot` to continue from; its durations and step are used. Raises StateMismatch if it is
+        not of this engine, ConfigurationError for durations and steps that cannot work.
         """
         if restore is not None:
             incremental = self.incremental.restore(restore)
@@ -113,7 +113,7 @@ class Engine:
         policy: Policy = "every",
         capacity_s: float = CAPACITY_S,
     ) -> AsyncIterator[Stream]:
-        """A stream that hears a source; `duration` is one window length in seconds or several."""
+        """A stream that reads a source. duration: one window length in seconds, or several."""
         durations = (duration,) if isinstance(duration, int | float) else tuple(duration)
         async with self.open(durations, step, policy=policy, capacity_s=capacity_s) as stream:
             stream.feed(source)

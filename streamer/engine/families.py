@@ -1,4 +1,4 @@
-"""How the networks of each family are streamed: the one place that knows which stepper belongs to which network."""
+"""How the networks of each family are streamed: the one place that maps networks to steppers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Streaming(Protocol):
     """How the networks of one family are streamed."""
 
     def choose_mode(self, mode: Mode | None, model: Model) -> Mode:
-        """The mode asked for, or the model's own. Raises ConfigurationError for one that it has not."""
+        """The mode asked for, or the default of the model. Raises ConfigurationError for a mode that it does not
+        have."""
         ...
 
     def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
@@ -35,9 +36,9 @@ class Streaming(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """Networks whose frames can be computed once each without a loss.
+    """Networks whose frames can each be computed once, with the same result.
 
-    backbone: makes theirs; raises ConfigurationError for a precision that it has not.
+    backbone: makes their backbone; raises ConfigurationError for a precision that it does not support.
     """
 
     backbone: Callable[[Model, Precision], Backbone]
@@ -55,7 +56,7 @@ class Cached:
 
 
 class Recomputing:
-    """Any network of which nothing else is known: its windows are computed anew."""
+    """Any other network: each window is computed anew."""
 
     def choose_mode(self, mode: Mode | None, model: Model) -> Mode:
         if mode == "cached":

@@ -1,4 +1,4 @@
-"""What a stream asks of the engine, in samples, checked once."""
+"""A stream's windows and steps, in samples, checked once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class WindowSettings:
 
     @classmethod
     def of(cls, model: Model, durations: Sequence[float], step: float, unit: int = 1) -> WindowSettings:
-        """Durations and step in seconds. Raises ConfigurationError where they cannot work with this model.
+        """Durations and step in seconds. Raises ConfigurationError if they cannot work with this model.
 
         unit: samples of which a step must be a multiple, see `Stepper.step_unit`.
         """
@@ -66,7 +66,7 @@ class WindowSettings:
 
 
 def step_of(step: float, unit: int = 1) -> int:
-    """A step of so many seconds in samples. Raises ConfigurationError for one that no stream can have."""
+    """A step in samples, from seconds. Raises ConfigurationError for a step that no stream can have."""
     step_samples = round(step * SAMPLE_RATE) if 0 < step <= MAXIMUM_SECONDS else 0
     if step_samples < MINIMUM_SAMPLES or step_samples % unit:
         raise ConfigurationError(
@@ -78,7 +78,7 @@ def step_of(step: float, unit: int = 1) -> int:
 
 
 def steps_in(duration: float, step: float, unit: int = 1) -> int:
-    """How many steps a window has, both in seconds. Raises ConfigurationError where that is no whole number."""
+    """How many steps a window has, both in seconds. Raises ConfigurationError if that is not a whole number."""
     step_samples, samples = step_of(step, unit), duration * SAMPLE_RATE
     count = round(samples / step_samples)
     if abs(count * step_samples - samples) > 1:

@@ -1,4 +1,4 @@
-"""What the ways of computing (`cached`, `recompute`, and those of one family) have in common."""
+"""The interface that all ways of computing share: `cached`, `recompute`, and those of one family."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Stepper(Protocol):
         ...
 
     def step(self, heard: Heard, detected: bool) -> list[Step | StreamerError | None]:
-        """Compute what new samples make possible: of each stream the step that is complete, if it is, or why its stream
-        cannot go on. detected: whether there is anything to be told of the speech in frames."""
+        """Compute what new samples make possible. Returns for each stream its step if one is complete, the error if the
+        stream cannot go on, else None. detected: whether a speech detector runs."""
         ...
 
 
@@ -102,7 +102,7 @@ def level_db(energy: NDArray[np.float64], heard: NDArray[np.int64]) -> NDArray[n
 
 
 def not_finite(position: int) -> StreamFailed:
-    """What is to be said of a stream whose windows are no numbers."""
+    """The error for a stream whose windows are not finite."""
     return StreamFailed(
         f"the window that ends at sample {position} has no finite embedding: its stream's state is broken; "
         "open a new one."
@@ -112,6 +112,6 @@ def not_finite(position: int) -> StreamFailed:
 def reportable(
     partial: NDArray[np.bool_], speech_s: NDArray[np.float64], duration_s: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Which windows are reported: when complete, or when they hold enough speech already."""
+    """Which windows are reported: those that are complete, or hold enough speech already."""
     found: NDArray[np.bool_] = ~partial | (speech_s >= np.minimum(PARTIAL_SPEECH_S, duration_s))
     return found

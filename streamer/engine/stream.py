@@ -42,7 +42,8 @@ class StreamStatistics:
 class Stream:
     """Made by `Engine.open` or `Engine.stream`; an async context manager.
 
-    Iterating gives the windows; `steps()` gives all: Steps, and Gaps where audio is missing. One of them, once.
+    Iterate over it for windows, or over `steps()` for everything: Steps, and Gaps where audio is missing. Use one of
+    the two, once.
     """
 
     def __init__(self, incremental: IncrementalStream, worker: Worker, policy: Policy, capacity_s: float) -> None:
@@ -103,7 +104,7 @@ class Stream:
         return self._origin + self._ring.end_sample
 
     async def write(self, samples: Samples) -> None:
-        """Append samples (n,), float32 mono at 16 kHz; under "every" this waits for room.
+        """Append samples (n,), float32 mono at 16 kHz; with policy "every" this waits for room.
 
         Raises BufferClosed after `end`, or when the stream has failed or was left.
         """
@@ -111,27 +112,28 @@ class Stream:
         self._note_arrival()
 
     def gap(self, num_samples: int, reason: str) -> None:
-        """Samples were lost: the clock goes on over them."""
+        """Samples are missing: the clock moves over them."""
         self._ring.mark_gap(num_samples, reason)
         self._note_arrival()
 
     async def end(self) -> None:
-        """No more will come: the last, incomplete step is computed."""
+        """No more audio will come: the last, incomplete step is computed."""
         self._ring.close()
 
     async def snapshot(self) -> bytes:
-        """The engine's state between two steps. Samples written that it has not taken up yet are not in it: a stream
-        that goes on from it says by its `position` from where.
+        """The engine's state between two steps. Samples that are written and not yet taken up are not in it: the
+        `position` of a stream that continues from it says which sample comes next.
         """
         async with self._between_steps:
             return self._incremental.snapshot()
 
     def feed(self, source: Source) -> None:
-        """Write all that a source gives, in a task of this stream; its error becomes the stream's."""
+        """Write everything from a source, in a task of this stream; an error of the source becomes one of the
+        stream."""
         self._tasks.append(asyncio.create_task(self._pump(source), name="streamer-source"))
 
     async def steps(self) -> AsyncIterator[Step | Gap]:
-        """Steps and gaps in order, to the end. Raises what the stream or its source failed of."""
+        """Steps and gaps in order, to the end. Raises the error that the stream or its source failed with."""
         while (result := await self._results.get()) is not None:
             yield result
         if self._failure is not None:

@@ -1,4 +1,4 @@
-"""What the engine says of a stream, step by step."""
+"""The engine's results for a stream, step by step."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Window:
 
     start_sample, end_sample: the samples that were used, which begin less than a stride after the window's nominal
         start.
-    duration_s: the length asked for, by which windows of several lengths are told apart.
+    duration_s: the length asked for; it distinguishes windows of several lengths.
     embedding: (dimension,) float32, not normalised.
-    speech_s: seconds of speech in the window; its whole length where no speech detector runs.
+    speech_s: seconds of speech in the window; its whole length if no speech detector runs.
     partial: the window holds less than `duration_s`, at the start of a stream, after a gap, or at the end.
     """
 
@@ -50,22 +50,22 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """All that the engine says of one step of a stream: the samples [start_sample, end_sample).
+    """All results for one step of a stream: the samples [start_sample, end_sample).
 
-    windows: those that end here, one for each duration asked for, shortest first; without those that hold too little
-        audio or speech to be embedded.
+    windows: those that end here, one for each duration asked for, shortest first; windows with too little audio or
+        speech to be embedded are left out.
     grid: the clock of the model's frames: which samples a frame sees, and which sound it stands for.
-    speech: (frames,) float32, the speech probability of each new frame; None where no speech detector runs. The new
+    speech: (frames,) float32, the speech probability of each new frame; None if no speech detector runs. The new
         frames are consecutive: `first_frame`, `first_frame + 1`, ... on the grid, and lag the samples by its receptive
         field. Those that a short gap inside of the step took have none.
-    block: pooled moments of the new frames alone (numpy, speech-weighted), to pool a whole turn from; None in `exact`
-        mode, and where no frame was completed.
+    block: pooled moments of the new frames (numpy, weighted by speech), to pool a whole turn from; None in `exact`
+        mode, and if no frame was completed.
     level_db: root mean square level of the new samples, dB below full scale (-inf for digital silence).
     partial: the stream or its audio before a gap ended before the step did.
-    lag_s: seconds from the arrival of the step's last sample to this result; 0 where nobody measured it.
-    overlap: (frames,) float32, the probability that more than one speaks in each new frame; None where the model does
-        not tell, or no frame was completed.
-    skipped: how many steps were left out just before this one, because the worker had fallen behind.
+    lag_s: seconds from the arrival of the step's last sample to this result; 0 if it was not measured.
+    overlap: (frames,) float32, the probability that more than one speaks in each new frame; None if the model has no
+        such output, or no frame was completed.
+    skipped: how many steps were left out before this one, because the worker was behind.
     """
 
     start_sample: int

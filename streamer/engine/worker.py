@@ -94,7 +94,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Worker:
-    """Steps blocks in a thread of its own.
+    """Steps blocks in a separate thread.
 
     max_batch: blocks stepped at once at most; more wait for the next batch. An incomplete batch waits for more, the
     longer the busier the thread is, and max_wait_s at most: one that idles answers at once, and one that doesn't lets

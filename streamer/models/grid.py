@@ -67,9 +67,9 @@ class FrameGrid:
         return np.arange(first, end, dtype=np.int64) * self.stride + self.centre
 
     def seconds(self, frames: float) -> float:
-        """How much sound so many frames stand for; of frames weighted by their speech, how much speech."""
+        """The duration of this many frames, in seconds; if they are weighted by speech, of the speech."""
         return frames * self.stride / SAMPLE_RATE
 
     def frames_of(self, seconds: float) -> int:
-        """How many frames stand for so much sound, at least 1."""
+        """How many frames make this many seconds, at least 1."""
         return max(1, round(seconds * SAMPLE_RATE / self.stride))

@@ -1,7 +1,7 @@
 """The last layer: from the pooled moments of frames to embeddings, in the host's memory.
 
-The engine pools frames in blocks, and turns are pooled from the blocks of their steps; what a network makes of the
-result is a piece of its own, so that it can be had without the network, on any thread.
+The engine pools frames in blocks, and the tracker pools turns from the blocks of their steps. The head is separate from
+the network, so that the tracker can embed a turn without it, on any thread.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class Head(Protocol):
     """Embeddings (..., dimension) of moments with (..., channels)."""
 
     def __call__(self, moments: Moments[Array]) -> Array:
-        """On the calling thread alone: the threads of torch meet at a barrier, and beside a busy engine a tenth of a
-        millisecond's work then waits for milliseconds."""
+        """Uses the calling thread only. The threads of torch meet at a barrier: beside a busy engine, work of a tenth
+        of a millisecond would wait for milliseconds."""
         ...
 
     def batch(self, moments: Moments[Array]) -> Array:
-        """The same of moments (batch, channels), for the thread that torch's threads work for."""
+        """The same for moments (batch, channels), with torch's threads."""
         ...
 
 
 class LinearHead:
     """Mean and standard deviation, side by side, through one linear layer.
 
-    weight (dimension, 2 * channels), bias (dimension,). epsilon: added to the variance before its root is taken.
+    weight (dimension, 2 * channels), bias (dimension,). epsilon: added to the variance before the square root.
     """
 
     def __init__(self, weight: Array, bias: Array, epsilon: float = 0.0) -> None:

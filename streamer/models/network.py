@@ -1,7 +1,7 @@
-"""What a network is to the rest of the house: a module that embeds waveforms, and says by which clock it does.
+"""The interface of a network: a module that embeds waveforms, and describes the clock of its frames.
 
-A network is any `torch.nn.Module` with what `Network` asks for. Whoever uses one reads its grid, its dimension and what
-it can do from its `architecture`; nothing else of the house knows the numbers of one network.
+A network is any `torch.nn.Module` with the members of `Network`. Its `architecture` has its grid, its dimension and its
+abilities; no other code contains the numbers of one network.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Description(Protocol):
 
     @property
     def family(self) -> str:
-        """By which `streamer.models.families` builds it, and `streamer.engine.families` streams it."""
+        """The name by which `streamer.models.families` builds it, and `streamer.engine.families` streams it."""
         ...
 
     @property
     def grid(self) -> FrameGrid:
-        """Of the frames that are pooled; of a network without frames, of the weights that it would take."""
+        """The grid of the frames that are pooled; for a network without frames, of the weights that it would take."""
         ...
 
     @property
@@ -42,22 +42,22 @@ class Description(Protocol):
 
     @property
     def frame_local(self) -> bool:
-        """Whether the frames of a stream can be computed once each, and windows pooled from them, without a loss."""
+        """Whether each frame of a stream can be computed once, and windows pooled from frames, with the same result."""
         ...
 
     @property
     def speech_head(self) -> bool:
-        """Whether `Frames.speech` is given."""
+        """Whether `Frames.speech` is there."""
         ...
 
     def to_dict(self) -> Mapping[str, Any]:
-        """What a checkpoint keeps of it: plain JSON values, which its family reads again."""
+        """Plain JSON values for a checkpoint, from which the family makes the description again."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What a network says of each frame.
+    """What a network computes for each frame.
 
     features: (batch, channels, frames). attention: (batch, frames) in (0, 1), or None. speech: (batch, frames) logits,
     or None. overlap: (batch, frames) in (0, 1), the probability that more than one speaks, or None.
@@ -72,7 +72,7 @@ class Frames:
 class Network(Protocol):
     """A module that embeds waveforms: (batch, 1, samples) float32 at 16 kHz -> (batch, dimension).
 
-    The methods without a word here are those of `torch.nn.Module`.
+    Methods without a docstring are those of `torch.nn.Module`.
     """
 
     @property
@@ -80,12 +80,13 @@ class Network(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of the weights."""
         ...
 
     @property
     def head(self) -> Head | None:
-        """From pooled moments of its frames to embeddings; None where it has no frames to be pooled elsewhere."""
+        """Turns pooled moments of frames into embeddings; None if the network has no frames that can be pooled
+        outside."""
         ...
 
     def __call__(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -106,10 +107,10 @@ class Network(Protocol):
 
 
 class FrameNetwork(Network, Protocol):
-    """A network in two halves: frames, and what is made of them."""
+    """A network in two halves: one computes frames, the other pools them."""
 
     def frames(self, waveforms: Tensor) -> Frames:
-        """All that is known of each frame before pooling."""
+        """Everything computed for each frame before pooling."""
         ...
 
     def pool(self, frames: Frames, weights: Tensor | None = None) -> Tensor:

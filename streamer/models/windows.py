@@ -1,4 +1,4 @@
-"""A network of the user's own: any module that embeds whole waveforms, with what else a network has to say."""
+"""A network from any module that embeds whole waveforms."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from streamer.models.grid import FrameGrid
 
 @dataclass(frozen=True, slots=True)
 class WindowDescription:
-    """What is known of a network that embeds whole windows. Its frames are those of the speech detector's track alone,
-    25 ms each 10 ms."""
+    """The description of a network that embeds whole windows. Its frames are those of the speech detector, 25 ms each
+    10 ms."""
 
     dimension: int
     minimum_frames: int
@@ -43,14 +43,14 @@ class WindowDescription:
 class WindowNetwork(nn.Module):
     """A module as a network: waveforms (batch, 1, samples) float32 at 16 kHz -> (batch, dimension).
 
-    It hears whole windows and cannot weigh their frames: each window is computed anew, silence and all.
+    It takes whole windows and cannot weigh their frames: each window is computed anew, including its silence.
 
     module: takes such waveforms; one that takes Kaldi's filter banks stands behind a `KaldiFilterBank` in a
         `torch.nn.Sequential`. dimension: length of its embeddings.
     minimum_s: the shortest audio that it can embed, in seconds.
-    family: a name of its own, where a checkpoint of it is to be read again; see `streamer.models.families`.
+    family: its own name, if a checkpoint of it is to be read again; see `streamer.models.families`.
 
-    Raises ConfigurationError where the module gives something else for a second of audio.
+    Raises ConfigurationError if the module gives another shape for a second of audio.
     """
 
     def __init__(self, module: nn.Module, dimension: int, minimum_s: float = 0.5, family: str = "windows") -> None:

@@ -19,7 +19,7 @@ def how_sure(confidence: float) -> str:
 
 
 class Lines(Sink):
-    """A line for each turn when it is over, and for what else a reader should know of."""
+    """A line for each turn when it is over, and for gaps, overloads and other notices."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

@@ -14,7 +14,7 @@ from streamer.output import check_writable
 
 
 class Tapped:
-    """A source whose every event `hear` is told of, before it goes on its way."""
+    """A source that passes every event to `hear` before it hands it out."""
 
     def __init__(self, source: Source, hear: Callable[[AudioEvent], None]) -> None:
         self._source, self._hear = source, hear

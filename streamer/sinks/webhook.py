@@ -1,6 +1,6 @@
 """Events to somebody else's server: in batches, signed, tried again with growing pauses, never in the meeting's way.
 
-A thread of its own sends; the session only puts events into a bounded queue. When that is full, the oldest events are
+A separate thread sends; the session only puts events into a bounded queue. When that is full, the oldest events are
 dropped, and the next batch says how many.
 """
 
@@ -44,7 +44,7 @@ def sign(secret: str, body: bytes, timestamp: int) -> str:
 
 
 def verify(secret: str, body: bytes, signature: str, now: float, tolerance_s: float = 300.0) -> bool:
-    """Whether a batch is from who knows the secret, and not older than the tolerance."""
+    """Whether a batch was signed with the secret, and is not older than the tolerance."""
     timestamp = signature.partition(",")[0].removeprefix("t=")
     if not (timestamp.isascii() and timestamp.isdigit()) or abs(now - int(timestamp)) > tolerance_s:
         return False

@@ -39,7 +39,7 @@ class EnrolmentSettings:
 
     quiet_db: speech below this level (dB below full scale) is refused. clipped: share of the speech's samples at full
     scale from which it is refused. snr_db: signal-to-noise ratio below which it is refused.
-    exemplar_s: about so many seconds of speech make one exemplar.
+    exemplar_s: about how many seconds of speech make one exemplar.
     piece_s: seconds of speech that are long enough to tell voices apart within an enrolment.
     sure: log-likelihood ratio (nats) from which two voices are called the same, or, negative, different.
     """

@@ -1,4 +1,4 @@
-"""What the tracker says of a stream, in the words of the protocol.
+"""The events of a stream, with the names of the protocol.
 
 Every time is an integer sample index at 16 kHz from the stream's start; `to_dict` adds the seconds for people.
 """
@@ -16,7 +16,7 @@ class Event:
     """Something was decided about the stream at `sample`: the position it speaks of, not when it was decided.
 
     decided_sample: how far the stream had been heard when this was decided; `decided_sample - sample` is the delay.
-    reason: why, in a few words. channel: which of a room's microphones hears it best; None where there is but one.
+    reason: why, in a few words. channel: which of a room's microphones hears it best; None if there is only one.
     """
 
     type: ClassVar[str]
@@ -50,7 +50,7 @@ class SpeechEnd(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speaker(Event):
-    """From `sample` on `speaker` speaks, an enrolled one.
+    """From `sample` on, `speaker` speaks, who is enrolled.
 
     confidence: posterior probability (0 to 1). score: cosine similarity of the best evidence. runner_up, margin: the
     next best enrolled speaker, if any, and by how much of the score it lost. final: no later correction will come.
@@ -77,7 +77,7 @@ class Correction(Speaker):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown(Event):
-    """From `sample` on somebody speaks whom nobody enrolled; `speaker` is their stable name, guest-1, guest-2, ..."""
+    """From `sample` on, somebody speaks who is not enrolled; `speaker` is their stable name, guest-1, guest-2, ..."""
 
     type: ClassVar[str] = "unknown"
     turn: int
@@ -112,10 +112,10 @@ class TurnEnd(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap(Event):
     """More than one speaks, from `sample` to `end_sample`, which is None while it lasts: `speaker`, who has the floor,
-    and `other`; None where somebody else speaks too, of whom nothing is known.
+    and `other`; None if the other voice is not known.
 
     overlap: number of the stretch in the stream, shared by all that is said of it. confidence: how likely it is that
-    more than one speaks. final: no later word of it will come; the other's share of it is told as a turn, too.
+    more than one speaks. final: no later event will change it; the other's share of it is a turn as well.
     """
 
     type: ClassVar[str] = "overlap"
@@ -137,7 +137,7 @@ class GapEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
-    """Something about the sound itself that whoever listens should know of, once.
+    """Something about the sound itself that the listener should know, once.
 
     code: for programs: "inverted_channels" (channels cancel each other; one of them is used alone). message: for
     people.
@@ -158,7 +158,8 @@ class Overload(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renamed(Event):
-    """All that was said so far of `previous`, a guest, was `speaker`: named by somebody, or found to be one voice."""
+    """Everything said so far of `previous`, a guest, was `speaker`: somebody named the guest, or it was the same
+    voice."""
 
     type: ClassVar[str] = "renamed"
     speaker: str

@@ -62,7 +62,7 @@ class Check:
 
 
 class Speakers:
-    """The people that a model knows.
+    """The people who are enrolled under a model.
 
     model: a Model, or anything `Model.from_pretrained` takes. store: a SpeakerStore, a file, a SQLAlchemy URL, or None
     for `speakers.db` in the user's data directory.
@@ -186,7 +186,8 @@ class Speakers:
         return found[0]
 
     def only_under_others(self) -> dict[str, list[str]]:
-        """Those in the store whom this model does not know, by name: the fingerprints of the models who do."""
+        """People in the store who are enrolled under other models only: their names, with the fingerprints of those
+        models."""
         return self.store.only_under_others(self.model.fingerprint)
 
     def tell_of_others(self) -> None:

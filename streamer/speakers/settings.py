@@ -1,4 +1,4 @@
-"""What the tracker can be told, and what it is told by default."""
+"""The settings of the tracker, and their defaults."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrackerSettings:
     silence_db: where no speech detector runs, sound above this level (dB below full scale) counts as speech.
     overlap_onset, overlap_offset: probability that more than one speaks, averaged over `overlap_smooth_s`, from which
         they do, and under which they no longer do. overlap_s: for so long at the least.
-    overlap_near_s: whoever speaks this near to it may be the other of the two.
+    overlap_near_s: who speaks within this time of it may be the other of the two.
     overlap_sure: the probability from which the other may be somebody whose turn does not meet it.
     overlap_settle_s: so long after its end it is settled who they were.
     evidence_s: seconds of speech in a turn before it is given a name.
@@ -39,7 +39,7 @@ class TrackerSettings:
     naming_weight: what the turn's log-likelihood ratio counts for (1: as calibrated).
     short_rate, long_rate: what a second of speech counts for in the filter that looks for a change of speaker, by
         the short and by the long window. The windows overlap, so each second is heard in several of them.
-    seed_s: up to so many seconds of speech the filter follows the whole turn's posterior.
+    seed_s: up to this many seconds of speech, the filter follows the posterior of the whole turn.
     stay_s: how long people speak on, on average. switch: posterior of another from which the speaker has changed.
     min_turn_s: a change so early in a turn corrects its name instead.
     ambiguous_s: seconds of speech after which a turn without a name is reported as ambiguous.

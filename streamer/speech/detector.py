@@ -16,7 +16,7 @@ SpeechChoice = Literal["auto", "head", "silero", "off"]
 
 
 class SpeechState(Protocol):
-    """What a detector knows of one stream."""
+    """The state of a detector for one stream."""
 
     def at(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
         """Speech probability (n,) at each of these positions, which were heard and are at most a step old."""

@@ -23,7 +23,7 @@ def speech(
     model: ModelOption = "default",
     device: DeviceOption = "cpu",
 ) -> None:
-    """How well speech is told from other sound in real recordings, by each detector, and what it costs."""
+    """How well each detector separates speech from other sound in real recordings, and what it costs."""
     check_files(**{f"folder_{number}": folder for number, folder in enumerate(folders, 1)})
     check_model(model, device)
     import_torch()

@@ -43,7 +43,7 @@ def stream(
     ] = False,
     channel: Annotated[
         Literal["own", "shared"],
-        typer.Option(help="own: each voice in a room of its own. shared: all over one room, microphone and coder."),
+        typer.Option(help="own: a separate room for each voice. shared: one room, microphone and coder for all."),
     ] = "own",
     condition: Annotated[
         str | None, typer.Option(help="What a shared channel goes through; without, one is drawn for each.")

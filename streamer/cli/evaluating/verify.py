@@ -41,7 +41,7 @@ def verify(
     split: Annotated[str | None, typer.Option(help="Use only this split of the manifest.")] = None,
     duration: Annotated[float, typer.Option(help="Seconds of an item; 0 takes whole files.", min=0)] = 3.0,
     limit: Annotated[int, typer.Option(help="Most items of a speaker.", min=2)] = 8,
-    window: Annotated[float, typer.Option(help="Average windows of so many seconds; 0 embeds at once.", min=0)] = 0.0,
+    window: Annotated[float, typer.Option(help="Average windows of this many seconds; 0 embeds at once.", min=0)] = 0.0,
     condition: Annotated[
         str, typer.Option(help="clean, noise=SNR_DB, mp3-32k, ...: see `streamer evaluate conditions --list`.")
     ] = "clean",

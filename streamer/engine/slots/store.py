@@ -50,7 +50,7 @@ class Store:
         #: before a gap.
         self.holed: set[int] = set()
         self.begun: set[int] = set()
-        #: Of streams that nobody knows any more: on whatever thread that was found.
+        #: Rows of streams that were garbage-collected, on whichever thread that happened.
         self._left: deque[tuple[int, int, int]] = deque()
 
     def cells(self, kind: int) -> Cells:

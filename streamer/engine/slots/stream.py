@@ -41,7 +41,7 @@ class Rows(Protocol):
 
 
 class CachedStream:
-    """speech: what a detector knows beside the network.
+    """speech: the state of a speech detector beside the network.
 
     slot, place, kind: its rows in `Store.streams` and in the cells of its windows, and which these are; -1 until it has
     them.
