@@ -1,8 +1,8 @@
 """Large arrays in memory of their own, which is used again.
 
-Where matrices of many megabytes come and go all the time, as one does with each change of very many people, small things
-that are made meanwhile settle between them, and what the matrices leave cannot be given back: the process grows. Memory
-that is new from the system each time would have to be cleared by it, which takes longer than to fill it.
+Where matrices of many megabytes come and go all the time, as one does with each change of very many people, small
+things that are made meanwhile settle between them, and what the matrices leave cannot be given back: the process grows.
+Memory that is new from the system each time would have to be cleared by it, which takes longer than to fill it.
 """
 
 from __future__ import annotations

@@ -301,9 +301,11 @@ class Tracker:
             if self.turn.label is not None and self.candidates.index(self.turn.label) == self.candidates.unknown:
                 self.turn.label, self.turn.final = None, False
         events: list[Event] = []
-        for slot, name in enumerate(list(self.guests.names)):
-            if name is not None and self.guests.names[slot] == name:
-                events += answered(sharing.recognise(self, slot, fresh))
+        settings = self.settings
+        if self.candidates.may_be_known(settings.guest_merge, settings.guest_merge_s, fresh):
+            for slot, name in enumerate(list(self.guests.names)):
+                if name is not None and self.guests.names[slot] == name:
+                    events += answered(sharing.recognise(self, slot, fresh))
         self.overlaps.note(events)
         return events
 
