@@ -213,7 +213,7 @@ class Candidates:
         scores[:, -1] = 0.0
         nearest = np.arange(enrolled)
         if enrolled > SHORTLIST:
-            nearest = np.argpartition(-scores[:, :enrolled].max(0), SHORTLIST)[:SHORTLIST]
+            nearest = np.argpartition(scores[:, :enrolled].max(0), -SHORTLIST)[-SHORTLIST:]
         near = np.concatenate([nearest, np.arange(enrolled, self.unknown)])
         llr = np.full_like(scores, -self.backend.calibration.limit)
         llr[:, near] = self._ratios(scores[:, near], speech_s, compared.norms, nearest)
