@@ -6,6 +6,7 @@ unknown voice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -212,7 +213,7 @@ class Candidates:
         scores[:, -1] = 0.0
         nearest = np.arange(enrolled)
         if enrolled > SHORTLIST:
-            nearest = np.argpartition(-scores[:, :enrolled].max(0), SHORTLIST)[:SHORTLIST]
+            nearest = np.argpartition(scores[:, :enrolled].max(0), -SHORTLIST)[-SHORTLIST:]
         near = np.concatenate([nearest, np.arange(enrolled, self.unknown)])
         llr = np.full_like(scores, -self.backend.calibration.limit)
         llr[:, near] = self._ratios(scores[:, near], speech_s, compared.norms, nearest)
@@ -259,29 +260,49 @@ class Candidates:
         guest_s: another guest it can be only if both have so many seconds of speech.
         among: the only enrolled to ask about (their states), where the guest is known to be none of the others.
         """
-        # The more there are to be mistaken for, the more the one must stand out.
-        active = self.guests.active
-        there = len(self.roster) + int(active.sum()) - 1
-        if there == 0:
+        if self._there == 0:
             return None
-        guests = self.guests
+        guests = np.arange(len(self.roster), self.unknown)
         if among is None:
-            _, llr = yield Question(self, guests.centroids[slot][None], guests.speech_s[slot][None])
-            others, states = llr[0, :-1].astype(np.float64), np.arange(self.unknown)
+            _, llr = yield Question(self, self.guests.centroids[slot][None], self.guests.speech_s[slot][None])
+            others, states = llr[:, :-1].astype(np.float64), np.arange(self.unknown)
         else:
-            states = np.concatenate([among, np.arange(len(self.roster), self.unknown)])
-            others = self._guest_evidence(slot, among)
-        count = len(guests.names)
-        brief = np.minimum(guests.speech_s, guests.speech_s[slot]) < guest_s
-        others[len(others) - count :][~active | brief] = -np.inf
-        others[len(others) - count + slot] = -np.inf
-        best = int(np.argmax(others))
-        return None if others[best] < at_least + np.log(there) else self.name(int(states[best]))
+            others, states = self._guest_evidence([slot], among), np.concatenate([among, guests])
+        self._leave_out(others, [slot], guest_s)
+        best = int(np.argmax(others[0]))
+        return None if others[0, best] < self._required(at_least) else self.name(int(states[best]))
 
-    def _guest_evidence(self, slot: int, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Log-likelihood ratios of a guest against a few of the enrolled and all guests: (places + guests,)."""
+    def may_be_known(self, at_least: float, guest_s: float, among: NDArray[np.int64]) -> bool:
+        """Whether `same_as_guest` may know any guest for somebody else: to be asked before it, of all at the cost of
+        one."""
+        active = [slot for slot, name in enumerate(self.guests.names) if name is not None]
+        if not active or self._there == 0:
+            return False
+        others = self._guest_evidence(active, among)
+        self._leave_out(others, active, guest_s)
+        # A product of several rows rounds otherwise than each alone.
+        return bool(others.max() >= self._required(at_least) - 1e-3)
+
+    @property
+    def _there(self) -> int:
+        """How many others there are for a guest to be."""
+        return len(self.roster) + int(self.guests.active.sum()) - 1
+
+    def _required(self, at_least: float) -> float:
+        """The more there are to be mistaken for, the more the one must stand out."""
+        return at_least + math.log(self._there)
+
+    def _leave_out(self, others: NDArray[np.float64], slots: Sequence[int], guest_s: float) -> None:
+        """Of ratios (slots, ... + guests), those that count for nothing: of free slots, too little speech, oneself."""
+        speech_s, ratios = self.guests.speech_s, others[:, others.shape[1] - len(self.guests.names) :]
+        for row, slot in zip(ratios, slots, strict=True):
+            row[~self.guests.active | (np.minimum(speech_s, speech_s[slot]) < guest_s)] = -np.inf
+            row[slot] = -np.inf
+
+    def _guest_evidence(self, slots: Sequence[int], places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Log-likelihood ratios of guests against a few of the enrolled and all guests: (slots, places + guests)."""
         guests, cohort = self.guests, self.backend.cohort
         voices = np.concatenate([self.roster.centroids[places], guests.centroids])
-        norms = None if cohort is None else guests.norms(cohort)[slot][None]
-        scores = unit(guests.centroids[slot][None]) @ voices.T
-        return np.asarray(self._ratios(scores, guests.speech_s[slot][None], norms, places)[0], np.float64)
+        norms = None if cohort is None else guests.norms(cohort)[slots]
+        scores = unit(guests.centroids[slots]) @ voices.T
+        return np.asarray(self._ratios(scores, guests.speech_s[slots], norms, places), np.float64)

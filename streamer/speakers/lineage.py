@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-#: So many changes back it is known; who has missed more compares names.
-KEPT = 16
+#: So many changes back it is known; who has missed more compares names, and takes every voice for another: with very
+#: many people, that costs as much as a hundred changes that are known.
+KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)

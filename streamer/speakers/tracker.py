@@ -203,13 +203,16 @@ class Tracker:
         # Until the long window lies inside the turn, the whole turn is no longer than it.
         long = inside[-1] if len(inside) == len(piece.windows) > 1 else whole
         short = inside[0] if inside else long
-        asked = np.stack([whole[0], long[0], short[0]]), np.array([whole[1], long[1], short[1]])
-        scores, llr = yield Question(self.candidates, *asked)
+        # They are often the same: what would be asked twice is asked once.
+        asked = {id(one): one for one in (whole, long, short)}
+        rows = [list(asked).index(id(one)) for one in (whole, long, short)]
+        embeddings, seconds = zip(*asked.values(), strict=True)
+        scores, llr = yield Question(self.candidates, np.stack(embeddings), np.array(seconds))
         posterior = self._posterior(turn, llr[0])
         if turn.speech_s <= self.settings.seed_s:
             self.belief = posterior
         else:
-            local = self.settings.short_rate * llr[2] + self.settings.long_rate * llr[1]
+            local = self.settings.short_rate * llr[rows[2]] + self.settings.long_rate * llr[rows[1]]
             stay = math.exp(-piece.speech_s / self.settings.stay_s)
             belief = hmm.relaxed(self.belief, self.candidates.log_prior(), stay)
             self.belief = hmm.updated(belief, piece.speech_s * local)
@@ -301,9 +304,11 @@ class Tracker:
             if self.turn.label is not None and self.candidates.index(self.turn.label) == self.candidates.unknown:
                 self.turn.label, self.turn.final = None, False
         events: list[Event] = []
-        for slot, name in enumerate(list(self.guests.names)):
-            if name is not None and self.guests.names[slot] == name:
-                events += answered(sharing.recognise(self, slot, fresh))
+        settings = self.settings
+        if self.candidates.may_be_known(settings.guest_merge, settings.guest_merge_s, fresh):
+            for slot, name in enumerate(list(self.guests.names)):
+                if name is not None and self.guests.names[slot] == name:
+                    events += answered(sharing.recognise(self, slot, fresh))
         self.overlaps.note(events)
         return events
 
