@@ -101,9 +101,9 @@ async def throughput(url: str, folder: Path, sessions: int, seconds: float) -> N
 def snapshots(url: str) -> None:
     """How many sessions a second a database takes, by one writer."""
     from streamer.server.keeping.database import Database
-    from streamer.server.keeping.shelf import Item
+    from streamer.server.keeping.sessionstore import Item
 
-    shelf = Database(url, 90.0)
+    session_store = Database(url, 90.0)
     for size in (75_000, 150_000, 300_000):
         data = os.urandom(size)
         items = [Item(f"{size:032}{n:032}", 1, "bench", data) for n in range(320)]
@@ -111,11 +111,11 @@ def snapshots(url: str) -> None:
         for _ in range(3):
             began = time.monotonic()
             for start in range(0, len(items), 32):
-                shelf.put(items[start : start + 32])
+                session_store.put(items[start : start + 32])
             times.append(time.monotonic() - began)
         rate = len(items) / min(times)
         print(f"{size / 1000:.0f} kB: {rate:.0f} sessions a second, {rate * size / 1e6:.0f} MB a second")
-    shelf.close()
+    session_store.close()
 
 
 def main() -> None:

@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from crowd import enrolled
-from server import RATE, WARM_UP_S, Client, Watched, crowd, serve
+from server import WARM_UP_S, Client, Watched, crowd, serve
 
+from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.audio.files import read_audio
 from streamer.client import Client as Session
 from streamer.demo import ENROLMENT

@@ -2,7 +2,7 @@
 
     python docs/build_protocol.py
 
-`tests/server/test_protocol_docs.py` fails where the page is older than its sources.
+`tests/server/test_protocol.py` fails if the page is older than its sources.
 """
 
 from __future__ import annotations

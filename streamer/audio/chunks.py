@@ -1,4 +1,4 @@
-"""What travels from a source to the engine: samples, and the holes between them."""
+"""What travels from a source to the engine: chunks of samples, and gaps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive samples (n,), float32 mono at 16 kHz, of which the first stands at `start_sample`."""
+    """Consecutive samples (n,), float32 mono at 16 kHz, the first of them at `start_sample`."""
 
     start_sample: int
     samples: Samples
@@ -28,7 +28,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Samples that were lost or never sent, [start_sample, end_sample). The clock runs on over them.
+    """Samples that were lost or never sent, [start_sample, end_sample). The clock moves over them.
 
     reason: why, in a word or two: "overflow", "packet loss", "device lost", "reconnect", ...
     """

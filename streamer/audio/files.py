@@ -1,8 +1,8 @@
-"""Audio for the offline API: whatever a user has, as one array and its rate.
+"""Audio for the offline API: any input of the user, as one array and its rate.
 
-Semantics are pyannote.audio 4's where it has them (`pyannote/audio/core/io.py`): channels are mixed by their mean, a
-segment is cut at the audio's own rate and resampled afterwards. Its resampler is another one (torchaudio's), so that
-the two agree to the bit at 16 kHz and closely elsewhere.
+Semantics are those of pyannote.audio 4 where it defines them (`pyannote/audio/core/io.py`): channels are mixed by their
+mean, a segment is cut at the audio's own rate and resampled afterwards. pyannote.audio resamples with torchaudio, so
+the two agree to the bit at 16 kHz, and closely at other rates.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Audio:
     def mono_16k(self) -> Samples:
         """The mean of the channels at 16 kHz: (round(num_samples * 16000 / sample_rate),) float32, halves up.
 
-        Where channels cancel each other, one of them is used alone, and the log of "streamer.audio" says so. soxr's HQ,
+        If channels cancel each other, one of them is used alone, and the log of "streamer.audio" says so. soxr's HQ,
         linear phase: the sample k of the result stands at k / 16000 s.
         """
         mono, found = downmix(self.waveform, self.sample_rate)
@@ -67,12 +67,12 @@ class Audio:
 
 
 def read_audio(file: AudioInput, sample_rate: int | None = None) -> Audio:
-    """Read audio whole.
+    """Read a whole recording.
 
     file: a path; a binary file object (read from its start and rewound after); {"audio": path or file object};
         {"waveform": (channel, time) array or tensor, "sample_rate": int}; or an array (time,) or (channel, time) with
-        `sample_rate`. A mapping may also say "channel" (an index: that one alone) and "uri" (its name). Floating point
-        arrays are taken as they are, integer PCM (int16, int32, uint8) is scaled to full scale 1.
+        `sample_rate`. A mapping may also have "channel" (the index of the one to use) and "uri" (its name). Floating
+        point arrays are taken as they are, integer PCM (int16, int32, uint8) is scaled to full scale 1.
 
     Raises AudioNotFound, AudioUnreadable, AudioEmpty, AudioNotFinite; MissingDependency for a format that needs PyAV;
     ConfigurationError for an input that is none of these.

@@ -1,4 +1,4 @@
-"""The ring buffer between a source and what listens to it: bounded, and every loss reported in-band."""
+"""The ring buffer between a source and its reader: bounded, with every loss reported among the samples."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class RingStatistics:
 class RingBuffer:
     """Samples on their way from one writer to one reader.
 
-    capacity_samples: how many samples can wait; allocated once. Gaps take no room, however long they are.
+    capacity_samples: how many samples can wait; allocated once. Gaps take no space, however long they are.
     overflow: what happens when the reader is that far behind. "drop_oldest" forgets the oldest samples, and the reader
         sees a Gap "overflow" in their place; "block" makes `write` wait; "error" makes it raise BufferOverflow, with
         nothing written.
     channels: None for samples (n,), a number for samples (n, channels).
-    max_gaps: how many unread gaps are kept apart; what is written beyond them widens the last one.
+    max_gaps: how many unread gaps are kept; writing beyond them widens the last one.
 
     The writer is one task, or one foreign thread (`write_from_thread`, `mark_gap`, `close`), which is never made to
     wait and takes no lock. Cancelling `read` or `write` loses nothing: samples move in one piece after the last await.
@@ -148,7 +148,8 @@ class RingBuffer:
             await self.write(event.samples)
 
     def close(self, error: Exception | None = None) -> None:
-        """No more will come. The reader gets what waits, then the end, or `error`. From the writer's task or thread."""
+        """No more audio will come. The reader gets what waits, then the end, or `error`. From the writer's task or
+        thread."""
         if not self._closed:
             self._queue.finish()
             self._error = error
@@ -195,7 +196,7 @@ class RingBuffer:
             yield event
 
     def abandon(self) -> None:
-        """The reader leaves: from now on `write` raises BufferClosed, also where it is waiting."""
+        """The reader leaves: from now on `write` raises BufferClosed, also if it is waiting."""
         self._abandoned = True
         self._room.wake()
 

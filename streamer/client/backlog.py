@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SentChunk:
     """`num_samples` samples per channel from `position` on."""
 
     position: int
@@ -35,8 +35,8 @@ class Backlog:
         self.end = 0
         self._audio_end = 0
         self._keep = keep
-        self._sent: deque[Piece] = deque()
-        self._waiting: deque[Piece] = deque()
+        self._sent: deque[SentChunk] = deque()
+        self._waiting: deque[SentChunk] = deque()
 
     @property
     def unsent(self) -> int:
@@ -64,7 +64,7 @@ class Backlog:
     def add(self, data: bytes, num_samples: int) -> None:
         """The next samples."""
         if num_samples:
-            self._waiting.append(Piece(self.end, num_samples, data))
+            self._waiting.append(SentChunk(self.end, num_samples, data))
             self.end += num_samples
             self._audio_end = self.end
 
@@ -72,7 +72,7 @@ class Backlog:
         """The next samples don't exist."""
         self.end += num_samples
 
-    def take(self) -> Piece | None:
+    def take(self) -> SentChunk | None:
         """The next piece to send, which then counts as sent; None where nothing waits."""
         if not self._waiting:
             return None

@@ -10,7 +10,7 @@ from typing import Any, cast
 from websockets.asyncio.server import Server as SocketServer
 
 from streamer import protocol
-from streamer.cluster.wire import AsgiWire, Receive, Scope, Send, request_of
+from streamer.cluster.asgi import AsgiPeer, Receive, Scope, Send, request_of
 from streamer.engine.engine import Engine
 from streamer.engine.layers import Precision
 from streamer.errors import EngineFailed
@@ -48,7 +48,7 @@ class Hosted(Server):
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection, HTTP or WebSocket, to its end."""
         request = request_of(scope)
-        wire = AsgiWire(scope, receive, send)
+        wire = AsgiPeer(scope, receive, send)
         if scope["type"] == "http":
             # What the site asks of the socket that a request came through, the wire answers.
             through = {**scope, "state": {**scope.get("state", {}), "door": wire}}

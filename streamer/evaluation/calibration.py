@@ -12,7 +12,7 @@ from streamer.evaluation.scoring import Float
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class LinearCalibration:
     """log(P(score | same speaker) / P(score | different speakers)) = slope * score + offset."""
 
     slope: float
@@ -22,7 +22,7 @@ class Calibration:
         return np.asarray(self.slope * scores + self.offset)
 
     @classmethod
-    def fit(cls, scores: Float, same: Bool, ridge: float = 1e-4, rounds: int = 50) -> Calibration:
+    def fit(cls, scores: Float, same: Bool, ridge: float = 1e-4, rounds: int = 50) -> LinearCalibration:
         """Logistic regression by Newton's method, both kinds of trials counting the same in sum.
 
         ridge: a pull of the slope of standardised scores towards 0, without which separable scores have no solution.

@@ -43,13 +43,13 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class NamedTurn:
     start_s: float
     end_s: float
     speaker: str
 
 
-def assign(words: Sequence[Word], turns: Iterable[Turn], near_s: float = NEAR_S) -> list[Word]:
+def assign(words: Sequence[Word], turns: Iterable[NamedTurn], near_s: float = NEAR_S) -> list[Word]:
     """The words with their speakers: who speaks for the longest part of a word; outside of all turns, who does nearest
     to it, up to `near_s`; else None. Of equals, whose turn began first."""
     ordered = sorted(turns, key=lambda turn: (turn.start_s, turn.end_s))
@@ -63,7 +63,7 @@ def assign(words: Sequence[Word], turns: Iterable[Turn], near_s: float = NEAR_S)
     return found
 
 
-def _speaker(word: Word, turns: Sequence[Turn], near_s: float) -> str | None:
+def _speaker(word: Word, turns: Sequence[NamedTurn], near_s: float) -> str | None:
     shared: dict[str, float] = {}
     for turn in turns:
         overlap = min(word.end_s, turn.end_s) - max(word.start_s, turn.start_s)
@@ -88,11 +88,11 @@ def read_words(path: Path, skipped: Callable[[int], None] = lambda lines: None) 
     return words
 
 
-def read_turns(path: Path, skipped: Callable[[int], None] = lambda lines: None) -> list[Turn]:
+def read_turns(path: Path, skipped: Callable[[int], None] = lambda lines: None) -> list[NamedTurn]:
     """Who speaks when, as we write it. skipped: as for `read_words`. Raises TranscriptUnreadable, and OSErrors."""
     text = _begun(_text(path), _TURNS_BEGIN, skipped)
     if text.startswith("WEBVTT"):
-        turns = [Turn(cue.start_s, cue.end_s, cue.speaker) for cue in _cues(path, text) if cue.speaker]
+        turns = [NamedTurn(cue.start_s, cue.end_s, cue.speaker) for cue in _cues(path, text) if cue.speaker]
     elif text.lstrip().startswith("{"):
         turns = _events(path, text)
     else:
@@ -229,23 +229,23 @@ def _seconds(parts: Sequence[str | None]) -> float:
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0) + float(f"0.{fraction}")
 
 
-def turns_of(events: Iterable[Mapping[str, Any]]) -> list[Turn]:
+def turns_of(events: Iterable[Mapping[str, Any]]) -> list[NamedTurn]:
     """Turns that ended, under the names that guests have got by the end.
 
     Raises KeyError, TypeError or AttributeError for what is no event.
     """
-    turns: list[Turn] = []
+    turns: list[NamedTurn] = []
     for event in events:
         if event.get("type") == "turn_end":
             start, end = event["start_sample"] / SAMPLE_RATE, event["sample"] / SAMPLE_RATE
-            turns.append(Turn(start, end, str(event["speaker"])))
+            turns.append(NamedTurn(start, end, str(event["speaker"])))
         elif event.get("type") == "renamed":
             old, new = event["previous"], event["speaker"]
             turns = [replace(turn, speaker=new) if turn.speaker == old else turn for turn in turns]
     return [turn for turn in turns if turn.end_s > turn.start_s]
 
 
-def _events(path: Path, text: str) -> list[Turn]:
+def _events(path: Path, text: str) -> list[NamedTurn]:
     events = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
@@ -257,7 +257,7 @@ def _events(path: Path, text: str) -> list[Turn]:
     return turns_of(events)
 
 
-def _rttm(path: Path, text: str) -> Iterator[Turn]:
+def _rttm(path: Path, text: str) -> Iterator[NamedTurn]:
     for number, line in enumerate(text.splitlines(), 1):
         fields = line.split()
         if not fields or fields[0] != "SPEAKER":
@@ -266,4 +266,4 @@ def _rttm(path: Path, text: str) -> Iterator[Turn]:
             start, length, speaker = float(fields[3]), float(fields[4]), fields[7]
         except (ValueError, IndexError):
             raise TranscriptUnreadable(f"'{path.name}', line {number}: not a line of RTTM.") from None
-        yield Turn(start, start + length, speaker)
+        yield NamedTurn(start, start + length, speaker)

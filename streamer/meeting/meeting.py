@@ -19,7 +19,7 @@ from streamer.engine.stream import Policy, Stream
 from streamer.engine.window import Step
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.meeting.crosstalk import CrossTalkSettings
-from streamer.meeting.room import Room
+from streamer.meeting.room import RoomTracker
 from streamer.session import until
 from streamer.sinks.base import SessionView, Sink, Sinks
 from streamer.speakers.events import Event, Notice, TurnEnd
@@ -63,7 +63,7 @@ class Meeting:
         trackers = [speakers.tracker(roster, settings)]
         for _ in self.channels[1:]:
             trackers.append(speakers.tracker(roster, settings, trackers))
-        self.room = Room(
+        self.room = RoomTracker(
             trackers,
             round(step_s * SAMPLE_RATE),
             speakers.backend,

@@ -27,7 +27,7 @@ from streamer.speakers.profiles import Roster
 from streamer.speakers.tracker import Tracker
 
 
-class Room:
+class RoomTracker:
     """Who speaks in a room.
 
     trackers: one for each microphone, peers of each other: all know the same people, guests included.
@@ -35,7 +35,7 @@ class Room:
     gains_db: one for each channel, see CrossTalk. hold_s: how long to wait for a microphone that is behind the others,
         in seconds of their audio; None waits for it.
 
-    >>> room = Room(trackers, 8_000, backend)                                     # doctest: +SKIP
+    >>> room = RoomTracker(trackers, 8_000, backend)                                     # doctest: +SKIP
     >>> events = room.hear(2, step)                                                   # doctest: +SKIP
     """
 

@@ -1,7 +1,7 @@
-"""The protocol streamer.v1: reading and writing its JSON messages by the one schema, `protocol.schema.json`.
+"""The protocol streamer.v1: reads and writes its JSON messages, validated by one schema, `protocol.schema.json`.
 
-The schema is compiled once, a validator for each message. Audio never comes through here: a binary frame has only the
-optional header below, which `streamer.server.intake` reads with `struct`.
+The schema is compiled once, with a validator for each message. `streamer.protocol.framing` reads binary frames, which
+are audio. Server and client both import this package.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Payload:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingSamples:
     """`num_samples` samples per channel, at the client's rate, that did not arrive."""
 
     num_samples: int
@@ -60,7 +60,7 @@ class Framing:
         self._expected: int | None = None
         self._rest = b""
 
-    def receive(self, frame: bytes) -> list[Payload | Missing]:
+    def receive(self, frame: bytes) -> list[Payload | MissingSamples]:
         """What is new in a binary frame.
 
         Raises:
@@ -92,7 +92,7 @@ class Framing:
             payload = payload[(self.position - position) * self.width :]
         return out + self._take(payload)
 
-    def rejoin(self, earliest: int | None, away_s: float) -> list[Missing]:
+    def rejoin(self, earliest: int | None, away_s: float) -> list[MissingSamples]:
         """After a lost connection: the hole before what the client can still send, or of the time it was away."""
         self._rest = b""
         self._expected = None
@@ -124,7 +124,7 @@ class Framing:
         self.position = int(snapshot["position"])
         self.duplicates = int(snapshot["duplicates"])
 
-    def _plain(self, frame: bytes) -> list[Payload | Missing]:
+    def _plain(self, frame: bytes) -> list[Payload | MissingSamples]:
         if self.encoding == "opus":
             self._count(frame)
             return self._take(frame)
@@ -161,9 +161,9 @@ class Framing:
                 fatal=True,
             )
         self.position = position
-        return [Missing(missing, reason)]
+        return [MissingSamples(missing, reason)]
 
-    def _take(self, payload: bytes) -> list[Payload | Missing]:
+    def _take(self, payload: bytes) -> list[Payload | MissingSamples]:
         if not payload:
             return []
         num_samples = opus_duration(payload) if self.encoding == "opus" else len(payload) // self.width

@@ -30,7 +30,7 @@ from streamer.server.door import Plains
 from streamer.server.gate import Gate, offered
 from streamer.server.hearing import Hearing
 from streamer.server.http.site import site
-from streamer.server.keeping.opening import open_shelf
+from streamer.server.keeping.opening import open_session_store
 from streamer.server.listening import listen
 from streamer.server.metrics import Metrics
 from streamer.server.peer import Peer
@@ -109,8 +109,8 @@ class Server:
         if not self.config.max_streams:
             self.admission.max_streams = capacity
         clock = asyncio.get_running_loop().time
-        shelf = await asyncio.to_thread(open_shelf, self.config)
-        self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock, shelf)
+        session_store = await asyncio.to_thread(open_session_store, self.config)
+        self._rooms = Rooms(self._engine, people, self.admission, self.config, self.metrics, clock, session_store)
         self._hearing = hearing = Hearing(self._engine, people, self.admission, self.config, self.metrics)
         refuse = self.admission.open
         self.site = site(self.config, self.metrics, self.identify, hearing, self._rooms, people, refuse)

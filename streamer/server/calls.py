@@ -1,7 +1,7 @@
 """Telephone calls: the shell between Twilio's sockets and the rooms, and where the events of calls go.
 
 Twilio understands nothing of what could be sent back on its socket, so what is decided of a call goes to the operator's
-own server, by one signed webhook for all calls. For a room a call is a client like any other: `Line` stands for its
+own server, by one signed webhook for all calls. For a room a call is a client like any other: `CallPeer` stands for its
 connection.
 """
 
@@ -74,7 +74,7 @@ class Calls:
         def deliver(event: dict[str, Any]) -> None:
             self._hook.put({**about, **event})
 
-        line = Line(connection, translator, call, deliver, self._config, self._metrics)
+        line = CallPeer(connection, translator, call, deliver, self._config, self._metrics)
         # What one track alone has lost is an event of the room, so that it is numbered with the others.
         line.tell = lambda lost: room.emit(0 if call.mixed else lost.channel, [_gap(lost, call)])
         try:
@@ -90,7 +90,7 @@ class Calls:
             log.say("events of calls dropped", level=logging.WARNING, dropped=dropped, problem=self._hook.problem)
 
 
-class Line:
+class CallPeer:
     """A call as a room sees it: a connection of a native client, as far as a room asks for one.
 
     reason: why it ended, in the words of `goodbye`. tell: takes what is missing of one track alone.

@@ -23,7 +23,7 @@ from streamer.speakers.tracker import Tracker
 
 
 @dataclass(slots=True)
-class Progress:
+class ChannelProgress:
     """How far a channel is, in samples at 16 kHz, and what it last measured.
 
     waiting_since: when a whole step had come that is not looked at, on the server's clock; None where there is none.
@@ -67,7 +67,7 @@ class Channel:
         self.stream = stream
         self.tracker = tracker
         # A restored stream goes on where it stood.
-        self.progress = Progress(stream.position, stream.position)
+        self.progress = ChannelProgress(stream.position, stream.position)
         # Of what comes next, so much was heard before.
         self._again = 0
         self._settings = settings

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamer import protocol
 from streamer.protocol import Refusal
-from streamer.protocol.framing import Framing, Missing
+from streamer.protocol.framing import Framing, MissingSamples
 from streamer.server.replay import Replay
 
 
@@ -32,11 +32,11 @@ class Comeback:
         self._restored = True
         self.ends_at = self._framing.position if ended else None
 
-    def rejoin(self, start: Mapping[str, Any], away_s: float, *, ending: bool) -> list[Missing]:
+    def rejoin(self, start: Mapping[str, Any], away_s: float, *, ending: bool) -> list[MissingSamples]:
         """What came over the connection before, by the client's `start`, and what of it is missing for good."""
         last_event = protocol.whole(start.get("last_event", 0))
         self._replay.acknowledge(min(last_event, self._replay.last))
-        missing: list[Missing] = []
+        missing: list[MissingSamples] = []
         if not ending:
             earliest = start.get("position")
             if earliest is None and self.ends_at is not None:

@@ -1,7 +1,7 @@
 """The door of the port: its first line says whether a connection is a WebSocket's or plain HTTP's, and who serves it.
 
-A WebSocket goes on with `websockets` (see `streamer.server.wire`), everything else with uvicorn's HTTP and the routes
-of `streamer.server.http`. Connections are counted here, before any byte of them is read.
+A WebSocket goes on with `websockets` (see `streamer.server.websocketpeer`), everything else with uvicorn's HTTP and the
+routes of `streamer.server.http`. Connections are counted here, before any byte of them is read.
 """
 
 from __future__ import annotations

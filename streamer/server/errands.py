@@ -11,8 +11,8 @@ from streamer.protocol import Refusal
 from streamer.server import log
 from streamer.server.channel import Channel
 from streamer.server.commands import Command, Directory, Enroll
-from streamer.server.desk import Desk
-from streamer.server.session import Session
+from streamer.server.peoplerequests import PeopleRequests
+from streamer.server.session import SessionState
 
 # Requests that may wait for the store; each is answered or refused.
 WAITING = 32
@@ -22,11 +22,15 @@ class Errands:
     """The requests of one session. do: carries out what the session answers."""
 
     def __init__(
-        self, session: Session, channels: Sequence[Channel], desk: Desk, do: Callable[[Sequence[Command]], None]
+        self,
+        session: SessionState,
+        channels: Sequence[Channel],
+        people_requests: PeopleRequests,
+        do: Callable[[Sequence[Command]], None],
     ) -> None:
         self._session = session
         self._channels = channels
-        self._desk = desk
+        self._people_requests = people_requests
         self._do = do
         self._waiting: deque[Enroll | Directory] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -40,7 +44,7 @@ class Errands:
             return self._refuse(command, Refusal("busy", message, "Wait for their answers first.", retry_after=1.0))
         if isinstance(command, Enroll) and command.action == "start" and not self._waiting:
             # At once, as it waits for no store: the audio that comes next is the enrolment's.
-            return self._do(self._session.enrolment(self._desk.begin(command, self._channels)))
+            return self._do(self._session.enrolment(self._people_requests.begin(command, self._channels)))
         self._waiting.append(command)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"errands {self._session.name}")
@@ -66,9 +70,9 @@ class Errands:
     async def _ask(self, command: Enroll | Directory) -> None:
         try:
             if isinstance(command, Enroll):
-                self._do(self._session.enrolment(await self._desk.enroll(command, self._channels)))
+                self._do(self._session.enrolment(await self._people_requests.enroll(command, self._channels)))
             else:
-                page = await self._desk.directory(command, self._channels)
+                page = await self._people_requests.directory(command, self._channels)
                 self._do(self._session.speaker_list(page, command.request))
         except Refusal as refusal:
             self._refuse(command, refusal)

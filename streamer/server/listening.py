@@ -18,7 +18,7 @@ from streamer.server.config import ServerConfig
 from streamer.server.door import Door, Plains
 from streamer.server.gate import Gate
 from streamer.server.peer import Peer
-from streamer.server.wire import Wire
+from streamer.server.websocketpeer import WebSocketPeer
 
 
 async def listen(
@@ -38,7 +38,12 @@ async def listen(
     def door(sans_io: Any, *arguments: Any, **options: Any) -> Door:
         """In the place of a connection of `websockets`, which it makes where a WebSocket comes."""
         return Door(
-            config, admission, refused, lambda door: Wire(door, sans_io, *arguments, **options), plains, sans_io
+            config,
+            admission,
+            refused,
+            lambda door: WebSocketPeer(door, sans_io, *arguments, **options),
+            plains,
+            sans_io,
         )
 
     # A socket in its TLS handshake is no connection yet, so neither the limits nor the doors see it; not every release
@@ -47,7 +52,7 @@ async def listen(
     if tls is not None:
         patience = {"ssl_handshake_timeout": config.hello_timeout_s, "ssl_shutdown_timeout": 2.0}
     return await serve(
-        cast(Callable[[ServerConnection], Awaitable[None]], handle),  # `door` makes nothing but `Wire`s
+        cast(Callable[[ServerConnection], Awaitable[None]], handle),  # `door` makes nothing but `WebSocketPeer`s
         config.host,
         config.port,
         process_request=gate.process_request,
@@ -62,7 +67,7 @@ async def listen(
         close_timeout=2.0,
         max_size=config.max_message_bytes,
         logger=log.wire_logger,
-        create_connection=cast(type[Wire], door),
+        create_connection=cast(type[WebSocketPeer], door),
         ssl=tls,
         backlog=1024,
         **patience,

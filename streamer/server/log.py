@@ -17,7 +17,7 @@ from typing import Any, TextIO
 logger = logging.getLogger("streamer.server")
 
 # `websockets` logs whole requests at DEBUG, tokens included, and a traceback for each port scan at ERROR.
-wire_logger = logging.getLogger("streamer.server.wire")
+wire_logger = logging.getLogger("streamer.server.websocketpeer")
 wire_logger.setLevel(logging.CRITICAL)
 
 
@@ -25,7 +25,7 @@ wire_logger.setLevel(logging.CRITICAL)
 LONGEST = 500
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """A record's message is the name of what happened; its `about` (a dict) goes beside it."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -71,12 +71,12 @@ def configure(level: str, stream: TextIO) -> None:
     """Write the server's log to `stream`, and in its form what the libraries say (asyncio, Python's warnings), from
     `warning` on, and the errors of threads."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonFormatter())
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
     others = logging.StreamHandler(stream)
-    others.setFormatter(JsonLines())
+    others.setFormatter(JsonFormatter())
     others.setLevel(logging.WARNING)
     others.addFilter(Seldom())
     logging.getLogger().handlers[:] = [others]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from streamer.server.link import Link
 from streamer.server.peer import Peer
+from streamer.server.sendqueue import SendQueue
 
 
 class Presence:
@@ -16,7 +16,7 @@ class Presence:
     """
 
     def __init__(self, silence_s: float) -> None:
-        self.link: Link | None = None
+        self.queue: SendQueue | None = None
         self.connection: Peer | None = None
         self.hearing = False
         self._reading = False
@@ -24,9 +24,9 @@ class Presence:
         self._alone = asyncio.Event()
         self._alone.set()
 
-    def arrive(self, connection: Peer, link: Link) -> None:
+    def arrive(self, connection: Peer, queue: SendQueue) -> None:
         self._alone.clear()
-        self.connection, self.link = connection, link
+        self.connection, self.queue = connection, queue
 
     async def read(self, connection: Peer) -> str | bytes:
         """The client's next frame."""
@@ -37,7 +37,7 @@ class Presence:
 
     def leave(self) -> None:
         """Nothing is said or heard over the connection any more; it may take a while until it is `gone`."""
-        self.link = self.connection = None
+        self.queue = self.connection = None
         self.hearing = self._reading = False
 
     def gone(self) -> None:

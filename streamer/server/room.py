@@ -23,16 +23,16 @@ from streamer.server.auth import Access
 from streamer.server.channel import Channel
 from streamer.server.commands import Audio, Close, Command, Directory, Enroll, Finish, Flush, Hole, Send, Share, Show
 from streamer.server.config import ServerConfig
-from streamer.server.desk import Desk
 from streamer.server.errands import Errands
 from streamer.server.intake import Intake
-from streamer.server.link import Link
 from streamer.server.metrics import Metrics
 from streamer.server.pacing import Pacer
 from streamer.server.peer import Peer
+from streamer.server.peoplerequests import PeopleRequests
 from streamer.server.presence import Presence
 from streamer.server.report import statistics
-from streamer.server.session import Session
+from streamer.server.sendqueue import SendQueue
+from streamer.server.session import SessionState
 from streamer.server.sound import Sound
 from streamer.server.stages import Showing, Stages
 from streamer.speakers.profiles import Roster
@@ -57,7 +57,7 @@ class Room:
 
     def __init__(
         self,
-        session: Session,
+        session: SessionState,
         intake: Intake,
         address: str,
         access: Access,
@@ -88,18 +88,18 @@ class Room:
         self._audio_pace = Pacer(config.max_rate, config.burst_s)
         self._text_pace = Pacer(config.max_messages_per_s, 4 * config.max_messages_per_s)
 
-    def open(self, channels: Sequence[Channel], desk: Desk, stages: Stages) -> None:
+    def open(self, channels: Sequence[Channel], people_requests: PeopleRequests, stages: Stages) -> None:
         """Begin to follow the engine."""
         self.channels = list(channels)
         self._sound = Sound(self._intake, self.channels)
         self._showing = Showing(stages, self.access)
-        self._errands = Errands(self.session, self.channels, desk, self._do)
+        self._errands = Errands(self.session, self.channels, people_requests, self._do)
         task = asyncio.create_task(self._follow(), name=f"session {self.session.name}")
         self._tasks.add(task)
 
     @property
     def attached(self) -> bool:
-        return self._presence.link is not None
+        return self._presence.queue is not None
 
     # A connection
 
@@ -107,9 +107,9 @@ class Room:
         """Serve one connection to its end. It must be the only one: see `replace`."""
         # What is sent again comes at once, and is not the client's slowness.
         capacity = self._config.send_queue_bytes + self.session.replay.size
-        link = Link(connection, capacity, self._config.send_timeout_s, resume=self._config.resume_s > 0)
+        queue = SendQueue(connection, capacity, self._config.send_timeout_s, resume=self._config.resume_s > 0)
         presence = self._presence
-        presence.arrive(connection, link)
+        presence.arrive(connection, queue)
         self.times.audio = self._clock()
         try:
             await self._carry_out(self.session.attach(start, scopes, self._clock()))
@@ -119,21 +119,21 @@ class Room:
                     continue  # not counted as received: who resumes sends it again
                 presence.hearing = isinstance(frame, bytes)
                 await self._carry_out(self.session.receive(frame))
-                await self._pace(frame, link)
+                await self._pace(frame, queue)
                 if presence.hearing:
                     self.times.audio, presence.hearing = self._clock(), False
         except ConnectionClosed:
             pass
         except (BufferClosed, StreamClosed):
-            # The stream has failed under the writer: `_follow` says why, and closes the link.
-            await link.finished(self._config.send_timeout_s)
+            # The stream has failed under the writer: `_follow` says why, and closes the queue.
+            await queue.finished(self._config.send_timeout_s)
         finally:
             presence.leave()
             self.session.detach(self._clock())
             # If we closed first, `_do` has decided what that means, whatever the client says to it.
             if connection.left:
                 self._end("ended" if self.session.done else "left")
-            await asyncio.shield(link.abandon())
+            await asyncio.shield(queue.abandon())
             presence.gone()
 
     async def replace(self) -> None:
@@ -147,7 +147,7 @@ class Room:
                 self._do(self.session.dismiss("replaced", "Another connection resumed.", resume=False, code=1008))
             await self._presence.wait_alone()
 
-    async def _pace(self, frame: str | bytes, link: Link) -> None:
+    async def _pace(self, frame: str | bytes, queue: SendQueue) -> None:
         """Read on only when the client has not been faster than it may: the transport's flow control does the rest."""
         now = self._clock()
         if isinstance(frame, str):
@@ -157,7 +157,7 @@ class Room:
             self._metrics.audio.inc(seconds)
             pause = self._audio_pace.take(seconds, now)
         if pause > 0:
-            await link.finished(timeout_s=pause)
+            await queue.finished(timeout_s=pause)
 
     def _taken_s(self) -> float:
         taken, self._counted = self.session.received - self._counted, self.session.received
@@ -194,15 +194,15 @@ class Room:
             if isinstance(command, Show):
                 self._showing.show(command.text, keep=command.keep)
                 continue
-            if (link := self._presence.link) is None:
+            if (queue := self._presence.queue) is None:
                 return
             if isinstance(command, Send):
-                link.put(command.text)
+                queue.put(command.text)
             elif isinstance(command, Close):
                 # Except for these, whoever was sent away has nothing to come back to.
                 if command.reason not in ("draining", "slow_reader", "replaced"):
                     self._end(command.reason)
-                link.close(command.code, command.reason)
+                queue.close(command.code, command.reason)
 
     def _flushed(self, request: int | None, sample: int) -> None:
         self._do(self.session.flushed(request, sample))
@@ -298,8 +298,8 @@ class Room:
     async def shut(self) -> None:
         """Give up the engine's streams. Nothing may be asked of the room afterwards."""
         self._showing.close()
-        if self._presence.link is not None:
-            await self._presence.link.abandon()
+        if self._presence.queue is not None:
+            await self._presence.queue.abandon()
         if self._errands is not None:
             await self._errands.close()
         for task in self._tasks:

@@ -18,19 +18,19 @@ from streamer.server.admission import Admission
 from streamer.server.auth import Access
 from streamer.server.channel import Channel
 from streamer.server.config import ServerConfig
-from streamer.server.desk import Desk
 from streamer.server.intake import Intake
 from streamer.server.keeping.handover import SETTLE_S, hand_over
 from streamer.server.keeping.keeper import Keeper
 from streamer.server.keeping.kept import Kept
-from streamer.server.keeping.shelf import Shelf
+from streamer.server.keeping.sessionstore import SessionStore
 from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
 from streamer.server.peer import Peer
 from streamer.server.people import People
+from streamer.server.peoplerequests import PeopleRequests
 from streamer.server.replay import Keep
 from streamer.server.room import Room
-from streamer.server.session import Session
+from streamer.server.session import SessionState
 from streamer.server.stages import Stages
 from streamer.server.summary import summary
 from streamer.speakers.tracker import Tracker
@@ -55,9 +55,9 @@ class Rooms:
         config: ServerConfig,
         metrics: Metrics,
         clock: Callable[[], float],
-        shelf: Shelf | None = None,
+        session_store: SessionStore | None = None,
     ) -> None:
-        self._keeper = None if shelf is None else Keeper(shelf, config.snapshot_s, metrics, clock)
+        self._keeper = None if session_store is None else Keeper(session_store, config.snapshot_s, metrics, clock)
         self._keeping = None if self._keeper is None else asyncio.create_task(self._keeper.run(), name="keeping")
         self._engine = engine
         # In `exact` mode the steps have no moments to pool a turn from.
@@ -68,7 +68,7 @@ class Rooms:
         self._metrics = metrics
         self._clock = clock
         self._backend = people.backend
-        self._desk = Desk(people, self._backend, self._embed, engine.model.grid, self.listen_again)
+        self._people_requests = PeopleRequests(people, self._backend, self._embed, engine.model.grid, self.listen_again)
         self._offload = Offload()
         self.stages = Stages(config, clock)
         self._rooms: dict[str, Room] = {}
@@ -96,7 +96,7 @@ class Rooms:
             streams = [self._stream(settings) for _ in range(settings.streams)]
             keep = Keep(seconds=self._config.resume_s)
             model = {"name": self._engine.model.card.name, "fingerprint": self._engine.model.fingerprint}
-            session = Session(secrets.token_hex(4), secrets.token_urlsafe(24), settings, model, keep)
+            session = SessionState(secrets.token_hex(4), secrets.token_urlsafe(24), settings, model, keep)
             room = Room(session, intake, address, access, self._config, self._metrics, self._clock)
             self._enter(room, streams, trackers)
         if self._keeper is not None:
@@ -149,7 +149,7 @@ class Rooms:
             kept = Kept.from_bytes(taken.data)
             name = kept.session.get("name")
             keep = Keep(seconds=self._config.resume_s)
-            session = Session.restore({**kept.session, "token": token}, self._clock() - taken.away_s, keep)
+            session = SessionState.restore({**kept.session, "token": token}, self._clock() - taken.away_s, keep)
             with self._admission.taking(kept.address, session.settings.cost):
                 trackers = await self._trackers(session.settings, [state for _, state in kept.channels])
                 if (there := self._rooms.get(token)) is not None:  # another connection was faster
@@ -176,7 +176,7 @@ class Rooms:
 
         return await self._offload.run(len(roster), make)
 
-    def _restored(self, session: Session, kept: Kept, access: Access, trackers: list[Tracker]) -> Room:
+    def _restored(self, session: SessionState, kept: Kept, access: Access, trackers: list[Tracker]) -> Room:
         """A kept session on new streams of the engine. Raises what they and the trackers do not take."""
         settings = session.settings
         policy = cast(Policy, settings.policy)
@@ -209,7 +209,7 @@ class Rooms:
             )
             for index, (stream, tracker) in enumerate(zip(streams, trackers, strict=True))
         ]
-        room.open(channels, self._desk, self.stages)
+        room.open(channels, self._people_requests, self.stages)
         self._rooms[room.session.token] = room
 
     def listen_again(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from streamer import protocol
 from streamer.errors import ProtocolError
 from streamer.protocol import Refusal, Settings
-from streamer.protocol.framing import Framing, Missing, Payload
+from streamer.protocol.framing import Framing, MissingSamples, Payload
 from streamer.server.comeback import Comeback
 from streamer.server.commands import Audio, Close, Command, Finish, Flush, Hole, Send, Share, Show
 from streamer.server.replay import Keep, Replay
@@ -27,7 +27,7 @@ from streamer.server.requests import Requests
 MAX_ERRORS = 10
 
 
-class Session:
+class SessionState:
     """One client's stream, over all of its connections.
 
     Args:
@@ -187,7 +187,7 @@ class Session:
             return [Finish()]
         return [self.requests.enroll(message)]
 
-    def _holes(self, missing: Sequence[Missing]) -> list[Command]:
+    def _holes(self, missing: Sequence[MissingSamples]) -> list[Command]:
         self.gaps += len(missing)
         self.gap_seconds += sum(hole.num_samples for hole in missing) / self.settings.sample_rate
         return [Hole(hole.num_samples, hole.reason) for hole in missing]
@@ -285,7 +285,7 @@ class Session:
         }
 
     @classmethod
-    def restore(cls, snapshot: Mapping[str, Any], now: float, keep: Keep | None = None) -> Session:
+    def restore(cls, snapshot: Mapping[str, Any], now: float, keep: Keep | None = None) -> SessionState:
         """The session of a snapshot, detached since `now`."""
         settings = Settings.of(snapshot["settings"])
         session = cls(snapshot["name"], snapshot["token"], settings, snapshot["model"], keep)

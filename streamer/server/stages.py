@@ -19,9 +19,9 @@ from streamer.errors import ProtocolError
 from streamer.protocol import Refusal
 from streamer.server.auth import Access
 from streamer.server.config import ServerConfig
-from streamer.server.link import Link
 from streamer.server.pacing import Pacer
 from streamer.server.peer import Peer
+from streamer.server.sendqueue import SendQueue
 
 #: What of a room is kept for those who come late: events, and characters of JSON. The oldest go first.
 HISTORY_EVENTS = 2_000
@@ -83,7 +83,7 @@ class Stage:
         self._size = 0
         self._config = config
         self._clock = clock
-        self._viewers: dict[Link | Feed, Peer | None] = {}
+        self._viewers: dict[SendQueue | Feed, Peer | None] = {}
 
     @property
     def watchers(self) -> int:
@@ -92,8 +92,8 @@ class Stage:
 
     def show(self, text: str, *, keep: bool) -> None:
         """Send this text frame to everybody who watches. keep: for those who come later, too."""
-        for link in list(self._viewers):
-            link.put(text)
+        for queue in list(self._viewers):
+            queue.put(text)
         if not keep:
             return
         self._history.append(text)
@@ -123,28 +123,28 @@ class Stage:
         """Serve one viewer to its end. Raises Refusal("busy") where too many watch."""
         self._admit()
         capacity = self._config.send_queue_bytes + self._size
-        link = Link(connection, capacity, self._config.send_timeout_s, resume=False)
+        queue = SendQueue(connection, capacity, self._config.send_timeout_s, resume=False)
         pace = Pacer(self._config.max_messages_per_s, 4 * self._config.max_messages_per_s)
-        self._viewers[link] = connection
+        self._viewers[queue] = connection
         try:
-            link.put(_message("watching", version=protocol.VERSION, room=self.name, events=len(self._history)))
+            queue.put(_message("watching", version=protocol.VERSION, room=self.name, events=len(self._history)))
             for text in self._history:
-                link.put(text)
+                queue.put(text)
             while (answer := _answer(await connection.recv())) is not None:
-                link.put(answer)
+                queue.put(answer)
                 if (pause := pace.take(1.0, self._clock())) > 0:
-                    await link.finished(timeout_s=pause)
+                    await queue.finished(timeout_s=pause)
             only = Refusal(
                 "wrong_order", "Who watches a room sends `ping` alone.", "Use another connection.", fatal=True
             )
-            link.put(protocol.write(only.to_dict()))
-            link.close(1008, only.code)
-            await link.finished(self._config.send_timeout_s)
+            queue.put(protocol.write(only.to_dict()))
+            queue.close(1008, only.code)
+            await queue.finished(self._config.send_timeout_s)
         except ConnectionClosed:
             pass
         finally:
-            del self._viewers[link]
-            await asyncio.shield(link.abandon())
+            del self._viewers[queue]
+            await asyncio.shield(queue.abandon())
 
     def tick(self, now: float) -> None:
         """Let go of viewers who do not even answer pings. now: on the loop's clock."""
@@ -155,9 +155,9 @@ class Stage:
     def close(self, reason: str, message: str, code: int = 1000, **more: Any) -> None:
         """Nothing more will come: say so to everybody who watches."""
         self.closed = True
-        for link in list(self._viewers):
-            link.put(_message("goodbye", reason=reason, resume=False, message=message, **more))
-            link.close(code, reason)
+        for queue in list(self._viewers):
+            queue.put(_message("goodbye", reason=reason, resume=False, message=message, **more))
+            queue.close(code, reason)
 
 
 class Stages:

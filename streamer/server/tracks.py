@@ -18,10 +18,10 @@ SILENCE = b"\xff"
 
 # How long the others wait for a track of which nothing comes: chunks of both sides leave within milliseconds.
 PATIENCE = RATE // 5
-# Time stamps tremble. Up to so much is a chunk that follows directly; where a number is missing a chunk was lost, and
-# 10 ms, half a chunk, are enough to tell.
-TREMOR = 40 * RATE // 1000
-TREMOR_AFTER_LOSS = 10 * RATE // 1000
+# Time stamps have jitter. A chunk that is up to this late follows the one before it. If a number is missing, a chunk
+# was lost, and 10 ms, half a chunk, decide.
+JITTER = 40 * RATE // 1000
+JITTER_AFTER_LOSS = 10 * RATE // 1000
 # A track begins some milliseconds after the stream does, which is nobody's loss.
 LEAD = RATE
 
@@ -83,7 +83,7 @@ class Tracks:
             return []
         run = _Run(start, data, lost=track.end is not None and chunk > track.chunk + 1)
         if track.end is not None:
-            slack = TREMOR_AFTER_LOSS if run.lost else TREMOR
+            slack = JITTER_AFTER_LOSS if run.lost else JITTER
             run.start = start if start > track.end + slack else track.end
         elif all(other.end is None for other in self._tracks) and start <= LEAD:
             run.start, run.data = 0, SILENCE * start + data

@@ -1,4 +1,4 @@
-"""The enrolment coach: listens to somebody who enrols, says how far they are, and what would poison the profile.
+"""The enrolment coach: listens to somebody who enrols, reports progress, and finds what would spoil the profile.
 
 Pure: samples and the engine's steps in, findings out.
 """
@@ -35,7 +35,7 @@ ADVICE: dict[Code, str] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentSettings:
     """wanted_s: seconds of speech that make a good profile. minimum_s: fewer are refused, unless forced.
-    least_s: fewer say nothing of a voice, and are refused in any case.
+    least_s: fewer are too little for any voice, and are refused in any case.
 
     quiet_db: speech below this level (dB below full scale) is refused. clipped: share of the speech's samples at full
     scale from which it is refused. snr_db: signal-to-noise ratio below which it is refused.
@@ -84,7 +84,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of it: what speaks against it, and the exemplars to keep."""
+    """The result of an enrolment: findings against it, and the exemplars to keep."""
 
     findings: tuple[Finding, ...]
     exemplars: tuple[Exemplar, ...]
@@ -101,7 +101,7 @@ class Coach:
     """One enrolment.
 
     backend: see `Backend.of`. embed: `Model.embed`; None in `exact` mode. others: everybody who is enrolled, with or
-    without this speaker. profile: what is there already of this speaker, or None.
+    without this speaker. profile: the present profile of this speaker, or None.
     """
 
     backend: Backend
@@ -120,7 +120,7 @@ class Coach:
         return sum(piece.speech_s for recording in self._recordings for piece in recording.pieces)
 
     def begin_recording(self) -> None:
-        """What follows was recorded at another time: positions count from 0 again."""
+        """Another recording follows: positions count from 0 again."""
         self._recordings.append(Recording())
 
     def hear(self, samples: Samples) -> None:
@@ -128,7 +128,7 @@ class Coach:
         self._recordings[-1].hear(samples)
 
     def step(self, step: Step) -> Progress:
-        """What the engine made of them."""
+        """The engine's results for them."""
         self._recordings[-1].step(step)
         speech_s = self.speech_s
         return Progress(

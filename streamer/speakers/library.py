@@ -131,7 +131,7 @@ class Speakers:
         """Enrol a speaker from files (paths or file objects) or from samples (n,) at 16 kHz, or refine the profile that
         is there.
 
-        All the audio is judged as one enrolment. Raises EnrolmentRefused where it would poison the profile, unless
+        All the audio is judged as one enrolment. Raises EnrolmentRefused if it would spoil the profile, unless
         forced, and an AudioError for audio that cannot be read.
         """
         name = clean_name(name)  # before all the work
@@ -146,7 +146,7 @@ class Speakers:
         return self.commit(name, coach, force=force)
 
     def commit(self, name: str, coach: Coach, *, force: bool = False) -> Verdict:
-        """Keep what a coach has heard. Raises EnrolmentRefused as `enroll` does."""
+        """Store the exemplars of a coach. Raises EnrolmentRefused as `enroll` does."""
         verdict = coach.verdict()
         short = not verdict.exemplars
         if short or (verdict.findings and not force):

@@ -21,7 +21,7 @@ LAST_WORD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Evidence:
     """All that is known of a turn at one step.
 
     posterior: (states,) log probabilities. scores: (states,) cosines. embedding, speech_s: the whole turn, pooled.
@@ -35,7 +35,7 @@ class Verdict:
     heard_sample: int
 
 
-def name(turn: Turn, verdict: Verdict, candidates: Candidates, settings: TrackerSettings) -> list[Event]:
+def name(turn: Turn, verdict: Evidence, candidates: Candidates, settings: TrackerSettings) -> list[Event]:
     """Name the turn, or change or settle its name, as far as the evidence goes; it may make a guest."""
     best = int(np.argmax(verdict.posterior))
     confidence = math.exp(verdict.posterior[best])
@@ -71,7 +71,7 @@ def name(turn: Turn, verdict: Verdict, candidates: Candidates, settings: Tracker
     return [label_turn(turn, label, confidence, verdict, candidates, final=settles, reason=reason)]
 
 
-def last_word(turn: Turn, verdict: Verdict, candidates: Candidates) -> list[Event]:
+def last_word(turn: Turn, verdict: Evidence, candidates: Candidates) -> list[Event]:
     """The turn is over: name it now if it has no name, or correct the one it has. Speech between whose voices the
     evidence did not decide is somebody's all the same: it is told as an unknown voice's, and never passed over."""
     best = int(np.argmax(verdict.posterior))
@@ -89,7 +89,7 @@ def last_word(turn: Turn, verdict: Verdict, candidates: Candidates) -> list[Even
     return [label_turn(turn, label, confidence, verdict, candidates, final=True, reason=reason)]
 
 
-def _open_to_the_end(turn: Turn, verdict: Verdict, candidates: Candidates) -> Event:
+def _open_to_the_end(turn: Turn, verdict: Evidence, candidates: Candidates) -> Event:
     order = np.argsort(-verdict.posterior, kind="stable")[:2]
     between = " and ".join(candidates.name(int(state)) or UNKNOWN for state in order)
     confidence = math.exp(verdict.posterior[candidates.unknown])
@@ -98,7 +98,7 @@ def _open_to_the_end(turn: Turn, verdict: Verdict, candidates: Candidates) -> Ev
 
 
 def label_turn(
-    turn: Turn, label: str, confidence: float, verdict: Verdict, candidates: Candidates, *, final: bool, reason: str
+    turn: Turn, label: str, confidence: float, verdict: Evidence, candidates: Candidates, *, final: bool, reason: str
 ) -> Event:
     """Give the turn its name, and say so."""
     previous, turn.label, turn.confidence, turn.final = turn.label, label, confidence, final
@@ -150,7 +150,7 @@ def highest(values: NDArray[np.floating], count: int) -> list[int]:
     return [int(place) for place in places[np.argsort(-values[places], kind="stable")][:count]]
 
 
-def _undecided(turn: Turn, verdict: Verdict, candidates: Candidates, settings: TrackerSettings) -> list[Event]:
+def _undecided(turn: Turn, verdict: Evidence, candidates: Candidates, settings: TrackerSettings) -> list[Event]:
     """Say once in a turn that it stays open who speaks, and between whom."""
     if turn.label is not None or turn.ambiguous or verdict.speech_s < settings.ambiguous_s:
         return []

@@ -24,13 +24,13 @@ class TrackerSettings:
     (`python -m streamer.training.tracking`). A model may bring others: see `Backend.of`.
 
     speech_onset, speech_offset: speech probability from which speech starts, and under which it ends.
-    min_speech_s, min_silence_s: shorter bursts are no speech, shorter pauses do not end it.
-    silence_db: where no speech detector runs, sound above this level (dB below full scale) counts as speech.
+    min_speech_s, min_silence_s: shorter bursts are not speech, and shorter pauses do not end it.
+    silence_db: without a speech detector, sound above this level (dB below full scale) counts as speech.
     overlap_onset, overlap_offset: probability that more than one speaks, averaged over `overlap_smooth_s`, from which
-        they do, and under which they no longer do. overlap_s: for so long at the least.
+        they do, and under which they no longer do. overlap_s: the shortest overlap.
     overlap_near_s: who speaks within this time of it may be the other of the two.
     overlap_sure: the probability from which the other may be somebody whose turn does not meet it.
-    overlap_settle_s: so long after its end it is settled who they were.
+    overlap_settle_s: how long after its end it is final who they were.
     evidence_s: seconds of speech in a turn before it is given a name.
     unknown_prior: how probable it is, before anything was heard, that nobody enrolled speaks.
     resume: how probable it is that the speaker before a pause goes on after it; fades over `pause_s`.

@@ -1,4 +1,4 @@
-"""Who spoke when, from the tracker's events: the present state of knowledge, corrected as corrections come."""
+"""Who spoke when, from the tracker's events, with corrections applied."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clock(sample: int) -> str:
 class Span:
     """A turn: [start_sample, end_sample) of one speaker. end_sample is None while it lasts.
 
-    channel: which of a room's microphones hears it best; None where there is but one.
+    channel: which of a room's microphones hears it best; None if there is only one.
     """
 
     turn: int
@@ -47,7 +47,7 @@ class Span:
 
 
 class Timeline:
-    """Hears events in order, of one microphone, where turns follow each other, or of a room, where they may overlap.
+    """Takes events in order: of one microphone, where turns follow each other, or of a room, where they may overlap.
 
     keep_s: older spans are dropped, and only their talk time is kept; None keeps all.
     """

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE, Gap
 from streamer.engine.window import Step
-from streamer.speakers import filter as hmm
-from streamer.speakers import naming, sharing, state
+from streamer.speakers import hmm, naming, sharing, state
 from streamer.speakers.asking import answered
 from streamer.speakers.backend import Backend
 from streamer.speakers.boundaries import SpeechBoundaries
@@ -218,10 +217,10 @@ class Tracker:
             self.belief = hmm.updated(belief, piece.speech_s * local)
             if (new := self._changed_to(turn)) is not None:
                 return (yield from self._change(turn, new))
-        verdict = naming.Verdict(posterior, scores[0], *whole, self.heard_sample)
+        verdict = naming.Evidence(posterior, scores[0], *whole, self.heard_sample)
         return self._name(turn, verdict)
 
-    def _name(self, turn: Turn, verdict: naming.Verdict) -> list[Event]:
+    def _name(self, turn: Turn, verdict: naming.Evidence) -> list[Event]:
         given = self.guests.given
         events = naming.name(turn, verdict, self.candidates, self.settings)
         if self.guests.given > given and turn.label is not None:
@@ -234,14 +233,14 @@ class Tracker:
     def _posterior(self, turn: Turn, llr: NDArray[np.floating]) -> NDArray[np.float64]:
         return log_softmax(turn.log_prior + self.settings.naming_weight * llr)
 
-    def _verdict(self, turn: Turn) -> Asking[naming.Verdict | None]:
+    def _verdict(self, turn: Turn) -> Asking[naming.Evidence | None]:
         """What the turn as a whole says, which becomes the belief; None if it says too little."""
         whole = turn.whole.embedding(self.embed)
         if whole is None:
             return None
         scores, llr = yield Question(self.candidates, whole[0][None], np.array([whole[1]]))
         self.belief = self._posterior(turn, llr[0])
-        return naming.Verdict(self.belief.copy(), scores[0], *whole, self.heard_sample)
+        return naming.Evidence(self.belief.copy(), scores[0], *whole, self.heard_sample)
 
     def _changed_to(self, turn: Turn) -> int | None:
         """The state of another speaker of whom the filter is sure."""

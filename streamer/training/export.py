@@ -14,7 +14,7 @@ import torch
 import typer
 
 from streamer.engine.incremental import IncrementalModel
-from streamer.evaluation.calibration import Calibration, cllr
+from streamer.evaluation.calibration import LinearCalibration, cllr
 from streamer.evaluation.metrics import Bool, det_curve, eer, equal_error
 from streamer.evaluation.scoring import Float, cosine
 from streamer.evaluation.verification import embed_items, embedder
@@ -77,7 +77,7 @@ def describe_scores(network: XVectorSincNet, corpus: Corpus, held_out: Int64) ->
 def described(scores: Float, is_same: Bool) -> dict[str, float]:
     """Of the cosines of trials (trials,): distributions, threshold at the equal error rate, and calibration."""
     same, different = scores[is_same], scores[~is_same]
-    line = Calibration.fit(scores, is_same)
+    line = LinearCalibration.fit(scores, is_same)
     return {
         "same_mean": float(same.mean()),
         "same_std": float(same.std()),

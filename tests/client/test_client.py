@@ -116,7 +116,7 @@ async def test_a_session_that_was_given_up_by_the_server_is_begun_anew(serving):
 async def crashes(server):
     """The server is gone, without a word to anybody."""
     for room in server.rooms:
-        room._connection.transport.abort()
+        room._presence.connection.abort()
 
 
 async def stops(server):

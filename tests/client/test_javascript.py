@@ -91,7 +91,7 @@ async def test_a_lost_connection_loses_no_event_and_no_sound(serving, tmp_path):
             for _ in range(3):
                 await process.stdout.readline()
             (room,) = server.rooms
-            room._connection.transport.abort()
+            room._presence.connection.abort()
             found = await answer(process)
         async with Client(f"ws://127.0.0.1:{server.port}", windows=True, stats_interval=0) as client:
             await client.send(pcm(20.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamer.evaluation.calibration import Calibration, cllr
+from streamer.evaluation.calibration import LinearCalibration, cllr
 
 
 def test_the_line_of_two_gaussians_of_one_width_is_the_textbook_one() -> None:
@@ -13,7 +13,7 @@ def test_the_line_of_two_gaussians_of_one_width_is_the_textbook_one() -> None:
     same = np.arange(60_000) < 20_000
     scores = rng.normal(np.where(same, 0.6, 0.1), 0.2)
 
-    line = Calibration.fit(scores, same)
+    line = LinearCalibration.fit(scores, same)
 
     # log N(s; 0.6, 0.2) - log N(s; 0.1, 0.2) = 12.5 s - 4.375, whatever the share of same-speaker trials.
     assert line.slope == pytest.approx(12.5, rel=0.03)
@@ -21,7 +21,7 @@ def test_the_line_of_two_gaussians_of_one_width_is_the_textbook_one() -> None:
 
 
 def test_separable_scores_have_a_finite_line_that_separates_them() -> None:
-    line = Calibration.fit(np.array([0.0, 0.1, 0.8, 0.9]), np.array([False, False, True, True]))
+    line = LinearCalibration.fit(np.array([0.0, 0.1, 0.8, 0.9]), np.array([False, False, True, True]))
 
     assert np.isfinite([line.slope, line.offset]).all()
     assert (line(np.array([0.1, 0.8])) > 0).tolist() == [False, True]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.engine.window import Step, Window
-from streamer.meeting.room import Room
+from streamer.meeting.room import RoomTracker
 from streamer.models.architecture import Architecture
 from streamer.models.pooling import Moments
 
@@ -44,12 +44,12 @@ class Seats:
         self.seed = seed
         self.stage: Any = voices.Stage(seed)
 
-    def room(self, seats: int, *names: str, **options: Any) -> Room:
+    def room(self, seats: int, *names: str, **options: Any) -> RoomTracker:
         trackers: list[Any] = []
         for _ in range(seats):
             backend = voices.Backend(voices.CALIBRATION)
             trackers.append(voices.Tracker(self.stage.roster(*names), backend, voices.embed, peers=trackers))
-        return Room(trackers, RATE // 2, voices.Backend(voices.CALIBRATION), **options)
+        return RoomTracker(trackers, RATE // 2, voices.Backend(voices.CALIBRATION), **options)
 
     def steps(self, scripts: Sequence[Script], leak_db: float | None = 12.0) -> list[list[Step]]:
         """The steps of each seat's microphone. Where its own people are silent it hears the others', weaker by leak_db

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamer.cli import main
 from streamer.demo import CONVERSATION
 from streamer.errors import TranscriptUnreadable
-from streamer.meeting.align import Turn, Word, assign, read_turns, read_words, write
+from streamer.meeting.align import NamedTurn, Word, assign, read_turns, read_words, write
 from streamer.speakers.store import SpeakerStore
 
 WHISPER = {
@@ -72,7 +72,7 @@ def test_every_kind_of_transcript_meets_every_kind_of_turns(tmp_path, name, cont
 
 
 def test_a_word_goes_to_whoever_speaks_for_most_of_it():
-    turns = [Turn(0, 1.2, "ada"), Turn(1.0, 5, "bob")]
+    turns = [NamedTurn(0, 1.2, "ada"), NamedTurn(1.0, 5, "bob")]
     words = [Word(0.0, 1.0, "a"), Word(0.9, 1.5, "b"), Word(1.1, 1.2, "c"), Word(5.5, 6, "d"), Word(6.5, 7, "e")]
     assert [word.speaker for word in assign(words, turns)] == ["ada", "bob", "ada", "bob", None]
 
@@ -82,7 +82,7 @@ SPANS = st.tuples(st.integers(0, 100), st.integers(0, 30)).map(lambda span: (spa
 
 @given(st.lists(SPANS, max_size=6), st.lists(st.tuples(SPANS, st.sampled_from(["ada", "bob", "cem"])), max_size=8))
 def test_the_quick_way_finds_whom_the_plain_definition_finds(spans, spoken):
-    turns = sorted((Turn(*span, who) for span, who in spoken), key=lambda turn: (turn.start_s, turn.end_s))
+    turns = sorted((NamedTurn(*span, who) for span, who in spoken), key=lambda turn: (turn.start_s, turn.end_s))
     for word in assign([Word(*span, "x") for span in spans], turns):
         shared = {
             turn.speaker: sum(
@@ -142,12 +142,14 @@ def test_words_that_lie_apart_are_lines_of_their_own(tmp_path):
     apart = {"segments": [{"start": 0, "end": 52, "text": "x", "words": [
         {"word": "Good", "start": 0.5, "end": 1.0}, {"word": "morning.", "start": 1.1, "end": 1.6},
         {"word": "Hello.", "start": 51.0, "end": 51.5}]}]}  # fmt: skip
-    words = assign(read_words(file(tmp_path, "a.json", apart)), [Turn(0, 60, "Ada")])
+    words = assign(read_words(file(tmp_path, "a.json", apart)), [NamedTurn(0, 60, "Ada")])
     assert write(words, "srt").count("-->") == 2
     assert "00:00:00,500 --> 00:00:01,600\nAda: Good morning.\n" in write(words, "srt")
     assert "00:00:51,000 --> 00:00:51,500\nAda: Hello.\n" in write(words, "srt")
     flat = [{"word": f"w{n}", "start": n / 2, "end": n / 2 + 0.4} for n in range(120)]
-    lines = write(assign(read_words(file(tmp_path, "b.json", flat)), [Turn(0, 20, "Ada"), Turn(20, 60, "Bob")]), "vtt")
+    lines = write(
+        assign(read_words(file(tmp_path, "b.json", flat)), [NamedTurn(0, 20, "Ada"), NamedTurn(20, 60, "Bob")]), "vtt"
+    )
     cues = read_words(file(tmp_path, "b.vtt", lines))
     assert max(cue.end_s - cue.start_s for cue in cues) <= 15
     assert 4 <= len(cues) <= 6

@@ -14,7 +14,7 @@ from streamer.audio.chunks import Gap
 from streamer.errors import ConfigurationError
 from streamer.meeting.aligner import Aligner
 from streamer.meeting.crosstalk import CrossTalkSettings
-from streamer.meeting.room import Room
+from streamer.meeting.room import RoomTracker
 from streamer.speakers.timeline import Timeline
 
 
@@ -211,6 +211,6 @@ def test_what_waits_for_a_silent_microphone_is_bounded_by_the_hold(order):
 
 def test_a_room_without_microphones_is_an_error():
     with pytest.raises(ConfigurationError, match="at least one"):
-        Room([], 8_000, None)
+        RoomTracker([], 8_000, None)
     with pytest.raises(ConfigurationError, match="more than 0 dB"):
         CrossTalkSettings(own_db=0)

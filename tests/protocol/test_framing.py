@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamer.audio.opus import opus_duration
 from streamer.protocol import Refusal, Settings
-from streamer.protocol.framing import HEADER, MAX_GAP_S, Framing, Missing, Payload
+from streamer.protocol.framing import HEADER, MAX_GAP_S, Framing, MissingSamples, Payload
 
 
 def mono(**kwargs) -> Framing:
@@ -23,7 +23,7 @@ def numbered(first: int, last: int) -> bytes:
     return struct.pack(f"<{last - first}i", *range(first, last))
 
 
-def heard(items: list[Payload | Missing]) -> list[int | None]:
+def heard(items: list[Payload | MissingSamples]) -> list[int | None]:
     """The stream sample by sample; None where one is missing."""
     out: list[int | None] = []
     for item in items:
@@ -111,8 +111,8 @@ def test_after_a_reconnect_the_hole_is_what_the_client_can_no_longer_send():
     framing = mono()
     framing.receive(bytes(2 * 16_000) + b"x")
     assert framing.rejoin(12_000, away_s=9.0) == []  # it kept enough: audio goes on from `position`
-    assert framing.rejoin(20_000, away_s=9.0) == [Missing(4_000, "reconnect")]
-    assert framing.rejoin(None, away_s=0.5) == [Missing(8_000, "reconnect")]
+    assert framing.rejoin(20_000, away_s=9.0) == [MissingSamples(4_000, "reconnect")]
+    assert framing.rejoin(None, away_s=0.5) == [MissingSamples(8_000, "reconnect")]
     assert framing.position == 28_000
     assert framing.receive(b"ab") == [Payload(b"ab", 1)]  # half a sample from before does not linger
 

@@ -13,7 +13,7 @@ from streamer.server.config import ServerConfig
 from streamer.server.keeping.database import Database
 from streamer.server.keeping.folder import Folder
 from streamer.server.keeping.kept import Kept, key_of
-from streamer.server.keeping.shelf import FIRST, Item
+from streamer.server.keeping.sessionstore import FIRST, Item
 from streamer.speakers.store import SpeakerStore
 
 __all__ = ["database", "url"]
@@ -87,9 +87,9 @@ def place(request, tmp_path):
 
 
 def test_a_session_is_found_as_it_was_last_written_and_how_long_it_lies_there(place):
-    shelf = place.open()
-    assert shelf.put([item(said=1), item(key=key_of("another"))]) == [True, True]
-    assert shelf.put([item(said=2)]) == [True]
+    session_store = place.open()
+    assert session_store.put([item(said=1), item(key=key_of("another"))]) == [True, True]
+    assert session_store.put([item(said=2)]) == [True]
     place.age(5.0)
     taken = place.open().take(KEY, "kitchen")
     kept = Kept.from_bytes(taken.data)
@@ -98,19 +98,19 @@ def test_a_session_is_found_as_it_was_last_written_and_how_long_it_lies_there(pl
 
 
 def test_the_token_is_nowhere_and_nobody_finds_a_session_without_it(place):
-    shelf = place.open()
-    shelf.put([item()])
+    session_store = place.open()
+    session_store.put([item()])
     [content] = place.contents()
     assert TOKEN.encode() not in content
-    assert shelf.take(key_of("another"), "kitchen") is None
+    assert session_store.take(key_of("another"), "kitchen") is None
 
 
 def test_another_client_does_not_get_a_session_and_does_not_cost_its_owner_it(place):
-    shelf = place.open()
-    shelf.put([item()])
-    assert shelf.take(KEY, "thief") is None
-    assert shelf.holds(KEY, FIRST)
-    assert shelf.put([item()]) == [True]
+    session_store = place.open()
+    session_store.put([item()])
+    assert session_store.take(KEY, "thief") is None
+    assert session_store.holds(KEY, FIRST)
+    assert session_store.put([item()]) == [True]
 
 
 def test_a_former_owner_cannot_write_over_the_present_one_nor_end_its_session(place):
@@ -131,100 +131,100 @@ def test_a_former_owner_cannot_write_over_the_present_one_nor_end_its_session(pl
 
 def test_of_many_who_take_one_session_at_once_each_has_another_number(place):
     place.open().put([item()])
-    shelves = [place.open() for _ in range(4)]
+    session_stores = [place.open() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        taken = list(pool.map(lambda shelf: shelf.take(KEY, "kitchen"), shelves))
+        taken = list(pool.map(lambda session_store: session_store.take(KEY, "kitchen"), session_stores))
     fences = [one.fence for one in taken if one is not None]
     assert len(set(fences)) == 4
     assert place.open().holds(KEY, max(fences))
 
 
 def test_a_session_that_is_over_is_gone_and_no_former_owner_brings_it_back(place):
-    shelf = place.open()
-    shelf.put([item()])
+    session_store = place.open()
+    session_store.put([item()])
     taken = place.open().take(KEY, "kitchen")
     for _ in range(2):
-        shelf.forget(KEY, taken.fence)
-        assert shelf.take(KEY, "kitchen") is None
-        assert not shelf.holds(KEY, taken.fence)
+        session_store.forget(KEY, taken.fence)
+        assert session_store.take(KEY, "kitchen") is None
+        assert not session_store.holds(KEY, taken.fence)
         assert place.contents() == []
-    assert shelf.put([item()]) == [False]
+    assert session_store.put([item()]) == [False]
 
 
 def test_an_owner_writes_again_where_the_place_was_emptied(place):
-    shelf = place.open()
-    shelf.put([item(3)])
+    session_store = place.open()
+    session_store.put([item(3)])
     place.age(2 * KEEP_S)
-    shelf.clear()
-    assert shelf.put([item(3)]) == [True]
-    assert shelf.holds(KEY, 3)
+    session_store.clear()
+    assert session_store.put([item(3)]) == [True]
+    assert session_store.holds(KEY, 3)
 
 
 def test_what_is_too_old_is_not_given_out_and_deleted(place):
-    shelf = place.open()
-    shelf.put([item()])
+    session_store = place.open()
+    session_store.put([item()])
     place.age(KEEP_S - 10.0)
-    shelf.clear()
+    session_store.clear()
     assert len(place.contents()) == 1
     place.age(20.0)
-    assert shelf.take(KEY, "kitchen") is None
-    shelf.clear()
+    assert session_store.take(KEY, "kitchen") is None
+    session_store.clear()
     assert place.contents() == []
 
 
 def test_two_that_are_the_first_at_once_are_both_served(tmp_path, url):
     with ThreadPoolExecutor(4) as pool:
         for where in (url, f"sqlite:///{tmp_path}/state.db"):
-            for shelf in pool.map(lambda where: Database(where, KEEP_S), [where] * 4):
-                assert not shelf.holds(KEY, FIRST)
-                shelf.close()
+            for session_store in pool.map(lambda where: Database(where, KEEP_S), [where] * 4):
+                assert not session_store.holds(KEY, FIRST)
+                session_store.close()
 
 
 def test_sessions_and_speakers_share_a_database_whichever_was_first(tmp_path):
     where = f"sqlite:///{tmp_path}/both.db"
-    shelf = Database(where, KEEP_S)
+    session_store = Database(where, KEEP_S)
     with SpeakerStore(where) as store:
         assert store.names() == []
-    shelf.put([item()])
+    session_store.put([item()])
     again = Database(where, KEEP_S)
     assert again.holds(KEY, FIRST)
-    for one in (shelf, again):
+    for one in (session_store, again):
         one.close()
 
 
 def test_what_was_left_half_written_is_deleted_and_what_is_another_s_is_not(tmp_path):
     place = Folders(tmp_path)
-    shelf = place.open()
+    session_store = place.open()
     (place.path / "half.part").write_bytes(b"voice prints")
     (place.path / "README").write_text("of the operator's")
     place.age(2 * KEEP_S)
-    shelf.clear()
+    session_store.clear()
     assert [file.name for file in place.path.iterdir()] == ["README"]
 
 
 def test_a_write_that_fails_leaves_the_state_of_before_and_no_part(tmp_path, monkeypatch):
     place = Folders(tmp_path)
-    shelf = place.open()
-    shelf.put([item(said="before")])
+    session_store = place.open()
+    session_store.put([item(said="before")])
     with monkeypatch.context() as full:
         full.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(OSError, match="No space"):
-            shelf.put([item(said="after")])
+            session_store.put([item(said="after")])
     assert [file.suffix for file in place.path.iterdir()] == [".session"]
-    assert Kept.from_bytes(shelf.take(KEY, "kitchen").data).session["said"] == "before"
+    assert Kept.from_bytes(session_store.take(KEY, "kitchen").data).session["said"] == "before"
 
 
 def test_a_disk_that_is_full_is_a_store_error(tmp_path):
-    shelf = Database(f"sqlite:///{tmp_path}/state.db", KEEP_S)
-    with shelf._engine.begin() as connection:
+    session_store = Database(f"sqlite:///{tmp_path}/state.db", KEEP_S)
+    with session_store._engine.begin() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-    with shelf._engine.connect() as connection:
+    with session_store._engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         connection.commit()
         big = Kept(KEPT.session, "kitchen", "127.0.0.1", ((bytes(1 << 20), b""),)).to_bytes()
     with pytest.raises(StoreError):
-        shelf.put([Item(KEY, FIRST, "kitchen", big)])
-    shelf.close()
+        session_store.put([Item(KEY, FIRST, "kitchen", big)])
+    session_store.close()
 
 
 def test_a_place_that_cannot_be_is_said_at_the_start(tmp_path):

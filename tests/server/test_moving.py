@@ -291,7 +291,7 @@ async def test_a_session_that_is_over_lies_nowhere(servers, where):
             await talk.say(type="end")
             await talk.until("goodbye")
         async with asyncio.timeout(PATIENCE_S):
-            while here.rooms._keeper._shelf.holds(key_of(ready["resume"]), 1):  # noqa: ASYNC110 - nothing tells of it
+            while here.rooms._keeper._session_store.holds(key_of(ready["resume"]), 1):  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.02)
 
 

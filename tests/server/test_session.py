@@ -13,15 +13,15 @@ from streamer import protocol
 from streamer.protocol import Refusal, Settings
 from streamer.server.commands import Audio, Close, Directory, Enroll, Finish, Flush, Hole, Send, Share, Show
 from streamer.server.replay import Keep
-from streamer.server.session import MAX_ERRORS, Session
+from streamer.server.session import MAX_ERRORS, SessionState
 
 ALL = frozenset({"stream", "enroll", "admin"})
 MODEL = {"name": "test", "fingerprint": "f00d"}
 EVENT = {"type": "speech_start", "time": 1.0, "sample": 16000, "decided_sample": 16000, "reason": ""}
 
 
-def session(scopes=ALL, keep=None, **settings) -> Session:
-    made = Session("room", "secret", Settings(**settings), MODEL, keep)
+def session(scopes=ALL, keep=None, **settings) -> SessionState:
+    made = SessionState("room", "secret", Settings(**settings), MODEL, keep)
     made.attach({"type": "start"}, scopes, now=0.0)
     return made
 
@@ -31,12 +31,12 @@ def said(commands) -> list[dict]:
     return [protocol.read(command.text, "server") for command in commands if isinstance(command, Send)]
 
 
-def tell(room: Session, /, **message):
+def tell(room: SessionState, /, **message):
     return room.receive(json.dumps(message))
 
 
 def test_the_first_answer_is_ready_with_what_was_agreed():
-    fresh = Session("room", "secret", Settings(sample_rate=48_000), MODEL)
+    fresh = SessionState("room", "secret", Settings(sample_rate=48_000), MODEL)
     [ready] = said(fresh.attach({"type": "start"}, frozenset({"stream"}), now=0.0))
     assert ready["type"] == "ready"
     assert ready["settings"]["sample_rate"] == 48_000
@@ -175,7 +175,7 @@ def test_an_end_that_came_before_a_restart_is_not_forgotten():
     room = session()
     tell(room, type="end")
     room.detach(now=1.0)
-    restored = Session.restore(room.snapshot(), now=1.0)
+    restored = SessionState.restore(room.snapshot(), now=1.0)
     commands = restored.attach({"type": "start", "resume": "secret"}, ALL, now=2.0)
     assert [message["type"] for message in said(commands)] == ["ready"]
     assert commands[-1] == Finish()
@@ -251,7 +251,9 @@ class Restless(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 20), restart=st.booleans(), kept=st.booleans())
     def come_back(self, seconds, restart, kept):
         if restart:
-            self.room = Session.restore(json.loads(json.dumps(self.room.snapshot())), self.now, self.room.replay.keep)
+            self.room = SessionState.restore(
+                json.loads(json.dumps(self.room.snapshot())), self.now, self.room.replay.keep
+            )
         self.now += seconds
         start = {"type": "start", "resume": "secret", "last_event": len(self.seen)}
         start["position"] = self.room.framing.position if kept else self.sent
@@ -278,7 +280,7 @@ TestRestless = Restless.TestCase
 
 def test_a_snapshot_of_an_unknown_shape_is_not_taken():
     with pytest.raises(KeyError):
-        Session.restore({"name": "room"}, now=0.0)
+        SessionState.restore({"name": "room"}, now=0.0)
 
 
 def test_what_is_shared_is_shown_to_those_who_watch_also_while_its_client_is_away():

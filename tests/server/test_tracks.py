@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.protocol.framing import HEADER
-from streamer.server.tracks import LEAD, PATIENCE, SILENCE, TREMOR, Lost, Tracks
+from streamer.server.tracks import JITTER, LEAD, PATIENCE, SILENCE, Lost, Tracks
 
 CHUNK = 160
 INBOUND, OUTBOUND = 0, 1
@@ -61,7 +61,7 @@ def said(channel: int, numbers: range) -> bytes:
 
 @given(
     st.lists(st.booleans(), min_size=2, max_size=60),
-    st.lists(st.integers(-TREMOR // 2, TREMOR // 2), min_size=60, max_size=60),
+    st.lists(st.integers(-JITTER // 2, JITTER // 2), min_size=60, max_size=60),
 )
 def test_any_order_and_any_tremor_of_the_time_stamps_give_each_track_as_it_was_said(order, tremor):
     """Neither track is ever so far ahead that the other is not waited for."""

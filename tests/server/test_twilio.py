@@ -13,7 +13,7 @@ from telephone import CHUNK, STREAM, media, start, stop
 
 from streamer import protocol
 from streamer.protocol import Refusal, Settings
-from streamer.protocol.framing import HEADER, Framing, Missing, Payload
+from streamer.protocol.framing import HEADER, Framing, MissingSamples, Payload
 from streamer.server.tracks import Lost
 from streamer.server.twilio import END, Translator, sign
 
@@ -142,7 +142,7 @@ def test_no_message_does_anything_but_be_taken_or_refused(data):
             if isinstance(item, Lost):
                 assert 0 <= item.start_sample < item.end_sample
             else:
-                assert all(isinstance(part, Payload | Missing) for part in taken(framing, item))
+                assert all(isinstance(part, Payload | MissingSamples) for part in taken(framing, item))
     assert framing.duplicates == 0
 
 
@@ -150,7 +150,7 @@ class Leap(Exception):
     """The session ends, because time went on by more than an hour."""
 
 
-def taken(framing: Framing, frame: bytes) -> list[Payload | Missing]:
+def taken(framing: Framing, frame: bytes) -> list[Payload | MissingSamples]:
     try:
         return framing.receive(frame)
     except Refusal as refusal:

@@ -1,4 +1,4 @@
-"""What all sources share: blocks of an input in, contiguous events out, and nothing lost when a task is cancelled."""
+"""The base of all sources: blocks of an input in, contiguous events out, and nothing lost when a task is cancelled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("streamer.audio")
 
 @dataclass(frozen=True, slots=True)
 class InputFormat:
-    """What an input delivers. encoding: of bytes; None where it delivers arrays. name: what messages call it."""
+    """What an input delivers. encoding: of bytes; None if it delivers arrays. name: its name in messages."""
 
     rate: int
     channels: int
@@ -35,8 +35,8 @@ Item = AnyBlock | Missing
 class BaseSource(ABC):
     """A `Source` (see `streamer.audio.chunks`) over the blocks of one input.
 
-    A task that is cancelled while it waits for the next event loses nothing: what was under way is what the next
-    `anext` waits for. An error ends the iteration after it was raised once.
+    If a task is cancelled while it waits for the next event, nothing is lost: the next `anext` waits for the same
+    block. An error is raised once, and then ends the iteration.
     """
 
     #: Whether the input may be held back for a moment at its beginning; see `streamer.audio.downmix`.
@@ -54,7 +54,7 @@ class BaseSource(ABC):
 
     @property
     def num_channels(self) -> int | None:
-        """How many channels the input has, as far as is known before it is opened."""
+        """How many channels the input has; None if that is unknown before it is opened."""
         return None
 
     @abstractmethod
@@ -63,11 +63,11 @@ class BaseSource(ABC):
 
     @abstractmethod
     async def next_item(self) -> Item | None:
-        """The next block or hole; None at the end."""
+        """The next block, or `Missing`; None at the end."""
 
     @abstractmethod
     async def close_input(self) -> None:
-        """Let go of the input. Nothing is under way any more."""
+        """Close the input. `next_item` is not running then."""
 
     async def __aenter__(self) -> Self:
         if self._conditioner is not None:
@@ -115,7 +115,7 @@ class BaseSource(ABC):
         return self._ready.popleft()
 
     def paced(self, events: list[AudioEvent]) -> list[AudioEvent]:
-        """The events as they are to be handed out; sources that keep a pace cut what was held back longer."""
+        """The events as they are handed out; sources with a pace cut events that were held back for longer."""
         return events
 
     async def pace(self, event: AudioEvent) -> None:

@@ -1,4 +1,4 @@
-"""A recording as a source: as fast as it is read, or in real time."""
+"""A recording as a source: as fast as it can be read, or in real time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNPACED_BLOCK_S = 1.0
 
 
 class FileSource(BaseSource):
-    """An audio file, read block by block in a thread, never whole. What its time stamps say is missing is a gap.
+    """An audio file, read block by block in a thread. Audio that is missing by its time stamps is a gap.
 
     file: a path or a binary file object; the formats of `streamer.read_audio`.
     realtime: hand each event out when its last sample would have been heard, counted from the first request.
@@ -31,7 +31,7 @@ class FileSource(BaseSource):
     channel: "downmix" (the mean) or the index of one; `split_channels` makes one source of each.
     clock, sleep: the time that paces it, in seconds.
 
-    Opening raises what `read_audio` raises; damage further on is raised where it is reached.
+    Opening raises what `read_audio` raises; later damage is raised when it is reached.
     """
 
     patient = True

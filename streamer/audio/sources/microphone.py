@@ -1,4 +1,4 @@
-"""A microphone as a source, through PortAudio: what is lost is reported, and a device that vanishes may come back."""
+"""A microphone as a source, through PortAudio: losses are reported, and a device that vanishes may come back."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class MicrophoneSource(BaseSource):
     device: an index or a part of a name (see `list_devices`); None is the system's default.
     rate: Hz, any the device offers; None is the device's own. channels: None is its first two, or its one.
     channel: "downmix" (the mean) or the index of one; `split_channels` makes one source of each.
-    buffer_s: how much waits for a reader that is late; beyond it the oldest is dropped and a Gap "overflow" reported.
+    buffer_s: how much waits for a slow reader; beyond it the oldest is dropped and a Gap "overflow" reported.
     reconnect: a device that vanishes becomes Gaps "device lost" as time passes, until it is back; with False, and for
         a device that is not there at the start, MicrophoneUnavailable is raised.
     portaudio: a module like sounddevice. clock, sleep: the time by which a lost device is noticed and timed, seconds.
 
-    Samples that the system lost before they came here are a Gap "input overflow", as long as PortAudio's time stamps
-    say, or one block where they say nothing.
+    Samples that the system lost are a Gap "input overflow", with the length that PortAudio's time stamps give, or of
+    one block if they give none.
     """
 
     def __init__(

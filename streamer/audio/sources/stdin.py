@@ -55,9 +55,9 @@ def read_standard_input(file: IO[bytes] | None = None) -> IO[bytes]:
 class StandardInputSource(BaseSource):
     """Standard input as a source.
 
-    An audio file of any kind that is known is read to its end first. A WAV whose header does not say how long it is
-    (what FFmpeg, SoX and arecord write to a pipe) is heard as it comes, and so is what begins like no audio file: as
-    raw PCM, s16le at 16 kHz, one channel. What certainly is no audio (text, a picture, an archive) is refused.
+    An audio file of a known format is read to its end first. A WAV whose header has no length (as FFmpeg, SoX and
+    arecord write to a pipe) is heard as it arrives. Anything that does not begin like a file is taken for raw PCM
+    (s16le at 16 kHz, one channel). Text, a picture or an archive is refused.
 
     speed: for a file, as for FileSource. channel: see there. file: a binary file object in the place of standard input.
     """

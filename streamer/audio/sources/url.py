@@ -1,7 +1,8 @@
-"""Audio from an address: RTSP, RTP by an SDP file (AES67, L16 and L24), HTTP, or whatever else FFmpeg opens.
+"""Audio from an address: RTSP, RTP by an SDP file (AES67, L16 and L24), HTTP, or anything else that FFmpeg opens.
 
-FFmpeg (through PyAV, the extra `speaker-streamer[media]`) reads in a thread of its own. What the time stamps say was
-lost is a gap; a connection that ends or falls silent is made again, and the time without it is a gap too.
+FFmpeg (through PyAV, the extra `speaker-streamer[media]`) reads in a separate thread. Audio that is
+missing by the time stamps is a gap. A connection that ends or stalls is made again, and the time without it is a gap
+too.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ class UrlSource(BaseSource):
     """A live address, until the source is left.
 
     url: rtsp://, rtp://, udp://, tcp://, srt://, rtmp://, http(s)://, or the path of an SDP file (.sdp).
-    channels: how many it has, where that must be known before it is opened. channel: "downmix" or the index of one.
-    stall_s: without a packet for so long, the connection counts as lost. retry_s: between two attempts to make it.
-    reconnect: with False, and where the first connection cannot be made within patience_s, SourceUnreachable is raised.
-    buffer_s: how much waits for a reader that is late; then FFmpeg waits too, and what a network drops meanwhile is
-        seen by its time stamps. ended: whether the end of the stream is the end of the source (a file on a web server)
+    channels: how many it has, if that must be known before it is opened. channel: "downmix" or the index of one.
+    stall_s: how long without a packet until the connection counts as lost. retry_s: between two attempts to connect.
+    reconnect: with False, or if the first connection cannot be made within patience_s, SourceUnreachable is raised.
+    buffer_s: how much waits for a slow reader; after that FFmpeg waits too, and time stamps show what a network drops
+        meanwhile. ended: whether the end of the stream is the end of the source (a file on a web server)
         and not a lost connection. options: for FFmpeg, such as {"rtsp_transport": "tcp"}.
 
     >>> async with UrlSource("rtsp://camera.local/stream") as source:                 # doctest: +SKIP
@@ -258,7 +259,7 @@ class UrlSource(BaseSource):
 
 
 def without_password(url: str) -> str:
-    """An address for messages: what stands before the @ and after the ? is nobody's business."""
+    """An address for messages: without the parts before the @ and after the ?, which may be secret."""
     if "://" not in url:
         return url
     parts = urlsplit(url)

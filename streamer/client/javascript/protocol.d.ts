@@ -93,7 +93,7 @@ export interface Speakers {
   to?: GivenName;
   /** Answer with those whose names come after this one; absent: from the first on. */
   after?: GivenName;
-  /** Answer with so many at most; fewer where their names are long. */
+  /** Answer with this many at most; fewer if their names are long. */
   limit?: number;
   /** The guest's channel, where the channels are split. */
   channel?: number;
@@ -225,7 +225,7 @@ export interface Error {
   change: string;
   /** The server closes the connection. */
   fatal: boolean;
-  /** With `busy` and `internal`: it may be different after so many seconds. */
+  /** With `busy` and `internal`: try again after this many seconds. */
   retry_after?: number;
   /** The `request` of the message that failed, where it had one. */
   request?: number;

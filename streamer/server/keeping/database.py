@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streamer.errors import ConfigurationError
-from streamer.server.keeping.shelf import Item, Taken
+from streamer.server.keeping.sessionstore import Item, Taken
 from streamer.speakers.database import MARGIN_S, address, answered, engine_of, url_of
 from streamer.speakers.failures import named
 from streamer.speakers.tables import SESSIONS
@@ -54,7 +54,7 @@ TUNING = (
 
 
 class Database:
-    """A `Shelf`. location: an SQLAlchemy URL. keep_s: how long a session lies here. busy_s: see `SpeakerStore`.
+    """A `SessionStore`. location: an SQLAlchemy URL. keep_s: how long a session lies here. busy_s: see `SpeakerStore`.
 
     Raises a StoreError where the database cannot be reached, ConfigurationError for one of another kind.
     """

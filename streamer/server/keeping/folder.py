@@ -15,14 +15,14 @@ from pathlib import Path
 
 from streamer.errors import ConfigurationError, StateMismatch
 from streamer.server.keeping.kept import Kept
-from streamer.server.keeping.shelf import Item, Taken
+from streamer.server.keeping.sessionstore import Item, Taken
 
 SUFFIX = ".session"
 PART = ".part"
 
 
 class Folder:
-    """A `Shelf`. keep_s: how long a session lies here. clock: the one that the files' times are of.
+    """A `SessionStore`. keep_s: how long a session lies here. clock: the one that the files' times are of.
 
     Raises ConfigurationError where the folder can't be made or written to.
     """

@@ -20,7 +20,7 @@ from streamer.errors import StoreError
 from streamer.protocol import Refusal
 from streamer.server import log
 from streamer.server.keeping.kept import Kept, key_of
-from streamer.server.keeping.shelf import FIRST, Item, Shelf, Taken
+from streamer.server.keeping.sessionstore import FIRST, Item, SessionStore, Taken
 from streamer.server.keeping.snapshot import look, settled
 from streamer.server.metrics import Metrics
 from streamer.server.room import Room
@@ -58,10 +58,12 @@ class Mark:
 
 
 class Keeper:
-    """One server's hand on a shelf. period_s: the time between two states of a session."""
+    """Keeps one server's sessions in a session store. period_s: the time between two states of a session."""
 
-    def __init__(self, shelf: Shelf, period_s: float, metrics: Metrics, clock: Callable[[], float]) -> None:
-        self._shelf = shelf
+    def __init__(
+        self, session_store: SessionStore, period_s: float, metrics: Metrics, clock: Callable[[], float]
+    ) -> None:
+        self._session_store = session_store
         self._period_s = period_s
         self._metrics = metrics
         self._clock = clock
@@ -93,7 +95,7 @@ class Keeper:
         if mark is None or not room.over or room.reason == "moved" or room.kept:
             return
         key = key_of(room.session.token)
-        self._writer.submit(self._quietly, lambda: self._shelf.forget(key, mark.fence))
+        self._writer.submit(self._quietly, lambda: self._session_store.forget(key, mark.fence))
 
     async def run(self) -> None:
         """Write what is due, for ever."""
@@ -142,13 +144,13 @@ class Keeper:
         if not found:
             if self._clock() - self._cleared >= CLEAR_S:
                 self._cleared = self._clock()
-                await self._in(self._writer, self._shelf.clear)
+                await self._in(self._writer, self._session_store.clear)
             return
         seen = [_seen(room) for room, _ in found]
         parts = [(room, self._marks[room].fence, kept) for room, kept in found if room in self._marks]
 
         def put() -> list[bool]:
-            return self._shelf.put([_item(room.session.token, fence, kept) for room, fence, kept in parts])
+            return self._session_store.put([_item(room.session.token, fence, kept) for room, fence, kept in parts])
 
         owned = await self._in(self._writer, put)
         self._found_again()
@@ -160,10 +162,10 @@ class Keeper:
                 mark.at, mark.seen = self._clock(), known
 
     async def keep(self, room: Room, kept: Kept) -> bool:
-        """Write a session down for the last time; whether it lies there. Raises what the shelf does."""
+        """Write a session down for the last time; whether it lies there. Raises what the session store does."""
         mark = self._marks[room]
         item = _item(room.session.token, mark.fence, kept)
-        [owned] = await self._in(self._writer, lambda: self._shelf.put([item]))
+        [owned] = await self._in(self._writer, lambda: self._session_store.put([item]))
         if not owned:
             room.give_up()
         return owned
@@ -179,7 +181,7 @@ class Keeper:
         if mark is None or not self.kept_once(room):
             return False
         try:
-            return await self._ask(lambda: self._shelf.holds(key_of(room.session.token), mark.fence))
+            return await self._ask(lambda: self._session_store.holds(key_of(room.session.token), mark.fence))
         except StoreError:  # a database that is gone for a while has it again after that
             return True
         except (OSError, TimeoutError):
@@ -193,7 +195,7 @@ class Keeper:
         if mark is None or not self.kept_once(room):
             return True
         try:
-            return await self._ask(lambda: self._shelf.holds(key_of(room.session.token), mark.fence))
+            return await self._ask(lambda: self._session_store.holds(key_of(room.session.token), mark.fence))
         except FAILURES as error:
             self._lost(error)
             return True
@@ -201,7 +203,7 @@ class Keeper:
     async def take(self, token: str, client: str) -> Taken | None:
         """A session that was another server's, and is ours from now on. Raises Refusal("busy") while nobody knows."""
         try:
-            return await self._ask(lambda: self._shelf.take(key_of(token), client))
+            return await self._ask(lambda: self._session_store.take(key_of(token), client))
         except FAILURES as error:
             self._lost(error)
             raise Refusal(
@@ -219,7 +221,7 @@ class Keeper:
                 await self._in(self._writer, lambda: None)
         self._writer.shutdown(wait=False, cancel_futures=True)
         self._packer.shutdown(wait=False, cancel_futures=True)
-        self._shelf.close()
+        self._session_store.close()
 
     # Within
 
@@ -248,7 +250,7 @@ class Keeper:
             log.say(
                 "sessions not kept",
                 level=logging.ERROR,
-                where=self._shelf.where,
+                where=self._session_store.where,
                 problem=problem,
                 advice="sessions go on, and it is tried again; until then a crash loses what came since",
             )
@@ -256,7 +258,7 @@ class Keeper:
     def _found_again(self) -> None:
         if self._down:
             self._down = False
-            log.say("sessions kept again", where=self._shelf.where)
+            log.say("sessions kept again", where=self._session_store.where)
 
 
 def _item(token: str, fence: int, kept: Kept) -> Item:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from streamer.server.config import ServerConfig
 from streamer.server.keeping.kept import RESTART_S
-from streamer.server.keeping.shelf import Shelf
+from streamer.server.keeping.sessionstore import SessionStore
 
 
-def open_shelf(config: ServerConfig) -> Shelf | None:
+def open_session_store(config: ServerConfig) -> SessionStore | None:
     """The place that the settings name, if they name one. Raises ConfigurationError or a StoreError for one that can't
     be used."""
     keep_s = config.resume_s + RESTART_S

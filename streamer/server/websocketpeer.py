@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection
 from streamer.server.door import Door
 
 
-class Wire(ServerConnection):
+class WebSocketPeer(ServerConnection):
     """A connection that came through the door.
 
     heard_at: when bytes last came, on the loop's clock. address, spare: see `Door`.

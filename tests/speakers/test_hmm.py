@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from streamer.speakers.filter import relaxed, updated
+from streamer.speakers.hmm import relaxed, updated
 from streamer.speakers.scoring import log_softmax
 
 

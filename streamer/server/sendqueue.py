@@ -20,7 +20,7 @@ from streamer.server.peer import Peer
 CLOSE_TIMEOUT_S = 2.0
 
 
-class Link:
+class SendQueue:
     """The outgoing half of a connection.
 
     capacity: bytes that may wait. timeout_s: how long one message may wait for the network. resume: whether a client

@@ -34,7 +34,7 @@ class Taken:
     away_s: float
 
 
-class Shelf(Protocol):
+class SessionStore(Protocol):
     """All of it may wait for a disk or a network, so it is called in a thread; OSError or StoreError says that it can't
     be done just now."""
 

@@ -1,4 +1,4 @@
-"""The desk: what a session asks about people, enrolling one, naming a guest, looking at or changing the list."""
+"""What a session asks about people: enrol one, name a guest, look at the list or change it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamer.speakers.profiles import Exemplar
 from streamer.speakers.turn import Embed
 
 
-class Desk:
+class PeopleRequests:
     """Answers for one server; every method raises Refusal where it can't do what was asked.
 
     changed: called after a change of the people, so that every running stream listens for them.

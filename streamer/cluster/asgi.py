@@ -29,7 +29,7 @@ def request_of(scope: Scope) -> Request:
     return Request(path, headers, method=scope.get("method", "GET"))
 
 
-class AsgiWire:
+class AsgiPeer:
     """A `streamer.server.peer.Peer`. Sockets, pings and limits of connections are the ASGI server's."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
