@@ -144,8 +144,10 @@ def read_by(model: str, store: str | None = None) -> list[str]:
 
 
 def one_line(error: BaseException) -> str:
-    """What is said of an error: its message, or its kind where it has none."""
+    """What is said of an error: its message, or its kind where it has none; of a file's error, the file first."""
     message = error.format_message() if isinstance(error, TyperException) else str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        message = f"{str(error.filename)!r}: {error.strerror}"  # without a number that is for programs
     return " ".join(message.split()) or type(error).__name__
 
 

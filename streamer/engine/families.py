@@ -28,9 +28,14 @@ class Streaming(Protocol):
         have."""
         ...
 
-    def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
+    def stepper(
+        self, model: Model, mode: Mode, precision: Precision, use_head: bool, compiled: bool | None = None
+    ) -> Stepper:
         """What computes streams in a mode that `choose_mode` gave. use_head: the network's speech head weighs frames.
-        Raises ConfigurationError for a precision that the network cannot be computed in."""
+        compiled: see `IncrementalModel`.
+
+        Raises ConfigurationError for a precision that the network cannot be computed in.
+        """
         ...
 
 
@@ -51,8 +56,10 @@ class Cached:
             )
         return "cached"
 
-    def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
-        return CachedStepper(model, self.backbone(model, precision), use_head)
+    def stepper(
+        self, model: Model, mode: Mode, precision: Precision, use_head: bool, compiled: bool | None = None
+    ) -> Stepper:
+        return CachedStepper(model, self.backbone(model, precision), use_head, compiled)
 
 
 class Recomputing:
@@ -66,7 +73,9 @@ class Recomputing:
             )
         return "exact"
 
-    def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
+    def stepper(
+        self, model: Model, mode: Mode, precision: Precision, use_head: bool, compiled: bool | None = None
+    ) -> Stepper:
         if precision not in ("float32", "tf32"):
             raise ConfigurationError(
                 f"precision={precision!r} is for networks whose layers this engine prepares; {model.card.name!r} is "

@@ -45,6 +45,9 @@ class IncrementalModel:
         fast on a processor with VNNI; or "tf32" on CUDA: float32 whose products are of ten bits. Only float32 is exact,
         and that whatever torch has been allowed.
     speech: who weighs the frames by their speech; see `SpeechChoice`.
+    compiled: whether what is not of the network is done in compiled passes, which is best for many streams on a CPU and
+        takes seconds to compile, once on a machine; False for tensor operations, which give the same but for rounding;
+        None for what the device is for.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class IncrementalModel:
         precision: Precision = "float32",
         speech: SpeechChoice = "auto",
         device: str | torch.device | None = None,
+        compiled: bool | None = None,
     ) -> None:
         if device is not None:
             model.to(resolve_device(device))
@@ -64,7 +68,7 @@ class IncrementalModel:
         self.precision = precision
         self.speech = choose_speech(speech, model)
         self._detector = detector_of(self.speech)
-        self._stepper = streaming_of(model).stepper(model, self.mode, precision, self.speech == "head")
+        self._stepper = streaming_of(model).stepper(model, self.mode, precision, self.speech == "head", compiled)
 
     @property
     def owner(self) -> str:

@@ -110,7 +110,8 @@ class Speakers:
         from streamer.engine.incremental import IncrementalModel
 
         if self._engine is None:
-            self._engine = IncrementalModel(self.model)
+            # A voice or two are heard sooner than the passes for many streams are compiled, or even loaded.
+            self._engine = IncrementalModel(self.model, compiled=False)
         return self._engine
 
     # Enrolling

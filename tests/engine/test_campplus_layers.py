@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from streamer.engine.backbone import Batch
-from streamer.engine.campplus import gates, layers, winograd
+from streamer.engine.campplus import layers, winograd
 from streamer.engine.campplus.cached import CamPlusPlusBackbone
 from streamer.models.campplus.layers import Activation
 from streamer.models.campplus.network import CamPlusPlus, campplus_of
@@ -19,27 +19,22 @@ from streamer.models.model import Model
 HOPS = [(7, 7, 7), (1, 1, 1), (1, 2, 30), (2, 2, 2), (1, 3, 70), (4, 4, 4), (5, 5, 5)]
 
 
-def plainly(patched: pytest.MonkeyPatch) -> None:
-    """As on other devices than a CPU with AVX-512: by torch's own operations, which run on a CPU as well."""
-    patched.setattr(winograd, "pays", lambda _: False)
-    patched.setattr(
-        layers, "gates_of", lambda grown, weight, expected, carry, _: gates.TensorGates(grown, weight, expected, carry)
-    )
+#: By torch's own operations, as on other devices than a CPU with AVX-512, and as on one; slow on others, and right.
+WAYS = {"plainly": False, "compiled": True}
 
 
-def compiled(patched: pytest.MonkeyPatch) -> None:
-    """As on a CPU with AVX-512; slow on others, and right."""
-    patched.setattr(winograd, "pays", lambda _: True)
+@pytest.fixture
+def tiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "pays", lambda _: True)
 
 
-@pytest.fixture(params=[plainly, compiled])
+@pytest.fixture(params=WAYS.values(), ids=WAYS)
 def backbone(
-    campplus_past: Model, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    campplus_past: Model, request: pytest.FixtureRequest, tiled: None, monkeypatch: pytest.MonkeyPatch
 ) -> CamPlusPlusBackbone:
-    request.param(monkeypatch)
     # The third stream's maps are computed by themselves.
     monkeypatch.setattr(layers, "MAPS_AT_ONCE", 2)
-    return CamPlusPlusBackbone(campplus_of(campplus_past.network))
+    return CamPlusPlusBackbone(campplus_of(campplus_past.network), request.param)
 
 
 def batches(seed: int = 0) -> list[tuple[Tensor, Tensor, int | None]]:
@@ -84,12 +79,9 @@ def test_frames_are_the_networks_own_in_any_batches(backbone: CamPlusPlusBackbon
         assert (block - expected)[own].norm() < 1e-5 * expected[own].norm()
 
 
-def test_a_stream_may_go_on_where_the_other_way_of_computing_left_it(campplus_past: Model) -> None:
-    kept = []
-    for way in (plainly, compiled):
-        with pytest.MonkeyPatch.context() as patched:
-            way(patched)
-            kept.append(stepped(CamPlusPlusBackbone(campplus_of(campplus_past.network)))[1])
+def test_a_stream_may_go_on_where_the_other_way_of_computing_left_it(campplus_past: Model, tiled: None) -> None:
+    network = campplus_of(campplus_past.network)
+    kept = [stepped(CamPlusPlusBackbone(network, way))[1] for way in WAYS.values()]
 
     assert (kept[0] - kept[1]).abs().max() < 1e-4 * kept[0].abs().max()
     assert (kept[0] - kept[1]).norm() < 1e-5 * kept[0].norm()

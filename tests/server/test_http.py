@@ -37,14 +37,25 @@ async def get(
 async def test_the_page_is_whole_and_may_load_nothing_else(server):
     status, headers, body = await get(server, "/")
     assert status == 200
-    assert b"<title>" in gzip.decompress(body)
+    assert b"<title>" in body
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     for path in assets():
-        text = gzip.decompress((await get(server, path))[2]).decode()
+        text = (await get(server, path))[2].decode()
         assert "//cdn" not in text
         assert "https://" not in text.replace("https://www.w3.org", "")
     status, _, body = await get(server, "/", If_None_Match=headers["ETag"])
     assert (status, body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"), [("gzip, deflate, br", True), ("*", True), ("br", False), ("gzip;q=0", False), ("", False)]
+)
+async def test_the_page_is_packed_for_those_who_can_unpack_it(server, accepted, packed):
+    headers = {"Accept_Encoding": accepted} if accepted else {}
+    _, told, body = await get(server, "/", **headers)
+    assert told.get("Content-Encoding") == ("gzip" if packed else None)
+    assert told["Vary"] == "Accept-Encoding"
+    assert b"<title>" in (gzip.decompress(body) if packed else body)
 
 
 @pytest.mark.parametrize(

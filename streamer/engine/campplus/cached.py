@@ -23,11 +23,11 @@ BANK_AT_ONCE = 4
 
 
 class CamPlusPlusBackbone(Backbone):
-    """The network's layers, prepared, from each stream's carry on."""
+    """The network's layers, prepared, from each stream's carry on. compiled: see `CachedStepper`."""
 
-    def __init__(self, network: CamPlusPlus) -> None:
+    def __init__(self, network: CamPlusPlus, compiled: bool | None = None) -> None:
         self.network = network
-        self.layers = PreparedLayers(network.layers)
+        self.layers = PreparedLayers(network.layers, compiled)
         self.hops = Hops(network.architecture.grid, BAND_GRID.num_samples(2), network.lag, at_once=AT_ONCE)
         self.channels = network.layers.channels
         self.heads: tuple[str, ...] = ("overlap",) if network.architecture.overlap else ()

@@ -59,12 +59,12 @@ class Gates(Protocol):
         ...
 
 
-def gates_of(grown: Tensor, weight: Tensor, expected: Tensor, carry: Carry, size: int) -> Gates:
+def gates_of(grown: Tensor, weight: Tensor, expected: Tensor, carry: Carry, size: int, compiled: bool) -> Gates:
     """For a block `grown` (frames, streams, channels), whose layers keep `size` in all.
 
-    weight, expected (frames, streams, 1): see `Past.frames_counted`.
+    weight, expected (frames, streams, 1): see `Past.frames_counted`. compiled: on a CPU, in compiled passes.
     """
-    if grown.device.type == "cpu":
+    if compiled:
         return CompiledGates(grown, weight, expected, carry, size)
     return TensorGates(grown, weight, expected, carry)
 

@@ -41,12 +41,18 @@ FAR = 1e30
 
 class PreparedLayers:
     """Rows of the filter bank (rows, streams, 80) -> frames (rows / 2, streams, 512), and what the first dense block
-    made of them, (rows / 2, streams, 256), from where a carry stands."""
+    made of them, (rows / 2, streams, 256), from where a carry stands.
 
-    def __init__(self, layers: FrameLayers) -> None:
+    compiled: whether what lies between products of matrices is done in compiled passes, and not by tensor operations;
+        None for what the device is for.
+    """
+
+    def __init__(self, layers: FrameLayers, compiled: bool | None = None) -> None:
+        if compiled is None:
+            compiled = layers.heard.device.type == "cpu"
         self.shape, self.heard = layers.shape, layers.heard
-        self.front = Front(layers.front)
-        self.blocks = [Dense(cast("Iterable[DenseLayer]", block)) for block in layers.blocks]
+        self.front = Front(layers.front, compiled)
+        self.blocks = [Dense(cast("Iterable[DenseLayer]", block), compiled) for block in layers.blocks]
         self.transitions = [FoldedLinear.of_transition(cast(Transition, layer)) for layer in layers.transitions]
         self.last = layers.last
         #: Length of one stream's row in a Carry: the rows' mean and age, the frames' age, and what the layers keep.
@@ -71,8 +77,9 @@ class PreparedLayers:
 class Front:
     """Normalised rows (rows, streams, 80) -> frames (rows / 2, streams, 128)."""
 
-    def __init__(self, front: FrontEnd) -> None:
-        self.maps = winograd.TiledMaps(front) if winograd.pays(front.weight.device) else DirectMaps(front)
+    def __init__(self, front: FrontEnd, compiled: bool) -> None:
+        tiled = compiled and winograd.pays(front.weight.device)
+        self.maps = winograd.TiledMaps(front) if tiled else DirectMaps(front)
         outputs, inputs, taps = front.weight.shape
         # The channels of a band stand together.
         by_band = front.weight.detach().view(outputs, MAPS, inputs // MAPS, taps).permute(0, 3, 2, 1)
@@ -122,7 +129,8 @@ class FoldedLinear:
 class Dense:
     """A dense block: (frames, streams, channels) -> (frames, streams, channels + 32 a layer)."""
 
-    def __init__(self, layers: Iterable[DenseLayer]) -> None:
+    def __init__(self, layers: Iterable[DenseLayer], compiled: bool) -> None:
+        self.compiled = compiled
         self.layers = [PreparedDense(layer) for layer in layers]
         self.carry_size = sum(layer.gate.carry_size for layer in self.layers)
 
@@ -132,7 +140,7 @@ class Dense:
         grown = block.new_empty(frames, streams, channels + GROWTH * len(self.layers))
         grown[..., :channels] = block
         rows, memory = grown.view(frames * streams, -1), torch.empty_like(grown).flatten()
-        gates = gates_of(grown, weight, expected, carry, self.carry_size)
+        gates = gates_of(grown, weight, expected, carry, self.carry_size, self.compiled)
         for layer in self.layers:
             clamped = memory[: len(rows) * channels].view(-1, channels)
             mixed = layer.inner(rows[:, :channels], clamped).relu_() @ layer.mixing

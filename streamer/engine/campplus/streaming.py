@@ -24,7 +24,9 @@ class CamPlusPlusStreaming:
             )
         return own
 
-    def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
+    def stepper(
+        self, model: Model, mode: Mode, precision: Precision, use_head: bool, compiled: bool | None = None
+    ) -> Stepper:
         if precision not in ("float32", "tf32"):
             raise ConfigurationError(
                 f"precision={precision!r}: {model.card.name!r} is computed in float32 alone; use that, or the model "
@@ -33,4 +35,4 @@ class CamPlusPlusStreaming:
         network = campplus_of(model.network)
         if mode == "exact":
             return CamPlusPlusStepper(model, network)
-        return CachedStepper(model, CamPlusPlusBackbone(network), use_head)
+        return CachedStepper(model, CamPlusPlusBackbone(network, compiled), use_head, compiled)

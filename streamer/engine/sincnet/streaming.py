@@ -34,11 +34,13 @@ class SincNetStreaming:
             )
         return mode or "exact"
 
-    def stepper(self, model: Model, mode: Mode, precision: Precision, use_head: bool) -> Stepper:
+    def stepper(
+        self, model: Model, mode: Mode, precision: Precision, use_head: bool, compiled: bool | None = None
+    ) -> Stepper:
         network = sincnet_of(model.network)
         layers = FrameLayers(network, precision)
         if mode == "exact":
             return ExactStepper(model, layers)
         if network.architecture.frame_local:
-            return CachedStepper(model, SincNetBackbone(layers), use_head)
-        return CachedStepper(model, TrailingBackbone(network, layers), use_head=False)
+            return CachedStepper(model, SincNetBackbone(layers), use_head, compiled)
+        return CachedStepper(model, TrailingBackbone(network, layers), use_head=False, compiled=compiled)

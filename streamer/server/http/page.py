@@ -30,7 +30,8 @@ def assets() -> dict[str, tuple[str, bytes, str]]:
         if kind is None:
             continue
         body = gzip.compress(file.read_bytes(), mtime=0)
-        tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        # Weak, since it is the same for both encodings.
+        tag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
         name = file.name.removesuffix(".html")
         url = "/" if name == "index" else f"/{name}"
         found[url] = (f"{kind}; charset=utf-8", body, tag)
@@ -47,7 +48,19 @@ async def show(request: Request) -> Response:
         "Content-Security-Policy": POLICY,
         "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
         "Referrer-Policy": "no-referrer",
+        "Vary": "Accept-Encoding",
     }
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(body, headers={**headers, "Content-Encoding": "gzip"})
+    if _takes_gzip(request.headers.get("accept-encoding", "")):
+        return Response(body, headers={**headers, "Content-Encoding": "gzip"})
+    return Response(gzip.decompress(body), headers=headers)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Browsers do; who looks at the page with curl wants to read it."""
+    for offer in accepted.lower().split(","):
+        coding, _, weight = offer.replace(" ", "").partition(";")
+        if coding in ("gzip", "*"):
+            return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
