@@ -8,8 +8,11 @@ import re
 import signal
 import sys
 
+import httpx2
+import numpy as np
 import pytest
-from fleet import NGINX, PATIENCE_S, RATE, check, fleet, talk
+from asking import wave
+from fleet import NGINX, PATIENCE_S, RATE, STREAM_SILENCE_S, check, fleet, talk
 from postgres import database, url
 
 from streamer.audio.files import read_audio
@@ -91,3 +94,22 @@ async def test_a_server_that_hangs_is_left_and_when_it_goes_on_its_sessions_are_
         talks = await asyncio.gather(*talking)
     assert sum(one.reconnects for one in talks) > 0
     check(talks, clean)
+
+
+async def test_a_large_recording_is_taken_through_the_proxy_and_may_take_longer_than_a_stream_may_be_silent(
+    tmp_path, url, conversation
+):
+    recording = wave(np.tile(conversation, 4)[: 45 * RATE])
+    assert len(recording) > 1 << 20, "what nginx takes by itself"
+    async with fleet(tmp_path, 1, state_store=url, store=url) as servers:
+        [member] = servers.members
+        async with httpx2.AsyncClient(
+            trust_env=False, timeout=PATIENCE_S, base_url=f"http://127.0.0.1:{servers.port}"
+        ) as client:
+            asked = asyncio.create_task(client.post("/v1/identify", content=recording))
+            await told(member.port, r"streamer_streams [1-9]")
+            member.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(STREAM_SILENCE_S + 1.0)  # nginx has a clock of its own
+            member.process.send_signal(signal.SIGCONT)
+            answer = await asked
+    assert (answer.status_code, round(answer.json()["duration"])) == (200, 45)

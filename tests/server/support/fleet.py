@@ -21,6 +21,8 @@ from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.client import Client
 
 PATIENCE_S = 60.0
+#: How long nginx waits for a stream of which nothing comes, in tests.
+STREAM_SILENCE_S = 4
 NGINX = shutil.which("nginx") or next((path for path in ("/usr/sbin/nginx",) if Path(path).exists()), None)
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nginx.conf"
 #: What depends on the last digits of a float, which differ with what is computed together.
@@ -132,7 +134,7 @@ async def _nginx(folder: Path, ports: list[int]) -> AsyncIterator[int]:
     text = CONFIGURATION.read_text().replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     [line] = re.findall(r"    server 127\.0\.0\.1:8765.*\n", text)
     text = re.sub(r"    server 127\.0\.0\.1:8766.*\n", "", text)
-    text = text.replace("timeout 6s;", "timeout 4s;")
+    text = text.replace("timeout 6s;", f"timeout {STREAM_SILENCE_S}s;")
     text = text.replace(line, "".join(line.replace("8765", str(each)) for each in ports))
     (folder / "nginx.conf").write_text(WRAPPED.format(folder=folder, configuration=text))
     process = await asyncio.create_subprocess_exec(
