@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import re
 import signal
 import sys
 
@@ -12,7 +10,7 @@ import httpx2
 import numpy as np
 import pytest
 from asking import wave
-from fleet import NGINX, PATIENCE_S, RATE, STREAM_SILENCE_S, check, fleet, talk
+from fleet import NGINX, PATIENCE_S, RATE, STREAM_SILENCE_S, check, fleet, talk, told
 from postgres import database, url
 
 from streamer.audio.files import read_audio
@@ -64,20 +62,6 @@ async def test_a_rolling_restart_loses_and_doubles_no_event(tmp_path, url, conve
         talks = await asyncio.gather(*talking)
     assert sum(one.reconnects for one in talks) > 0
     check(talks, clean)
-
-
-async def told(port, wanted):
-    """Wait until a server's metrics have this line."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            with contextlib.suppress(OSError):
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                text = (await reader.read()).decode()
-                writer.close()
-                if re.search(wanted, text):
-                    return
-            await asyncio.sleep(0.1)
 
 
 async def test_a_server_that_hangs_is_left_and_when_it_goes_on_its_sessions_are_another_s(tmp_path, url, conversation):

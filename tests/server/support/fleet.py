@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,18 +55,19 @@ def free_port() -> int:
 
 @dataclass
 class Member:
-    """One server. options: of `streamer serve`. log: where its standard error goes."""
+    """One server. options: of `streamer serve`. log: where its standard error goes. environment: beside the test's."""
 
     options: list[str]
     log: Path
     port: int = 0
     process: asyncio.subprocess.Process | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
     async def start(self) -> None:
         command = [sys.executable, "-m", "streamer.cli", "serve", "--port", str(self.port), *self.options]
         with self.log.open("ab") as log:
             self.process = process = await asyncio.create_subprocess_exec(
-                *command, stdout=asyncio.subprocess.PIPE, stderr=log
+                *command, stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, **self.environment}
             )
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
@@ -94,8 +96,13 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def fleet(folder: Path, count: int, *options: str, **settings: Any) -> AsyncIterator[Fleet]:
-    """So many servers that share `folder`/state.db (or what the settings say) behind nginx."""
+async def fleet(
+    folder: Path, count: int, *options: str, environments: Sequence[dict[str, str]] = (), **settings: Any
+) -> AsyncIterator[Fleet]:
+    """So many servers that share `folder`/state.db (or what the settings say) behind nginx.
+
+    environments: what the first of them have in theirs beside this process's own.
+    """
     shared = {
         "store": str(folder / "speakers.db"),
         "state_store": f"sqlite:///{folder}/state.db",
@@ -111,6 +118,8 @@ async def fleet(folder: Path, count: int, *options: str, **settings: Any) -> Asy
     config = folder / "server.toml"
     config.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in shared.items()))
     members = [Member(["--config", str(config), *options], folder / f"{number}.log") for number in range(count)]
+    for member, environment in zip(members, environments, strict=False):
+        member.environment = environment
     try:
         await members[0].start()  # it makes the tables
         await asyncio.gather(*(member.start() for member in members[1:]))
@@ -226,3 +235,17 @@ def check(talks: list[Talked], clean: Talked) -> None:
         assert not [message for message in one.messages if message["type"] in ("restart", "error")]
         assert [event["id"] for event in one.events] == list(range(1, len(one.events) + 1))
         assert bare(one.events) == bare(clean.events)
+
+
+async def told(port, wanted):
+    """Wait until a server's metrics have this line."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                text = (await reader.read()).decode()
+                writer.close()
+                if re.search(wanted, text):
+                    return
+            await asyncio.sleep(0.1)
