@@ -169,7 +169,7 @@ class Overlaps:
         events: list[Event] = []
         start, end = stretch.start_sample, stretch.end_sample
         first, second = two
-        if second is None and stretch.confidence >= self.settings.overlap_sure:
+        if second is None and stretch.confidence >= self.settings.overlap_unknown:
             second = UNKNOWN
         if end is None or second is None or second == first:
             return events

@@ -13,7 +13,7 @@ DURATIONS = (1.0, 3.0)
 STEP_S = 0.5
 
 PROBABILITIES = (
-    *("speech_onset", "speech_offset", "overlap_onset", "overlap_offset", "overlap_sure"),
+    *("speech_onset", "speech_offset", "overlap_onset", "overlap_offset", "overlap_sure", "overlap_unknown"),
     *("unknown_prior", "resume", "commit", "relabel", "settle", "switch"),
 )
 
@@ -29,7 +29,8 @@ class TrackerSettings:
     overlap_onset, overlap_offset: probability that more than one speaks, averaged over `overlap_smooth_s`, from which
         they do, and under which they no longer do. overlap_s: the shortest overlap.
     overlap_near_s: who speaks within this time of it may be the other of the two.
-    overlap_sure: the probability from which the other may be somebody whose turn does not meet it.
+    overlap_sure: the probability from which the other may be somebody whose turn does not meet it. overlap_unknown: the
+        probability from which the other has a turn though nobody knows who it is.
     overlap_settle_s: how long after its end it is final who they were.
     evidence_s: seconds of speech in a turn before it is given a name.
     unknown_prior: how probable it is, before anything was heard, that nobody enrolled speaks.
@@ -62,6 +63,7 @@ class TrackerSettings:
     overlap_smooth_s: float = 0.4
     overlap_near_s: float = 15.0
     overlap_sure: float = 0.6
+    overlap_unknown: float = 0.8
     overlap_settle_s: float = 2.0
     evidence_s: float = 0.3
     unknown_prior: float = 0.2

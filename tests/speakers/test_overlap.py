@@ -82,7 +82,7 @@ def test_where_nobody_else_was_heard_it_is_somebody_else_and_nobody_is_guessed(s
 
 
 def test_somebody_else_who_may_be_nobody_has_no_turn(stage):
-    steps = mixed(stage.steps([("ada", 8.0), (None, 3.0)]), (3.0, 4.0), probability=0.5)
+    steps = mixed(stage.steps([("ada", 8.0), (None, 3.0)]), (3.0, 4.0), probability=0.7)
     events = run(stage.tracker("ada", "bob"), steps)
 
     assert [overlap.other for overlap in finals(events)] == [None]
