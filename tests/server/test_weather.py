@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -34,17 +35,19 @@ FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), No
 
 
 @pytest.fixture
-def database(tmp_path_factory):
+def database():
     """A PostgreSQL that can be gone for a while."""
     if _programs() is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'speaker-streamer[postgres]'")
-    server = Postgres(tmp_path_factory.mktemp("postgres"), tmp_path_factory.getbasetemp().parents[1])
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop(signal.SIGQUIT)
+    # Not in pytest's folder: whoever starts another pytest meanwhile closes that to PostgreSQL's user.
+    with tempfile.TemporaryDirectory(prefix="streamer-") as name:
+        server = Postgres(Path(name), Path(name))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop(signal.SIGQUIT)
 
 
 @pytest.fixture
