@@ -83,7 +83,7 @@ def test_without_an_output_file_json_goes_to_stdout(
         (["--step", "1"], "are for --window sliding"),
         (["--window", "sliding", "--duration", "1", "--step", "2"], "step=2 s is longer than duration=1 s"),
         (["--device", "gpu"], "device='gpu' is not a device"),
-        (["-o", "nowhere/e.npy"], "nowhere': 'nowhere/e.npy'"),
+        (["-o", "nowhere/e.npy"], "'nowhere/e.npy': there is no directory"),
     ],
     ids=str,
 )

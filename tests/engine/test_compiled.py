@@ -59,5 +59,5 @@ def test_no_kernel_needs_text_compiled(tmp_path: Path):
     """Copying one array over another with a slice does: numba compiles the message of an error of shapes, for 2 s."""
     modules = compiled_by(COMPILE, tmp_path)
     assert {"streamer.engine.sliding", "streamer.engine.slots.sound", "streamer.engine.campplus.tiles"} <= modules
-    assert "streamer.engine.sincnet.sinc" in modules
+    assert "streamer.models.sinc" in modules
     assert not {module for module in modules if "unicode" in module}
