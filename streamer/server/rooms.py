@@ -164,6 +164,7 @@ class Rooms:
 
     async def _trackers(self, settings: Settings, states: Sequence[bytes] | None = None) -> list[Tracker]:
         """A tracker for each stream of a session, new or as it was kept. Raises StateMismatch for another's state."""
+        everybody = self._people.everybody
         roster = self._people.roster(settings.roster)
 
         def make() -> list[Tracker]:
@@ -174,7 +175,11 @@ class Rooms:
                 tracker.restore(state)
             return trackers
 
-        return await self._offload.run(len(roster), make)
+        trackers = await self._offload.run(len(roster), make)
+        if self._people.everybody is not everybody:
+            # The enrolled have changed meanwhile, and the streams that were there have heard of it without these.
+            self.listen_again()
+        return trackers
 
     def _restored(self, session: SessionState, kept: Kept, access: Access, trackers: list[Tracker]) -> Room:
         """A kept session on new streams of the engine. Raises what they and the trackers do not take."""

@@ -189,6 +189,32 @@ def test_a_session_takes_as_much_room_as_it_looks_often(step, channels, mode, co
     assert Settings(step=step, channels=channels, channel_mode=mode).cost == cost
 
 
+async def test_a_stream_that_begins_while_somebody_is_removed_listens_for_them_no_longer(server, monkeypatch):
+    model = server._engine.model
+    voice = Exemplar(np.ones(model.dimension, np.float32), 5.0)
+    await server.people.add("Ada", [voice])
+    offload, changed = server.rooms._offload, []
+    genuine = offload.run
+
+    async def slow(people, call):
+        made = await genuine(people, call)
+        if not changed:
+            changed.append("Ada")
+            await server.people.remove("Ada")
+            for _ in range(50):  # whoever was there by now has heard of it
+                await asyncio.sleep(0)
+        return made
+
+    monkeypatch.setattr(offload, "run", slow)
+    async with talking(server) as talk:
+        await talk.start(stats_interval=0)
+        [room] = server.rooms._rooms.values()
+        async with asyncio.timeout(20):
+            while room.channels[0].tracker.roster.names:  # noqa: ASYNC110 - no event says so
+                await asyncio.sleep(0.01)
+    assert changed == ["Ada"]
+
+
 async def test_who_looks_five_times_as_often_needs_the_room_of_five(serving):
     async with (
         serving(max_streams=6) as server,
