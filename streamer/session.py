@@ -15,8 +15,8 @@ from streamer.audio.chunks import Gap
 from streamer.engine.stream import Stream
 from streamer.engine.window import Step
 from streamer.sinks.base import SessionView, Sink, Sinks
-from streamer.speakers.events import Event, Notice, TurnEnd
-from streamer.speakers.feed import RosterFeed, keep_guest
+from streamer.speakers.events import Event, Notice
+from streamer.speakers.feed import RosterFeed, keep_guests
 from streamer.speakers.library import Speakers
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.timeline import Timeline
@@ -76,7 +76,7 @@ class Session:
 
     def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
         """Tell the sinks something about the sound itself, up to `sample`. See `BaseSource.on_notice`."""
-        self._tell([Notice(sample=sample, decided_sample=sample, code=code, message=message)])
+        self._tell([Notice.at(sample, code, message)])
 
     def finish(self) -> list[Event]:
         """The stream is over. Returns the last events, and closes the sinks."""
@@ -97,9 +97,8 @@ class Session:
             self.hear(result)
 
     def _tell(self, events: list[Event]) -> None:
-        for event in events:
-            if isinstance(event, TurnEnd) and self._keep_guests:
-                keep_guest(self.speakers, self.tracker, event.speaker, self.name)
+        if self._keep_guests:
+            keep_guests(self.speakers, self.tracker, events, self.name)
         self._sinks.tell(events)
 
 

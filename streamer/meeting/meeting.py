@@ -22,8 +22,8 @@ from streamer.meeting.crosstalk import CrossTalkSettings
 from streamer.meeting.room import RoomTracker
 from streamer.session import until
 from streamer.sinks.base import SessionView, Sink, Sinks
-from streamer.speakers.events import Event, Notice, TurnEnd
-from streamer.speakers.feed import RosterFeed, keep_guest
+from streamer.speakers.events import Event, Notice
+from streamer.speakers.feed import RosterFeed, keep_guests
 from streamer.speakers.library import Speakers
 from streamer.speakers.settings import DURATIONS, STEP_S, TrackerSettings
 from streamer.speakers.timeline import Timeline
@@ -112,7 +112,7 @@ class Meeting:
 
     def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
         """Tell the sinks something about the sound itself, up to `sample`. See `BaseSource.on_notice`."""
-        self._tell([Notice(sample=sample, decided_sample=sample, code=code, message=message)])
+        self._tell([Notice.at(sample, code, message)])
 
     def finish(self) -> list[Event]:
         """The meeting is over. Returns the last events, and closes the sinks."""
@@ -160,8 +160,7 @@ class Meeting:
             moved.notify_all()
 
     def _tell(self, events: list[Event]) -> None:
-        for event in events:
-            if isinstance(event, TurnEnd) and self._keep_guests:
-                # The trackers of a room share their guests.
-                keep_guest(self.speakers, self.room.trackers[0], event.speaker, self.name)
+        if self._keep_guests:
+            # The trackers of a room share their guests.
+            keep_guests(self.speakers, self.room.trackers[0], events, self.name)
         self._sinks.tell(events)

@@ -100,8 +100,7 @@ class Channel:
 
     def notice(self, sample: int, code: str, message: str) -> None:
         """Something was found of the sound itself."""
-        found = Notice(sample=sample, decided_sample=sample, code=code, message=message)
-        self._emit(self.index, [found.to_dict()])
+        self._emit(self.index, [Notice.at(sample, code, message).to_dict()])
 
     def hear_again(self, num_samples: int) -> None:
         """What comes next begins so many samples before where the stream stands."""

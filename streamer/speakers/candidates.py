@@ -224,7 +224,7 @@ class Candidates:
         """Log-likelihood ratios (embeddings, states) for a few states alone; see `evidence`."""
         enrolled = len(self.roster)
         places = np.array([state for state in states if state < enrolled], np.int64)
-        scores = unit(embeddings) @ np.concatenate([self.roster.centroids[places], self.guests.centroids]).T
+        scores = self._cosines(embeddings, places)
         ratios = self._ratios(scores, speech_s, self.backend.norms(embeddings), places)
         found = np.concatenate([ratios, np.zeros((len(embeddings), 1), np.float32)], axis=1)
         columns = {int(place): column for column, place in enumerate(places)}
@@ -237,6 +237,11 @@ class Candidates:
             return 0.0
         voice = self.roster.centroids[state] if state < enrolled else self.guests.centroids[state - enrolled]
         return float(unit(embedding) @ voice)
+
+    def _cosines(self, embeddings: Array, places: NDArray[np.int64]) -> Array:
+        """Of embeddings to some of the enrolled and all guests: (embeddings, places + guests)."""
+        voices = np.concatenate([self.roster.centroids[places], self.guests.centroids])
+        return np.asarray(unit(embeddings) @ voices.T)
 
     def _ratios(
         self, scores: Array, speech_s: Array, norms: Vector | None, places: NDArray[np.int64]
@@ -302,7 +307,6 @@ class Candidates:
     def _guest_evidence(self, slots: Sequence[int], places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Log-likelihood ratios of guests against a few of the enrolled and all guests: (slots, places + guests)."""
         guests, cohort = self.guests, self.backend.cohort
-        voices = np.concatenate([self.roster.centroids[places], guests.centroids])
         norms = None if cohort is None else guests.norms(cohort)[slots]
-        scores = unit(guests.centroids[slots]) @ voices.T
+        scores = self._cosines(guests.centroids[slots], places)
         return np.asarray(self._ratios(scores, guests.speech_s[slots], norms, places), np.float64)

@@ -147,6 +147,11 @@ class Notice(Event):
     code: str
     message: str
 
+    @classmethod
+    def at(cls, sample: int, code: str, message: str) -> Notice:
+        """What was found up to `sample`, and is said there."""
+        return cls(sample=sample, decided_sample=sample, code=code, message=message)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overload(Event):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from streamer.speakers.events import Event, TurnEnd
 from streamer.speakers.library import Speakers
 from streamer.speakers.profiles import Exemplar, Roster
 from streamer.speakers.tracker import Tracker
@@ -46,11 +47,10 @@ class RosterFeed:
         return self._speakers.roster(wanted)
 
 
-def keep_guest(speakers: Speakers, tracker: Tracker, speaker: str, session: str) -> None:
-    """Keep a guest's voice in the store for a day, so that it can be named. Does nothing if `speaker` is no guest."""
-    slot = tracker.candidates.guest_slot(speaker)
-    if slot is None:
-        return
+def keep_guests(speakers: Speakers, tracker: Tracker, events: Iterable[Event], session: str) -> None:
+    """Keep the voices of guests whose turns have ended in the store for a day, so that they can be named."""
     guests = tracker.guests
-    heard = Exemplar(guests.centroids[slot].copy(), float(guests.speech_s[slot]), source=f"guest of {session}")
-    speakers.store.remember_guest(session, speaker, speakers.model.fingerprint, heard)
+    for event in events:
+        if isinstance(event, TurnEnd) and (slot := tracker.candidates.guest_slot(event.speaker)) is not None:
+            heard = Exemplar(guests.centroids[slot].copy(), float(guests.speech_s[slot]), source=f"guest of {session}")
+            speakers.store.remember_guest(session, event.speaker, speakers.model.fingerprint, heard)
