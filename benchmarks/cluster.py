@@ -2,7 +2,7 @@
 
 python benchmarks/cluster.py kill --servers 3 --sessions 60
 python benchmarks/cluster.py rolling --servers 2 --sessions 40
-python benchmarks/cluster.py throughput
+python benchmarks/cluster.py throughput --core-each
 python benchmarks/cluster.py snapshots
 
 Needs PostgreSQL, and nginx for all but the last. Servers, clients and database share the machine.
@@ -74,16 +74,29 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def throughput(url: str, folder: Path, sessions: int, seconds: float) -> None:
-    """As fast as they take it: audio a second by one server, by two, and what nginx takes of the processor."""
+def pinned(pid: int, core: int) -> None:
+    """Keep every thread of a process on one core, as a replica that is given one core is kept."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(thread), {core})
+
+
+async def throughput(url: str, folder: Path, sessions: int, seconds: float, core_each: bool) -> None:
+    """As fast as they take it: audio a second by one server, by two, and what nginx takes of the processor.
+
+    core_each: every server has one core. Without it a server uses more than one, and two servers share what there is.
+    """
     samples = speech(seconds)
     rates = []
     for count in (1, 2):
         options = {"state_store": url, "store": url, "max_rate": 1000.0, "burst_s": 3600.0, "snapshot_s": 3.0}
         (folder / str(count)).mkdir()
         async with fleet(folder / str(count), count, **options) as made:
-            await talk(made.url, samples, speed=None)
             pids = [member.process.pid for member in made.members if member.process is not None]
+            for core, pid in enumerate(pids):
+                if core_each:
+                    pinned(pid, core)
+            for member in made.members:  # the first session of a process compiles and allocates
+                await talk(f"ws://127.0.0.1:{member.port}", samples, speed=None)
             proxy = int((folder / str(count) / "nginx.pid").read_text())
             before = [cpu_s(pid) for pid in (*pids, proxy)]
             began = time.monotonic()
@@ -124,6 +137,7 @@ def main() -> None:
     parser.add_argument("--servers", type=int, default=2)
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=24.0, help="of speech in each session, up to 60")
+    parser.add_argument("--core-each", action="store_true", help="throughput: one core for each server")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -132,7 +146,7 @@ def main() -> None:
             if args.what == "snapshots":
                 snapshots(url)
             elif args.what == "throughput":
-                asyncio.run(throughput(url, folder, args.sessions, args.seconds))
+                asyncio.run(throughput(url, folder, args.sessions, args.seconds, args.core_each))
             else:
                 asyncio.run(disturbed(args.what, url, args.servers, args.sessions, args.seconds, folder))
 
