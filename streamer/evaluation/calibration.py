@@ -25,7 +25,8 @@ class LinearCalibration:
     def fit(cls, scores: Float, same: Bool, ridge: float = 1e-4, rounds: int = 50) -> LinearCalibration:
         """Logistic regression by Newton's method, with equal total weight for both kinds of trials.
 
-        ridge: a penalty that pulls the slope of standardised scores towards 0; without it, separable scores have no solution.
+        ridge: a penalty that pulls the slope of standardised scores towards 0. Without it, separable scores have no
+            solution.
         """
         scores, same = np.asarray(scores, float), np.asarray(same, bool)
         mean, deviation = scores.mean(), max(float(scores.std()), 1e-9)

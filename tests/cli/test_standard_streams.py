@@ -143,7 +143,7 @@ def test_standard_input_is_a_file_like_any_other(
         (b"", b"standard input is empty"),
         (b"Dear Ada,\nthis is a letter and not a sound.\n" * 9, b"standard input is text, not audio"),
         (b"%PDF-1.7\n" + bytes(500), b"standard input is a PDF document, not audio"),
-        (bytes(5000), b"Raw PCM must say what it is"),
+        (bytes(5000), b"Raw PCM needs a description"),
     ],
     ids=["nothing", "a letter", "a document", "raw PCM"],
 )
