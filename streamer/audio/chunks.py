@@ -1,4 +1,4 @@
-"""What travels from a source to the engine: chunks of samples, and gaps."""
+"""The events from a source to the engine: chunks of samples, and gaps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Samples that were lost or never sent, [start_sample, end_sample). The clock moves over them.
+    """Samples that were lost or never sent, [start_sample, end_sample). The clock advances over them.
 
     reason: why, in a word or two: "overflow", "packet loss", "device lost", "reconnect", ...
     """
@@ -43,16 +43,16 @@ AudioEvent = Chunk | Gap
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """`num_frames` frames of an input, at its own rate, were lost or never sent."""
+    """`num_frames` frames of an input, counted at the input's rate, were lost or never sent."""
 
     num_frames: int
     reason: str
 
 
 class Source(Protocol):
-    """Live or recorded audio as an async context manager to iterate over.
+    """Live or recorded audio, as an async context manager that is iterated over.
 
-    The events are contiguous: each starts where the one before it ended, the first at sample 0.
+    The events are contiguous: each starts where the previous one ended, the first at sample 0.
     """
 
     async def __aenter__(self) -> Source: ...

@@ -1,6 +1,6 @@
-"""From whatever a source delivers to what the engine takes: contiguous events, mono, 16 kHz, float32, finite.
+"""Converts the input of any source to the engine's format: contiguous events, mono, 16 kHz, float32, finite.
 
-One piece for all sources and for the server, so that a microphone, a file and a socket mean the same samples.
+All sources and the server share it, so a microphone, a file and a socket give the same samples.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ AnyBlock = bytes | bytearray | memoryview | NDArray[Any]
 class Conditioner:
     """The input side of one stream.
 
-    rate: of the input, Hz. channels: of the input. channel: which of them is meant; for one stream per channel take a
-        conditioner for each index. encoding: of bytes (see `formats`); not needed where only arrays are pushed.
-    name: what messages call the stream. patient: see `Downmix`.
+    rate: of the input, Hz. channels: of the input. channel: which of them is used; for one stream for each channel,
+        make one conditioner for each index. encoding: of bytes (see `formats`); not needed if only arrays are pushed.
+        name: of the stream, for messages. patient: see `Downmix`.
 
     Positions are computed from the count of input frames, gaps included, never accumulated: after n frames and a
-    `finish` or `gap`, the clock stands at round(n * 16000 / rate).
+    `finish` or `gap`, the clock is at round(n * 16000 / rate).
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Conditioner:
         self.channels = check_channels(channels)
         self.channel = check_channel(channel, self.channels)
         self.name = name
-        #: The clock, in samples at 16 kHz: where the next event begins.
+        #: The clock, in samples at 16 kHz: the start of the next event.
         self.position = 0
         self._decoder = None if encoding is None else PcmDecoder(encoding, self.channels)
         self._resampler = StreamResampler(self.rate)
@@ -59,7 +59,8 @@ class Conditioner:
         self._frames = 0
 
     def notice(self) -> str | None:
-        """That channels cancel each other, so that only one is used, once: as soon as it is found."""
+        """A message that channels cancel each other and only one is used; returned once, as soon as this is
+        detected."""
         found = None if self._mix is None else self._mix.found
         if found is None or self._told:
             return None
@@ -81,20 +82,20 @@ class Conditioner:
         return self._chunk(self._resampler.push(self._mono(block)))
 
     def gap(self, num_frames: int, reason: str) -> list[AudioEvent]:
-        """`num_frames` frames of the input are missing here, and with them a frame of which only a part had come."""
+        """`num_frames` frames of the input are missing here, and so is an incomplete frame before them."""
         events = self._end_of_run()
         self._frames += num_frames + self._lost_frame()
         return events + self._gap_to_clock(reason)
 
     def finish(self) -> list[AudioEvent]:
-        """What was held back. A frame of which only a part had come is a gap "partial sample"."""
+        """Return the samples that were held back. An incomplete frame becomes a gap "partial sample"."""
         events = self._end_of_run()
         self._frames += self._lost_frame()
         return events + self._gap_to_clock("partial sample")
 
     def _decoded(self, data: bytes | bytearray | memoryview) -> NDArray[np.float32]:
         if self._decoder is None:
-            raise ConfigurationError(f"bytes do not say their encoding: give encoding=, one of {', '.join(ENCODINGS)}.")
+            raise ConfigurationError(f"bytes have no known encoding: give encoding=, one of {', '.join(ENCODINGS)}.")
         return self._decoder.decode(data)
 
     def _shaped(self, data: NDArray[Any]) -> NDArray[np.float32]:
@@ -108,7 +109,7 @@ class Conditioner:
         return block
 
     def _mono(self, block: NDArray[np.float32]) -> Samples:
-        """A copy, so that the caller may use the array again."""
+        """A copy, so that the caller may reuse the array."""
         if self._mix is None:
             chosen: Samples = block[0 if self.channel == "downmix" else self.channel].copy()
             return chosen
@@ -121,9 +122,9 @@ class Conditioner:
         return int(self._decoder is not None and self._decoder.flush() > 0)
 
     def _end_of_run(self) -> list[AudioEvent]:
-        """The tail of the samples before a gap or the end, to the exact sample.
+        """The rest of the samples before a gap or the end, to the exact sample.
 
-        Rounding the length of a run and rounding its two ends differ by up to one sample: cut it or repeat the last.
+        Rounding the length of a run and rounding its two ends can differ by one sample: cut it, or repeat the last one.
         """
         held = np.zeros(0, np.float32) if self._mix is None else self._resampler.push(self._mix.flush())
         tail = np.concatenate([held, self._resampler.finish()])

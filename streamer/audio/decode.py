@@ -1,7 +1,7 @@
 """Decoders: audio files, block by block, through libsndfile (soundfile) and FFmpeg (PyAV).
 
-libsndfile reads WAV, FLAC, OGG, Opus, MP3 and more; what it does not know is offered to PyAV (m4a, mp4, webm, ...),
-an optional dependency. What a file holds beyond its first header is found by `streamer.audio.parts`.
+libsndfile reads WAV, FLAC, OGG, Opus, MP3 and more; PyAV, an optional dependency, reads the other formats (m4a, mp4,
+webm, ...). `streamer.audio.parts` finds the audio beyond a file's first header.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from streamer.errors import AudioError, AudioNotFound, AudioUnreadable, Configur
 
 PathOrFile = str | os.PathLike[str] | IO[bytes]
 
-#: From so many frames on libsndfile means that it does not know.
+#: libsndfile reports at least this number of frames if the length is unknown.
 UNKNOWN_FRAMES = 1 << 60
 
 _MISFIT = re.compile(r"^data\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -33,7 +33,7 @@ _MISFIT = re.compile(r"^data\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 class Decoder(Protocol):
     """An open audio file.
 
-    sample_rate: in Hz. channels: their number. name: what messages call the file.
+    sample_rate: in Hz. channels: number of channels. name: of the file, for messages.
     """
 
     sample_rate: int
@@ -41,8 +41,8 @@ class Decoder(Protocol):
     name: str
 
     def read(self, num_frames: int) -> Block | Missing:
-        """The next samples (channels, n): n is 0 at the end, and otherwise may be less or more than `num_frames`. Or
-        what the file's time stamps say is missing before them."""
+        """The next samples (channels, n): n is 0 at the end, and may otherwise be less or more than `num_frames`. Or a
+        `Missing`, if the file's time stamps show that samples are missing before them."""
         ...
 
     def close(self) -> None: ...
@@ -51,9 +51,9 @@ class Decoder(Protocol):
 def open_decoder(file: PathOrFile) -> Decoder:
     """Open an audio file, given by its path or as a binary file object, which is read from its start.
 
-    A pipe, or a file object that cannot seek, is read into memory whole. Nothing but this file is opened, whatever it
-    refers to. Raises AudioNotFound, AudioUnreadable (a directory, not audio, no permission, cut short) or
-    MissingDependency (a format that needs PyAV, which is not installed).
+    A pipe, or a file object that cannot seek, is read into memory as a whole. Only this file is opened, whatever
+    files or addresses it refers to. Raises AudioNotFound, AudioUnreadable (a directory, not audio, no permission, cut
+    short) or MissingDependency (a format that needs PyAV, which is not installed).
     """
     name = file_name(file)
     source = _from_path(file) if isinstance(file, str | os.PathLike) else _seekable(file, name)
@@ -74,7 +74,7 @@ def open_decoder(file: PathOrFile) -> Decoder:
 
 
 def file_name(file: object) -> str:
-    """What messages call a file: its path, the path of an opened file, or "audio stream"."""
+    """The name of a file in messages: its path, the path of an opened file, or "audio stream"."""
     if isinstance(file, str | os.PathLike):
         return os.fspath(file)
     name = getattr(file, "name", None)
@@ -89,7 +89,7 @@ def _from_path(file: str | os.PathLike[str]) -> str | IO[bytes]:
 
 
 def check_path(file: str | os.PathLike[str]) -> Path:
-    """Raises AudioNotFound or AudioUnreadable for a path that is not there, is a directory, or may not be read."""
+    """Raises AudioNotFound or AudioUnreadable for a path that does not exist, is a directory, or may not be read."""
     path, name = Path(file), os.fspath(file)
     if path.is_dir():
         raise AudioUnreadable(f"{name!r} is a directory; give the path of one audio file.")
@@ -119,8 +119,9 @@ def _open_one(source: str | IO[bytes], name: str) -> Decoder:
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
     """A file that is read from its beginning to its end.
 
-    After each read soundfile seeks to where it is already. An MP3 cannot be sought in exactly, and its decoder begins
-    anew: a tenth of a second after every block was silence. Others need it: a FLAC with bytes behind it is lost.
+    After each read, soundfile seeks to the present position. In an MP3 that is not exact, and its decoder restarts: a
+    tenth of a second after every block was silence. Other formats need the seek: a FLAC with bytes behind it fails
+    without it.
     """
 
     def seekable(self) -> bool:
@@ -132,15 +133,15 @@ class _SoundFileDecoder:
         self.name = name
         try:
             self._file = _Sequential(source)
-        except TypeError as error:  # soundfile takes the suffix .raw for headerless PCM, and asks for its rate
+        except TypeError as error:  # soundfile takes the suffix .raw for headerless PCM, and needs its rate
             raise AudioUnreadable(
-                f"{name!r}: raw PCM does not say its rate and format; read it with PipeSource, or wrap it as WAV."
+                f"{name!r}: raw PCM has no known rate and format; read it with PipeSource, or wrap it as WAV."
             ) from error
         self._rewind = source if not isinstance(source, str) else None
         self.sample_rate = check_rate(self._file.samplerate, name)
         self.channels = int(self._file.channels)
         self._refuse_cut_header()
-        # An MP3 without a table of contents has its length guessed from the bit rate.
+        # The length of an MP3 without a table of contents is guessed from the bit rate.
         guessed = self._file.format in ("MP3", "MPEG") or self._file.frames >= UNKNOWN_FRAMES
         self._expected = 0 if guessed else int(self._file.frames)
         self._done = 0
@@ -164,7 +165,7 @@ class _SoundFileDecoder:
         rewind(self._rewind)
 
     def _refuse_cut_header(self) -> None:
-        """libsndfile quietly corrects a chunk size that reaches beyond the end of the file; its log tells."""
+        """libsndfile silently corrects a chunk size that reaches beyond the end of the file; only its log says so."""
         for announced, present in _MISFIT.findall(self._file.extra_info):
             if int(present) < int(announced) < PLACEHOLDER_BYTES:
                 self._file.close()
@@ -174,9 +175,9 @@ class _SoundFileDecoder:
 
 
 class _PartsDecoder:
-    """The parts of a file, one after the other, as one. They must have one rate and as many channels.
+    """The parts of a file, in order, as one stream. They must have the same rate and number of channels.
 
-    owned: whether the file is ours to close.
+    owned: whether this decoder closes the file.
     """
 
     def __init__(self, data: Bytes, parts: list[Part], name: str, *, owned: bool) -> None:

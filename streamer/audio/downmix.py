@@ -1,7 +1,7 @@
-"""Several channels to one: their mean, unless they cancel each other, as where one is wired the other way round.
+"""Mix several channels into one: their mean, unless they cancel each other, for example if one is inverted.
 
-How far they cancel is measured over blocks of the input of a fixed length, counted from where the audio began, so that
-it does not matter how the samples were cut on arrival. Nothing waits for it but the first moments of sound.
+Cancellation is measured over input blocks of a fixed length, counted from the start of the audio, so the result does
+not depend on how the samples were cut on arrival. Only the first moments of sound have to wait for the measurement.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 Planar = NDArray[np.float32]
 Mono = NDArray[np.float32]
 
-#: So many blocks a second.
+#: Blocks a second.
 BLOCKS_PER_S = 10
-#: The last so many blocks with sound in them decide; so many are waited for at the beginning.
+#: The last `WINDOW` blocks with sound decide; at the beginning, the mix waits for `FIRST` or `FIRST_LIVE` of them.
 WINDOW, FIRST, FIRST_LIVE = 10, 3, 2
-#: Mean power (full scale 1) from which a block has sound in it: 80 dB below full scale.
+#: Mean power (full scale 1) from which a block counts as sound: 80 dB below full scale.
 SOUND = 1e-8
-#: The correlation of two channels, or for more of them the power of their mean against what it would be if they had
-#: nothing in common, less one: below the first they cancel, above the second they do so no more.
+#: Limits of the correlation of two channels. For more channels, it is the power of their mean relative to that of
+#: uncorrelated channels, minus one. Below the first limit they cancel; above the second they no longer do.
 CANCELS, NO_MORE = -0.9, -0.5
-#: Channels with this share of the loudest one's power are as loud.
+#: Channels with this share of the loudest channel's power count as equally loud.
 ALIKE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Channels that cancel each other, found after `frame` frames: only `channel` (from 0 on) is used."""
+    """Channels that cancel each other, detected after `frame` frames: only `channel` (counted from 0) is used."""
 
     frame: int
     channel: int
@@ -44,11 +44,10 @@ class Cancelled:
 
 
 class Downmix:
-    """Channels (channels, n) in, their mix (m,) out, and what was found of them in `found`.
+    """Takes channels (channels, n), returns their mix (m,), and stores a detected cancellation in `found`.
 
-    rate: frames a second. patient: whether the first moments of sound wait until it is known whether they cancel (0.3
-    s): for recordings. A live input does not wait, and is heard as it should be a fifth of a second after its first
-    sound.
+    rate: frames a second. patient: whether the first moments of sound wait until cancellation is decided (0.3 s), for
+    recordings. A live input does not wait, and its mix is right from a fifth of a second after its first sound.
     """
 
     def __init__(self, rate: int, channels: int, *, patient: bool = True) -> None:
@@ -59,14 +58,14 @@ class Downmix:
         self._decided = not patient
         self._first = FIRST if patient else FIRST_LIVE
         self._window: deque[NDArray[np.float64]] = deque(maxlen=WINDOW)
-        #: Of the block that is not complete yet, and what is not to be handed out yet.
+        #: The samples of the incomplete block, and those that are held back.
         self._block: list[Planar] = []
         self._filled = 0
         self._held: list[Planar] = []
         self._frames = 0
 
     def push(self, block: Planar) -> Mono:
-        """The mix of what can be mixed by now."""
+        """The part of the mix that is decided."""
         mixed = []
         while block.shape[1]:
             part, block = np.split(block, [self._size - self._filled], axis=1)
@@ -85,7 +84,7 @@ class Downmix:
         return _joined(mixed)
 
     def flush(self) -> Mono:
-        """The mix of what is left: the audio ends here, or has a gap."""
+        """The mix of the rest, at the end of the audio or at a gap."""
         if self._block and not self._decided:
             self._judge(np.concatenate(self._block, axis=1))
         if not self._decided and self._window:
@@ -101,12 +100,12 @@ class Downmix:
         if self._chosen is not None:
             chosen: Mono = part[self._chosen].copy()
             return chosen
-        with np.errstate(over="ignore"):  # the caller looks whether it is finite
+        with np.errstate(over="ignore"):  # the caller checks that it is finite
             mean: Mono = part.mean(axis=0, dtype=np.float32)
         return mean
 
     def _judge(self, block: Planar) -> None:
-        """Weigh a whole block, and with the blocks before it whether the channels cancel."""
+        """Measure a whole block; with the blocks before it, decide whether the channels cancel."""
         wide = block.astype(np.float64)
         gram = wide @ wide.T / wide.shape[1]
         if not np.trace(gram) / self.channels >= SOUND:
@@ -120,7 +119,7 @@ class Downmix:
         gram = np.sum(self._window, axis=0)
         correlation = _correlation(gram)
         if self._chosen is None and correlation < CANCELS:
-            # Of channels that are as loud, give or take rounding, the first.
+            # Of equally loud channels, rounding aside, the first.
             powers = np.diag(gram)
             self._chosen = int(np.argmax(powers >= ALIKE * powers.max()))
             if self.found is None:
@@ -130,7 +129,7 @@ class Downmix:
 
 
 def downmix(waveform: Planar, rate: int) -> tuple[Mono, Cancelled | None]:
-    """All of a recording (channels, n) as one channel (n,), and what was found of its channels."""
+    """Mix a recording (channels, n) into one channel (n,); also returns a detected cancellation."""
     if len(waveform) == 1:
         return waveform[0].copy(), None
     mix = Downmix(rate, len(waveform))
@@ -139,8 +138,8 @@ def downmix(waveform: Planar, rate: int) -> tuple[Mono, Cancelled | None]:
 
 
 def _correlation(gram: NDArray[np.float64]) -> float:
-    """Of two channels, their correlation; of more, n * (power of the mean) / (mean power) - 1, which is -1 where they
-    cancel, 0 where they have nothing in common, and n - 1 where they are one."""
+    """For two channels, their correlation; for more, n * (power of the mean) / (mean power) - 1, which is -1 if they
+    cancel, 0 if they are uncorrelated, and n - 1 if they are equal."""
     powers = np.diag(gram)
     if len(gram) == 2:
         return float(gram[0, 1] / max(np.sqrt(powers[0] * powers[1]), 1e-30))

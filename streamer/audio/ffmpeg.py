@@ -1,7 +1,7 @@
-"""Decoding through FFmpeg (PyAV), with the time that a container's own stamps tell of.
+"""Decoding through FFmpeg (PyAV), with gaps from the time stamps of the container.
 
-A recorder that paused, or a coder that sent nothing while nobody spoke (Opus DTX), leaves no samples: only the stamps
-of what follows say how long it was. Where they run ahead of the samples, that much is missing.
+A recorder that paused, or a codec that sent nothing while nobody spoke (Opus DTX), leaves no samples; only the time
+stamps of the next samples show the pause. Where they run ahead of the samples, the difference is missing.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from streamer.audio.parts.raw import Block, rewind
 from streamer.audio.resample import check_rate
 from streamer.errors import AudioUnreadable
 
-#: Stamps are rounded, to a millisecond in Matroska, and waver. What adds up to more than this is missing.
+#: Time stamps are rounded, to a millisecond in Matroska, and jitter. A larger difference counts as missing.
 TOLERANCE_S = 0.05
-#: Stamps that fall behind the samples by more than this have begun to count anew: time goes on from there.
+#: Time stamps that fall behind the samples by more than this have restarted: time continues from there.
 RESTART_S = 0.5
-#: A pause that is longer than this is none: it is another clock.
+#: A longer pause is taken for a change of the clock.
 LONGEST_PAUSE_S = 12 * 3600.0
 
 
 class FFmpegDecoder:
     """An open file, or a part of one (see `streamer.audio.decode.Decoder`).
 
-    av: the module. source: a path or a binary file object. Raises AudioUnreadable for a file without audio, and what
-    PyAV raises for one that it cannot open.
+    av: the module. source: a path or a binary file object. Raises AudioUnreadable for a file without audio, and the
+    error of PyAV for a file that it cannot open.
     """
 
     def __init__(self, av: Any, source: str | IO[bytes], name: str) -> None:
@@ -38,7 +38,7 @@ class FFmpegDecoder:
         self._owned = isinstance(source, str)
         self._file.seek(0)
         try:
-            # A playlist may name files and addresses: FFmpeg is given the content, and no way to open anything else.
+            # A playlist may name files and addresses: FFmpeg gets only the content, and cannot open anything else.
             self._container = av.open(self._file, options={"protocol_whitelist": "data"}, **_lenient(av))
             self._start(av)
         except BaseException:
@@ -52,7 +52,7 @@ class FFmpegDecoder:
             self._container.close()
             raise AudioUnreadable(f"{name!r} has no audio in it (only {kinds}).")
         stream = self._container.streams.audio[0]
-        if getattr(stream, "rate", None) is None:  # a codec that FFmpeg does not have, or a damaged description of it
+        if getattr(stream, "rate", None) is None:  # FFmpeg lacks the codec, or its description is damaged
             self._container.close()
             raise AudioUnreadable(f"{name!r} has audio that FFmpeg cannot decode here, or its description is damaged.")
         self.sample_rate = check_rate(stream.rate, name)
@@ -60,7 +60,7 @@ class FFmpegDecoder:
         self._resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
         self._frames = self._container.decode(stream)
         self._done = 0
-        #: The stamp of the first sample, in samples: the container's beginning, where another stream has one.
+        #: The stamp of the first sample, in samples: the beginning of the container, if another stream starts earlier.
         self._zero: float | None = self._beginning()
         self._held: deque[Block | Missing] = deque()
         self._fetch()  # a damaged file fails here, where it is opened
@@ -102,7 +102,7 @@ class FFmpegDecoder:
             rewind(self._file)
 
     def _fetch(self) -> None:
-        """Hold what the next frames of the file decode to, up to the first that has samples; nothing at the end."""
+        """Decode the next frames of the file, up to the first one with samples; nothing at the end."""
         while self._resampler is not None and not self._held:
             frame = next(self._frames, None)
             missing = 0 if frame is None else self._missing_before(frame)
@@ -117,7 +117,7 @@ class FFmpegDecoder:
             self._done += sum(block.shape[1] for block in blocks)
 
     def _missing_before(self, frame: Any) -> int:
-        """How many samples should have come before this frame, by its time stamp, and did not."""
+        """The number of samples missing before this frame, by its time stamp."""
         if frame.pts is None or frame.time_base is None:
             return 0
         stamp = float(frame.pts * frame.time_base) * self.sample_rate
@@ -139,5 +139,5 @@ class FFmpegDecoder:
 
 
 def _lenient(av: Any) -> dict[str, str]:
-    """What keeps a title that is not UTF-8 from being an error; from PyAV 19 on it is none."""
+    """The option that keeps a title that is not UTF-8 from being an error; from PyAV 19 on, it is no error anyway."""
     return {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}

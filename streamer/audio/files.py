@@ -1,8 +1,8 @@
-"""Audio for the offline API: any input of the user, as one array and its rate.
+"""Audio for the offline API: converts any input of the user to one array and its rate.
 
 Semantics are those of pyannote.audio 4 where it defines them (`pyannote/audio/core/io.py`): channels are mixed by their
-mean, a segment is cut at the audio's own rate and resampled afterwards. pyannote.audio resamples with torchaudio, so
-the two agree to the bit at 16 kHz, and closely at other rates.
+mean; a segment is cut at the audio's original rate and resampled afterwards. pyannote.audio resamples with torchaudio,
+so both agree to the bit at 16 kHz, and closely at other rates.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ logger = logging.getLogger("streamer.audio")
 class Audio:
     """Audio in memory, checked: it has samples, and all of them are finite.
 
-    waveform: (channels, samples) float32, full scale at 1. sample_rate: in Hz. name: what messages call it.
+    waveform: (channels, samples) float32, full scale at 1. sample_rate: in Hz. name: for messages.
     """
 
     waveform: Block
@@ -52,10 +52,10 @@ class Audio:
         return self.num_samples / self.sample_rate
 
     def mono_16k(self) -> Samples:
-        """The mean of the channels at 16 kHz: (round(num_samples * 16000 / sample_rate),) float32, halves up.
+        """The mean of the channels at 16 kHz: (round(num_samples * 16000 / sample_rate),) float32, halves rounded up.
 
-        If channels cancel each other, one of them is used alone, and the log of "streamer.audio" says so. soxr's HQ,
-        linear phase: the sample k of the result stands at k / 16000 s.
+        If channels cancel each other, one of them is used alone, and the log of "streamer.audio" says so. Resampled by
+        soxr HQ, linear phase: sample k of the result is at k / 16000 s.
         """
         mono, found = downmix(self.waveform, self.sample_rate)
         if found is not None:
@@ -71,8 +71,8 @@ def read_audio(file: AudioInput, sample_rate: int | None = None) -> Audio:
 
     file: a path; a binary file object (read from its start and rewound after); {"audio": path or file object};
         {"waveform": (channel, time) array or tensor, "sample_rate": int}; or an array (time,) or (channel, time) with
-        `sample_rate`. A mapping may also have "channel" (the index of the one to use) and "uri" (its name). Floating
-        point arrays are taken as they are, integer PCM (int16, int32, uint8) is scaled to full scale 1.
+        `sample_rate`. A mapping may also have "channel" (the index of the channel to use) and "uri" (its name).
+        Floating point arrays are used unchanged; integer PCM (int16, int32, uint8) is scaled to full scale 1.
 
     Raises AudioNotFound, AudioUnreadable, AudioEmpty, AudioNotFinite; MissingDependency for a format that needs PyAV;
     ConfigurationError for an input that is none of these.
@@ -81,18 +81,18 @@ def read_audio(file: AudioInput, sample_rate: int | None = None) -> Audio:
         return _from_mapping(file, sample_rate)
     if _is_array(file):
         if sample_rate is None:
-            raise ConfigurationError("an array does not say its sample rate: give sample_rate=.")
+            raise ConfigurationError("an array has no sample rate: give sample_rate=.")
         return _from_array(file, sample_rate, "waveform")
     if sample_rate is not None:
-        raise ConfigurationError(f"sample_rate={sample_rate} is for arrays; {file_name(file)!r} says its own rate.")
+        raise ConfigurationError(f"sample_rate={sample_rate} is for arrays; {file_name(file)!r} has its own rate.")
     return _from_file(file)
 
 
 def crop(audio: Audio, start_s: float, end_s: float) -> Audio:
-    """The samples [round(start_s * rate), round(end_s * rate)) of the audio, at its own rate.
+    """The samples [round(start_s * rate), round(end_s * rate)) of the audio, at its rate.
 
     An end up to one sample after the audio's is taken as the audio's end: durations are often rounded up.
-    Raises SegmentOutOfRange for a segment that is empty, reversed, not finite, or not inside of the audio.
+    Raises SegmentOutOfRange for a segment that is empty, reversed, not finite, or not inside the audio.
     """
     where = f"segment {start_s:.3f} s to {end_s:.3f} s of {audio.name!r} ({audio.duration:.3f} s long)"
     if not (np.isfinite(start_s) and np.isfinite(end_s)):
@@ -127,7 +127,7 @@ def _from_mapping(file: Mapping[str, Any], sample_rate: int | None) -> Audio:
 
 
 def is_file(file: object) -> TypeGuard[str | os.PathLike[str] | IO[bytes]]:
-    """Whether this is a path or a file object, and not a mapping or an array."""
+    """Whether this is a path or a file object, not a mapping or an array."""
     return isinstance(file, str | os.PathLike) or hasattr(file, "read")
 
 
@@ -148,7 +148,7 @@ def _from_file(file: Any) -> Audio:
 
 
 def _blocks(decoder: Decoder) -> Iterator[Block]:
-    """All of an open file; what its time stamps say is missing is zeros."""
+    """All blocks of an open file; samples that are missing by its time stamps are zeros."""
     while isinstance(block := decoder.read(READ_FRAMES), Missing) or block.shape[1]:
         yield np.zeros((decoder.channels, block.num_frames), np.float32) if isinstance(block, Missing) else block
 
@@ -159,7 +159,7 @@ def _is_array(value: Any) -> bool:
 
 def _from_array(value: Any, sample_rate: Any, name: str) -> Audio:
     rate = check_rate(sample_rate)
-    if hasattr(value, "detach"):  # a torch tensor, which is not a reason to import torch
+    if hasattr(value, "detach"):  # a torch tensor, recognised without importing torch
         value = value.detach().cpu()
         # numpy has no bfloat16.
         value = value.float() if value.is_floating_point() else value

@@ -1,4 +1,4 @@
-"""Raw PCM: bytes to samples and back, whatever way the bytes were cut.
+"""Raw PCM: bytes to samples and back, for bytes cut anywhere.
 
 The laws are those of ITU-T G.711 (https://www.itu.int/rec/T-REC-G.711), as tables of their 256 codes.
 """
@@ -25,7 +25,7 @@ _Bytes = NDArray[np.uint8]
 
 
 def check_encoding(encoding: str) -> Encoding:
-    """`encoding` itself. Raises UnsupportedFormat, which lists what is known, for any other."""
+    """`encoding` itself. Raises UnsupportedFormat, which lists the known encodings, for any other."""
     for known in ENCODINGS:
         if encoding == known:
             return known
@@ -40,7 +40,7 @@ def check_channels(channels: int) -> int:
 
 
 class PcmDecoder:
-    """Interleaved PCM that arrives in pieces: what is left of a piece after its last whole frame waits for the next.
+    """Decodes interleaved PCM that arrives in pieces: bytes after the last whole frame of a piece wait for the next.
 
     encoding: one of `ENCODINGS`. channels: samples in a frame.
 
@@ -56,7 +56,7 @@ class PcmDecoder:
         self._rest = b""
 
     def decode(self, data: bytes | bytearray | memoryview) -> Planar:
-        """The frames that are complete by now: (channels, n) float32, full scale at 1."""
+        """The frames that are complete now: (channels, n) float32, full scale at 1."""
         joined = self._rest + bytes(data)
         whole = len(joined) - len(joined) % self.bytes_per_frame
         self._rest = joined[whole:]
@@ -64,18 +64,18 @@ class PcmDecoder:
         return np.ascontiguousarray(samples.reshape(-1, self.channels).T)
 
     def flush(self) -> int:
-        """Forget what waits for the rest of its frame; returns how many bytes that were (0: nothing was lost)."""
+        """Discard the bytes of an incomplete frame; returns their number (0: nothing was lost)."""
         lost, self._rest = len(self._rest), b""
         return lost
 
 
 def decode_pcm(data: bytes, encoding: Encoding) -> Planar:
-    """Whole samples, in the order of the bytes: (n,) float32, full scale at 1."""
+    """Whole samples, in order: (n,) float32, full scale at 1."""
     match encoding:
         case "s16le":
             return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(1 << 15)
         case "s24le":
-            wide = np.zeros((len(data) // 3, 4), np.uint8)  # as the upper three bytes of 32 bits: the sign comes along
+            wide = np.zeros((len(data) // 3, 4), np.uint8)  # the upper three bytes of 32 bits, which keeps the sign
             wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
             return wide.view("<i4")[:, 0].astype(np.float32) / np.float32(1 << 31)
         case "s32le":
@@ -113,9 +113,9 @@ def _quantised(samples: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
 
 @cache
 def _law(encoding: Literal["mulaw", "alaw"]) -> Planar:
-    """The sample of each code, (256,) float32."""
+    """The sample for each code, (256,) float32."""
     codes = np.arange(256)
-    # Both laws invert bits for the wire: mu-law all of them, A-law every other one.
+    # Both laws invert bits for transmission: mu-law all of them, A-law every other one.
     bits = codes ^ (0xFF if encoding == "mulaw" else 0x55)
     exponent, mantissa = (bits >> 4) & 7, bits & 15
     if encoding == "mulaw":

@@ -1,4 +1,4 @@
-"""The time of Opus packets, by their own table of contents (RFC 6716, section 3.1): no decoder is needed to know it."""
+"""The duration of Opus packets, from their table of contents (RFC 6716, section 3.1), without a decoder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _OPUS_LONGEST = 5760
 
 
 def opus_duration(packet: bytes) -> int:
-    """Samples at 48 kHz in an Opus packet. Raises ValueError where RFC 6716 allows no such packet."""
+    """Samples at 48 kHz in an Opus packet. Raises ValueError for a packet that RFC 6716 does not allow."""
     if not packet:
         raise ValueError("an Opus packet has at least one byte")
     code = packet[0] & 3

@@ -1,4 +1,4 @@
-"""Sample rates: which are accepted, how many samples come out, and resampling a stream."""
+"""Sample rates: the accepted range, the number of resampled samples, and resampling of a stream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_rate(rate: object, name: str = "sample_rate") -> int:
 
 
 def resampled_length(num_samples: int, rate: int) -> int:
-    """How many samples at 16 kHz `num_samples` samples at `rate` Hz become: the nearest number, halves up.
+    """The number of samples at 16 kHz for `num_samples` samples at `rate` Hz: rounded to nearest, halves up.
 
     >>> resampled_length(44_100, 44_100), resampled_length(3, 32_000), resampled_length(1, 48_000)
     (16000, 2, 0)
@@ -35,11 +35,11 @@ def resampled_length(num_samples: int, rate: int) -> int:
 
 
 class StreamResampler:
-    """One channel from `rate` to 16 kHz, piece by piece, the same to the bit however it is cut.
+    """Resamples one channel from `rate` to 16 kHz piece by piece; the result is the same to the bit for any pieces.
 
-    soxr's HQ, linear phase. soxr holds samples back (for its filter and its block size: up to 0.04 s of 48 kHz, 0.12 s
-    of 8 kHz) but does not shift them: the k-th sample that comes out stands at k / 16000 s, and after `finish` there
-    are `resampled_length` of them.
+    soxr HQ, linear phase. soxr holds samples back (for its filter and its block size: up to 0.04 s of 48 kHz, 0.12 s
+    of 8 kHz) but does not shift them: output sample k is at k / 16000 s, and after `finish` there are
+    `resampled_length` of them.
     """
 
     def __init__(self, rate: int) -> None:
@@ -47,11 +47,11 @@ class StreamResampler:
         self._stream = None if rate == SAMPLE_RATE else soxr.ResampleStream(self.rate, SAMPLE_RATE, 1, dtype="float32")
 
     def push(self, samples: Samples) -> Samples:
-        """What `samples` (n,) lead to: (m,) float32 at 16 kHz, m may be 0."""
+        """Resample `samples` (n,): (m,) float32 at 16 kHz, m may be 0."""
         return self._resample(samples, last=False)
 
     def finish(self) -> Samples:
-        """What was held back. Nothing may be pushed afterwards."""
+        """The samples that were held back. Do not push afterwards."""
         return self._resample(np.zeros(0, np.float32), last=True)
 
     def _resample(self, samples: Samples, last: bool) -> Samples:

@@ -1,4 +1,4 @@
-"""The ring buffer between a source and its reader: bounded, with every loss reported among the samples."""
+"""The ring buffer between a source and its reader: bounded, and it reports every loss among the samples."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ Overflow = Literal["drop_oldest", "block", "error"]
 
 @dataclass(frozen=True, slots=True)
 class RingStatistics:
-    """Counts since the start, in samples, but for `overflows`.
+    """Counts since the start, in samples, except `overflows`.
 
-    written: offered by the writer. read: handed to the reader. dropped: lost to overflow, read or not yet missed.
-    marked: declared missing by the writer. high_water: the most that ever waited. overflows: gaps "overflow" reported.
+    written: offered by the writer. read: returned to the reader. dropped: lost to overflow, even if the reader has not
+    reached them yet. marked: declared missing by the writer. high_water: the most that ever waited. overflows: number
+    of gaps "overflow".
     """
 
     written: int
@@ -35,18 +36,18 @@ class RingStatistics:
 
 
 class RingBuffer:
-    """Samples on their way from one writer to one reader.
+    """A bounded queue of samples from one writer to one reader.
 
     capacity_samples: how many samples can wait; allocated once. Gaps take no space, however long they are.
-    overflow: what happens when the reader is that far behind. "drop_oldest" forgets the oldest samples, and the reader
-        sees a Gap "overflow" in their place; "block" makes `write` wait; "error" makes it raise BufferOverflow, with
-        nothing written.
+    overflow: what happens when the buffer is full. "drop_oldest" drops the oldest samples, and the reader
+        gets a Gap "overflow" in their place; "block" makes `write` wait; "error" makes it raise BufferOverflow, and
+        nothing is written.
     channels: None for samples (n,), a number for samples (n, channels).
-    max_gaps: how many unread gaps are kept; writing beyond them widens the last one.
+    max_gaps: how many unread gaps are kept; further gaps extend the last one.
 
-    The writer is one task, or one foreign thread (`write_from_thread`, `mark_gap`, `close`), which is never made to
-    wait and takes no lock. Cancelling `read` or `write` loses nothing: samples move in one piece after the last await.
-    A write longer than the capacity moves in pieces of the capacity; `end_sample` tells how far it came.
+    The writer is one task, or one other thread (`write_from_thread`, `mark_gap`, `close`), which never waits and takes
+    no lock. Cancelling `read` or `write` loses nothing: samples move in one piece after the last await.
+    A write longer than the capacity moves in pieces of the capacity; `end_sample` shows its progress.
     """
 
     def __init__(
@@ -116,11 +117,11 @@ class RingBuffer:
     def write_from_thread(self, samples: NDArray[np.float32]) -> None:
         """Append samples at once, from any one thread: never waits, takes no lock, allocates no memory of their size.
 
-        Raises as `write` does, and ConfigurationError under "block", where it would have to wait.
+        Raises the errors of `write`, and ConfigurationError under "block", where it would have to wait.
         """
         if self.overflow == "block":
             raise ConfigurationError(
-                "overflow='block' cannot stop a thread; use drop_oldest or error, or await write()."
+                "overflow='block' cannot make a thread wait; use drop_oldest or error, or await write()."
             )
         if self.overflow == "error" and not self._queue.has_room(len(samples)):
             raise BufferOverflow(
@@ -130,7 +131,7 @@ class RingBuffer:
         self._append(samples)
 
     def mark_gap(self, num_samples: int, reason: str) -> None:
-        """Advance the clock by samples that never came; the reader sees a Gap. From the writer's task or thread."""
+        """Advance the clock over missing samples; the reader gets a Gap. Call it from the writer's task or thread."""
         if num_samples < 0:
             raise ConfigurationError(f"a gap of {num_samples} samples would turn time back; use 0 or more.")
         self._refuse_closed()
@@ -139,7 +140,7 @@ class RingBuffer:
             self._data.wake()
 
     async def put(self, event: AudioEvent) -> None:
-        """Write a chunk or mark a gap, which must begin where the last one ended (ConfigurationError otherwise)."""
+        """Write a chunk or mark a gap; it must begin where the last one ended (ConfigurationError otherwise)."""
         if event.start_sample != self.end_sample:
             raise ConfigurationError(f"{event} does not begin at sample {self.end_sample}, where the last one ended.")
         if isinstance(event, Gap):
@@ -148,8 +149,8 @@ class RingBuffer:
             await self.write(event.samples)
 
     def close(self, error: Exception | None = None) -> None:
-        """No more audio will come. The reader gets what waits, then the end, or `error`. From the writer's task or
-        thread."""
+        """End the audio. The reader gets the waiting samples, then the end, or `error`. Call it from the writer's task
+        or thread."""
         if not self._closed:
             self._queue.finish()
             self._error = error
@@ -169,7 +170,7 @@ class RingBuffer:
     async def read(self, max_samples: int | None = None) -> AudioEvent | None:
         """The next samples, at least one and at most `max_samples` (default: all that wait), or a gap; None at the end.
 
-        Raises what `close` was given, once everything before has been read.
+        Raises the error that `close` was given, after everything before it has been read.
         """
         if max_samples is not None and max_samples < 1:
             raise ConfigurationError(f"max_samples={max_samples}: cannot read less than 1 sample.")
@@ -178,14 +179,14 @@ class RingBuffer:
         return self._next(np.empty((size, *self._sample_shape), np.float32))
 
     async def read_into(self, out: Samples) -> AudioEvent | None:
-        """Like `read`, into the caller's array: a Chunk's samples are a view of its beginning."""
+        """Like `read`, into the caller's array: the samples of a Chunk are a view of its beginning."""
         if len(out) == 0:
             raise ConfigurationError("cannot read into an empty array.")
         await self._something()
         return self._next(out)
 
     def read_nowait(self, out: Samples) -> AudioEvent | None:
-        """What `read_into` gives, or None when nothing waits at this moment. From the reader's task or thread."""
+        """Like `read_into`, but returns None if nothing is waiting. Call it from the reader's task or thread."""
         event = self._queue.take(out)
         if event is not None:
             self._room.wake()
@@ -196,7 +197,7 @@ class RingBuffer:
             yield event
 
     def abandon(self) -> None:
-        """The reader leaves: from now on `write` raises BufferClosed, also if it is waiting."""
+        """The reader leaves: from now on `write` raises BufferClosed, even if it is already waiting."""
         self._abandoned = True
         self._room.wake()
 
@@ -230,14 +231,14 @@ class RingBuffer:
 
 
 class _Signal:
-    """Wakes the one task that waits, from its own thread or a foreign one."""
+    """Wakes the one task that waits, from its own thread or another one."""
 
     def __init__(self, who: str) -> None:
         self._who = who
         self._waiter: asyncio.Future[None] | None = None
 
     async def wait_unless(self, ready: Callable[[], bool]) -> None:
-        """Wait to be woken, but not where `ready`: what it asks may have come true before anybody could wake us."""
+        """Wait to be woken, unless `ready`: the condition may have become true before anybody could wake the task."""
         # A task that was cancelled and has not yet run to its end no longer counts.
         if self._waiter is not None and not self._waiter.done():
             raise RuntimeError(f"a ring buffer has one {self._who}, and another task is waiting as such already.")
@@ -252,7 +253,7 @@ class _Signal:
     def wake(self) -> None:
         waiter = self._waiter
         if waiter is not None:
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop was closed: nobody waits
                 waiter.get_loop().call_soon_threadsafe(_finish, waiter)
 
 

@@ -1,8 +1,8 @@
-"""A queue of samples between two threads without locks: one writes, one reads, the oldest is overwritten.
+"""A lock-free queue of samples between two threads: one writes, one reads, the oldest sample is overwritten.
 
-Each side advances indices of its own and only reads the other's (Lamport, 1983, "Specifying Concurrent Program
-Modules"). Overwriting is detected as in a seqlock: the writer announces what it is about to overwrite before it does,
-and the reader looks again after copying and throws away what was torn.
+Each side advances its own indices and only reads the other's (Lamport, 1983, "Specifying Concurrent Program
+Modules"). Overwriting is detected as in a seqlock: the writer announces what it will overwrite before it does,
+and the reader checks again after copying and discards samples that were overwritten meanwhile.
 https://en.wikipedia.org/wiki/Seqlock
 """
 
@@ -21,7 +21,7 @@ OVERFLOW = "overflow"
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A gap of `num_samples` that stands before the stored sample number `index`."""
+    """A gap of `num_samples` before the stored sample number `index`."""
 
     index: int
     num_samples: int
@@ -31,8 +31,8 @@ class _Mark:
 class SampleQueue:
     """At most `capacity` samples and `max_gaps` gaps, with the absolute position of each.
 
-    A gap takes no storage, however long. Methods are for the writer or for the reader, as marked, never for both; only
-    Python integers, one array made at the start and a deque are shared, whose single operations are atomic.
+    A gap takes no storage, however long. Methods are for the writer or for the reader, as marked, never for both. Only
+    Python integers, one array allocated at the start and a deque are shared; their single operations are atomic.
     """
 
     def __init__(self, capacity: int, channels: int | None = None, max_gaps: int = 256) -> None:
@@ -50,7 +50,7 @@ class SampleQueue:
 
     @property
     def stored(self) -> int:
-        """How many samples wait, including those that have been overwritten and not yet been missed."""
+        """Samples that wait, including those that were overwritten and whose loss was not yet read."""
         return self.written - self.read
 
     @property
@@ -63,10 +63,10 @@ class SampleQueue:
         return free >= num_samples and (self._held is None or len(self._marks) < self.max_gaps)
 
     def put(self, samples: NDArray[np.float32]) -> None:
-        """Writer: append (n,) or (n, channels). What has not been read and no longer fits is overwritten."""
+        """Writer: append (n,) or (n, channels). Unread samples are overwritten if there is no room."""
         count = len(samples)
         self._publish_held()
-        if self._held is not None:  # the log of gaps is full: nothing after the gap can be given a position
+        if self._held is not None:  # the log of gaps is full: samples after the gap would have no position
             self._held = (self._held[0] + count, self._held[1])
             self.refused += count
             self.end_sample += count
@@ -103,8 +103,8 @@ class SampleQueue:
             self.finish()
 
     def take(self, out: Samples) -> AudioEvent | None:
-        """Reader: the next samples, copied into `out` (a Chunk that views it), or a gap; None where nothing waits."""
-        # In this order: a mark set after `written` was read lies at or after it, and cannot be jumped over.
+        """Reader: the next samples, copied into `out` (a Chunk that views it), or a gap; None if nothing waits."""
+        # In this order: a mark set after `written` was read is at or after it, and cannot be skipped.
         written = self.written
         mark = self._marks[0] if self._marks else None
         if mark is not None and mark.index == self.read:

@@ -1,4 +1,4 @@
-"""A file as the samples that the network takes, block by block: what `read_audio(file).mono_16k()` is, never whole."""
+"""A file as the samples of `read_audio(file).mono_16k()`, block by block, never as a whole."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ logger = logging.getLogger("streamer.audio")
 
 
 class MonoFile:
-    """Iterating gives samples (n,), float32 mono at 16 kHz; what the file's time stamps say is missing is zeros.
+    """Iterating gives samples (n,), float32 mono at 16 kHz; samples missing by the file's time stamps are zeros.
 
-    file: a path or a binary file object. Raises what `read_audio` raises.
+    file: a path or a binary file object. Raises the errors of `read_audio`.
     """
 
     def __init__(self, file: PathOrFile) -> None:
@@ -39,7 +39,7 @@ class MonoFile:
 
     @property
     def duration(self) -> float:
-        """Seconds of it that were read."""
+        """Seconds that were read."""
         return self._frames / self._decoder.sample_rate
 
     def __iter__(self) -> Iterator[Samples]:

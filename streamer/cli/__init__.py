@@ -1,4 +1,4 @@
-"""The `streamer` command; `streamer.cli.app` says how a subcommand is added."""
+"""The `streamer` command; `streamer.cli.app` explains how to add a subcommand."""
 
 from __future__ import annotations
 

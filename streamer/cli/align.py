@@ -1,4 +1,4 @@
-"""`streamer align`: give the words of a transcript their speakers."""
+"""`streamer align`: assign the words of a transcript to speakers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def align(
         Path | None, typer.Option("--output", "-o", help="A .json, .srt, .vtt or .txt file; default: text on stdout.")
     ] = None,
     kind: Annotated[str | None, typer.Option("--format", help="json, srt, vtt or txt; default: by the name.")] = None,
-    near: Annotated[float, typer.Option(help="Words outside of all turns go to one this near, in seconds.")] = 1.0,
+    near: Annotated[float, typer.Option(help="Words outside all turns go to a turn this near, in seconds.")] = 1.0,
 ) -> None:
-    """Give the words of a transcript their speakers."""
+    """Assign the words of a transcript to speakers."""
     check_files(transcript=transcript, file_of_turns=events)
     from streamer.meeting.align import assign, read_turns, read_words, write
     from streamer.output import check_outputs, replacing
@@ -37,10 +37,10 @@ def align(
     check_outputs({"--output": output}, [transcript, events])
     kind = kind or (output.suffix.removeprefix(".").lower() if output is not None else "txt")
     if kind not in KINDS:
-        raise ConfigurationError(f"format {kind!r} is none; use one of {', '.join(KINDS)}.")
+        raise ConfigurationError(f"format {kind!r} is not known; use one of {', '.join(KINDS)}.")
 
     def left_out(file: Path) -> Callable[[int], None]:
-        return lambda lines: typer.echo(f"{file.name}: {lines} lines before its beginning were left out.", err=True)
+        return lambda lines: typer.echo(f"{file.name}: {lines} lines before its beginning were skipped.", err=True)
 
     words = assign(read_words(transcript, left_out(transcript)), read_turns(events, left_out(events)), near)
     text = write(words, kind)

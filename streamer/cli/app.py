@@ -1,12 +1,12 @@
 """The `streamer` command: a table of subcommands, each imported when it is called.
 
-To add one: write `streamer/cli/NAME.py` with `app = typer.Typer(...)` in it, and give it a line in `COMMANDS` below.
+To add one: write `streamer/cli/NAME.py` with `app = typer.Typer(...)` in it, and add a line to `COMMANDS` below.
 An `app` with one command and no callback becomes `streamer NAME` itself (see `embed.py`); one with several becomes a
-group, `streamer NAME SUB ...` (see `model.py`). A subcommand's module may import what it likes: `streamer --help` never
-imports it. Raise a StreamerError for what a user can act on: it becomes one line on stderr and exit code 2. Exit with
-another code by `raise typer.Exit(code)`. What the commands share (options, progress bar) is in `common.py` and
-`options.py`; what can be found wrong before torch is imported is looked for by `beforehand.py`; what takes long is said
-by `waiting.py`; examples for the help stand in `examples.py`.
+group, `streamer NAME SUB ...` (see `model.py`). A subcommand's module may import anything: `streamer --help` never
+imports it. Raise a StreamerError for errors that a user can act on: it becomes one line on stderr and exit code 2. Exit
+with another code by `raise typer.Exit(code)`. Shared code (options, progress bar) is in `common.py` and `options.py`;
+checks that need no torch are in `beforehand.py`; the messages during slow work are in `waiting.py`; the examples of the
+help are in `examples.py`.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from streamer.sinks.text import replace_unprintable
 COMMANDS: dict[str, tuple[str, str]] = {
     "live": ("streamer.cli.live", "Show who speaks into the microphone."),
     "run": ("streamer.cli.run", "Say who speaks in a file."),
-    "speakers": ("streamer.cli.speakers", "Enrol speakers, and look after those who are enrolled."),
+    "speakers": ("streamer.cli.speakers", "Enrol and manage speakers."),
     "embed": ("streamer.cli.embed", "Turn audio files into speaker embeddings."),
     "verify": ("streamer.cli.verify", "Say whether two audio files are of the same speaker."),
     "evaluate": ("streamer.cli.evaluate", "Measure a model on labelled audio."),
     "serve": ("streamer.cli.serve", "Serve speaker events to WebSocket clients, and a web page."),
-    "cluster": ("streamer.cli.cluster", "Serve from many machines, by Ray."),
+    "cluster": ("streamer.cli.cluster", "Serve from many machines, with Ray."),
     "stream": ("streamer.cli.stream", "Send a file or the microphone to a server, and print who speaks."),
     "meeting": ("streamer.cli.meeting", "Say who speaks in a room with several microphones."),
-    "align": ("streamer.cli.align", "Give the words of a transcript their speakers."),
-    "relabel": ("streamer.cli.relabel", "Put a wrong name right in a file of events, and learn from it."),
-    "doctor": ("streamer.cli.doctor", "See whether everything that is needed is there, and what to do."),
-    "train": ("streamer.cli.train", "Adapt a model to your people, from a folder of folders."),
+    "align": ("streamer.cli.align", "Assign the words of a transcript to speakers."),
+    "relabel": ("streamer.cli.relabel", "Correct a wrong name in a file of events, and learn from it."),
+    "doctor": ("streamer.cli.doctor", "Check the installation, and say what to do about problems."),
+    "train": ("streamer.cli.train", "Adapt a model to your people, from a folder for each."),
     "export": ("streamer.cli.export", "Write a model as an ONNX file, checked against torch."),
-    "model": ("streamer.cli.model", "Look into a model, or convert it to this project's format."),
+    "model": ("streamer.cli.model", "Inspect a model, or convert it to this project's format."),
 }
 
-#: How a command is told of a store, where it is not `--store`.
+#: How a command gets its store, if not with `--store`.
 STORE_OPTIONS = {"serve": "the setting `store`", "meeting": "`store` in its configuration"}
-#: What options were once called, and are still understood as: no help speaks of it.
+#: Former names of options, which are still accepted but not listed in the help.
 OLD_SPELLINGS: dict[str, dict[str, str]] = {
     "live": {"--compute": "--device", "-d": "--microphone", "--list-devices": "--list-microphones"},
     "speakers": {"-d": "--microphone"},
@@ -59,7 +59,7 @@ OLD_SPELLINGS: dict[str, dict[str, str]] = {
     "stream": {"--input-device": "--microphone"},
 }
 HELP = {"help_option_names": ["-h", "--help"]}
-#: What a shell says of a command ended by SIGINT or SIGPIPE.
+#: The exit code of a command ended by SIGINT or SIGPIPE, as shells report it.
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
@@ -72,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = "--debug" in options
     if debug:
-        # Taken out here, so that it may stand before or after the subcommand.
+        # Removed here, so that it may come before or after the subcommand.
         arguments.remove("--debug")
     try:
-        # Typer returns the code of an explicit exit, and None where the command ran to its end.
+        # Typer returns the code of an explicit exit, and None if the command ran to its end.
         command = typer.main.get_command(build(_subcommand(arguments), rich=_is_drawn()))
         words = present_spelling(arguments)
         asks = {"-h", "--help"} & set(options)
@@ -85,11 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
-        # The reader (head, less) has gone. Python would complain once more when it flushes at exit.
+        # The reader (head, less) has exited. Python would report it again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except SystemExit as error:
-        # Typer's own way with a broken pipe; the 1 that it exits with means "different speakers" here.
+        # This is how Typer handles a broken pipe; its exit code 1 means "different speakers" here.
         if isinstance(error.__context__, BrokenPipeError):
             return EXIT_BROKEN_PIPE
         raise
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-            # Files that are written name themselves; `typer.echo` writes to standard output, which does not.
+            # Errors of files carry their name; `typer.echo` writes to standard output, which has none.
             error.filename = "standard output"
         print(f"streamer: {_with_option(one_line(error), _subcommand(arguments))}", file=sys.stderr)
         return EXIT_ERROR
@@ -114,21 +114,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def open_standard_streams() -> None:
-    """Where standard output or error is closed (`>&-`), what is said goes nowhere, and never into a file that happens
-    to get its number."""
+    """Open a closed standard output or error (`>&-`) as the null device, so that messages never go into a file that
+    gets its number."""
     for name, mode in (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY)):
         if getattr(sys, name) is not None:
             continue
-        # The lowest number that is free is this stream's own, as those before it are open by now.
+        # The lowest free number belongs to this stream, because those before it are open by now.
         opened = os.open(os.devnull, mode)
         if name != "stdin":
             setattr(sys, name, os.fdopen(opened, "w", encoding="utf-8"))
         if name == "stdout" and sys.stderr is not None:
-            print("streamer: standard output is closed: what would be printed is not.", file=sys.stderr)
+            print("streamer: standard output is closed; nothing is printed to it.", file=sys.stderr)
 
 
 def present_spelling(arguments: Sequence[str]) -> list[str]:
-    """The arguments with every option called what it is called now, up to a `--`."""
+    """The arguments with current names in place of former ones, up to a `--`."""
     names = OLD_SPELLINGS.get(_subcommand(arguments) or "", {})
     end = arguments.index("--") if "--" in arguments else len(arguments)
     new = []
@@ -139,12 +139,12 @@ def present_spelling(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_drawn() -> bool:
-    """Whether help goes to a terminal that can be drawn on; pipes and TERM=dumb get lines."""
+    """Whether help goes to a terminal that can be drawn on; pipes and TERM=dumb get plain lines."""
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def build(name: str | None, *, rich: bool = False) -> typer.Typer:
-    """The application with the subcommand `name` imported, and every other one present by its line of help alone.
+    """The application with the subcommand `name` imported; of the others, only the lines of help are present.
 
     rich: help in panels, for a terminal.
     """
@@ -174,7 +174,7 @@ def _mount(parent: typer.Typer, name: str, app: typer.Typer, line: str, *, rich:
 
 
 def _subcommand(arguments: Sequence[str]) -> str | None:
-    """The first word that is not an option: the options before a subcommand take no values."""
+    """The first word that is not an option: options before a subcommand take no values."""
     return next((argument for argument in arguments if not argument.startswith("-")), None)
 
 
@@ -195,7 +195,7 @@ def _root(
 
 
 def _with_option(message: str, command: str | None) -> str:
-    """What a message of the store advises, with the option that this command has for it."""
+    """Add this command's option for the store to the advice in a message of the store."""
     option = STORE_OPTIONS.get(command or "", "--store")
     return message.replace("choose another store", f"choose another store with {option}")
 

@@ -1,7 +1,7 @@
-"""What can be found wrong before torch is imported, which takes seconds: files, names, devices, ports.
+"""Checks before torch is imported, which takes seconds: of files, names, devices, ports.
 
-Each check raises what the work itself would raise later. What is too slow to look at, or not to be asked for twice (a
-pipe, a server), is left to the work.
+Each check raises the error that the work itself would raise later. Checks that would be slow, or that can be made only
+once (of a pipe, of a server), are left to the work.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from streamer import plugins
 from streamer.errors import ConfigurationError
 
 STANDARD_INPUT = "-"
-#: A file up to this size is opened as the work will open it; of a larger one, which some formats have to be searched
-#: through for, only its beginning is looked at.
+#: A file up to this size is opened in the same way as for the work. Of a larger one only the beginning is checked,
+#: because some formats have to be searched as a whole.
 OPENED_BYTES = 8 << 20
 _HEAD_BYTES = 4096
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 
 
 def check_recordings(files: Sequence[Path | str]) -> None:
-    """Raises an AudioError for a recording that is not there, may not be read, or is no audio."""
+    """Raises an AudioError for a recording that does not exist, may not be read, or is not audio."""
     for file in files:
         if str(file) != STANDARD_INPUT and plugins.source_of(file) is None:
             _check_recording(Path(file))
@@ -51,7 +51,7 @@ def _check_head(path: Path) -> None:
 
 
 def check_files(**files: Path | None) -> None:
-    """Raises FileNotFoundError for a file that is not there. files: what it is -> its path."""
+    """Raises FileNotFoundError for a file that does not exist. files: description -> path."""
     for what, path in files.items():
         if path is not None and not path.exists():
             raise FileNotFoundError(
@@ -60,9 +60,9 @@ def check_files(**files: Path | None) -> None:
 
 
 def check_model(model: str, device: str = "auto", revision: str | None = None) -> None:
-    """Raises a CheckpointError for a model that is not there or is none, ConfigurationError for a device that is none.
+    """Raises a CheckpointError for a missing or invalid model, ConfigurationError for an unknown device.
 
-    What is on the hub is not asked for; whether there is a GPU, torch knows.
+    Models on the hub are not checked; torch checks for a GPU later.
     """
     from streamer.models import places
 
@@ -71,7 +71,7 @@ def check_model(model: str, device: str = "auto", revision: str | None = None) -
 
 
 def check_device(device: str) -> None:
-    """Raises ConfigurationError for what is not the name of a processor."""
+    """Raises ConfigurationError for an unknown device name."""
     if _DEVICE.fullmatch(device) is None:
         raise ConfigurationError(
             f"device={device!r} is not a device; use auto, cpu, cuda, cuda:N or mps. The microphone is --microphone."
@@ -81,10 +81,10 @@ def check_device(device: str) -> None:
 def check_store(
     store: str | os.PathLike[str] | None, roster: Sequence[str] | None = None, model: str | None = None
 ) -> None:
-    """Raises a StoreError for a store that cannot be opened, ConfigurationError for a name that nobody in it has, or
-    nobody whom the model knows: one of this package, others have to be loaded.
+    """Raises a StoreError for a store that cannot be opened, ConfigurationError for a name that is not in the roster of
+    the store, or not enrolled under the model; that is checked for models of this package, as others must be loaded.
 
-    Nothing is made: a store that is not there yet has nobody in it.
+    No store is created: one that does not exist has no speakers.
     """
     from streamer.models.places import fingerprint_of
     from streamer.speakers import elsewhere, glance
@@ -109,7 +109,7 @@ def _opened(store: str | os.PathLike[str] | None, everybody: bool) -> list[str]:
 
 
 def check_step(step_s: float) -> None:
-    """Raises ConfigurationError for a step that no stream can have."""
+    """Raises ConfigurationError for an invalid step."""
     from streamer.engine.settings import steps_in
     from streamer.speakers.settings import DURATIONS
 
@@ -118,19 +118,19 @@ def check_step(step_s: float) -> None:
 
 
 def check_microphone(device: int | str | None) -> None:
-    """Raises MicrophoneUnavailable, which lists those there are, or MissingDependency without PortAudio."""
+    """Raises MicrophoneUnavailable, which lists the microphones, or MissingDependency without PortAudio."""
     from streamer.audio.sources.portaudio import find_device, load_portaudio
 
     find_device(load_portaudio(), microphone(device) if isinstance(device, str) else device)
 
 
 def microphone(device: str | None) -> int | str | None:
-    """What `--microphone` means: a number is an index, anything else a part of a name."""
+    """The device for `--microphone`: a number is an index, anything else a part of a name."""
     return int(device) if device is not None and device.isdigit() else device
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises ConfigurationError for an address that cannot be listened on now."""
+    """Raises ConfigurationError for an address that is not free to listen on."""
     if not port:
         return
     try:
@@ -138,7 +138,7 @@ def check_port(host: str, port: int) -> None:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         ):
             with socket.socket(family, kind, protocol) as trial:
-                if os.name == "posix":  # as asyncio does: a server that has just ended is no obstacle
+                if os.name == "posix":  # as asyncio does: the port of a server that has just ended is free
                     trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

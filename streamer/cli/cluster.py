@@ -1,4 +1,4 @@
-"""`streamer cluster`: rooms on a Ray cluster."""
+"""`streamer cluster`: a server on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def cluster() -> None:
-    """Serve rooms from many machines, by Ray Serve."""
+    """Serve rooms from many machines, with Ray Serve."""
 
 
 @app.command()
 def up(config: Annotated[Path, typer.Option(help="TOML file with the tables cluster and server.")]) -> None:
-    """Deploy replicas of the server, and stay until Ctrl-C; then they are taken down, and sessions lie in their store.
+    """Deploy replicas of the server, and run until Ctrl-C, which takes them down; sessions stay in their store.
 
-    On a cluster that runs (`address` in the file) they may as well be deployed by
-    `serve run streamer.cluster.app:build config=FILE`, and stay.
+    On a running cluster (`address` in the file), `serve run streamer.cluster.app:build config=FILE` deploys the same
+    replicas and leaves them running.
     """
     from streamer.cluster.config import read
 

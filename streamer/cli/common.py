@@ -1,4 +1,4 @@
-"""What the subcommands share: options, and a progress bar that does not flicker for quick work."""
+"""Shared by the subcommands: options, and a progress bar that does not flicker for quick work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamer.sinks.base import Sink
     from streamer.speakers.library import Speakers
 
-#: Help stands in panels: the model, and where the results go.
+#: Panels of the help: the model, and outputs.
 MODEL_PANEL = "Model"
 OUTPUT_PANEL = "Outputs"
 PEOPLE_PANEL = "People"
@@ -47,7 +47,7 @@ DeviceOption = Annotated[
 TokenOption = Annotated[
     str | None,
     typer.Option(
-        help="Hugging Face token, for gated models. HF_TOKEN and `hf auth login` count too.",
+        help="Hugging Face token, for gated models. HF_TOKEN and `hf auth login` work too.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -55,25 +55,25 @@ RevisionOption = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of a Hugging Face model.", rich_help_panel=MODEL_PANEL)
 ]
 
-#: The exit code of an error that somebody can act on.
+#: The exit code of an error that the user can act on.
 EXIT_ERROR = 2
 #: Work that is done sooner shows no bar.
 PATIENCE_S = 2.0
 
 
 def interactive() -> bool:
-    """Whether somebody can be asked: standard input is a terminal, and so is what the question is written to."""
+    """Whether the user can be asked: standard input and the output of the question are terminals."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def is_typed(context: typer.Context, name: str) -> bool:
-    """Whether an option was given at the prompt, rather than by a configuration or its default."""
+    """Whether an option was typed, and does not come from a configuration or its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def load_model(source: str, device: str = "cpu", token: str | None = None, revision: str | None = None) -> Model:
-    """The model of the options above; what takes so long is said meanwhile."""
+    """The model for the options above, with a message while it loads."""
     with waiting(TORCH) as say:
         from streamer.models.model import Model
 
@@ -82,14 +82,15 @@ def load_model(source: str, device: str = "cpu", token: str | None = None, revis
 
 
 def open_speakers(model: str, store: str | None, device: str = "cpu", *, live: bool = False) -> Speakers:
-    """The store of the options above under their model, ready to enrol. live: from a microphone."""
+    """The store for the options above with their model, ready to enrol. live: from a microphone."""
     with waiting(TORCH) as say:
         from streamer.sinks.text import draws, plain_console
         from streamer.speakers.library import Speakers
 
         speakers = Speakers(load_model(model, device), store)
         try:
-            # A bar or a microphone comes next: the one would be drawn over, the other would run over.
+            # A bar or a microphone comes next: a message would disturb the bar, and a microphone would overflow
+            # meanwhile.
             if live or draws(plain_console(stderr=True)):
                 rehearse(speakers.engine, say)
         except BaseException:
@@ -99,10 +100,11 @@ def open_speakers(model: str, store: str | None, device: str = "cpu", *, live: b
 
 
 def recordings(files: Sequence[Path]) -> Iterator[tuple[str, Path | IO[bytes]]]:
-    """Each recording of a command that reads them whole: what messages call it, and what to read; `-` is standard
+    """For a command that reads whole recordings: each one's name in messages, and its path or file; `-` is standard
     input.
 
-    Raises ConfigurationError where `-` is given twice, as there is one, and what `read_standard_input` raises.
+    Raises ConfigurationError if `-` is given twice, because it can be read once, and the errors of
+    `read_standard_input`.
     """
     from streamer.audio.sources.stdin import NAME, read_standard_input
 
@@ -113,7 +115,7 @@ def recordings(files: Sequence[Path]) -> Iterator[tuple[str, Path | IO[bytes]]]:
 
 
 def file_source(file: Path, speed: float | None) -> Source:
-    """A recording as a source; `-` is standard input, NAME:REST what an installed package brings under NAME."""
+    """A recording as a source; `-` is standard input, NAME:REST a source NAME of an installed plugin."""
     if (brought := plugins.source_of(file)) is not None:
         source: Source = plugins.made("sources", *brought)
         return source
@@ -123,38 +125,38 @@ def file_source(file: Path, speed: float | None) -> Source:
 
 
 def named_sinks(given: Sequence[str] | None) -> list[Sink]:
-    """The sinks of `--sink NAME=ARGUMENT`. Raises what `streamer.sinks.byname.make` raises."""
+    """The sinks of `--sink NAME=ARGUMENT`. Raises the errors of `streamer.sinks.byname.make`."""
     from streamer.sinks import byname
 
     return [byname.make(each) for each in given or ()]
 
 
 def sink_files(given: Sequence[str] | None) -> dict[str, str]:
-    """The files that these sinks write, by what the user calls each."""
+    """The files that these sinks write, by the names that the user gave them."""
     from streamer.sinks import byname
 
     return byname.files(given or ())
 
 
 def read_by(model: str, store: str | None = None) -> list[str]:
-    """The files that a command reads beside its recordings: the model and the speaker store, where they are files."""
+    """The files that a command reads beside its recordings: the model and the speaker store, if they are files."""
     from streamer.speakers.glance import default_path
 
     return [model, str(default_path()) if store is None else store.removeprefix("sqlite:///")]
 
 
 def one_line(error: BaseException) -> str:
-    """What is said of an error: its message, or its kind where it has none; of a file's error, the file first."""
+    """The text for an error: its message, or its type if it has none; for a file's error, the file first."""
     message = error.format_message() if isinstance(error, TyperException) else str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        message = f"{str(error.filename)!r}: {error.strerror}"  # without a number that is for programs
+        message = f"{str(error.filename)!r}: {error.strerror}"  # without the errno
     return " ".join(message.split()) or type(error).__name__
 
 
 class LateProgress:
-    """A bar on stderr, from two seconds after the start on, where stderr is a terminal.
+    """A bar on stderr, shown from two seconds after the start, if stderr is a terminal.
 
-    label: what is being done. total: how much there is to do, in the unit of `update`.
+    label: the task. total: its amount of work, in the unit of `update`.
     """
 
     def __init__(
@@ -182,7 +184,7 @@ class LateProgress:
             self._bar.stop()
 
     def update(self, completed: float) -> None:
-        """Say how much has been done in all."""
+        """Set how much has been done in total."""
         if self._bar is None and self._clock() - self._start > PATIENCE_S:
             self._show()
         if self._bar is not None:

@@ -1,4 +1,4 @@
-"""What a user sets once: a TOML file, over it the environment. What is given at the prompt goes over both.
+"""The user's defaults: a TOML file, overridden by the environment. Options on the command line override both.
 
     store = "~/team/people.db"          # for every command that has the option
     model = "sincnet"
@@ -9,8 +9,8 @@
     [speakers.enroll]
     microphone = "USB"
 
-The file is `config.toml` in the user's configuration folder, or what STREAMER_CONFIG names. `streamer serve` and
-`streamer meeting` have files of their own, and read nothing of this one.
+The file is `config.toml` in the user's configuration folder, or the file that STREAMER_CONFIG names. `streamer serve`
+and `streamer meeting` have separate configuration files, and do not read this one.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from typing import Any
 from streamer.errors import ConfigurationError
 from streamer.tomlfile import read_toml
 
-#: What stands for every command, at the top of the file or in the environment: STREAMER_STORE, ...
+#: Options that apply to every command, at the top of the file or in the environment: STREAMER_STORE, ...
 GENERAL = ("store", "model", "device", "microphone")
 PREFIX = "STREAMER_"
-#: Commands with a configuration of their own.
+#: Commands with a separate configuration.
 APART = ("serve", "meeting")
 
 
 def path_of(environment: Mapping[str, str]) -> Path:
-    """Where the file is, or would be."""
+    """The path of the file, which need not exist."""
     if given := environment.get(f"{PREFIX}CONFIG"):
         return Path(given)
     from platformdirs import user_config_path
@@ -41,10 +41,10 @@ def path_of(environment: Mapping[str, str]) -> Path:
 def defaults(
     command: Any, words: Sequence[str], environment: Mapping[str, str], known: Sequence[str]
 ) -> dict[str, Any]:
-    """What the options of the command that is called are, where the prompt says nothing: the tree that Click takes.
+    """Default values of the called command's options, as the tree that Click takes.
 
-    command: of the whole, with the called one in it. words: the arguments. known: the names of all commands. Raises
-    ConfigurationError for a file that cannot be read, or says what no command has.
+    command: the whole application, with the called command in it. words: the arguments. known: the names of all
+    commands. Raises ConfigurationError for a file that cannot be read, or has a setting that no command has.
     """
     names: list[str] = []
     for word in words:
@@ -91,7 +91,7 @@ def _check_top(file: Mapping[str, Any], path: Path, known: Sequence[str]) -> Non
     for name, value in file.items():
         if isinstance(value, dict):
             if name not in known or name in APART:
-                other = "has a file of its own" if name in APART else "is no command"
+                other = "has a separate file" if name in APART else "is not a command"
                 raise ConfigurationError(f"{path}: [{name}] {other}; sections are commands: {', '.join(known)}.")
         elif name not in GENERAL:
             raise ConfigurationError(f"{path}: {name} is not known at the top; there are {', '.join(GENERAL)}.")
@@ -109,7 +109,7 @@ def _section(file: Mapping[str, Any], names: Sequence[str], path: Path) -> dict[
 
 
 def _placed(name: str, value: Any, path: Path) -> Any:
-    """A file of the configuration's: from its folder, and `~` is the home."""
+    """A path in the configuration: relative to its folder, and `~` is the home folder."""
     if name != "store" or not isinstance(value, str) or "://" in value:
         return value
     return str(path.absolute().parent / Path(value).expanduser())

@@ -1,4 +1,4 @@
-"""`streamer doctor`: what there is of what is needed, and what to do where something is not."""
+"""`streamer doctor`: check the installation, and say what to do about problems."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def doctor(
     model: ModelOption = "default",
     device: DeviceOption = "auto",
 ) -> None:
-    """See whether everything is there: versions, processor, microphones, FFmpeg, the model and the speaker store.
+    """Check the installation: versions, processor, microphones, FFmpeg, the model and the speaker store.
 
-    "missing" is what some commands need and others do not; "broken" is what nothing works without, and exit code 2.
-    Nothing is changed, and nothing leaves this machine.
+    "missing" is something that only some commands need; "broken" is something that everything needs, and gives exit
+    code 2. Nothing is changed, and nothing leaves this machine.
     """
-    with waiting("looking at this machine"):
+    with waiting("checking this machine"):
         found = [_configuration(), *examine(model, device, store)]
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], ensure_ascii=not carries_unicode(sys.stdout), indent=1))
@@ -50,7 +50,7 @@ def doctor(
 
 
 def _configuration() -> Finding:
-    """The file was read before this, and found good, if it is there."""
+    """The file was read before this function, so it is valid if it exists."""
     path = path_of(os.environ)
     return Finding("configuration", "ok", f"{path}{'' if path.exists() else ': none, and none is needed'}")
 

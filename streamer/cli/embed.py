@@ -1,4 +1,4 @@
-"""`streamer embed`: files in, one embedding a file or a window out."""
+"""`streamer embed`: files in, one embedding for each file or window out."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def embed(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Audio files, or - for standard input.", show_default=False)
     ],
-    window: Annotated[Window, typer.Option(help="One embedding a file, or one each step.")] = Window.whole,
+    window: Annotated[Window, typer.Option(help="One embedding for each file, or for each step.")] = Window.whole,
     duration: Annotated[float | None, typer.Option(help="Seconds in a sliding window.")] = None,
-    step: Annotated[float | None, typer.Option(help="Seconds from a sliding window to the next.")] = None,
+    step: Annotated[float | None, typer.Option(help="Seconds from one sliding window to the next.")] = None,
     model: ModelOption = "default",
     device: DeviceOption = "auto",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Where to: .npz, .npy, .json or .csv. Default: JSON to stdout."),
+        typer.Option("--output", "-o", help="A .npz, .npy, .json or .csv file. Default: JSON to stdout."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Windows that go through the network at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Windows in one batch of the network.")] = 32,
     ray: Annotated[
-        bool, typer.Option("--ray", help="On all workers of a Ray cluster; --output is a folder of Parquet then.")
+        bool, typer.Option("--ray", help="Use all workers of a Ray cluster; --output is then a folder of Parquet.")
     ] = False,
     workers: Annotated[int, typer.Option(help="With --ray: processes, each with its own model.", min=1)] = 1,
     token: TokenOption = None,
@@ -62,9 +62,9 @@ def embed(
     """Turn audio files into speaker embeddings.
 
     .npz holds the arrays path, start, end (seconds), embedding (rows, dimension) and the model's fingerprint; .npy the
-    embeddings alone; .json and .csv the same as .npz, as text. A file that cannot be read is named, and the others are
-    embedded all the same; the exit code is 2 then. One file may be standard input (-). With --ray, whole files only:
-    what is in the folder already is not embedded again, so that a run that was stopped goes on where it was.
+    embeddings alone; .json and .csv the same as .npz, as text. A file that cannot be read is reported, and the others
+    are still embedded; the exit code is then 2. One file may be standard input (-). --ray embeds whole files only, and
+    skips files that are already in the folder, so a run that was stopped can be continued.
     """
     if ray:
         return _on_ray(files, output, window, model, device, workers)
@@ -73,10 +73,10 @@ def embed(
 
     if output is not None and output.suffix not in tables.WRITERS:
         raise ConfigurationError(f"--output {str(output)!r}: use one of the endings {', '.join(tables.WRITERS)}.")
-    # Said now rather than after the work.
+    # Checked now rather than after the work.
     check_outputs({"--output": output}, [*files, model])
     if window is Window.whole and (duration is not None or step is not None):
-        raise ConfigurationError("--duration and --step are for --window sliding; give that too.")
+        raise ConfigurationError("--duration and --step are for --window sliding; give it too.")
     check_model(model, device, revision)
     check_readable(files)
     with waiting(TORCH):
@@ -109,9 +109,9 @@ def embed(
 
 def _on_ray(files: list[Path], output: Path | None, window: Window, model: str, device: str, workers: int) -> None:
     if output is None or output.suffix:
-        raise ConfigurationError(f"--output {str(output or '')!r}: with --ray it is a folder, for files of Parquet.")
+        raise ConfigurationError(f"--output {str(output or '')!r}: with --ray it is a folder, for Parquet files.")
     if window is not Window.whole:
-        raise ConfigurationError("--window sliding does not go together with --ray: it embeds whole files.")
+        raise ConfigurationError("--window sliding cannot be used with --ray, which embeds whole files.")
     check_model(model, device, None)
     from streamer.cluster.corpus import embed
 
@@ -123,7 +123,7 @@ def _on_ray(files: list[Path], output: Path | None, window: Window, model: str, 
 
 
 def check_readable(files: list[Path]) -> None:
-    """Raises what is wrong with one file that is given alone; of several, one that can be read is enough."""
+    """Raises the error of a file that is given alone; of several files, one readable file is enough."""
     problems = []
     for file in files:
         try:
@@ -151,5 +151,5 @@ def _embed_file(
         table.add(name, 0.0, duration_s, embeddings[0])
         return
     for segment, embedding in embeddings:
-        # The last window is filled up with zeros, which are no part of the file.
+        # The last window is padded with zeros, which are not part of the file.
         table.add(name, segment.start, min(segment.end, duration_s), embedding)

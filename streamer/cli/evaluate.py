@@ -1,4 +1,4 @@
-"""`streamer evaluate`: how good a model is on labelled audio."""
+"""`streamer evaluate`: measure a model on labelled audio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands at the end of each command's help: lines to type. `tests/cli/test_spellings.py` parses every one."""
+"""The examples at the end of each command's help. `tests/cli/test_spellings.py` parses every one."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def epilog(command: str, *, rich: bool) -> str | None:
         from rich.markup import escape
 
         return "\n".join(["[bold]Examples[/bold]", *(f"  {escape(line)}" for line in lines)])
-    # The first character keeps the lines as they are.
+    # The first character prevents wrapping.
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

@@ -19,11 +19,11 @@ app = typer.Typer()
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help='"sincnet", a file, or a Hugging Face id.')],
     onnx: Annotated[Path, typer.Option(help="The .onnx file to write.")],
-    force: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Write a SincNet x-vector as an ONNX file, and see that it gives torch's embeddings.
+    """Write a SincNet x-vector as an ONNX file, and check that its embeddings are those of torch.
 
     It takes waveforms (batch, 1, samples) at 16 kHz, of any length, and gives embeddings (batch, dimension).
     """
@@ -33,7 +33,7 @@ def export(
     if onnx.suffix != ".onnx":
         raise ConfigurationError(f"{str(onnx)!r} must end in .onnx.")
     if onnx.exists() and not force:
-        raise ConfigurationError(f"{str(onnx)!r} is there already; --force replaces it.")
+        raise ConfigurationError(f"{str(onnx)!r} exists already; --force replaces it.")
     check_model(model, revision=revision)
     with waiting(TORCH) as say:
         from streamer.models.to_onnx import to_onnx
@@ -43,4 +43,4 @@ def export(
         data, difference = to_onnx(loaded)
     with replacing(onnx) as new:
         new.write_bytes(data)
-    typer.echo(f"{onnx}: {len(data):,} bytes; its embeddings are torch's (1 less the cosine: {difference:.1g})")
+    typer.echo(f"{onnx}: {len(data):,} bytes; its embeddings equal torch's (1 minus the cosine: {difference:.1g})")

@@ -1,4 +1,4 @@
-"""What `streamer run` and `streamer live` share: a source through the engine and a session to the sinks."""
+"""Shared by `streamer run` and `streamer live`: a source through the engine and a session to the sinks."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from streamer.speakers.settings import DURATIONS, STEP_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """The options of both commands, which `beforehand` has found good.
+    """The options of both commands, already checked by `beforehand`.
 
-    title: what is listened to. live_view: draw the terminal view, where standard output is a terminal that can be drawn
+    title: the name of the source. live_view: draw the terminal view, if standard output is a terminal that can be drawn
     on. more: sinks beside those of the other options. policy: see `streamer.engine.stream`.
     """
 
@@ -67,7 +67,7 @@ class Listening:
         with contextlib.ExitStack() as stack:
             if given is None:
                 stack.callback(speakers.close)
-            # Before a view is drawn over the one, and a file is begun that the other would leave empty.
+            # Before the view starts, which would be drawn over a message, and before files are created.
             speakers.tell_of_others()
             speakers.roster(self.roster)
             sinks = [*self.files.sinks(self.title, Path(self.title).stem), *self.more]

@@ -1,4 +1,4 @@
-"""`streamer live`: who speaks into the microphone, now."""
+"""`streamer live`: show who speaks into the microphone."""
 
 from __future__ import annotations
 
@@ -44,12 +44,10 @@ def live(
     microphone: MicrophoneOption = None,
     list_microphones: Annotated[
         bool,
-        typer.Option(
-            "--list-microphones", help="Print the microphones there are; --json too.", rich_help_panel=SOUND_PANEL
-        ),
+        typer.Option("--list-microphones", help="List the microphones; --json too.", rich_help_panel=SOUND_PANEL),
     ] = False,
     simulate: Annotated[
-        bool, typer.Option("--simulate", help="No microphone: enrol and hear the bundled conversation.")
+        bool, typer.Option("--simulate", help="No microphone: enrol and play the bundled conversation.")
     ] = False,
     speed: Annotated[float, typer.Option(help="With --simulate: this many times as fast as real time.")] = 1.0,
     roster: RosterOption = None,
@@ -119,11 +117,11 @@ def _list_microphones(*, as_json: bool) -> None:
         mark = "  (default)" if one.default else ""
         typer.echo(f"{one.index:3}  {one.name}: {one.channels} channels, {one.rate} Hz{mark}")
     if not found:
-        typer.echo("There is no microphone: connect one, or hear a file with `streamer run FILE`.")
+        typer.echo("There is no microphone: connect one, or process a file with `streamer run FILE`.")
 
 
 def _simulate(options: Listening, speed: float) -> None:
-    """Enrol the bundled voices in a store of their own, listen to the bundled conversation, and say how it went."""
+    """Enrol the bundled voices in a separate store, process the bundled conversation, and print the accuracy."""
     from streamer.audio.sources import FileSource
     from streamer.demo import CONVERSATION, REFERENCE
     from streamer.evaluation.identification import identify

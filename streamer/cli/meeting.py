@@ -1,4 +1,4 @@
-"""`streamer meeting`: who speaks in a room with several microphones, and at which of them."""
+"""`streamer meeting`: who speaks in a room with several microphones, and at which one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
             speakers = stack.enter_context(Speakers(engine.model, config.store_location))
             if live or any(isinstance(sink, TerminalView) for sink in sinks):
                 rehearse(engine.incremental, say)
-        speakers.tell_of_others()  # before a view is drawn over it
+        speakers.tell_of_others()  # before the view starts, which would be drawn over it
         for sink in sinks:
             if isinstance(sink, TerminalView):
                 stack.enter_context(sink)
@@ -99,7 +99,7 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
 
 
 def _check(config: MeetingConfig) -> None:
-    """Everything that can be found wrong before torch is imported; no file that is written may be one that is read."""
+    """Check what needs no torch; an output file must not be an input file."""
     from streamer.cli.common import read_by
 
     read = [config.path(given.file or given.url) for given in config.inputs if given.file or "://" not in given.url]
@@ -148,7 +148,7 @@ def _source(config: MeetingConfig, given: Input) -> BaseSource:
     if given.file:
         return FileSource(config.path(given.file))
     if given.url:
-        # An SDP file beside the configuration is meant like any other file of it.
+        # The path of an SDP file is relative to the configuration, like any other file in it.
         return UrlSource(given.url if "://" in given.url else str(config.path(given.url)))
     channels = len(given.channels) or None
     return MicrophoneSource(_microphone(given), channels=channels, rate=given.rate or None)
@@ -184,7 +184,7 @@ def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: obje
 
 
 def _report(sinks: list[Sink], console: object) -> None:
-    """What the webhook could not deliver is said."""
+    """Report the events that the webhook could not deliver."""
     from streamer.sinks.webhook import Webhook
 
     for sink in sinks:

@@ -1,4 +1,4 @@
-"""Enrolment by voice, with the coach's word as one speaks."""
+"""Enrolment from the microphone, with advice during speech."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def enrol_by_voice(
 
 
 async def listen(speakers: Speakers, coach: Coach, source: Source, console: Console) -> None:
-    """Hear a source until the coach has enough speech, the source ends, or Ctrl-C is pressed."""
+    """Read a source until there is enough speech, the source ends, or Ctrl-C is pressed."""
     stream = speakers.engine.open(DURATIONS, STEP_S)
     wanted_s = coach.settings.wanted_s
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)

@@ -1,4 +1,4 @@
-"""`streamer model`: look into a model, or convert it."""
+"""`streamer model`: inspect a model, or convert it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def info(
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Show what a model is and how it was made."""
+    """Show a model's architecture, origin and details."""
     check_model(model, revision=revision)
     facts = describe(load_model(model, token=token, revision=revision))
     if as_json:
@@ -53,7 +53,7 @@ def info(
 
 
 def outline(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Facts as lines; what a fact consists of stands indented below it."""
+    """Facts as lines; the parts of a fact are indented below it."""
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
         if isinstance(value, Mapping) and value:
@@ -86,18 +86,18 @@ def convert(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name to record.")] = None,
     licence: Annotated[str | None, typer.Option("--licence", "--license", help="Licence to record.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace OUT.safetensors if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing OUT.safetensors.")] = False,
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Write a model in this project's format, one safetensors file with all that is needed to use it."""
+    """Write a model in this project's format: one safetensors file with everything needed to use it."""
     from streamer.output import check_outputs, replacing
 
     check_outputs({"OUT": output}, [source])
     if output.suffix != ".safetensors":
         raise ConfigurationError(f"{str(output)!r} must end in .safetensors.")
     if output.exists() and not force:
-        raise ConfigurationError(f"{str(output)!r} is there already; --force replaces it.")
+        raise ConfigurationError(f"{str(output)!r} exists already; --force replaces it.")
     check_model(source, revision=revision)
     with waiting(TORCH):
         import torch
@@ -123,14 +123,14 @@ def convert(
 def drift(
     source: SourceArgument,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Audio as you have it in use, or - for standard input.")
+        list[Path], typer.Argument(metavar="FILE...", help="Typical audio of your use, or - for standard input.")
     ],
     duration: Annotated[float, typer.Option(help="Window length in seconds.")] = 3.0,
     step: Annotated[float, typer.Option(help="Step between windows in seconds.")] = 1.0,
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Measure how far the fast approximation of a model with window norms strays from its exact mode."""
+    """Measure how far the fast approximation of a model with window norms deviates from its exact mode."""
     import numpy as np
 
     from streamer.audio.files import read_audio
@@ -149,7 +149,7 @@ def drift(
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """What `streamer model info` shows, as plain values."""
+    """The values that `streamer model info` shows."""
     architecture = model.architecture
     anew = "window statistics (exact mode)" if architecture.family == "sincnet" else "each window is computed anew"
     return {
@@ -157,7 +157,7 @@ def describe(model: Model) -> dict[str, Any]:
         "fingerprint": model.fingerprint,
         "dimension": model.dimension,
         "family": architecture.family,
-        # An ONNX file is one tensor, and no parameter.
+        # An ONNX file is one tensor without parameters.
         "parameters": sum(parameter.numel() for parameter in model.network.parameters()) or None,
         "sample_rate": model.sample_rate,
         "minimum_s": model.minimum_samples / model.sample_rate,

@@ -1,4 +1,4 @@
-"""The options that several commands share; importing them is cheap, so that help is quick."""
+"""Options shared by several commands; importing them is cheap, so that help is quick."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ StoreOption = Annotated[
     str | None,
     typer.Option(
         "--store",
-        help="Speaker store: a file or a SQLAlchemy URL. Default: the user's own.",
+        help="Speaker store: a file or a SQLAlchemy URL. Default: your own store.",
         rich_help_panel=PEOPLE_PANEL,
     ),
 ]
@@ -37,7 +37,7 @@ GuestsOption = Annotated[
     bool,
     typer.Option(
         "--keep-guests/--forget-guests",
-        help="Keep voices nobody enrolled for a day, to be named (no audio).",
+        help="Keep voice prints of guests for a day, so that they can be named (no audio).",
         rich_help_panel=PEOPLE_PANEL,
     ),
 ]
@@ -61,7 +61,7 @@ SrtOption = Annotated[
     Path | None, typer.Option(help="Write the turns to this SubRip file.", rich_help_panel=OUTPUT_PANEL)
 ]
 AudacityOption = Annotated[
-    Path | None, typer.Option(help="Write the turns to this file of Audacity's labels.", rich_help_panel=OUTPUT_PANEL)
+    Path | None, typer.Option(help="Write the turns to this Audacity label file.", rich_help_panel=OUTPUT_PANEL)
 ]
 MinutesOption = Annotated[
     Path | None, typer.Option(help="Write the minutes to this HTML file, at the end.", rich_help_panel=OUTPUT_PANEL)
@@ -77,5 +77,5 @@ SinkOption = Annotated[
     ),
 ]
 RecordOption = Annotated[
-    Path | None, typer.Option(help="Keep the audio in this WAV or FLAC file.", rich_help_panel=OUTPUT_PANEL)
+    Path | None, typer.Option(help="Save the audio in this WAV or FLAC file.", rich_help_panel=OUTPUT_PANEL)
 ]

@@ -1,4 +1,4 @@
-"""`streamer relabel`: put a wrong name right, in the events and in what is made of them, and learn from it."""
+"""`streamer relabel`: correct a wrong name in events and in files made from them, and learn from it."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ app = typer.Typer()
 @app.command()
 def relabel(
     events: Annotated[Path, typer.Argument(help="A file of events, as --json or --jsonl writes it.")],
-    time: Annotated[str | None, typer.Argument(help="When the wrong name speaks: 0:54, 54.5, 1:02:03.")] = None,
-    name: Annotated[str | None, typer.Argument(help="Who speaks then.")] = None,
+    time: Annotated[str | None, typer.Argument(help="A time with the wrong name: 0:54, 54.5, 1:02:03.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The name of the person who speaks then.")] = None,
     everywhere: Annotated[
-        bool, typer.Option("--everywhere", help="All turns of that voice, and not only the one at TIME.")
+        bool, typer.Option("--everywhere", help="Correct all turns of that voice, not only the one at TIME.")
     ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write the events here, and leave EVENTS as it is.", rich_help_panel=OUTPUT_PANEL
+            "--output", "-o", help="Write the events here, and keep EVENTS unchanged.", rich_help_panel=OUTPUT_PANEL
         ),
     ] = None,
     rttm: RttmOption = None,
@@ -61,27 +61,27 @@ def relabel(
     audacity: AudacityOption = None,
     minutes: MinutesOption = None,
     audio: Annotated[
-        Path | None, typer.Option(help="The recording, to learn from what was put right.", rich_help_panel=SOUND_PANEL)
+        Path | None, typer.Option(help="The recording, to learn from the correction.", rich_help_panel=SOUND_PANEL)
     ] = None,
     learn: Annotated[
         bool | None,
         typer.Option(
             "--learn/--no-learn",
-            help="Enrol NAME from these turns of --audio. Without: asks on a terminal.",
+            help="Enrol NAME from these turns of --audio. Default: ask on a terminal.",
             show_default=False,
             rich_help_panel=SOUND_PANEL,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Enrol in spite of what the coach says.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Enrol even if the check advises against it.")] = False,
     as_json: AsJsonOption = False,
     store: StoreOption = None,
     model: ModelOption = "default",
     device: DeviceOption = "auto",
 ) -> None:
-    """Put a wrong name right in a file of events: who speaks at TIME is NAME.
+    """Correct a wrong name in a file of events: the person who speaks at TIME is NAME.
 
-    Without TIME and NAME it lists the turns; a question mark stands where a name is not sure. NAME may be "unknown",
-    or a guest. The events are rewritten, and the files that are asked for are made from them.
+    Without TIME and NAME it lists the turns; a question mark stands for an uncertain name. NAME may be "unknown",
+    or a guest. The events are rewritten, and the requested files are made from them.
     """
     from streamer.sinks.files import OutputFiles
     from streamer.speakers.relabel import position_of, read, relabelled
@@ -94,7 +94,7 @@ def relabel(
         if time is not None:
             raise ConfigurationError(f"who speaks at {time}? Give a NAME after it.")
         if everywhere or output is not None or audio is not None or learn:
-            raise ConfigurationError("nothing is put right without TIME and NAME; give both.")
+            raise ConfigurationError("a correction needs TIME and NAME; give both.")
         _list(before, as_json=as_json)
         _write(files, before, events)
         return
@@ -169,8 +169,8 @@ def _sound(
     learn: bool | None,
     people: tuple[str | None, str, str],
 ) -> list[Samples]:
-    """What was put right, as sound to learn from; nothing where that is not wanted. What would keep it from being
-    learned is raised here, before anything is written."""
+    """The corrected turns as sound to learn from; nothing if learning is not wanted. Errors that would prevent learning
+    are raised here, before anything is written."""
     if audio is None:
         if learn:
             raise ConfigurationError("--learn needs the recording; give it with --audio.")

@@ -34,7 +34,7 @@ app = typer.Typer()
 def run(
     file: Annotated[Path, typer.Argument(help="An audio file, or - for standard input.")],
     speed: Annotated[
-        float | None, typer.Option(help="Play it this many times as fast as real time, in the live view.")
+        float | None, typer.Option(help="Process it at this many times real time, in the live view.")
     ] = None,
     roster: RosterOption = None,
     json: JsonOption = False,
@@ -55,9 +55,9 @@ def run(
     step: StepOption = STEP_S,
     keep_guests: GuestsOption = False,
 ) -> None:
-    """Say who speaks in a file, as it would have been said live: as fast as it can be computed, or paced.
+    """Say who speaks in a file, with the results of a live stream: as fast as possible, or paced.
 
-    With --words, what is said is printed at the end with who says it, and is what --vtt and --srt hold.
+    With --words, the words are printed at the end with their speakers, and --vtt and --srt hold them too.
 
     Standard input (-) may be an audio file, a WAV that is still being written, or raw PCM: s16le at 16 kHz, one
     channel.

@@ -1,4 +1,4 @@
-"""What is said in a recording, by whom: the words of a transcript beside the turns that are heard."""
+"""Who says what in a recording: the words of a transcript, with the speakers of the turns."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Said(Sink):
-    """Prints who says what, once all is heard, and writes it.
+    """Prints who says what at the end of the recording, and writes it to files.
 
     words: the transcript. outputs: files by their kind ("vtt", "srt"), or None. show: print it. Raises
-    TranscriptUnreadable, and what `check_files` raises, at once.
+    TranscriptUnreadable, and the errors of `check_files`, at once.
     """
 
     def __init__(self, words: Path, outputs: Mapping[str, Path | None], *, show: bool) -> None:
@@ -33,7 +33,7 @@ class Said(Sink):
 
     @property
     def outputs(self) -> dict[str, Path]:
-        """What it writes, as the user calls each."""
+        """The files that it writes, by the names that the user gave them."""
         return {f"--{kind}": path for kind, path in self._outputs.items()}
 
     def event(self, event: Event, session: SessionView) -> None:

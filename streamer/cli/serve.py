@@ -17,7 +17,7 @@ from streamer.cli.waiting import TORCH, rehearse, waiting
 from streamer.errors import EngineFailed
 from streamer.server.config import ServerConfig, load
 
-# For how long a thread may keep the interpreter from the others, in seconds.
+# How long a thread may keep the interpreter from other threads, in seconds.
 SWITCH_S = 0.0005
 
 app = typer.Typer()
@@ -50,10 +50,10 @@ def serve(
         int | None, typer.Option(help="Streams at once of one client address (16).")
     ] = None,
     state_dir: Annotated[
-        str | None, typer.Option(help="Folder that keeps running sessions over a restart or a crash.")
+        str | None, typer.Option(help="Folder that keeps running sessions across a restart or a crash.")
     ] = None,
     state_store: Annotated[
-        str | None, typer.Option(help="Database that does so for several servers: an SQLAlchemy URL.")
+        str | None, typer.Option(help="Database that keeps them for several servers: an SQLAlchemy URL.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the settings as TOML and exit.")] = False,
@@ -61,13 +61,13 @@ def serve(
         str | None, typer.Option(metavar="NAME", help="Make a token and its line for the token file.")
     ] = None,
     scopes: Annotated[
-        str, typer.Option(help="With --new-token: of stream, enroll, admin, watch, separated by commas.")
+        str, typer.Option(help="Scopes of the new token, separated by commas: stream, enroll, admin, watch.")
     ] = "stream",
 ) -> None:
     """Serve speaker events to WebSocket clients, and a web page, on one port.
 
-    Every setting can also stand in the TOML file, or in the environment as STREAMER_SERVER_NAME; --print-config shows
-    them all. SIGTERM ends it with a goodbye to every client, SIGHUP reads tokens and certificate again.
+    Every setting can also be in the TOML file, or in the environment as STREAMER_SERVER_NAME; --print-config lists
+    all of them. SIGTERM ends the server with a goodbye to every client; SIGHUP reads tokens and certificate again.
     """
     if new_token is not None:
         return _make_token(new_token, scopes)
@@ -96,7 +96,7 @@ def serve(
 
 
 def _check(config: ServerConfig) -> None:
-    """Everything that can be found wrong before torch is imported."""
+    """The checks that need no torch."""
     from streamer.server import tls
     from streamer.server.auth import Tokens
     from streamer.server.secret import read_secret
@@ -122,11 +122,11 @@ def _make_token(name: str, scopes: str) -> None:
 
 
 async def _run(config: ServerConfig) -> None:
-    # The trackers' small products run on the event loop: threads of numpy's own would only spin beside the engine, at
-    # the price of a core. Read when numpy is first imported, so it must be set before.
+    # The trackers' small products run on the event loop: numpy's own threads would only spin beside the engine, and
+    # cost a core. numpy reads this when it is first imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # The engine's thread gives up the interpreter in each of some hundred products of a step, and would then wait each
-    # time for as long as another thread may keep it, 5 ms: 100 streams among 20,000 people waited for seconds.
+    # The engine's thread releases the interpreter in each of some hundred products of a step. It would then wait each
+    # time as long as another thread may keep it, 5 ms: 100 streams among 20,000 people waited for seconds.
     sys.setswitchinterval(SWITCH_S)
     with waiting(TORCH) as say:
         from streamer.engine.engine import Engine
@@ -148,7 +148,7 @@ async def _run(config: ServerConfig) -> None:
                 async with Server(config, engine, store) as server:
                     await server.run(lambda: typer.echo(f"Listening on {server.url}"), force=end_process)
             except EngineFailed as error:
-                # Its thread may stand still for ever: it is not waited for.
+                # Its thread may hang for ever: do not wait for it.
                 print(f"streamer: {error}", file=sys.stderr, flush=True)
                 end_process()
             except OSError as error:

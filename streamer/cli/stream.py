@@ -1,4 +1,4 @@
-"""`streamer stream`: a file or the microphone to a server, and who speaks back."""
+"""`streamer stream`: send a file or the microphone to a server, and print who speaks."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def stream(
     url: Annotated[str, typer.Argument(help="The server, like ws://127.0.0.1:8765.", show_default=False)],
     file: Annotated[Path | None, typer.Argument(help="Audio file, or - for standard input.")] = None,
     mic: Annotated[
-        bool, typer.Option("--mic", help="Send the microphone instead of a file; --microphone says which.")
+        bool, typer.Option("--mic", help="Send the microphone instead of a file; --microphone selects it.")
     ] = False,
     microphone: MicrophoneOption = None,
-    speed: Annotated[float, typer.Option(help="Times real time; 0 is as fast as the server takes it.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="Times real time; 0: as fast as the server takes it.")] = 1.0,
     roster: Annotated[list[str] | None, typer.Option(help="Listen only for this speaker; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every message as a line of JSON.")] = False,
     token: Annotated[
-        str | None, typer.Option(help="Bearer token; better in STREAMER_TOKEN, where no process list shows it.")
+        str | None, typer.Option(help="Bearer token; better in STREAMER_TOKEN, which no process list shows.")
     ] = None,
 ) -> None:
     """Send a file or the microphone to a server, and print who speaks.
@@ -43,7 +43,7 @@ def stream(
     Standard input (-) may be an audio file, a WAV that is still being written, or raw PCM: s16le at 16 kHz, one
     channel.
 
-    A lost connection is taken up again: what was not heard meanwhile is sent again, or marked as a gap.
+    A lost connection is resumed: audio that did not arrive is sent again, or marked as a gap.
     """
     mic = mic or is_typed(context, "microphone")
     if mic == (file is not None):
@@ -80,7 +80,7 @@ async def _run(url: str, source: Source, token: str | None, settings: dict[str, 
 
 
 def _line(message: dict[str, Any]) -> str:
-    """What a person wants to see of a message; nothing of most."""
+    """The line for people for a message; empty for most messages."""
     from streamer.sinks.lines import how_sure
 
     kind, time = message["type"], message.get("time", 0.0)
@@ -100,7 +100,7 @@ def _line(message: dict[str, Any]) -> str:
         case "overload":
             what = f"the server fell behind and left out {message['skipped']} steps"
         case "restart":
-            what = f"the session was lost and begins anew ({message['reason']}); guests are counted from 1 again"
+            what = f"the session was lost and starts anew ({message['reason']}); guests are counted from 1 again"
             if (lost := message["sample"] - message["lost_from_sample"]) > 0:
                 what += f"; {lost / 16_000:.1f} s are lost"
         case "error":

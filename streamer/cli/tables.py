@@ -1,4 +1,4 @@
-"""The table that `streamer embed` makes, and the formats that it is written in."""
+"""The table that `streamer embed` makes, and its file formats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Table:
-    """One row an embedding: where it comes from, in seconds of which file, and (dimension,) float32 of it."""
+    """One row for each embedding: the file, the range in seconds, and (dimension,) float32."""
 
     files: list[str] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
@@ -61,7 +61,7 @@ def _write_arrays(table: Table, model: Model, file: Any) -> None:
 
 
 def write_npy(table: Table, model: Model, path: Path) -> None:
-    with path.open("wb") as file:  # given a path, numpy adds an ending to it
+    with path.open("wb") as file:  # given a path, numpy adds a suffix to it
         np.save(file, table.matrix())
 
 

@@ -1,4 +1,4 @@
-"""`streamer train`: adapt a model to your people, from a folder of folders."""
+"""`streamer train`: adapt a model to your people, from a folder with a folder for each."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ EXIT_NO_BETTER = 1
 
 @app.command()
 def train(
-    folder: Annotated[Path, typer.Argument(help="A folder with a folder for each person, named as they are.")],
+    folder: Annotated[Path, typer.Argument(help="A folder with a folder for each person, with their name.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The model to write: a .safetensors file.")],
     model: ModelOption = "default",
-    name: Annotated[str | None, typer.Option(help="What the model is called; default: as the file.")] = None,
-    force: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the model; default: the file's name.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
 ) -> None:
     """Adapt a model to your people, their microphones and rooms, in minutes on a processor.
 
-    Three recordings or more of each of three people or more, better twenty of each, made as you will hear them. Of
-    every person a third is held out: what the model mistakes of them before and after is shown, and a model that is no
-    better is not written (exit code 1). People are enrolled anew under it.
+    It needs at least three people with at least three recordings each; twenty each are better, made in the conditions
+    of use. A third of every person's recordings is held out: the errors on these are shown, before and after, and a
+    model that is no better is not written (exit code 1). Enrol people again under the new model.
     """
     from streamer.output import check_outputs, replacing
 
@@ -37,7 +37,7 @@ def train(
     if output.suffix != ".safetensors":
         raise ConfigurationError(f"{str(output)!r} must end in .safetensors.")
     if output.exists() and not force:
-        raise ConfigurationError(f"{str(output)!r} is there already; --force replaces it.")
+        raise ConfigurationError(f"{str(output)!r} exists already; --force replaces it.")
     check_model(model)
     with waiting(TORCH) as say:
         from streamer.models import checkpoint
@@ -48,9 +48,9 @@ def train(
         loaded = load_model(model)
         adapting.check_adaptable(loaded)
         with compiling(say):
-            say("hearing the recordings")
+            say("embedding the recordings")
     done = 0
-    with LateProgress("hearing the recordings", sum(map(len, files.values()))) as bar:
+    with LateProgress("embedding the recordings", sum(map(len, files.values()))) as bar:
 
         def hear(path: Path, problem: str) -> None:
             nonlocal done

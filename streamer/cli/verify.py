@@ -25,10 +25,10 @@ def verify(
     second: Annotated[Path, typer.Argument(help="Another one.", show_default=False)],
     threshold: Annotated[
         float | None,
-        typer.Option(help="Cosine similarity from which two are the same. Default: the model's own.", min=-1, max=1),
+        typer.Option(help="Cosine similarity that counts as the same speaker. Default: the model's.", min=-1, max=1),
     ] = None,
     least_speech: Annotated[
-        float, typer.Option(help="Seconds of speech that each must have for a verdict; 0 compares any sound.", min=0)
+        float, typer.Option(help="Seconds of speech that each file needs for a verdict; 0: any sound.", min=0)
     ] = 1.0,
     model: ModelOption = "default",
     device: DeviceOption = "auto",
@@ -38,7 +38,7 @@ def verify(
 ) -> None:
     """Say whether two audio files are of the same speaker. One of them may be standard input (-).
 
-    Exit code 0 for the same, 1 for different ones, 2 for an error, or where there is too little speech for a verdict.
+    Exit code 0 for the same, 1 for different speakers, 2 for an error, or if there is too little speech for a verdict.
     """
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigurationError(f"--threshold {threshold} is not a number from -1 to 1.")
@@ -66,8 +66,8 @@ def verify(
         typer.echo(f"distance    {1 - similarity:.4f}\nsimilarity  {similarity:.4f}")
     if limit is None:
         raise ConfigurationError(
-            f"the model {loaded.card.name!r} records no decision threshold; give the cosine similarity from which two "
-            f"are the same with --threshold, measured on speech like yours."
+            f"the model {loaded.card.name!r} records no decision threshold; give a cosine similarity "
+            f"with --threshold, measured on speech like yours."
         )
     if not as_json:
         sign = ">=" if same else "<"

@@ -1,7 +1,7 @@
-"""A sign of life while a command gets ready: what it waits for, on standard error.
+"""Shows on standard error what a command is waiting for while it starts.
 
-On a terminal it is a spinner, which is gone when the command has something to say; on one that cannot be drawn on
-(TERM=dumb) a line for each; in a pipe or a log nothing.
+On a terminal it is a spinner, which is removed when the command prints something; on one that cannot be drawn on
+(TERM=dumb) it is a line for each message; in a pipe or a log, nothing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ TORCH = "loading torch"
 MODEL = "loading the model"
 KERNELS = "compiling kernels (once)"
 
-#: As much faint noise fills the longest window, and a step more.
+#: Seconds of faint noise: the longest window and a step more.
 REHEARSED_S = 3.5
 
 Say = Callable[[str], None]
 
 
 class _Sign:
-    """What is waited for, drawn or said, until it is put away."""
+    """The message on display, until it is removed."""
 
     def __init__(self, console: Console) -> None:
         from rich.live import Live
@@ -39,7 +39,7 @@ class _Sign:
         self._live: Live | None = None
         if draws(console):
             self._spinner = Spinner("dots")
-            # The streams stay what they are: a log or a sink may hold them for longer than this lasts.
+            # The streams are not replaced: a log or a sink may hold them for longer than this lasts.
             self._live = Live(
                 self._spinner, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
             )
@@ -60,14 +60,14 @@ class _Sign:
             self._live.stop()
 
 
-#: The sign that is up; a second one within would be drawn over it.
+#: The message on display; a second one would be drawn over it.
 _up: list[_Sign] = []
 
 
 @contextmanager
 def waiting(what: str, console: Console | None = None) -> Iterator[Say]:
-    """Say what is waited for until this is left; the function that is given changes what is said. One within another
-    goes on with the other's sign. console: where; standard error without."""
+    """Show a message until the context is left; the yielded function changes the message. A nested call uses the outer
+    display. console: the output; default: standard error."""
     if _up:
         _up[-1].say(what)
         yield _up[-1].say
@@ -85,14 +85,14 @@ def waiting(what: str, console: Console | None = None) -> Iterator[Say]:
 
 
 def import_torch() -> None:
-    """Import it now, and say so: whatever imports it afterwards is quick."""
+    """Import torch now, with a message, so that later imports are quick."""
     with waiting(TORCH):
         import torch  # noqa: F401
 
 
 @contextmanager
 def compiling(say: Say) -> Iterator[None]:
-    """Say so whenever something is compiled within, and not where it lies ready from an earlier run."""
+    """Show a message whenever something is compiled inside, and none if it is cached from an earlier run."""
     from numba.core import event
 
     class Heard(event.Listener):
@@ -106,8 +106,8 @@ def compiling(say: Say) -> Iterator[None]:
 
 
 def rehearse(engine: IncrementalModel, say: Say) -> None:
-    """Let an engine compute a little noise, so that what is compiled once is compiled before there is anything to hear:
-    a microphone would run over meanwhile."""
+    """Let an engine compute a little noise, so that everything is compiled before any audio arrives: a microphone would
+    overflow meanwhile."""
     import numpy as np
 
     from streamer.audio.chunks import SAMPLE_RATE

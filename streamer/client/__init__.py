@@ -1,4 +1,4 @@
-"""The WebSocket client: `Client` for asyncio, `listen` for everybody else."""
+"""The WebSocket client: `Client` for asyncio, `listen` without it."""
 
 from streamer.client.blocking import listen
 from streamer.client.client import Client

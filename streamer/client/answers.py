@@ -1,4 +1,4 @@
-"""What a refusal of the server's is in Python, and how long to wait after it."""
+"""The exceptions for a server's refusals, and the delays before the next attempt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamer.errors import ConnectionLost, ServerBusy, ServerRefused
 
 
 def delays(generator: random.Random) -> Iterator[float]:
-    """Seconds to wait before each attempt to connect again: soon, then ever longer, never all clients at once."""
+    """Seconds to wait before each attempt to connect again: short first, then longer, with jitter."""
     yield 0.0
     for attempt in itertools.count():
         yield min(5.0, 0.2 * 2**attempt) * generator.uniform(0.5, 1.0)
@@ -27,7 +27,7 @@ def refusal(message: Mapping[str, Any]) -> ServerRefused | ConnectionLost:
 
 
 def unreachable(url: str, error: Exception) -> ServerRefused | ConnectionLost:
-    """Why no connection came about."""
+    """The exception for a connection that could not be made."""
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         text = (error.response.body or b"").decode(errors="replace").strip()

@@ -1,4 +1,4 @@
-"""The client's outgoing audio: what is still to be sent, and what was sent of late and may have to be sent again."""
+"""The client's outgoing audio: samples to send, and recent samples that may have to be sent again."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class SentChunk:
 class Backlog:
     """Pieces in the order of their positions, with a mark between those sent and those not.
 
-    keep: samples that stay after they were sent. Nothing here limits what waits to be sent: whoever adds looks at
-    `unsent` first.
+    keep: samples to keep after they were sent. The samples that wait are not limited here: callers check `unsent`
+    before they add.
 
     >>> backlog = Backlog(keep=160)
     >>> backlog.add(b"..", 1)
@@ -58,22 +58,22 @@ class Backlog:
 
     @property
     def trails(self) -> bool:
-        """The last samples don't exist: behind all pieces, something was skipped."""
+        """Whether the last samples are missing: after all pieces, something was skipped."""
         return self.end > self._audio_end
 
     def add(self, data: bytes, num_samples: int) -> None:
-        """The next samples."""
+        """Add the next samples."""
         if num_samples:
             self._waiting.append(SentChunk(self.end, num_samples, data))
             self.end += num_samples
             self._audio_end = self.end
 
     def skip(self, num_samples: int) -> None:
-        """The next samples don't exist."""
+        """Mark the next samples as missing."""
         self.end += num_samples
 
     def take(self) -> SentChunk | None:
-        """The next piece to send, which then counts as sent; None where nothing waits."""
+        """The next piece to send, which then counts as sent; None if nothing waits."""
         if not self._waiting:
             return None
         piece = self._waiting.popleft()
@@ -83,7 +83,7 @@ class Backlog:
         return piece
 
     def rewind(self, position: int) -> None:
-        """Send again from `position` on, or from the earliest that is kept; what ends before it is done with."""
+        """Send again from `position` on, or from the earliest sample that is kept; drop what ends before it."""
         while self._sent and self._sent[-1].end > position:
             self._waiting.appendleft(self._sent.pop())
         while self._waiting and self._waiting[0].end <= position:

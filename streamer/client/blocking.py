@@ -13,14 +13,15 @@ from streamer.audio.chunks import Source
 from streamer.client.client import Client
 from streamer.client.exchange import Message
 
-# Messages between the two threads; the client waits beyond it.
+# Most messages that wait between the two threads; the client waits when there are more.
 UNREAD = 100
 
 
 def listen(url: str, source: Source, **options: Any) -> Generator[Message, None, None]:
-    """Send a source to a server and yield its messages. Options are `Client`'s; closing the generator leaves.
+    """Send a source to a server and yield its messages. Options are those of `Client`. Closing the generator
+    disconnects.
 
-    Raises what `Client` raises, and a source's own errors.
+    Raises the errors of `Client`, and those of the source.
 
     >>> for message in listen("ws://127.0.0.1:8765", FileSource("talk.wav")):         # doctest: +SKIP
     ...     print(message)
@@ -52,13 +53,13 @@ def listen(url: str, source: Source, **options: Any) -> Generator[Message, None,
             yield message
     finally:
         leave()
-        while thread.is_alive():  # it may be waiting for room to put its last word
+        while thread.is_alive():  # it may be waiting for space to put its last message
             with contextlib.suppress(queue.Empty):
                 messages.get(timeout=0.05)
 
 
 class _Leave:
-    """Cancels a task of another thread's loop, now or as soon as there is one."""
+    """Cancels a task of another thread's loop, now or as soon as the task exists."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -78,5 +79,5 @@ class _Leave:
         with self._lock:
             self._left = True
             if self._cancel is not None:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: it has left already
+                with contextlib.suppress(RuntimeError):  # the loop is closed: the task has ended
                     self._cancel()

@@ -175,7 +175,7 @@ class Client:
             self._exchange.changed.notify_all()
 
     async def __aiter__(self) -> AsyncIterator[Message]:
-        """Every message but those that answer requests. Raises ConnectionLost or ServerRefused."""
+        """Every message except answers to requests. Raises ConnectionLost or ServerRefused."""
         while (message := await self._exchange.messages.get()) is not None:
             yield message
         if self._failure is not None:
@@ -240,7 +240,7 @@ class Client:
         assert self._ready is not None
         try:
             await self._stay_connected()
-        except Exception as error:  # whatever it is, it is the reader's to see
+        except Exception as error:  # whatever it is, the reader gets it
             self._failure = error
             if not self._ready.done():
                 self._ready.set_exception(error)
@@ -255,7 +255,7 @@ class Client:
                     self.url,
                     subprotocols=[protocol.SUBPROTOCOL],  # type: ignore[list-item]
                     compression=None,
-                    # Where the server paces us, its pongs come late; the exchange judges by what it says of itself.
+                    # While the server slows the audio down, its pongs come late; the exchange uses messages instead.
                     ping_interval=None,
                     close_timeout=2.0,
                     **self._options,
@@ -272,7 +272,7 @@ class Client:
             except ConnectionLost:  # an OSError too, but nothing to try again after
                 raise
             except ServerBusy as busy:
-                # It stops, or is full until somebody leaves; what it keeps of a session that has begun is still there.
+                # The server stops, or is full; it still keeps a session that has begun.
                 if not self._ready.done() or not self._patient(busy.retry_after):
                     raise
                 await asyncio.sleep(busy.retry_after)
@@ -280,7 +280,7 @@ class Client:
             except InvalidURI as error:
                 raise ConfigurationError(f"url={self.url!r} is no ws:// or wss:// address: {error}.") from None
             except (InvalidHandshake, OSError, ConnectionClosed, TimeoutError) as error:
-                # A connection that was there before may come back, whatever is in its way now.
+                # A connection that worked before may come back, whatever the error now.
                 if not self._ready.done() or not self._patient(0.0):
                     raise unreachable(self.url, error) from None
             self._exchange.fail_requests()
@@ -293,7 +293,7 @@ class Client:
         return not self._leaving and now + wait_s - self._lost_at <= self._patience_s
 
     def _begun(self, ready: Message) -> None:
-        """The session goes on; the next loss is a new one."""
+        """The session continues; the next loss is a new one."""
         assert self._ready is not None
         self._waits, self._lost_at = delays(random.Random()), 0.0
         if not self._ready.done():

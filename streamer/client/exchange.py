@@ -1,8 +1,8 @@
-"""What a session says over its connections, one after the other, and what must outlive each of them.
+"""The messages of a session over its successive connections, and the state that must survive each of them.
 
-Audio and `end` go out, messages come in, each once: the server is told how far both have come when a connection begins.
-Where the server has lost the session itself, a new one begins behind what was decided; its times are moved, so that
-they count from the start of the stream as before.
+The client sends audio and `end`, and receives each message once: when a connection begins, both sides say how far they
+are. If the server has lost the session, a new one begins after the audio that was decided; its times are shifted, so
+that they still count from the start of the stream.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from streamer.protocol.framing import HEADER
 Message = dict[str, Any]
 
 ACK_EVERY = 32
-# A server that is there says something at least each `stats_interval`; without that, at least so often.
+# A working server sends something at least each `stats_interval`; without that, at least this often.
 SILENCE_S = 20.0
-# What hangs for less than this is only late.
+# A delay below this is not a failure.
 LATE_S = 10.0
 # The fields of a message that are positions of the stream, at 16 kHz.
 POSITIONS = ("sample", "decided_sample", "start_sample", "end_sample")
-# Messages that may wait to be read; beyond it the server is left waiting, which in the end cuts the client off.
+# Most messages that may wait to be read; beyond it the server has to wait, and finally disconnects the client.
 UNREAD = 1_000
 
 
 class SessionLost(Exception):
-    """The server has given the session up, and may take another one after `wait_s` seconds."""
+    """The server has dropped the session, and may accept a new one after `wait_s` seconds."""
 
     def __init__(self, reason: str, wait_s: float) -> None:
         super().__init__(reason)
@@ -44,12 +44,12 @@ class SessionLost(Exception):
 
 
 class Exchange:
-    """The session, whichever connection it has.
+    """The session, independent of its connection.
 
-    start: the first message of a new session. backlog: audio to be sent, and sent audio to be sent again.
-    changed: guards the backlog and `ending`, and is notified of each change of them. ending: no more audio will come.
-    messages: for the reader; None behind the last. requests: who waits for which answer. socket: the present one.
-    reconnects: how many connections took the session up again. restarts: how many sessions were begun anew.
+    start: the first message of a new session. backlog: audio to send, and sent audio to send again if needed.
+    changed: guards the backlog and `ending`, and is notified of each change. ending: no more audio will come.
+    messages: for the reader; None after the last. requests: futures of the answers. socket: the current one.
+    reconnects: number of connections that resumed the session. restarts: number of sessions that were started anew.
     """
 
     def __init__(self, start: Message, backlog: Backlog) -> None:
@@ -63,9 +63,9 @@ class Exchange:
         self.restarts = 0
         self._start = start
         self._rate = 48_000 if start.get("encoding") == "opus" else int(start.get("sample_rate", RATE))
-        # Where the present session begins, in the stream's samples at the client's rate.
+        # The start of the current session, in the stream's samples at the client's rate.
         self._origin = 0
-        # How far the stream was decided, at 16 kHz.
+        # The sample up to which the stream was decided, at 16 kHz.
         self._decided = 0
         said_every_s = float(start.get("stats_interval", 5))
         self._silence_s = max(LATE_S, 3 * said_every_s) if said_every_s else SILENCE_S
@@ -74,10 +74,10 @@ class Exchange:
         self._sequence = 0
 
     async def over(self, socket: ClientConnection, begun: Callable[[Message], None]) -> bool:
-        """Talk over one connection; whether the session ended with it.
+        """Exchange messages over one connection; returns whether the session ended with it.
 
-        begun: told of `ready`. Raises ConnectionClosed where the session may go on over another, ServerBusy where one
-        that has begun may do so later; ServerRefused and ConnectionLost where it may not.
+        begun: called with `ready`. Raises ConnectionClosed if the session may continue over another connection,
+        ServerBusy if it may continue later; ServerRefused and ConnectionLost if it may not.
         """
         answer = await self._begin(socket)
         begun(answer)
@@ -96,23 +96,23 @@ class Exchange:
             await asyncio.gather(reader, sender, return_exceptions=True)
 
     async def finish(self) -> None:
-        """No connection will come any more: whoever waits for something is told."""
+        """No further connection will come: wake everybody who waits."""
         self.socket = None
         self.fail_requests()
-        while self.messages.full():  # room for the end: nobody reads, or the reader was given up
+        while self.messages.full():  # make space for the end: nobody reads, or the reader was cancelled
             self.messages.get_nowait()
         self.messages.put_nowait(None)
         async with self.changed:
             self.changed.notify_all()
 
     def fail_requests(self) -> None:
-        """The answers that were waited for will not come."""
+        """Fail the requests whose answers will not come."""
         for future in self.requests.values():
             if not future.done():
                 future.set_exception(ConnectionLost("The connection was lost before the answer came; ask again."))
 
     async def _begin(self, socket: ClientConnection) -> Message:
-        """Start the session, or take it up where it was lost."""
+        """Start the session, or resume it."""
         start = dict(self._start)
         if self._token is not None:
             earliest = max(0, self.backlog.earliest - self._origin)
@@ -133,18 +133,18 @@ class Exchange:
 
     @property
     def lost_session(self) -> bool:
-        """There is a session to lose."""
+        """Whether there is a session to lose."""
         return self._token is not None
 
     async def begin_anew(self, reason: str) -> None:
-        """The server has lost the session: the next connection begins another, with the audio that is kept and that
-        nothing was decided of. The reader is told what is lost."""
+        """The server has lost the session: the next connection starts a new one, with the kept audio for which nothing
+        was decided. The reader gets a message of what is lost."""
         self._token, self._last_event, self._acknowledged, self._sequence = None, 0, 0, 0
         self.restarts += 1
         async with self.changed:
             wanted = min(max(self._decided * self._rate // RATE, self.backlog.earliest), self.backlog.end)
             self.backlog.rewind(wanted)
-            # Pieces are sent whole, and the first of them may begin a little before.
+            # Pieces are sent whole, and the first may begin a little earlier.
             self._origin = min(wanted, self.backlog.next_position)
         sample = self._moved(0)
         where = f"it begins anew at {sample / RATE:.1f} s, with new guests"
@@ -160,7 +160,7 @@ class Exchange:
         )
 
     def _moved(self, sample: int) -> int:
-        """A position of the present session, at 16 kHz, as one of the stream."""
+        """Convert a position of the current session, at 16 kHz, to one of the stream."""
         return sample + self._origin * RATE // self._rate
 
     def _move(self, message: Message) -> Message:
@@ -180,7 +180,7 @@ class Exchange:
             if piece is not None:
                 await self._send(socket, piece.position, piece.data)
                 continue
-            if self.backlog.trails:  # no audio follows whose position would tell of it
+            if self.backlog.trails:  # no audio follows with a position that shows the gap
                 await self._send(socket, self.backlog.end, b"")
             return await socket.send(protocol.write({"type": "end"}))
 
@@ -189,7 +189,8 @@ class Exchange:
         self._sequence = (self._sequence + 1) % 2**32
 
     async def _read(self, socket: ClientConnection) -> bool:
-        """Read to the end of the connection; whether the session ended with it. Raises ConnectionClosed otherwise."""
+        """Read to the end of the connection; returns whether the session ended with it. Raises ConnectionClosed
+        otherwise."""
         while True:
             async with asyncio.timeout(self._silence_s):
                 message = self._move(protocol.read(await socket.recv(decode=True), "server"))
@@ -220,6 +221,6 @@ class Exchange:
     async def _acknowledge(self, socket: ClientConnection) -> None:
         if self._last_event > self._acknowledged:
             self._acknowledged = self._last_event
-            # The server may have said all there is and closed: what it said last is still to be read.
+            # The server may have sent everything and closed: its last messages are still to be read.
             with contextlib.suppress(ConnectionClosed):
                 await socket.send(protocol.write({"type": "ack", "event": self._last_event}))

@@ -1,4 +1,4 @@
-"""From a score to evidence: a straight line that turns scores into log-likelihood ratios (Brummer & du Preez, 2006)."""
+"""Calibration: a line that turns scores into log-likelihood ratios (Brummer & du Preez, 2006)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class LinearCalibration:
 
     @classmethod
     def fit(cls, scores: Float, same: Bool, ridge: float = 1e-4, rounds: int = 50) -> LinearCalibration:
-        """Logistic regression by Newton's method, both kinds of trials counting the same in sum.
+        """Logistic regression by Newton's method, with equal total weight for both kinds of trials.
 
-        ridge: a pull of the slope of standardised scores towards 0, without which separable scores have no solution.
+        ridge: a penalty that pulls the slope of standardised scores towards 0. Without it, separable scores have no
+            solution.
         """
         scores, same = np.asarray(scores, float), np.asarray(same, bool)
         mean, deviation = scores.mean(), max(float(scores.std()), 1e-9)
@@ -46,7 +47,7 @@ class LinearCalibration:
 
 
 def cllr(ratios: Float, same: Bool) -> float:
-    """The cost of log-likelihood ratios, in bits (Brummer & du Preez, 2006): 0 is perfect, 1 knows nothing."""
+    """The cost of log-likelihood ratios, in bits (Brummer & du Preez, 2006): 0 is perfect, 1 is no information."""
     same = np.asarray(same, bool)
     rejected, accepted = np.logaddexp(0, -ratios[same]).mean(), np.logaddexp(0, ratios[~same]).mean()
     return float((rejected + accepted) / (2 * np.log(2)))

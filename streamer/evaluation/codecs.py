@@ -1,7 +1,7 @@
-"""What real coders make of speech: the libraries that people's browsers, telephones and files use, not imitations.
+"""Real codecs, as conditions of evaluation: the libraries behind browsers, telephones and files, not imitations.
 
 FFmpeg (PyAV, the extra `media`) codes MP3 (LAME), AAC, Opus (libopus), AMR narrow band (OpenCORE), G.722 and G.726;
-libsndfile codes mu-law, A-law and GSM 06.10. Each comes back as long as it went in, and with its delay taken out.
+libsndfile codes mu-law, A-law and GSM 06.10. The output has the length of the input, without the codec's delay.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import MissingDependency
 from streamer.evaluation.manifest import Float32
 
-#: A coder's own delay is looked for up to this.
+#: The largest codec delay that is searched for.
 MOST_DELAY_S = 0.25
 PROBE_S = 2.0
 
 
 @dataclass(frozen=True)
 class Codec:
-    """A coder of FFmpeg, in a container that keeps what its decoder needs.
+    """A codec of FFmpeg, in a container that its decoder can read.
 
-    encoder: FFmpeg's name. container: FFmpeg's format. rate: Hz it is given. bit_rate: bits a second; 0, where it has
-    only one. options: of the encoder.
+    encoder: FFmpeg's name. container: FFmpeg's format. rate: Hz of the input. bit_rate: bits a second; 0 if the codec
+    has only one. options: of the encoder.
     """
 
     encoder: str
@@ -41,7 +41,7 @@ class Codec:
     options: tuple[tuple[str, str], ...] = field(default=())
 
     def __call__(self, wave: Float32) -> Float32:
-        """Samples at `rate` coded and decoded, at `rate` again."""
+        """Encode samples at `rate` and decode them, at `rate` again."""
         av = self._pyav()
         file = io.BytesIO()
         with av.open(file, "w", format=self.container) as output:
@@ -74,7 +74,7 @@ class Codec:
 
 
 def companded(subtype: str, container: str = "WAV") -> Callable[[Float32], Float32]:
-    """A coding of libsndfile's, such as ULAW, ALAW or GSM610."""
+    """A codec of libsndfile, such as ULAW, ALAW or GSM610."""
 
     def apply(wave: Float32) -> Float32:
         file = io.BytesIO()
@@ -86,14 +86,14 @@ def companded(subtype: str, container: str = "WAV") -> Callable[[Float32], Float
 
 
 def resampled(wave: Float32, rate: int, wanted: int) -> Float32:
-    """By soxr, linear phase; a sample stands where it stood."""
+    """Resample by soxr, linear phase, without a shift in time."""
     return wave if rate == wanted else np.asarray(soxr.resample(wave, rate, wanted), np.float32)
 
 
 @dataclass(frozen=True)
 class InTime:
-    """A coder that is heard at the time at which one spoke: its delay, measured once on a signal that is known, is
-    taken out, and what it adds at the end is cut off.
+    """A codec without its delay: the delay is measured once on a known signal and removed, and extra samples at the end
+    are cut off.
 
     coder: samples -> samples at `rate`. rate: Hz.
     """
@@ -103,7 +103,7 @@ class InTime:
 
     def __call__(self, wave: Float32) -> Float32:
         given = resampled(wave, SAMPLE_RATE, self.rate)
-        # A coder keeps back what it has not filled a frame with: silence pushes it out.
+        # A codec holds back an incomplete frame: silence pushes it out.
         pad = round(MOST_DELAY_S * self.rate)
         coded = self.coder(np.concatenate([given, np.zeros(pad, np.float32)]))
         back = resampled(fitted(shifted(coded, _delay(self)), len(given)), self.rate, SAMPLE_RATE)
@@ -111,18 +111,18 @@ class InTime:
 
 
 def shifted(wave: Float32, delay: int) -> Float32:
-    """A wave `delay` samples earlier."""
+    """Shift a wave earlier by `delay` samples."""
     return wave[delay:] if delay >= 0 else np.concatenate([np.zeros(-delay, np.float32), wave])
 
 
 def fitted(wave: Float32, samples: int) -> Float32:
-    """A wave cut or filled up with silence to so many samples."""
+    """Cut or zero-pad a wave to this number of samples."""
     return np.asarray(np.pad(wave[:samples], (0, max(0, samples - len(wave)))), np.float32)
 
 
 @cache
 def _delay(codec: InTime) -> int:
-    """By how many samples a coder is late: where what it makes of bursts of a speech band is most like them."""
+    """A codec's delay in samples: where its output for bursts of speech-band noise correlates best with the input."""
     rng = np.random.default_rng(0)
     samples = round(PROBE_S * codec.rate)
     spectrum = np.fft.rfft(rng.standard_normal(samples))

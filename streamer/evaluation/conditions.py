@@ -1,6 +1,6 @@
-"""What speech goes through before it is heard, by name: each is a function of a waveform and a generator.
+"""Conditions of the audio, by name: each is a function of a waveform and a generator.
 
-Independent of training's own disturbances. Whatever a condition does, speech keeps its place in time.
+They are independent of the augmentation in training. No condition shifts speech in time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Condition = Callable[[Float32, np.random.Generator], Float32]
 
 
 def gain(db: float) -> Condition:
-    """So many dB louder; nothing clips."""
+    """Change the level by this many dB; nothing clips."""
     return lambda wave, _: np.asarray(wave * np.float32(10 ** (db / 20)))
 
 
 def telephone() -> Condition:
-    """A band from 300 to 3,400 Hz, then 8 bits of G.711 mu-law, at the level the speech has."""
+    """A band from 300 to 3,400 Hz, then 8 bits of G.711 mu-law, at the level of the speech."""
     band = butter(4, [300, 3_400], "bandpass", fs=SAMPLE_RATE, output="sos")
 
     def apply(wave: Float32, _: np.random.Generator) -> Float32:
@@ -39,7 +39,7 @@ def telephone() -> Condition:
 
 
 def noise(snr_db: float) -> Condition:
-    """Pink noise below the speech by so many dB (of mean power over the whole item, pauses included)."""
+    """Add pink noise, this many dB below the speech (mean power over the whole item, pauses included)."""
 
     def apply(wave: Float32, rng: np.random.Generator) -> Float32:
         spectrum = np.fft.rfft(rng.standard_normal(len(wave)))
@@ -52,15 +52,15 @@ def noise(snr_db: float) -> Condition:
 
 
 def reverb(rt60_s: float, direct_db: float = 0.0) -> Condition:
-    """A room of that reverberation time: decaying noise, another one for each item (Polack's model).
+    """A room with this reverberation time: decaying noise, different for each item (Polack's model).
 
-    direct_db: energy of the direct sound over that of the reverberation.
+    direct_db: energy of the direct sound relative to that of the reverberation.
     """
 
     def apply(wave: Float32, rng: np.random.Generator) -> Float32:
         taps = round(rt60_s * SAMPLE_RATE)
         tail = rng.standard_normal(taps) * 10 ** (-3 * np.arange(taps) / taps)
-        tail[:80] = 0.0  # Nothing comes back in the first 5 ms.
+        tail[:80] = 0.0  # No reflection arrives in the first 5 ms.
         response = tail / np.sqrt(np.sum(tail**2)) * 10 ** (-direct_db / 20)
         response[0] = 1.0
         return np.asarray(fftconvolve(wave, response)[: len(wave)], np.float32)
@@ -69,37 +69,37 @@ def reverb(rt60_s: float, direct_db: float = 0.0) -> Condition:
 
 
 def low_pass(hertz: float) -> Condition:
-    """Nothing above so many Hz: a linear-phase filter that falls by 80 dB within 200 Hz."""
+    """A low-pass filter: linear phase, falling by 80 dB within 200 Hz."""
     taps, beta = kaiserord(80, 200 / (SAMPLE_RATE / 2))
     response = firwin(taps | 1, min(hertz, SAMPLE_RATE / 2 - 100), window=("kaiser", beta), fs=SAMPLE_RATE)
     return lambda wave, _: np.asarray(oaconvolve(wave, response, "same"), np.float32)
 
 
 def round_trip(rate: float) -> Condition:
-    """At another rate and back, by soxr, as a browser or a sound card does it."""
+    """Resample to another rate and back, by soxr, as a browser or a sound card does."""
     return lambda wave, _: fitted(resampled(resampled(wave, SAMPLE_RATE, int(rate)), int(rate), SAMPLE_RATE), len(wave))
 
 
 def telephone_line(coder: Callable[[Float32], Float32]) -> Condition:
-    """A band from 300 to 3,400 Hz at 8 kHz, then a telephone's coder."""
+    """A band from 300 to 3,400 Hz at 8 kHz, then a telephone codec."""
     band = butter(4, [300, 3_400], "bandpass", fs=SAMPLE_RATE // 2, output="sos")
     return coded(lambda wave: coder(np.asarray(sosfiltfilt(band, wave), np.float32)), SAMPLE_RATE // 2)
 
 
 def coded(coder: Callable[[Float32], Float32], rate: int = SAMPLE_RATE) -> Condition:
-    """Through a coder at a rate, and back in time."""
+    """Encode at a rate and decode, without delay."""
     through = InTime(coder, rate)
     return lambda wave, _: through(wave)
 
 
 def bit_rate(encoder: str, container: str, options: tuple[tuple[str, str], ...] = ()) -> Callable[[float], Condition]:
-    """A coder by its bits a second."""
+    """A codec, given its bits a second."""
     return lambda bits: coded(Codec(encoder, container, SAMPLE_RATE, int(bits), options))
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a name of a condition begins with. make: from its number. number: what that is. common: those to measure."""
+    """A prefix of condition names. make: from the number after it. number: its meaning. common: numbers to measure."""
 
     make: Callable[[float], Condition]
     number: str
@@ -132,7 +132,7 @@ PLAIN: dict[str, Callable[[], Condition]] = {
 #: Names with a number behind an equals sign.
 MIXED = {"gain": (gain, "DB"), "noise": (noise, "SNR_DB"), "reverb": (reverb, "RT60_S")}
 
-#: What lies between a mouth and us, most of which costs the ear nothing: what measurements are taken under.
+#: Channels between a speaker and the engine, most of them hardly audible: measurements use these.
 CHANNELS = (
     *(f"{name}-{number}" for name, kind in KINDS.items() for number in kind.common),
     *(name for name in PLAIN if name not in ("clean", "telephone")),
@@ -141,9 +141,9 @@ CHANNELS = (
 
 @cache
 def parse_condition(text: str) -> Condition:
-    """A condition from its name; several, one after the other, with a plus between them: `noise=15+mp3-32k`.
+    """A condition by its name, or several in turn, joined by a plus: `noise=15+mp3-32k`.
 
-    See `known_conditions` for the names. Raises ConfigurationError for one that is none.
+    See `known_conditions` for the names. Raises ConfigurationError for an unknown name.
     """
     steps = [_one(name.strip(), text) for name in text.split("+")]
     if len(steps) == 1:
@@ -158,7 +158,7 @@ def parse_condition(text: str) -> Condition:
 
 
 def known_conditions() -> str:
-    """All names, as a message shows them."""
+    """All names, as messages list them."""
     numbered = [f"{name}-{kind.number}" for name, kind in KINDS.items()]
     return ", ".join([*PLAIN, *(f"{name}={unit}" for name, (_, unit) in MIXED.items()), *numbered])
 
@@ -178,5 +178,5 @@ def _one(name: str, text: str) -> Condition:
 
 
 def disturbed(items: list[Float32], condition: Condition, seed: int = 0) -> list[Float32]:
-    """Every item under a condition; the item's number decides its randomness."""
+    """Every item under a condition; its random numbers depend on the item's number."""
     return [condition(item, np.random.default_rng([seed, number])) for number, item in enumerate(items)]

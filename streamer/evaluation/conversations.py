@@ -1,12 +1,12 @@
-"""Simulated conversations from recordings of single speakers: who speaks when is known, so a stream can be scored.
+"""Simulated conversations from recordings of single speakers, with a reference of who speaks when.
 
-What is speech in a recording is decided before it is mixed and disturbed. Each speaker has a place in a room (an
-impulse response of decaying noise behind the direct sound) and a level; turns, pauses and overlaps are drawn, and
-noise is added under all of it. Everything comes from one seed.
+Speech is detected in the recordings before they are mixed and disturbed. Each speaker has a place in a room (an
+impulse response of decaying noise behind the direct sound) and a level. Turns, pauses and overlaps are drawn, and
+noise is added to the mixture. All random numbers come from one seed.
 
-There are two kinds. With rooms of their own, speakers have little in common that is not their voice. With a channel
-that they share (`Plan.of_rooms`), all are heard in one room, by one microphone, through one coder, as people who meet
-are; and whoever is enrolled was recorded over that channel, or over another.
+There are two kinds. With separate rooms, speakers have little in common except their voices. With a shared channel
+(`Plan.of_rooms`), all are recorded in one room, by one microphone, through one codec, as people who meet; enrolments
+are recorded over the same channel, or over another one.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ Wave = NDArray[np.float32]
 
 
 class Source(Protocol):
-    """A recording that is not a file of its own."""
+    """A recording that is not a separate file."""
 
     def read(self) -> Wave: ...
 
 
 SPEECH_RMS = 0.05
-#: How long the short turns of a room are, in seconds.
+#: The length of short turns, in seconds.
 SHORT_S = (0.4, 1.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How conversations are drawn; ranges are uniform.
+    """The distribution of conversations; ranges are uniform.
 
-    enrolled: the share of the speakers who are enrolled. absent: how many more are enrolled and say nothing.
+    enrolled: the share of the speakers who are enrolled. absent: the number of enrolled people who do not speak.
     overlap: the largest share of the speech in which two speak at once.
-    snr_db: noise under the average speaker. reverberation_s: RT60 of the room. level_db: between speakers.
-    shared: whether all voices share a channel. short: the share of turns that are no longer than a word or two.
-    condition: of the shared channel, by its name; None draws one.
-    enrolled_over: whether the enrolled were recorded over the conversation's own channel, or over another one, of
+    snr_db: noise relative to the average speaker. reverberation_s: RT60 of the room. level_db: between speakers.
+    shared: whether all voices share a channel. short: the share of turns that last no longer than a word or two.
+    condition: of the shared channel, by name; None draws one.
+    enrolled_over: whether enrolments are recorded over the channel of the conversation, or over another one, with
         `enrol_condition`.
     """
 
@@ -73,15 +73,15 @@ class Plan:
 
     @classmethod
     def of_rooms(cls, seconds: float = 90.0, **changes: object) -> Plan:
-        """Conversations whose voices share a channel, with the short turns that there are among people who meet."""
+        """Conversations whose voices share a channel, with as many short turns as in meetings."""
         return replace(cls(seconds=seconds, shared=True, short=0.3), **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """samples: (n,). turns: who has the floor; speech: the same without the pauses within turns.
-    enrolment: samples to enrol each enrolled speaker from, who may be absent. snr_db: of its noise.
-    channel, enrolled_over: the conditions of the shared channel and of the enrolments; "" where none is shared.
+    """samples: (n,). turns: whose turn it is; speech: the same without the pauses inside turns.
+    enrolment: samples to enrol each enrolled speaker from, who may be absent. snr_db: of the noise.
+    channel, enrolled_over: the conditions of the shared channel and of the enrolments; "" without a shared channel.
     """
 
     name: str
@@ -96,28 +96,29 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Voices:
-    """Recordings to draw from: for each speaker enough utterances. noise: samples to add, any length."""
+    """Recordings to draw from: enough utterances for each speaker. noise: samples to add, any length."""
 
     speakers: Mapping[str, Sequence[Path | Source]]
     noise: Wave
-    #: Where in a recording is speech: they are drawn again and again, and to hear one costs more than to decode it.
+    #: Speech in each recording: recordings are drawn many times, and detection costs more than decoding.
     _spoken: dict[Path | Source, list[Stretch]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, root: Path, utterances: Sequence[Utterance], noise: Wave, least: int = 5) -> Voices:
-        """Speakers with at least `least` utterances. Raises ConfigurationError where there are fewer than three."""
+        """Speakers with at least `least` utterances. Raises ConfigurationError if there are fewer than three."""
         speakers: dict[str, list[Path]] = {}
         for utterance in utterances:
             speakers.setdefault(utterance.speaker, []).append(root / utterance.path)
         enough = {name: sorted(paths) for name, paths in sorted(speakers.items()) if len(paths) >= least}
         if len(enough) < 3:
             raise ConfigurationError(
-                f"{len(enough)} speakers have {least} utterances or more; conversations need at least 3 of them."
+                f"{len(enough)} speakers have {least} utterances or more; conversations need at least 3 such speakers."
             )
         return cls(enough, noise)
 
     def utter(self, path: Path | Source) -> tuple[Wave, list[Stretch]]:
-        """A recording at a common level, without what comes before and after its speech; and where in it is speech."""
+        """A recording at a common level, without the silence before and after its speech; and its stretches of
+        speech."""
         wave = read_audio(path) if isinstance(path, Path) else path.read()
         if path not in self._spoken:
             self._spoken[path] = speech_stretches(wave)
@@ -135,7 +136,7 @@ def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
     count = min(int(rng.integers(plan.speakers[0], plan.speakers[1] + 1)), len(names) - 1)
     chosen = [names[i] for i in rng.permutation(len(names))]
     present, rest = chosen[:count], chosen[count:]
-    # At least one is enrolled; whether all are is left to chance.
+    # At least one speaker is enrolled; the others are by chance.
     known = [name for place, name in enumerate(present) if place == 0 or rng.random() < plan.enrolled]
     enrolment: dict[str, Wave] = {}
     lines: dict[str, list[Path | Source]] = {}
@@ -143,7 +144,7 @@ def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
         enrolment[name], lines[name] = _enrolment(voices, name, plan.enrolment_s, rng)
     for name in present:
         lines.setdefault(name, list(voices.speakers[name]))
-    # What the old kind draws stays as it was: channels have a generator of their own.
+    # A separate generator for channels keeps the draws of conversations without a shared channel unchanged.
     over = np.random.default_rng([seed, 1])
     channel = Channel.drawn(over, plan.reverberation_s, plan.condition) if plan.shared else None
     mix, turns, speech = _floor(voices, lines, present, plan, rng, channel)
@@ -155,7 +156,7 @@ def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
 
 
 def _over(made: Conversation, channel: Channel, voices: Voices, plan: Plan, rng: np.random.Generator) -> Conversation:
-    """A conversation as it is heard over a channel, with its enrolments over that one or another."""
+    """A conversation as recorded over a channel, with its enrolments over the same channel or another."""
     other = channel
     if plan.enrolled_over == "other":
         other = Channel.drawn(rng, plan.reverberation_s, plan.enrol_condition)
@@ -175,7 +176,7 @@ def _over(made: Conversation, channel: Channel, voices: Voices, plan: Plan, rng:
 
 
 def _enrolment(voices: Voices, name: str, seconds: float, rng: np.random.Generator) -> tuple[Wave, list[Path | Source]]:
-    """Enough speech to enrol somebody from, and the utterances that are left for the conversation."""
+    """Enough speech to enrol a speaker, and the utterances that are left for the conversation."""
     paths = voices.speakers[name]
     order = [paths[i] for i in rng.permutation(len(paths))]
     pieces: list[Wave] = []
@@ -208,7 +209,7 @@ def _floor(
         length = min(rng.uniform(*(SHORT_S if short else plan.turn_s)) * SAMPLE_RATE, end - position)
         dry, stretches = _speak(voices, lines[name], round(length), rng)
         start = position
-        # Somebody comes in early, as long as there has not been too much of it.
+        # A turn may start early, until the share of overlap is reached.
         early = round(min(rng.uniform(0.2, 1.5) * SAMPLE_RATE, len(dry) / 2))
         if turns and rng.random() < plan.overlap * 2 and overlapped + early < plan.overlap * spoken:
             start = max(turns[-1][0], turns[-1][1] - early)
@@ -226,7 +227,8 @@ def _floor(
 def _speak(
     voices: Voices, paths: list[Path | Source], samples: int, rng: np.random.Generator
 ) -> tuple[Wave, list[Stretch]]:
-    """So many samples of somebody's utterances, one after the other, the last one cut; and where in them is speech."""
+    """This many samples of one speaker's utterances, in order, the last one cut; and the stretches of speech in
+    them."""
     pieces: list[Wave] = []
     stretches: list[Stretch] = []
     length = 0
@@ -240,7 +242,7 @@ def _speak(
 
 
 def _room(rt60_s: float, rng: np.random.Generator) -> Wave:
-    """The direct sound and a decaying tail, 3 to 12 dB below it, from 3 ms on."""
+    """The direct sound, and a decaying tail 3 to 12 dB below it, from 3 ms on."""
     time = np.arange(1, round(rt60_s * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(time)) * np.exp(-6.9 * time / rt60_s) * (time > 0.003)
     tail *= 10 ** (-rng.uniform(3, 12) / 20) / np.sqrt(np.sum(tail**2))
@@ -248,7 +250,7 @@ def _room(rt60_s: float, rng: np.random.Generator) -> Wave:
 
 
 def _noise(noise: Wave, samples: int, rng: np.random.Generator) -> Wave:
-    """So much of the noise at an RMS of one, from a random place, again and again; white where there is none."""
+    """This many samples of the noise at an RMS of one, from a random place and repeated; white noise without any."""
     if not len(noise):
         return rng.standard_normal(samples).astype(np.float32)
     looped = np.resize(np.roll(noise, -int(rng.integers(len(noise)))), samples)

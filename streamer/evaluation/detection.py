@@ -1,4 +1,4 @@
-"""How well speech is told from everything else: frame by frame against a reference of who speaks when."""
+"""Evaluation of speech detection: frame by frame, against a reference of who speaks when."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from streamer.speakers.turn import Piece, frame_speech
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One recording as a detector hears it.
+    """The output of a detector for one recording.
 
-    probabilities, samples: (frames,), of the frames from `first_frame` on, and where each begins.
-    grid: the frames'. spoken: for each step of 10 ms, whether anybody speaks.
+    probabilities, samples: (frames,), of the frames from `first_frame` on, and the first sample of each.
+    grid: of the frames. spoken: for each step of 10 ms, whether anybody speaks.
     """
 
     probabilities: NDArray[np.float32]
@@ -38,8 +38,8 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """auc: of the frames' probabilities. missed, false_alarm: of the stretches that are called speech, as shares of the
-    reference's speech. seconds: of that speech."""
+    """auc: of the frames' probabilities. missed, false_alarm: of the detected stretches of speech, as shares of the
+    speech in the reference. seconds: of that speech."""
 
     auc: float
     missed: float
@@ -48,8 +48,8 @@ class Detection:
 
 
 def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[list[Heard], float]:
-    """What an engine's detector says of each frame; and the seconds of computing that a second of audio took, those of
-    the network included."""
+    """The probabilities of an engine's detector for each frame; and the seconds of computing for a second of audio,
+    network included."""
     heard, audio_s, began = [], 0.0, time.process_time()
     for one in recordings:
         spoken = np.zeros(len(one.samples) // STEP + 1, bool)
@@ -70,7 +70,7 @@ def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[l
 
 
 def detect(heard: Sequence[Heard], settings: TrackerSettings) -> Detection:
-    """How right the detector is, with the thresholds of these settings."""
+    """The accuracy of the detector, with the thresholds of these settings."""
     missed = false_alarm = total = 0
     for one in heard:
         found = np.zeros_like(one.spoken)
@@ -93,7 +93,7 @@ def detect(heard: Sequence[Heard], settings: TrackerSettings) -> Detection:
 
 
 def auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """The share of pairs of a positive and another in which the positive has the higher score; ties count half."""
+    """The share of pairs of a positive and a negative in which the positive has the higher score; ties count half."""
     ones, zeros = int(positive.sum()), int((~positive).sum())
     if not ones or not zeros:
         return float("nan")

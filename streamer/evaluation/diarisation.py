@@ -1,4 +1,4 @@
-"""Diarisation errors by pyannote.metrics: no collar, overlaps scored, names mapped as they fit best."""
+"""Diarisation errors by pyannote.metrics: no collar, overlaps scored, with the best mapping of names."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from streamer.rttm import LabelledTurn
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Seconds of speech in the reference, of which `missed` have nobody and `confusion` somebody else; `false_alarm` is
-    somebody where nobody speaks. Where several speak, each counts."""
+    """Seconds of speech in the reference: `missed` have no speaker, `confusion` have another speaker. `false_alarm` has
+    a speaker while nobody speaks. In overlaps, each speaker counts."""
 
     seconds: float
     missed: float
@@ -28,7 +28,7 @@ class Errors:
 
     @classmethod
     def total(cls, each: Sequence[Errors]) -> Errors:
-        """Of several recordings together."""
+        """The sum over several recordings."""
         return cls(
             sum(one.seconds for one in each),
             sum(one.missed for one in each),
@@ -52,7 +52,7 @@ def errors(reference: Sequence[LabelledTurn], hypothesis: Sequence[LabelledTurn]
 
 
 def mapping(reference: Sequence[LabelledTurn], hypothesis: Sequence[LabelledTurn]) -> dict[str, str]:
-    """Which name of the reference each of the hypothesis's stands for; those that stand for none are left out."""
+    """The reference name that each hypothesis name is mapped to; names that map to none are left out."""
     found: dict[str, str] = _metric().optimal_mapping(
         _annotation(reference), _annotation(hypothesis), uem=_extent(reference, hypothesis)
     )

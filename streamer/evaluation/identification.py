@@ -1,4 +1,4 @@
-"""How right a stream's names are, by time: against a reference of who spoke when.
+"""Accuracy of a stream's names, weighted by time, against a reference of who spoke when.
 
 Times are sample indices at 16 kHz; a turn is (start, end, speaker), and turns of a reference may overlap.
 """
@@ -17,21 +17,22 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.rttm import LabelledTurn
 from streamer.speakers.events import Correction, Event, Renamed, Speaker, TurnEnd, Unknown
 
-#: Everything is counted in steps of 10 ms.
+#: Time is counted in steps of 10 ms.
 STEP = 160
-#: What any voice that nobody enrolled is called here.
+#: The name of any voice that is not enrolled.
 STRANGER = "(stranger)"
 
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """Shares of the time in which somebody speaks, which sum to 1; and false alarms, on top of them.
+    """Shares of the time in which somebody speaks, which sum to 1; and false alarms, in addition.
 
-    right: where several speak, any of them counts. wrong: another's name, for somebody enrolled. missed: no name, or a
-    guest's, for somebody enrolled, or nothing at all for a stranger. false_name: an enrolled name for a stranger.
-    false_alarm: a name where nobody speaks.
-    speech_s, stranger_s: seconds that were counted, and those of them in which strangers alone speak.
-    rejected: share of the strangers' time that no enrolled name was given to; NaN without strangers.
+    right: the right name; in overlaps, that of any speaker. wrong: another name, for an enrolled speaker. missed: no
+    name, or a guest's, for an enrolled speaker, or nothing at all for a stranger. false_name: an enrolled name for a
+    stranger.
+    false_alarm: a name while nobody speaks.
+    speech_s, stranger_s: seconds that were counted, and those in which only strangers speak.
+    rejected: share of the strangers' time without an enrolled name; NaN without strangers.
     """
 
     right: float
@@ -104,7 +105,7 @@ def _active(
 
 
 def final_turns(events: Iterable[Event]) -> list[LabelledTurn]:
-    """What the stream came to in the end, guests under their last names."""
+    """The final turns of a stream, with the last names of guests."""
     events = list(events)
     names = {event.previous: event.speaker for event in events if isinstance(event, Renamed)}
 
@@ -117,10 +118,10 @@ def final_turns(events: Iterable[Event]) -> list[LabelledTurn]:
 
 
 def shown_turns(events: Iterable[Event]) -> list[LabelledTurn]:
-    """What a viewer saw at each moment: a name stands from when it was decided until it was replaced or ended."""
+    """The turns on display: a name is shown from its decision until it is replaced or ends."""
     turns: list[LabelledTurn] = []
     since, showing = 0, ""
-    #: The names of the turns that last. A voice beside another's comes and goes within that one's turn.
+    #: The names of open turns. A second voice starts and ends within the turn of another.
     lasting: dict[int, str] = {}
     for event in events:
         if isinstance(event, Speaker | Unknown | Correction):
@@ -143,7 +144,7 @@ def shown_turns(events: Iterable[Event]) -> list[LabelledTurn]:
 def delays_s(
     reference: Sequence[LabelledTurn], shown: Sequence[LabelledTurn], enrolled: Collection[str]
 ) -> list[float]:
-    """For each turn of the reference, how long after its start its speaker was shown; inf for one who never was.
+    """For each turn of the reference, the time from its start until its speaker was shown; inf if never.
 
     A stranger counts as shown when any guest is.
     """
@@ -152,17 +153,17 @@ def delays_s(
         wanted = _known(who, enrolled)
         seen = [max(since, start) for since, until, name in shown if _known(name, enrolled) == wanted and until > start]
         first = min(seen, default=math.inf)
-        # A short turn may be over before its name is known: a little later still counts.
+        # A short turn may be over before its name is decided: a name up to a second later still counts.
         delays.append((first - start) / SAMPLE_RATE if first < end + SAMPLE_RATE else math.inf)
     return delays
 
 
 def flips(reference: Sequence[LabelledTurn], shown: Sequence[LabelledTurn]) -> int:
-    """How often the name on display changed to another while one person spoke on: within a reference turn, beyond the
-    first name that was shown for it."""
+    """How often the displayed name changed while one person spoke: within a reference turn, after the first name that
+    was shown for it."""
     count = 0
     for start, end, _ in reference:
-        # The name before is still on display for a moment; it is not this turn's.
+        # The previous name is still on display for a moment; it does not belong to this turn.
         names = [name for since, _, name in shown if start < since < end]
         count += sum(before != after for before, after in pairwise(names))
     return count

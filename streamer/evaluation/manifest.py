@@ -19,7 +19,7 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One line of a manifest; `path` is relative to the manifest's folder."""
+    """One row of a manifest; `path` is relative to the manifest's folder."""
 
     path: str
     speaker: str
@@ -29,9 +29,9 @@ class Utterance:
 
 
 def read_manifest(path: Path, split: str | None = None) -> list[Utterance]:
-    """The utterances of a manifest in its order; `split` keeps one split only.
+    """The utterances of a manifest in order; `split` keeps one split only.
 
-    Columns path and speaker are needed; split, corpus and language are read where they are there.
+    Columns path and speaker are required; split, corpus and language are optional.
     """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
@@ -45,12 +45,12 @@ def read_manifest(path: Path, split: str | None = None) -> list[Utterance]:
 
 
 def group_of(utterance: Utterance) -> str:
-    """The set an utterance belongs to in a report: its corpus and what follows its language (`en-child`: child)."""
+    """The group of an utterance in a report: its corpus, and the suffix of its language (`en-child`: child)."""
     return f"{utterance.corpus} {utterance.language.partition('-')[2]}".strip()
 
 
 def by_group(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
-    """The utterances of each set, see `group_of`; sets in alphabetical order."""
+    """The utterances of each group, see `group_of`; groups in alphabetical order."""
     groups: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         groups.setdefault(group_of(utterance), []).append(utterance)

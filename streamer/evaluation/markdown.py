@@ -8,7 +8,7 @@ Table = list[str]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> Table:
-    """The lines of a table; rows that are known later follow as `row` writes them."""
+    """The lines of a table; later rows can be added with `row`."""
     return [row(head), "|---" * len(head) + "|", *map(row, rows)]
 
 

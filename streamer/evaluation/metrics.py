@@ -1,6 +1,6 @@
 """Verification metrics: DET curve, equal error rate, minimum detection cost, and their bootstrap intervals.
 
-Scores are higher where two pieces sound more alike. All functions take plain numpy arrays.
+Scores are higher for pairs that sound more alike. All functions take plain numpy arrays.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Metric = Callable[[Float, Bool, Float | None], float]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Operating points, thresholds rising: accepting scores >= threshold gives these error rates.
+    """Operating points, by rising threshold: accepting scores >= threshold gives these error rates.
 
     The first point accepts every trial, the last one (threshold infinity) none.
     Shapes: all (points,); rates in [0, 1].
@@ -33,10 +33,9 @@ class Curve:
 def det_curve(scores: Float, same: Bool, weights: Float | None = None) -> Curve:
     """The error rates at every distinct score.
 
-    Args:
-        scores: (trials,).
-        same: (trials,), true where both sides are one speaker; both kinds must occur.
-        weights: (trials,), how often each trial counts (bootstrap); once by default.
+    scores: (trials,).
+    same: (trials,), true if both sides are one speaker; both kinds must occur.
+    weights: (trials,), how often each trial counts (bootstrap); once by default.
     """
     scores, same = np.asarray(scores), np.asarray(same, bool)
     weight = np.ones(len(scores)) if weights is None else np.asarray(weights, float)
@@ -56,7 +55,7 @@ def det_curve(scores: Float, same: Bool, weights: Float | None = None) -> Curve:
 
 
 def equal_error(curve: Curve) -> tuple[float, float]:
-    """(rate, threshold) where false accepts equal false rejects, on the straight line between its neighbours."""
+    """(rate, threshold) where false accepts equal false rejects, by linear interpolation between points."""
     gap = curve.false_reject - curve.false_accept  # Rises from -1 to 1.
     after = int(np.argmax(gap >= 0))
     before = max(after - 1, 0)
@@ -74,11 +73,10 @@ def eer(scores: Float, same: Bool, weights: Float | None = None) -> float:
 def min_dcf(
     scores: Float, same: Bool, weights: Float | None = None, *, prior: float = 0.01, miss: float = 1.0, fa: float = 1.0
 ) -> float:
-    """The least normalised detection cost (NIST SRE): 1 is what always rejecting, or accepting, costs.
+    """The least normalised detection cost (NIST SRE): 1 is the cost of always rejecting, or always accepting.
 
-    Args:
-        prior: how probable a same-speaker trial is.
-        miss, fa: the cost of a false reject and of a false accept.
+    prior: probability of a same-speaker trial.
+    miss, fa: the cost of a false reject and of a false accept.
     """
     curve = det_curve(scores, same, weights)
     cost = miss * prior * curve.false_reject + fa * (1 - prior) * curve.false_accept
@@ -97,15 +95,14 @@ def bootstrap(
 ) -> tuple[float, float]:
     """A confidence interval of a metric by resampling speakers, not trials: trials of one speaker are not independent.
 
-    A trial counts as often as its two speakers were drawn, multiplied; one between a speaker and itself as often as
-    that speaker was drawn (Bolle, Ratha & Pankanti, 2004, the subsets bootstrap). Draws that hold trials of one kind
-    only are left out; where there are no others, nothing is known: (0, 1).
+    A trial counts as often as its two speakers were drawn, multiplied; a trial between a speaker and itself as often as
+    that speaker was drawn (Bolle, Ratha & Pankanti, 2004, the subsets bootstrap). Draws with one kind of trials only
+    are left out; if no draw remains, nothing is known: (0, 1).
 
-    Args:
-        speakers: the speaker's number of either side of each trial, (trials,) each, counted from 0.
+    speakers: the speaker's number of either side of each trial, (trials,) each, counted from 0.
     """
     rng = np.random.default_rng(seed)
-    order = np.argsort(scores, kind="stable")  # Once: sorting what is sorted already takes no time.
+    order = np.argsort(scores, kind="stable")  # Once: sorting sorted scores again takes no time.
     scores, same = np.asarray(scores)[order], np.asarray(same, bool)[order]
     left, right = speakers[0][order], speakers[1][order]
     count = int(max(left.max(), right.max())) + 1

@@ -1,4 +1,4 @@
-"""How well it is found where more than one speaks, by 10 ms."""
+"""Evaluation of overlap detection, in positions of 10 ms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POSITION = SAMPLE_RATE // 100
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Positions of 10 ms: told to be overlap, that are overlap, and both."""
+    """Numbers of positions of 10 ms: detected as overlap, overlap in the reference, and both."""
 
     told: int
     there: int
@@ -34,7 +34,7 @@ class Found:
 
     @classmethod
     def of(cls, reference: Sequence[LabelledTurn], stretches: Sequence[tuple[int, int]]) -> Found:
-        """Stretches [start, end) that are told to be overlap, beside the turns that there are, in samples."""
+        """Compare detected stretches [start, end) of overlap with the reference turns, in samples."""
         ends = [end for _, end, _ in reference] + [end for _, end in stretches]
         positions = -(-max(ends, default=0) // POSITION)
         speakers = sorted({who for _, _, who in reference})
@@ -45,7 +45,7 @@ class Found:
 
     @classmethod
     def total(cls, each: Iterable[Found]) -> Found:
-        """Of several recordings together."""
+        """The sum over several recordings."""
         some = list(each)
         return cls(sum(one.told for one in some), sum(one.there for one in some), sum(one.right for one in some))
 

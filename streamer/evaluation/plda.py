@@ -1,8 +1,8 @@
 """Probabilistic linear discriminant analysis in its two-covariance form (Brummer & de Villiers, 2010).
 
-A speaker is a point y ~ N(0, B), an embedding of it is y + e with e ~ N(0, W). The score of a trial is the
-log-likelihood ratio of "both embeddings share y" against "each has its own". Embeddings are centred, reduced by
-linear discriminant analysis and scaled to norm 1 first (Garcia-Romero & Espy-Wilson, 2011).
+A speaker is a point y ~ N(0, B), and an embedding is y + e with e ~ N(0, W). The score of a trial is the
+log-likelihood ratio of "both embeddings share y" against "each has a separate y". Embeddings are first centred, reduced
+by linear discriminant analysis and scaled to norm 1 (Garcia-Romero & Espy-Wilson, 2011).
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Plda:
 
     @classmethod
     def fit(cls, embeddings: Float, speaker: Int, dimension: int = 128, shrinkage: float = 0.1) -> Plda:
-        """Fit to labelled embeddings (items, dimension) of at least two speakers, two items for some.
+        """Fit to labelled embeddings (items, dimension) of at least two speakers, some with two items.
 
-        shrinkage: how much of the identity is mixed into the covariance within speakers, by its mean eigenvalue.
+        shrinkage: weight of the identity in the covariance within speakers, in units of its mean eigenvalue.
         """
         embeddings = unit(np.asarray(embeddings, float))
         mean = embeddings.mean(0)
@@ -47,15 +47,15 @@ class Plda:
         return cls(mean, reduction, centre, basis, np.maximum(values, 0.0))
 
     def project(self, embeddings: Float) -> Float:
-        """Embeddings (items, dimension) in the model's own space, (items, kept)."""
+        """Embeddings (items, dimension) in the space of the model, (items, kept)."""
         return np.asarray((unit((unit(embeddings) - self.mean) @ self.reduction) - self.centre) @ self.basis)
 
     def __call__(self, embeddings: Float, left: Int, right: Int) -> Float:
         """Log-likelihood ratios (trials,)."""
         items = self.project(embeddings)
         b = self.between
-        # Each dimension is a pair of Gaussians with covariance [[1 + b, b], [b, 1 + b]] against one without the b
-        # outside of the diagonal; the quadratic form splits into squares of the sides and their product.
+        # Each dimension is a pair of Gaussians with covariance [[1 + b, b], [b, 1 + b]] against one without the
+        # off-diagonal b; the quadratic form splits into squares of the sides and their product.
         determinant = 1 + 2 * b
         square = 0.5 * (1 / (1 + b) - (1 + b) / determinant)
         product = b / determinant
@@ -73,6 +73,6 @@ def covariances(centred: Float, speaker: Int, shrinkage: float) -> tuple[Float, 
     deviation = centred - means[number]
     within = deviation.T @ deviation / max(1, len(centred) - len(size))
     within += shrinkage * np.trace(within) / len(within) * np.eye(len(within))
-    # The means scatter by what is within a speaker too, the less the more items a speaker has.
+    # The means also scatter by the variation within a speaker, less with more items of the speaker.
     between = np.cov(means.T, bias=True) - within * np.mean(1 / size)
     return within, between

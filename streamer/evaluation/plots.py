@@ -1,4 +1,4 @@
-"""Pictures of a verification experiment: DET curve and histogram of the scores. Needs matplotlib."""
+"""Plots of a verification experiment: DET curve and histogram of the scores. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ TICKS = np.array([0.001, 0.01, 0.05, 0.1, 0.2, 0.4])
 
 
 def plot_det(results: dict[str, Result], path: Path) -> None:
-    """Detection error trade-off (Martin et al., 1997): both error rates on normal deviate scales, one line a set."""
+    """Detection error trade-off (Martin et al., 1997): both error rates on normal deviate scales, one line for each
+    set."""
     figure = new_figure(5, 5)
     axes = figure.subplots()
     for name, result in results.items():
         curve = det_curve(result.scores, result.same)
-        # 0 and 1 lie at infinity on these axes.
+        # 0 and 1 are at infinity on these axes.
         rates = np.stack([curve.false_accept, curve.false_reject])
         inside = ((rates > 0) & (rates < 1)).all(0)
         label = f"{name or 'all'}, EER {100 * result.metrics['eer'].value:.2f} %"
@@ -37,7 +38,7 @@ def plot_det(results: dict[str, Result], path: Path) -> None:
 
 
 def plot_scores(results: dict[str, Result], path: Path) -> None:
-    """Histograms of same- and different-speaker scores with the threshold of equal error rates, one row a set."""
+    """Histograms of same- and different-speaker scores with the equal-error threshold, one row for each set."""
     figure = new_figure(7, 2.4 * len(results))
     for axes, (name, result) in zip(figure.subplots(len(results), squeeze=False)[:, 0], results.items(), strict=True):
         histogram(axes, result.scores, result.same, result.threshold)

@@ -1,8 +1,8 @@
-"""How well real recordings are followed, whose turns are known.
+"""Evaluation on real recordings with known turns.
 
-Each is followed as it is and through other conditions, with nobody enrolled; and from half to half: some of its
-speakers are enrolled from the reference turns of one half, the other half is heard, and whoever is not enrolled is a
-stranger who shares the room with them.
+Each recording is followed as it is and through other conditions, with nobody enrolled. It is also followed half by
+half: some speakers are enrolled from the reference turns of one half, and the other half is scored; a speaker who is
+not enrolled is a stranger in the same room.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from streamer.speakers.tracker import Tracker
 
 REFERENCE = "reference.rttm"
 SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")
-#: Seconds in which somebody speaks alone in one half that it takes to enrol them from it.
+#: Seconds in which a speaker speaks alone in one half, needed to enrol them from it.
 ENROL_S = 3.0
 
 
@@ -55,9 +55,8 @@ class Recording:
 class Scored:
     """One recording with nobody enrolled.
 
-    guests: different labels in the end, without the unknown voice's. delays_s: see `delays_s`.
-    single: the errors without the second voices of overlaps. overlap: how overlaps were found, where they were looked
-    for.
+    guests: number of different final labels, without that of unknown voices. delays_s: see `delays_s`.
+    single: the errors without the second voices of overlaps. overlap: the detection of overlaps, if the model has it.
     """
 
     name: str
@@ -71,9 +70,9 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """One half heard with some of the other half's speakers enrolled.
+    """One half, with some of the other half's speakers enrolled.
 
-    found: all that was said of it. known: what was said of the enrolled, by their names alone.
+    found: over all speakers. known: over the enrolled speakers, by their names alone.
     """
 
     name: str
@@ -84,16 +83,15 @@ class Halves:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Several recordings together.
+    """The results of several recordings.
 
-    der, missed, false_alarm, confusion: shares of the reference speech, no collar, overlaps scored.
-    guests_per_speaker: labels in the end for speakers there are. delay_s, never: to the first right label, the median
-        over turns and the share of turns that never had it; labels are mapped to speakers as the error rate maps them.
-    single_der: the error rate without the second voices of overlaps. overlap_precision, overlap_recall: by 10 ms, how
-        much of what is told to be overlap is, and how much of what is overlap is told.
-    strangers_named, strangers_s: half and half, the share of strangers' time under an enrolled name, and that time.
-    known_wrong, known_unnamed, known_s: half and half, of the enrolled's time what was given another enrolled name, or
-        none.
+    der, missed, false_alarm, confusion: shares of the reference speech, no collar, overlaps scored. guests_per_speaker:
+    final labels for each speaker. delay_s, never: time to the first right label, the median over turns and the share of
+    turns without one; labels are mapped to speakers as for the error rate. single_der: the error rate without the
+    second voices of overlaps. overlap_precision, overlap_recall: in positions of 10 ms, the share of detected overlap
+    that is right, and the share of overlap that is detected. strangers_named, strangers_s: half by half, the share of
+    strangers' time under an enrolled name, and that time. known_wrong, known_unnamed, known_s: half by half, the shares
+    of enrolled speakers' time under another enrolled name, and without a name; and that time.
     """
 
     recordings: int
@@ -118,20 +116,20 @@ class Report:
 
 
 def read_recordings(folder: Path) -> list[Recording]:
-    """The audio files of a folder with the turns that its `reference.rttm` has of them, under their names.
+    """The audio files of a folder, each with its turns in the folder's `reference.rttm`, under their names.
 
-    Raises ConfigurationError where there is no reference, or no file that it speaks of.
+    Raises ConfigurationError if there is no reference, or none of its files exists.
     """
     reference = folder / REFERENCE
     if not reference.is_file():
-        raise ConfigurationError(f"{folder} has no {REFERENCE}: it says who speaks when in the folder's recordings.")
+        raise ConfigurationError(f"{folder} has no {REFERENCE}, which says who speaks when in the folder's recordings.")
     found = [
         Recording(path.stem, read_audio(path), tuple(turns))
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in SUFFIXES and (turns := read_rttm(reference, path.stem))
     ]
     if not found:
-        raise ConfigurationError(f"{folder} has no recording that its {REFERENCE} speaks of.")
+        raise ConfigurationError(f"{folder} has no recording with a name from its {REFERENCE}.")
     return found
 
 
@@ -142,13 +140,13 @@ def through(recording: Recording, condition: str) -> Recording:
 
 
 def hear(engine: IncrementalModel, samples: Float32, roster: Roster, settings: TrackerSettings | None) -> list[Event]:
-    """All that is said of samples."""
+    """All events for these samples."""
     tracker = Tracker(roster, Backend.of(engine.model), engine.model.embed, settings)
     return follow(tracker, steps_of(engine, samples, STEP_S))
 
 
 def with_nobody(engine: IncrementalModel, one: Recording, settings: TrackerSettings | None = None) -> Scored:
-    """Follow a recording in which everybody is a guest."""
+    """Follow a recording with nobody enrolled."""
     events = hear(engine, one.samples, Roster.empty(engine.model.dimension), settings)
     last = last_names(events)
     ends = [event for event in events if isinstance(event, TurnEnd)]
@@ -162,13 +160,13 @@ def with_nobody(engine: IncrementalModel, one: Recording, settings: TrackerSetti
 
 
 def score(one: Recording, turns: Sequence[LabelledTurn], delays: Sequence[float] = ()) -> Scored:
-    """What anybody's turns of a recording are worth."""
+    """Score a hypothesis of turns for a recording."""
     guests = len({who for _, _, who in turns} - {UNKNOWN})
     return Scored(one.name, errors(one.turns, turns), len(one.speakers), guests, list(delays))
 
 
 def last_names(events: Sequence[Event]) -> dict[str, str]:
-    """What those who were renamed are called in the end."""
+    """The final names of speakers who were renamed."""
     names: dict[str, str] = {}
     for event in events:
         if isinstance(event, Renamed):
@@ -180,8 +178,8 @@ def last_names(events: Sequence[Event]) -> dict[str, str]:
 def half_and_half(
     engine: IncrementalModel, one: Recording, settings: TrackerSettings | None = None
 ) -> Iterator[Halves]:
-    """Enrol from one half, hear the other, in both directions; each speaker is the one left out once, and who says too
-    little in the half to be enrolled is a stranger too."""
+    """Enrol from one half and score the other, in both directions. Each speaker is left out once; a speaker with too
+    little speech in the enrolment half is also a stranger."""
     middle = len(one.samples) // 2
     parts = [(0, middle), (middle, len(one.samples))]
     for said, heard in (parts, parts[::-1]):
@@ -207,7 +205,7 @@ def half_and_half(
 
 
 def alone(one: Recording, who: str, start: int, end: int) -> Float32 | None:
-    """What somebody says between two samples while nobody else speaks; None where it is too little to enrol from."""
+    """A speaker's speech between two samples while nobody else speaks; None if it is too little to enrol from."""
     speaks = np.zeros(end - start, np.int8)
     for a, b, name in within(one.turns, start, end):
         speaks[a:b] |= 1 if name == who else 2
@@ -216,13 +214,13 @@ def alone(one: Recording, who: str, start: int, end: int) -> Float32 | None:
 
 
 def within(turns: Sequence[LabelledTurn], start: int, end: int) -> list[LabelledTurn]:
-    """The turns between two samples, counted from the first."""
+    """The turns between two samples, with positions relative to the first."""
     cut = [(max(a, start) - start, min(b, end) - start, who) for a, b, who in turns]
     return [turn for turn in cut if turn[0] < turn[1]]
 
 
 def together(scored: Sequence[Scored], halves: Sequence[Halves] = ()) -> Report:
-    """One report of several recordings."""
+    """Combine the results of several recordings into one report."""
     total = Errors.total([one.errors for one in scored])
     speakers, guests = sum(one.speakers for one in scored), sum(one.guests for one in scored)
     delays = np.array([delay for one in scored for delay in one.delays_s])

@@ -1,5 +1,5 @@
-"""What all voices of one recording have in common: a room, a microphone, its noise and level control, and what the
-sound went through afterwards. Strangers who share it sound more alike than strangers who do not."""
+"""The channel that all voices of one recording share: a room, a microphone with its noise and level control, and a
+codec. Strangers who share a channel sound more alike than strangers who do not."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.evaluation.conditions import CHANNELS, parse_condition
 from streamer.evaluation.manifest import Float32
 
-#: Conditions that a channel is drawn from; of four, one is nothing.
+#: Conditions that a channel is drawn from; one in four is clean.
 DRAWN = (*CHANNELS, *("clean",) * (len(CHANNELS) // 3))
-#: The level that a level control aims at, as RMS of speech.
+#: The target of a level control, as RMS of speech.
 LEVEL = 0.05
 BLOCK = 160  # samples of one gain of a level control
 
@@ -24,9 +24,9 @@ BLOCK = 160  # samples of one gain of a level control
 class Channel:
     """One room with one microphone.
 
-    condition: by its name, what the sound goes through after the microphone.
+    condition: the name of what the sound goes through after the microphone.
     rt60_s: reverberation time. microphone: its response as a filter of odd length, linear in phase.
-    control: how much of a difference in level its level control takes away, 0 to 1. release_s: how slowly.
+    control: the share of a level difference that the level control removes, 0 to 1. release_s: its time constant.
     gain_db: of the recording as a whole.
     """
 
@@ -39,7 +39,7 @@ class Channel:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, rt60_s: tuple[float, float], condition: str | None = None) -> Channel:
-        """One at random; of the given condition, or of any."""
+        """A random channel, with the given condition or any."""
         return cls(
             condition or str(rng.choice(DRAWN)),
             float(rng.uniform(*rt60_s)),
@@ -50,22 +50,22 @@ class Channel:
         )
 
     def place(self, rng: np.random.Generator) -> Float32:
-        """Somebody's place in the room: the direct sound, and a tail 0 to 12 dB below it from 3 ms on, which decays as
-        the room makes it."""
+        """A random place in the room, as an impulse response: the direct sound, and a tail 0 to 12 dB below it from 3
+        ms on, with the decay of the room."""
         time = np.arange(1, round(self.rt60_s * SAMPLE_RATE)) / SAMPLE_RATE
         tail = rng.standard_normal(len(time)) * np.exp(-6.9 * time / self.rt60_s) * (time > 0.003)
         tail *= 10 ** (-rng.uniform(0, 12) / 20) / np.sqrt(np.sum(tail**2))
         return np.concatenate([[1.0], tail]).astype(np.float32)
 
     def hear(self, sound: Float32, rng: np.random.Generator) -> Float32:
-        """What is recorded of a sound in the room (samples,), its noise included: as many samples, in their places."""
+        """The recording of a sound in the room (samples,), with noise: the same number of samples, without a shift."""
         heard = oaconvolve(sound, self.microphone, "same")
         heard = self.controlled(heard) * 10 ** (self.gain_db / 20)
         heard = np.asarray(heard / max(1.0, float(np.abs(heard).max(initial=0.0))), np.float32)
         return parse_condition(self.condition)(heard, rng)
 
     def controlled(self, sound: NDArray[np.floating]) -> NDArray[np.floating]:
-        """With the level control's gain, which follows a smoothed power."""
+        """Apply the level control's gain, which follows a smoothed power."""
         if not self.control or not len(sound):
             return sound
         blocks = -(-len(sound) // BLOCK)
@@ -78,7 +78,7 @@ class Channel:
 
 
 def microphone(rng: np.random.Generator, points: int = 9, depth_db: float = 6.0) -> NDArray[np.float64]:
-    """A smooth response of up to so many decibels either way, without what lies under 50 to 200 Hz."""
+    """A smooth response of up to this many decibels either way, without frequencies below 50 to 200 Hz."""
     hertz = np.concatenate([[0.0], 62.5 * 2 ** np.linspace(0, 7, points)])
     decibels = rng.uniform(-depth_db, depth_db, points + 1)
     cut = rng.uniform(50, 200)

@@ -44,8 +44,7 @@ class AdaptiveNorm:
 
     Each side's score is counted in standard deviations above the mean of that side's `top` best cohort scores.
 
-    Args:
-        cohort: other speakers.
+    cohort: other speakers.
     """
 
     def __init__(self, cohort: Cohort) -> None:
@@ -58,6 +57,6 @@ class AdaptiveNorm:
 
 
 def speaker_means(embeddings: Float, speaker: Int) -> Float:
-    """One embedding for each speaker that occurs: the mean of its unit embeddings, in the order of the numbers."""
+    """One embedding for each speaker that occurs: the mean of its unit embeddings, by ascending speaker number."""
     embeddings = unit(embeddings)
     return np.stack([embeddings[speaker == number].mean(0) for number in np.unique(speaker)])

@@ -1,7 +1,7 @@
-"""Where somebody speaks in a recording of nobody else: what a stream's names are compared with.
+"""The stretches of speech in a recording of one speaker, as the reference of a stream's names.
 
-A detector says it. A level does not tell: what is 35 dB below a recording's loudest sound may be a breath, a room or a
-microphone, which every tracker would be said to miss.
+A detector finds them. Level alone would not do: a sound 35 dB below a recording's loudest may be a breath, a room or a
+microphone, and every tracker would seem to miss it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.speech.silero import CHUNK, speech_probabilities
 
-#: A shorter pause is a part of the speech around it.
+#: Shorter pauses count as speech.
 PAUSE_S = 0.3
 THRESHOLD = 0.5
-#: Samples more at either end of a stretch: the detector has to hear a sound before it knows it.
+#: Samples added at either end of a stretch, because the detector reacts after the start of a sound.
 PAD = CHUNK
 
 Stretch = tuple[int, int]
 
 
 def speech_stretches(samples: NDArray[np.float32]) -> list[Stretch]:
-    """The stretches (start, end) of speech in undisturbed samples (n,) at 16 kHz, to 32 ms; all of it, where silero-vad
+    """The stretches (start, end) of speech in undisturbed samples (n,) at 16 kHz, to 32 ms; all samples, if silero-vad
     finds none."""
     (probabilities,) = speech_probabilities([samples])
     spoken = np.concatenate([[False], probabilities >= THRESHOLD, [False]])
@@ -32,7 +32,7 @@ def speech_stretches(samples: NDArray[np.float32]) -> list[Stretch]:
 
 
 def without_short_pauses(stretches: list[Stretch]) -> list[Stretch]:
-    """Stretches in their order, those that are less than `PAUSE_S` apart made one."""
+    """Join stretches, given in order, that are less than `PAUSE_S` apart."""
     joined: list[Stretch] = []
     for start, end in stretches:
         if joined and start - joined[-1][1] < PAUSE_S * SAMPLE_RATE:

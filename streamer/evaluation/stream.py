@@ -1,7 +1,7 @@
-"""How well a stream is followed: names by time, delay to the right name, flips, and diarisation error.
+"""Evaluation of streams: names by time, delay to the right name, name changes, and diarisation error.
 
-Each recording is enrolled for, streamed through the engine's synchronous core and a tracker, and compared with its
-reference.
+For each recording, speakers are enrolled, the audio goes through the engine's synchronous core and a tracker, and the
+result is compared with the reference.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from streamer.speakers.tracker import Tracker
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """One recording, as it was followed. final: by the turns in the end. shown: by what was on display at the time."""
+    """The result of one recording. final: by the final turns. shown: by the display at each time."""
 
     name: str
     final: Identification
@@ -53,12 +53,12 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """Several recordings together; shares are weighted by time. NaN where there is nothing to say it of.
+    """The results of several recordings; shares are weighted by time. NaN where there is nothing to measure.
 
     error, wrong, missed, false_name: see `Identification`, of the final turns. shown_error: of the live display.
-    delay_s, delay_p90_s: median and 90th percentile of the time to the first right name, turns that never got it
-        counting as infinite. never: their share.
-    flips_per_minute: of a name to another while one person spoke on. der: diarisation error rate (no collar).
+    delay_s, delay_p90_s: median and 90th percentile of the time to the first right name, infinite for turns that never
+        got it. never: the share of these turns.
+    flips_per_minute: name changes while one person spoke. der: diarisation error rate (no collar).
     """
 
     error: float
@@ -79,7 +79,7 @@ class StreamReport:
 
 
 def steps_of(engine: IncrementalModel, samples: Wave, step_s: float) -> list[Step]:
-    """A recording through the engine, as a stream would be."""
+    """The engine's steps for a recording, as for a stream."""
     stream = engine.open(DURATIONS, step_s)
     found: list[Step] = []
     for start in range(0, len(samples), SAMPLE_RATE):
@@ -88,7 +88,7 @@ def steps_of(engine: IncrementalModel, samples: Wave, step_s: float) -> list[Ste
 
 
 def enrolled(engine: IncrementalModel, enrolment: dict[str, Wave], backend: Backend, step_s: float) -> Roster:
-    """A roster from samples of each speaker; whatever the coach thinks of them."""
+    """A roster from samples of each speaker, without the quality check of enrolment."""
     model, profiles = engine.model, []
     for name, samples in enrolment.items():
         coach = Coach(backend, model.embed, Roster.empty(model.dimension))
@@ -100,14 +100,14 @@ def enrolled(engine: IncrementalModel, enrolment: dict[str, Wave], backend: Back
 
 
 def follow(tracker: Tracker, steps: Iterable[Step]) -> list[Event]:
-    """All that a tracker says of a stream."""
+    """All events of a tracker for a stream."""
     return [event for step in steps for event in tracker.update(step)] + tracker.finish()
 
 
 def judge(
     name: str, events: list[Event], turns: Sequence[LabelledTurn], speech: Sequence[LabelledTurn], known: Sequence[str]
 ) -> Followed:
-    """Compare what a tracker said with who has the floor (`turns`) and who really speaks (`speech`)."""
+    """Compare a tracker's events with the turns (`turns`) and with the actual speech (`speech`)."""
     hypothesis, shown = final_turns(events), shown_turns(events)
     return Followed(
         name,
@@ -123,7 +123,7 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A conversation with all that does not depend on the tracker: who is enrolled, and the engine's steps."""
+    """Everything about a conversation that does not depend on the tracker: the roster, and the engine's steps."""
 
     conversation: Conversation
     roster: Roster
@@ -137,7 +137,7 @@ def compute(engine: IncrementalModel, conversation: Conversation, step_s: float)
 
 
 def track(computed: Computed, model: Model, backend: Backend, settings: TrackerSettings | None = None) -> Followed:
-    """How a tracker follows a conversation."""
+    """Run a tracker on a conversation, and score it."""
     conversation, roster = computed.conversation, computed.roster
     events = follow(Tracker(roster, backend, model.embed, settings), computed.steps)
     return judge(conversation.name, events, conversation.turns, conversation.speech, roster.names)
@@ -149,13 +149,13 @@ def evaluate(
     step_s: float,
     settings: TrackerSettings | None = None,
 ) -> StreamReport:
-    """Follow simulated conversations, each with its own enrolments."""
+    """Run the engine and the tracker on simulated conversations, each with its own enrolments."""
     backend = Backend.of(engine.model)
     return together([track(compute(engine, one, step_s), engine.model, backend, settings) for one in conversations])
 
 
 def together(followed: Sequence[Followed]) -> StreamReport:
-    """One report of several recordings."""
+    """Combine the results of several recordings into one report."""
     speech_s = np.array([one.final.speech_s for one in followed])
     strangers_s = np.array([one.final.stranger_s for one in followed])
     delays = np.array([delay for one in followed for delay in one.delays_s])
@@ -186,7 +186,7 @@ def together(followed: Sequence[Followed]) -> StreamReport:
 
 def diarisation_error(followed: Sequence[Followed]) -> float:
     """The diarisation error rate over all recordings, by pyannote.metrics, with no collar and overlaps counted; NaN
-    where pyannote.metrics is not installed."""
+    if pyannote.metrics is not installed."""
     try:
         each = [errors(one.reference, one.hypothesis) for one in followed if one.reference]
     except MissingDependency:
@@ -195,7 +195,7 @@ def diarisation_error(followed: Sequence[Followed]) -> float:
 
 
 def read_noise(paths: Iterable[Path]) -> Wave:
-    """Noise recordings, one after the other, each at an RMS of one."""
+    """Noise recordings, concatenated, each at an RMS of one."""
     from streamer.evaluation.manifest import read_audio
 
     waves = [read_audio(path) for path in paths]

@@ -1,4 +1,4 @@
-"""Where trials come from: a list in VoxCeleb's format, or windows cut from a manifest's speakers."""
+"""Trials: from a list in VoxCeleb's format, or from windows of a manifest's speakers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Trials:
 def all_pairs(speaker: npt.NDArray[np.int64], position: npt.NDArray[np.int64], apart: int = 2) -> Trials:
     """Every pair of items, except pairs of one speaker whose positions are less than `apart` from each other.
 
-    Neighbouring windows share words and room tone; leaving them out keeps the trials honest.
+    Neighbouring windows share words and room tone, which would make the trials too easy.
     """
     left, right = np.triu_indices(len(speaker), 1)
     same = speaker[left] == speaker[right]
@@ -42,8 +42,8 @@ def all_pairs(speaker: npt.NDArray[np.int64], position: npt.NDArray[np.int64], a
 
 
 def across(trials: Trials, *, both_ways: bool) -> Trials:
-    """Trials between two versions of the items, the tests' followed by as many of the enrolments': the left side is
-    the enrolment. both_ways: each pair the other way round as well."""
+    """Trials between two versions of the items. The items of the tests come first, then those of the enrolments; the
+    left side is the enrolment. both_ways: add each pair with its sides swapped."""
     left, right, same = trials.left, trials.right, trials.same
     if both_ways:
         left, right, same = np.concatenate([left, right]), np.concatenate([right, left]), np.concatenate([same, same])
@@ -51,9 +51,9 @@ def across(trials: Trials, *, both_ways: bool) -> Trials:
 
 
 def parse_list(text: str) -> tuple[Trials, list[str]]:
-    """A trial list as VoxCeleb publishes it, one `label enrolment test` a line, and the paths it names in order.
+    """A trial list in VoxCeleb's format, one `label enrolment test` a line, and the paths in it, in order.
 
-    The folder a path starts with is its speaker, as in VoxCeleb (`id10270/x6uYqmx31kE/00001.wav`).
+    The first folder of a path is its speaker, as in VoxCeleb (`id10270/x6uYqmx31kE/00001.wav`).
     """
     paths: dict[str, int] = {}
     rows = []
@@ -75,7 +75,7 @@ def parse_list(text: str) -> tuple[Trials, list[str]]:
 
 
 def cut(wave: Float32, duration_s: float, limit: int) -> list[Float32]:
-    """The first `limit` consecutive windows of a speaker's joined speech; 0 s means the whole of it."""
+    """The first `limit` consecutive windows of a speaker's joined speech; a duration of 0 s returns all of it."""
     size = round(duration_s * SAMPLE_RATE)
     if size == 0:
         return [wave]
@@ -85,10 +85,9 @@ def cut(wave: Float32, duration_s: float, limit: int) -> list[Float32]:
 def windows(speakers: list[list[Float32]], duration_s: float, limit: int = 8) -> tuple[list[Float32], Trials]:
     """The project's protocol: each speaker's utterances joined, cut into windows, all pairs not less than 2 apart.
 
-    Args:
-        speakers: for each speaker the utterances in the order of their file names.
-        duration_s: length of a window; 0 makes each utterance an item of its own, the first `limit` of a speaker.
-        limit: most items of a speaker.
+    speakers: for each speaker the utterances in the order of their file names.
+    duration_s: length of a window; 0 makes each utterance a separate item, the first `limit` of a speaker.
+    limit: most items of a speaker.
     """
     items: list[Float32] = []
     speaker: list[int] = []
@@ -98,5 +97,5 @@ def windows(speakers: list[list[Float32]], duration_s: float, limit: int = 8) ->
         items += pieces
         speaker += [number] * len(pieces)
         position += range(len(pieces))
-    # Whole utterances are separate recordings already: neighbours need not be left out.
+    # Whole utterances are separate recordings: neighbours need not be left out.
     return items, all_pairs(np.array(speaker), np.array(position), apart=2 if duration_s else 1)

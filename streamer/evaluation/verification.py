@@ -1,4 +1,4 @@
-"""One verification experiment: items embedded, trials scored, error rates with their intervals."""
+"""A verification experiment: embed items, score trials, and compute error rates with their intervals."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came out. scores, same: (trials,); threshold: the score at the equal error rate."""
+    """The outcome of an experiment. scores, same: (trials,); threshold: the score at the equal error rate."""
 
     scores: Float
     same: np.ndarray[Any, np.dtype[np.bool_]]
@@ -63,7 +63,7 @@ class Result:
 
 
 def embedder(network: Network, dtype: torch.dtype = torch.float32) -> Embed:
-    """A network as a function of waveforms, on whatever device it is; lower precisions by autocast."""
+    """A network as a function of waveforms, on the device of the network; lower precisions by autocast."""
     device = network.device
 
     def embed(waves: Tensor) -> Tensor:
@@ -82,10 +82,10 @@ def embed_items(
     window_s: float = 0.0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Float:
-    """Embed items (samples,) of any lengths, (items, dimension); those of one length share batches.
+    """Embed items (samples,) of any lengths, (items, dimension); items of one length share batches.
 
-    window_s: 0 embeds an item as a whole; else its embedding is the mean of those of windows of this length, half
-        overlapping, each scaled to norm 1 first. An item that is shorter is one window.
+    window_s: 0 embeds an item as a whole; otherwise its embedding is the mean over windows of this length, half
+        overlapping, each scaled to norm 1 first. A shorter item is one window.
     """
     result: Float | None = None
     done = 0
@@ -115,12 +115,12 @@ def embed_items(
         done += len(group)
         progress(done)
     if result is None:
-        raise ConfigurationError("there is nothing to embed: no item is as long as the duration asked for.")
+        raise ConfigurationError("there is nothing to embed: no item is as long as the requested duration.")
     return result
 
 
 def evaluate(embeddings: Float, trials: Trials, scorer: Scorer = cosine, rounds: int = 200) -> Result:
-    """Score the trials and measure. `rounds` of resampling for the intervals; 0 leaves them without width."""
+    """Score the trials and compute the metrics. `rounds` of resampling for the intervals; 0 gives them no width."""
     scores = scorer(embeddings, trials.left, trials.right)
     metrics = {}
     for name, metric in METRICS.items():

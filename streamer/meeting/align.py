@@ -1,7 +1,7 @@
-"""Words and speakers together: each word of a transcript goes to whoever speaks for the most of it.
+"""Assigns the words of a transcript to speakers: a word goes to the person who speaks for most of it.
 
 Transcripts: JSON as Whisper and others write it (segments or words with start and end in seconds), SubRip, WebVTT.
-Events: JSON lines of ours, RTTM, or our WebVTT.
+Events: JSON lines, RTTM or WebVTT written by this package.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import TranscriptUnreadable
 
-#: A word outside of every turn goes to the nearest one, if that is this near.
+#: A word outside every turn goes to the nearest one, up to this distance.
 NEAR_S = 1.0
-#: A line ends where nothing is said for so long, and is no longer than that, unless one word is.
+#: A subtitle line ends at a pause of this length, and lasts no longer than the second value, unless it is one word.
 PAUSE_S, LONGEST_S = 1.5, 15.0
 
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
 _CUE = re.compile(rf"^{_TIME}\s+-->\s+{_TIME}")
 _TAG = re.compile(r"<[^>]*>")
-#: How a transcript, or a file of turns, begins.
+#: The beginning of a transcript, or of a file of turns.
 _WORDS_BEGIN = re.compile(r"^\s*(?:[{[]\s*(?:[\"{\]}]|$)|WEBVTT|\d+\s*$|(?:\d+:)?\d{1,2}:\d{2}[.,]\d)", re.MULTILINE)
 _TURNS_BEGIN = re.compile(r"^\s*(?:\{\s*\"|WEBVTT|SPEAKER\s)", re.MULTILINE)
 _VOICE = re.compile(r"^<v(?:\.\S+)?\s+([^>]*)>")
@@ -33,7 +33,7 @@ _VOICE = re.compile(r"^<v(?:\.\S+)?\s+([^>]*)>")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, or a line of a subtitle: [start_s, end_s) seconds. group: the segment or the cue it stands in."""
+    """A word, or a line of a subtitle: [start_s, end_s) seconds. group: the number of its segment or cue."""
 
     start_s: float
     end_s: float
@@ -50,8 +50,8 @@ class NamedTurn:
 
 
 def assign(words: Sequence[Word], turns: Iterable[NamedTurn], near_s: float = NEAR_S) -> list[Word]:
-    """The words with their speakers: who speaks for the longest part of a word; outside of all turns, who does nearest
-    to it, up to `near_s`; else None. Of equals, whose turn began first."""
+    """The words with their speakers: the person who speaks for the longest part of a word; outside all turns, the
+    speaker of the nearest turn, up to `near_s`; else None. Of equal candidates, the one whose turn began first."""
     ordered = sorted(turns, key=lambda turn: (turn.start_s, turn.end_s))
     starts = [turn.start_s for turn in ordered]
     longest = max((turn.end_s - turn.start_s for turn in ordered), default=0.0)
@@ -77,9 +77,9 @@ def _speaker(word: Word, turns: Sequence[NamedTurn], near_s: float) -> str | Non
 
 
 def read_words(path: Path, skipped: Callable[[int], None] = lambda lines: None) -> list[Word]:
-    """A transcript. skipped: told how many lines before it were left out, which some programs write.
+    """Read a transcript. skipped: called with the number of lines before it, which some programs print.
 
-    Raises TranscriptUnreadable for one that is none, FileNotFoundError and other OSErrors.
+    Raises TranscriptUnreadable if it is not one, FileNotFoundError and other OSErrors.
     """
     text = _begun(_text(path), _WORDS_BEGIN, skipped)
     words = _json_words(path, text) if text.lstrip()[:1] in ("{", "[") else list(_cues(path, text))
@@ -89,7 +89,7 @@ def read_words(path: Path, skipped: Callable[[int], None] = lambda lines: None) 
 
 
 def read_turns(path: Path, skipped: Callable[[int], None] = lambda lines: None) -> list[NamedTurn]:
-    """Who speaks when, as we write it. skipped: as for `read_words`. Raises TranscriptUnreadable, and OSErrors."""
+    """Read turns in this package's formats. skipped: as for `read_words`. Raises TranscriptUnreadable, and OSErrors."""
     text = _begun(_text(path), _TURNS_BEGIN, skipped)
     if text.startswith("WEBVTT"):
         turns = [NamedTurn(cue.start_s, cue.end_s, cue.speaker) for cue in _cues(path, text) if cue.speaker]
@@ -103,8 +103,8 @@ def read_turns(path: Path, skipped: Callable[[int], None] = lambda lines: None) 
 
 
 def write(words: Sequence[Word], kind: str) -> str:
-    """Words with speakers as "json", "srt", "vtt" or "txt". Lines begin anew with each group, each speaker, and after
-    each pause."""
+    """Words with speakers as "json", "srt", "vtt" or "txt". A new line begins with each group, with each speaker, and
+    after each pause."""
     if kind == "json":
         rows = [
             {"start": word.start_s, "end": word.end_s, "text": word.text, "speaker": word.speaker} for word in words
@@ -167,7 +167,7 @@ def _text(path: Path) -> str:
 
 
 def _begun(text: str, beginning: re.Pattern[str], skipped: Callable[[int], None]) -> str:
-    """The text from its beginning on: what a program said before it wrote is no part of it."""
+    """The text from its beginning on: other output of the program before it is skipped."""
     found = beginning.search(text)
     if found is None:
         return text
@@ -187,7 +187,7 @@ def _json_words(path: Path, text: str) -> list[Word]:
     words: list[Word] = []
     for group, item in enumerate(items or []):
         inside = item.get("words") if isinstance(item, dict) else None
-        # Words without segments are cut into lines by who says them and where they pause.
+        # Words without segments are split into lines by speaker and by pauses.
         alone = isinstance(item, dict) and "word" in item
         for word in inside or [item]:
             words += _json_word(word, 0 if alone else group)
@@ -199,14 +199,14 @@ def _json_word(item: Any, group: int) -> list[Word]:
         return []
     start, end = item.get("start"), item.get("end")
     text = str(item.get("word") or item.get("text") or "").strip()
-    # Some aligners give no times to numbers and signs: those words cannot be placed.
+    # Some aligners give no times for numbers and symbols: those words cannot be placed.
     if not text or not isinstance(start, int | float) or not isinstance(end, int | float):
         return []
     return [Word(float(start), max(float(start), float(end)), text, group)]
 
 
 def _cues(path: Path, text: str) -> Iterator[Word]:
-    """SubRip and WebVTT: the same blocks, but for the decimal point, numbers and tags."""
+    """SubRip and WebVTT: the same blocks, except for the decimal point, numbers and tags."""
     for group, block in enumerate(re.split(r"\n\s*\n", text)):
         lines = block.strip().split("\n")
         place = next((i for i, line in enumerate(lines) if "-->" in line), None)
@@ -230,9 +230,9 @@ def _seconds(parts: Sequence[str | None]) -> float:
 
 
 def turns_of(events: Iterable[Mapping[str, Any]]) -> list[NamedTurn]:
-    """Turns that ended, under the names that guests have got by the end.
+    """Turns that ended, with the final names of guests.
 
-    Raises KeyError, TypeError or AttributeError for what is no event.
+    Raises KeyError, TypeError or AttributeError for an object that is not an event.
     """
     turns: list[NamedTurn] = []
     for event in events:

@@ -1,4 +1,4 @@
-"""Several microphones on one clock: their results in one order, however unevenly they arrive."""
+"""Aligns the results of several microphones on one clock, however unevenly they arrive."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class _Channel:
 class Aligner:
     """Puts the results of all channels into slots of one step each.
 
-    A slot is complete when every channel that has not ended is past it. hold_samples: with a microphone so far behind
-    the others, they go on without it, and what it has to say comes late; None waits for it.
+    A slot is complete when every channel that has not ended is past it. hold_samples: a microphone that is this far
+    behind the others is no longer waited for, and its results come late; None waits without limit.
     """
 
     def __init__(self, channels: int, step_samples: int, hold_samples: int | None = None) -> None:
@@ -37,20 +37,20 @@ class Aligner:
         state.end_sample = max(state.end_sample, result.end_sample)
 
     def end(self, channel: int) -> None:
-        """No more will come from this channel."""
+        """This channel has ended."""
         self._channels[channel].ended = True
 
     def ahead(self, channel: int) -> int:
-        """By how many samples this channel is ahead of the slowest."""
+        """The number of samples that this channel is ahead of the slowest one."""
         return self._channels[channel].end_sample - self._horizon(patient=True)
 
     def ready(self) -> Iterator[Slot]:
-        """The slots that are complete by now, each once: the results of each channel that has any, in its order."""
+        """The slots that are complete now, each once: the results of each channel that has any, in order."""
         while (slot := self._next()) is not None:
             yield slot
 
     def _horizon(self, *, patient: bool) -> int:
-        """Up to where everything has come."""
+        """The sample up to which all channels are complete."""
         going = [state.end_sample for state in self._channels if not state.ended]
         furthest = max(state.end_sample for state in self._channels)
         if not going:

@@ -1,6 +1,6 @@
-"""A meeting as a TOML file: microphones, whom to listen for, and where the results go.
+"""A meeting as a TOML file: microphones, the roster, and outputs.
 
-Every field is listed in docs/meeting.md.
+docs/meeting.md lists every field.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from streamer.errors import ConfigurationError
 from streamer.meeting.crosstalk import CrossTalkSettings
 from streamer.speakers.settings import STEP_S, TrackerSettings, check
 
-#: What fields were once called, and are still understood as.
+#: Former names of fields, which are still accepted.
 OLD_NAMES = {("MeetingConfig", "speakers"): "store", ("Input", "device"): "microphone"}
 
 
@@ -24,8 +24,8 @@ OLD_NAMES = {("MeetingConfig", "speakers"): "store", ("Input", "device"): "micro
 class Input:
     """One input, with one channel or several. Exactly one of `file`, `microphone` and `url` is given.
 
-    channels: the names of its channels, in order; none: it is one microphone, its channels mixed.
-    gain_db: added to the levels of its channels before they are compared with others.
+    channels: the names of its channels, in order; without them, the channels are mixed into one microphone.
+    gain_db: added to the levels of its channels before levels are compared.
     """
 
     file: str = ""
@@ -63,7 +63,7 @@ class Hook:
 
     @property
     def secret(self) -> str | None:
-        """Raises ConfigurationError where the variable is named and not set."""
+        """Raises ConfigurationError if the variable is named but not set."""
         if not self.secret_env:
             return None
         if not (value := os.environ.get(self.secret_env)):
@@ -86,9 +86,9 @@ class Sinks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeetingConfig:
-    """A meeting. Names of files are relative to `folder`, where the configuration, `file`, lies.
+    """A meeting. File names are relative to `folder`, the folder of the configuration `file`.
 
-    tracker: the settings that are not the model's own, by their names in `TrackerSettings`.
+    tracker: settings that override those of the model, by their names in `TrackerSettings`.
     """
 
     title: str = "Meeting"
@@ -107,7 +107,7 @@ class MeetingConfig:
 
     @property
     def store_location(self) -> str | Path | None:
-        """The speaker store: a URL, a file, or None for the user's own."""
+        """The speaker store: a URL, a file, or None for the user's default store."""
         if not self.store:
             return None
         return self.store if "://" in self.store else self.path(self.store)
@@ -118,7 +118,7 @@ class MeetingConfig:
 
 
 def load(path: Path) -> MeetingConfig:
-    """Raises ConfigurationError, which names the table and the field, for one that is unknown or of another type."""
+    """Raises ConfigurationError, which names the table and the field, for an unknown field or a wrong type."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,11 +1,11 @@
-"""Which microphone hears whom: speech that a microphone only overhears from another's speaker is told from its own.
+"""Crosstalk: tells a microphone's own speaker from the speech that it picks up from another seat.
 
-Two kinds of evidence say that microphone c overhears what d hears better, and their log-likelihood ratios add up:
+Two kinds of evidence say that microphone c picks up what d hears better, and their log-likelihood ratios add up:
 
-- Level. People at their own microphones are about equally loud there; what leaks to another seat arrives weaker.
+- Level. People at their own microphones are about equally loud there; speech from another seat arrives weaker.
 - Voice. The same windows of both channels hold one voice or two, by the calibrated score of their embeddings.
 
-What was decided a step ago counts on for half, so that a syllable does not change it.
+The evidence of the previous step counts half, so that one syllable does not change the decision.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossTalkSettings:
-    """own_db: how much (standard deviation) the levels of two people at their own microphones differ.
+    """own_db: standard deviation of the level difference between two people at their own microphones.
 
-    leak_db, leak_spread_db: how much weaker speech arrives at other seats, on average, and its standard deviation.
-    stay_db: so much louder must another microphone be to take over a voice that both hear.
-    carry: what the decision of the step before counts for. speech_s: less speech in a step is not looked at.
+    leak_db, leak_spread_db: how much weaker speech arrives at other seats: the mean and its standard deviation.
+    stay_db: how much louder another microphone must be to take over a voice that both pick up.
+    carry: the weight of the previous step's evidence. speech_s: steps with less speech are ignored.
     """
 
     own_db: float = 8.0
@@ -47,8 +47,8 @@ class CrossTalkSettings:
             raise ConfigurationError(f"carry={self.carry} must be 0 or more and less than 1.")
 
     def level_evidence(self, louder_db: float) -> float:
-        """Log-likelihood ratio (nats) of a leak, where the other microphone is louder by this much."""
-        # More than the usual loss speaks for a leak no less than the usual loss does.
+        """Log-likelihood ratio (nats) of crosstalk, if the other microphone is louder by this much."""
+        # A larger loss than usual is no weaker evidence than the usual loss.
         short = max(0.0, self.leak_db - louder_db) / self.leak_spread_db
         own = louder_db / self.own_db
         return own**2 / 2 - short**2 / 2 + math.log(self.own_db / self.leak_spread_db)
@@ -57,7 +57,7 @@ class CrossTalkSettings:
 class CrossTalk:
     """The decisions of one room, step by step.
 
-    gains_db: what is added to each channel's level before levels are compared, where microphones differ in gain.
+    gains_db: added to each channel's level before levels are compared, for microphones that differ in gain.
     """
 
     def __init__(
@@ -72,17 +72,17 @@ class CrossTalk:
         self._gains_db = gains_db or (0.0,) * channels
         if len(self._gains_db) != channels:
             raise ConfigurationError(f"{len(self._gains_db)} gains for {channels} channels; give one for each.")
-        #: (channel, other) -> evidence of the step before that the channel overhears the other.
+        #: (channel, other) -> the previous step's evidence that the channel picks up the other's speech.
         self._evidence: dict[tuple[int, int], float] = {}
         self._own: set[int] = set()
 
     def overheard(self, steps: Mapping[int, Step]) -> dict[int, int]:
-        """Of the channels with a step each over the same time: who only overhears, and from which other channel."""
+        """Among channels with a step each for the same time: which only pick up crosstalk, and from which channel."""
         speaking = [
             number for number, step in steps.items() if speech_seconds(step) >= self.settings.speech_s
-        ]  # in silence everybody hears the same noise
+        ]  # in silence, all microphones pick up the same noise
         loudness = {number: self._loudness(number, steps[number]) for number in speaking}
-        # The microphone that had a voice keeps it against one that is hardly louder.
+        # The microphone that had a voice keeps it against one that is only a little louder.
         bonus = {number: self.settings.stay_db * (number in self._own) for number in speaking}
         order = sorted(speaking, key=lambda number: (-loudness[number] - bonus[number], number))
         own: list[int] = []
@@ -106,13 +106,14 @@ class CrossTalk:
         return self.settings.level_evidence(louder_db) + voice + self.settings.carry * float(np.clip(before, -4, 4))
 
     def _one_voice(self, one: Step, other: Step) -> float:
-        """Log-likelihood ratio that the shortest windows of two channels hold one voice; 0 where one has none."""
+        """Log-likelihood ratio that the shortest windows of two channels hold one voice; 0 if one of them is
+        missing."""
         if not one.windows or not other.windows:
             return 0.0
         return one_voice(one.windows[0], other.windows[0], self._backend)
 
     def _loudness(self, number: int, step: Step) -> float:
-        # Digital silence is no reason to compare with infinity.
+        # Digital silence would make the difference infinite.
         return max(step.level_db, -120.0) + self._gains_db[number]
 
 
@@ -125,7 +126,7 @@ def one_voice(one: Window, other: Window, backend: Backend) -> float:
 
 
 def speech_seconds(step: Step) -> float:
-    """Seconds of speech among a step's new frames; where no detector runs, all of them."""
+    """Seconds of speech in a step's new frames; without a detector, all of their time."""
     if step.speech_s is not None:
         return step.speech_s
     return step.grid.seconds(step.num_frames)

@@ -28,17 +28,17 @@ from streamer.speakers.library import Speakers
 from streamer.speakers.settings import DURATIONS, STEP_S, TrackerSettings
 from streamer.speakers.timeline import Timeline
 
-#: How long the room waits for a live microphone that is behind the others, and how far a recording's channel may be
-#: read ahead of the others, in seconds of audio.
+#: How long the room waits for a live microphone that is behind the others, and how far one channel of a recording may
+#: be read ahead of the others, in seconds of audio.
 HOLD_S = 3.0
 
 
 class Meeting:
-    """The session of a room with several microphones. Each turn says which channel hears it best.
+    """The session of a room with several microphones. Each turn has the channel where it is best heard.
 
-    channels: how many microphones, or their names. live: hear them as time goes; the room then goes on without a
-        microphone that falls behind, and steps are left out where the machine is too slow.
-    gains_db, crosstalk: see `CrossTalk`. The rest: see `streamer.session.Session`.
+    channels: the number of microphones, or their names. live: process audio as time passes; the room then goes on
+        without a microphone that falls behind, and skips steps if the machine is too slow. gains_db, crosstalk: see
+        `CrossTalk`. The rest: see `streamer.session.Session`.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Meeting:
             hold_s=HOLD_S if live else None,
         )
         self.live, self.step_s = live, step_s
-        # The time line keeps all of the meeting, for its minutes.
+        # The time line keeps the whole meeting, for the minutes.
         enrolled = len(trackers[0].roster)
         self.view = SessionView(uuid.uuid4().hex[:12], Timeline(), self.channels, enrolled)
         self._sinks = Sinks(sinks, self.view)
         self._keep_guests = keep_guests
-        #: Microphones that failed while others went on.
+        #: Microphones that failed, with the error.
         self.failures: dict[int, StreamerError] = {}
 
     @property
@@ -93,7 +93,7 @@ class Meeting:
         return self._sinks.sinks
 
     def hear_channel(self, channel: int, result: Step | Gap) -> list[Event]:
-        """Hear one step or gap of one microphone. Returns what was decided, after the sinks have received it."""
+        """Process one step or gap of one microphone. Returns the new events, after the sinks have received them."""
         events: list[Event] = []
         if (roster := self._feed.poll()) is not None:
             events += self.room.set_roster(roster)
@@ -104,27 +104,27 @@ class Meeting:
         return events
 
     def end_channel(self, channel: int) -> list[Event]:
-        """This microphone is over; the others go on."""
+        """This microphone has ended; the others continue."""
         events = self.room.end(channel)
         self._tell(events)
         self._sinks.advance(self.room.heard_sample, None)
         return events
 
     def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
-        """Tell the sinks something about the sound itself, up to `sample`. See `BaseSource.on_notice`."""
+        """Send a notice about the sound, up to `sample`, to the sinks. See `BaseSource.on_notice`."""
         self._tell([Notice.at(sample, code, message)])
 
     def finish(self) -> list[Event]:
-        """The meeting is over. Returns the last events, and closes the sinks."""
+        """End the meeting. Returns the last events, and closes the sinks."""
         events = self.room.finish()
         self._tell(events)
         self._sinks.close()
         return events
 
     async def run_room(self, engine: Engine, sources: Sequence[Source], stop: asyncio.Event | None = None) -> None:
-        """Hear all microphones to their ends, or until `stop` is set.
+        """Process all microphones to their ends, or until `stop` is set.
 
-        One that fails is left out (see `failures`); when all have failed, the first failure is raised.
+        A microphone that fails is left out (see `failures`); when all have failed, the first failure is raised.
         """
         if len(sources) != len(self.channels):
             raise ConfigurationError(f"{len(sources)} sources for {len(self.channels)} channels; give one for each.")
@@ -150,7 +150,7 @@ class Meeting:
                 self.hear_channel(channel, result)
                 async with moved:
                     moved.notify_all()
-                    # Recordings are read in step with each other, so that what waits is bounded.
+                    # Recordings are read in step with each other, so that waiting results are bounded.
                     if not self.live:
                         await moved.wait_for(lambda: self.room.aligner.ahead(channel) <= HOLD_S * SAMPLE_RATE)
         except StreamerError as error:

@@ -1,4 +1,4 @@
-"""One room with several microphones: the steps of all channels in, who is speaking and where out.
+"""One room with several microphones: it takes the steps of all channels, and returns who speaks and where.
 
     channel 0 ─► ┐          ┌ tracker ┐
     channel 1 ─► ├ aligner ─┤ tracker ├─► turns ─► events, each with the channel that hears it best
@@ -28,12 +28,12 @@ from streamer.speakers.tracker import Tracker
 
 
 class RoomTracker:
-    """Who speaks in a room.
+    """Decides who speaks in a room.
 
-    trackers: one for each microphone, peers of each other: all know the same people, guests included.
+    trackers: one for each microphone, which share the same people, guests included.
     step_samples: of the engine's steps. backend: see `Backend.of`.
     gains_db: one for each channel, see CrossTalk. hold_s: how long to wait for a microphone that is behind the others,
-        in seconds of their audio; None waits for it.
+        in seconds of their audio; None waits without limit.
 
     >>> room = RoomTracker(trackers, 8_000, backend)                                     # doctest: +SKIP
     >>> events = room.hear(2, step)                                                   # doctest: +SKIP
@@ -59,21 +59,21 @@ class RoomTracker:
         self._turns = RoomTurns(channels)
         self._speaking: dict[int, int] = {}
         self._speech_start = 0
-        #: What each channel has heard of the turn it is in.
+        #: The energy of each channel's current turn.
         self._energy = [0.0] * channels
 
     def hear(self, channel: int, result: Step | Gap) -> list[Event]:
-        """One result of one channel; what is decided now that it is known."""
+        """Process one result of one channel, and return the events that it completes."""
         self.aligner.put(channel, result)
         return self._advance()
 
     def end(self, channel: int) -> list[Event]:
-        """This channel is over. When all are, the room is: see `finish`."""
+        """This channel has ended. After all of them, call `finish`."""
         self.aligner.end(channel)
         return self._advance()
 
     def finish(self) -> list[Event]:
-        """The meeting is over."""
+        """End the meeting."""
         for channel in range(len(self.trackers)):
             self.aligner.end(channel)
         events = self._advance()
@@ -82,7 +82,7 @@ class RoomTracker:
         return [*events, *self._turns.close(self.heard_sample, everything=True)]
 
     def set_roster(self, roster: Roster) -> list[Event]:
-        """Listen for others from now on, on all channels."""
+        """Change the roster from now on, on all channels."""
         events: list[Event] = []
         for channel, tracker in enumerate(self.trackers):
             events += self._heard(channel, tracker.set_roster(roster))
@@ -98,7 +98,7 @@ class RoomTracker:
         last = {
             channel: step
             for channel, results in slot.items()
-            for step in results  # of several, around a gap, the last
+            for step in results  # if there are several, around a gap, the last one
             if isinstance(step, Step)
         }
         overheard = self._crosstalk.overheard(last)
@@ -135,7 +135,7 @@ class RoomTracker:
         return events
 
     def _speech(self, channel: int, event: SpeechStart | SpeechEnd) -> list[Event]:
-        """Somebody speaks from the first microphone's start to the last one's end."""
+        """Speech in the room lasts from the first microphone's start to the last one's end."""
         if isinstance(event, SpeechStart):
             began = not self._speaking
             self._speaking[channel] = event.sample
@@ -148,5 +148,5 @@ class RoomTracker:
 
 
 def muted(step: Step) -> Step:
-    """A step as if nobody had spoken in it."""
+    """A step without any speech in it."""
     return replace(step, windows=(), speech=np.zeros(step.num_frames, np.float32), block=None)

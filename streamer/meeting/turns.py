@@ -1,8 +1,8 @@
-"""The turns of a room, from the turns of its microphones: one voice is one turn, however many of them hear it.
+"""The turns of a room, from the turns of its microphones: one voice is one turn, however many microphones pick it up.
 
-A room's turn belongs to the microphone that hears it best: the one with the most of the voice's energy. It ends when it
-has ended on all of them, and a pause of `bridge_s` later at the earliest where there are several, so that somebody who
-turns to another microphone is not cut in two.
+A room's turn belongs to the microphone with the most energy of the voice. It ends when it has ended on all microphones,
+or, with several of them, not before a pause of `bridge_s`: a person who turns to another microphone stays in one
+turn.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass, field, replace
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.speakers.events import Ambiguous, Correction, Event, Renamed, Speaker, TurnEnd, Unknown
 
-#: A turn on a microphone: its channel, and its number there.
+#: A turn on a microphone: the channel, and the turn's number there.
 Key = tuple[int, int]
 Naming = Speaker | Unknown
 
 
 @dataclass(slots=True)
 class Member:
-    """What one microphone has of a turn. energy: of the voice, power times seconds of speech."""
+    """One microphone's part of a turn. energy: of the voice, power times seconds of speech."""
 
     start_sample: int
     end_sample: int | None = None
@@ -38,7 +38,7 @@ class RoomTurn:
 
     @property
     def best(self) -> Key:
-        """Of microphones that hear it alike, the first that heard it."""
+        """The microphone with the most energy; of equal ones, the first to hear the turn."""
         return max(self.members, key=lambda key: (self.members[key].energy, -self.members[key].start_sample, -key[0]))
 
     @property
@@ -51,13 +51,13 @@ class RoomTurn:
 
     @property
     def end_sample(self) -> int | None:
-        """None while a microphone still hears it."""
+        """None while the turn goes on at any microphone."""
         ends = [member.end_sample for member in self.members.values()]
         return None if None in ends else max(end for end in ends if end is not None)
 
 
 class RoomTurns:
-    """Hears the events of all channels' trackers and says those of the room."""
+    """Takes the events of all channels' trackers and returns those of the room."""
 
     def __init__(self, channels: int, bridge_s: float = 0.5) -> None:
         self._bridge = round(bridge_s * SAMPLE_RATE) if channels > 1 else 0
@@ -68,16 +68,16 @@ class RoomTurns:
 
     @property
     def open(self) -> list[RoomTurn]:
-        """Those that last, or have just ended."""
+        """Turns that are open, or have just ended."""
         return list(self._open.values())
 
     def add_energy(self, channel: int, turn: int, energy: float) -> None:
-        """More of a turn's voice was heard on a channel."""
+        """Add energy of a turn's voice on a channel."""
         if (room_turn := self._of.get((channel, turn))) is not None:
             room_turn.members[channel, turn].energy += energy
 
     def hear(self, channel: int, event: Event, energy: float = 0.0) -> Iterator[Event]:
-        """An event of a turn on a channel; `energy` is what the channel has heard of the turn so far."""
+        """Process an event of a turn on a channel; `energy` is the turn's energy there so far."""
         if isinstance(event, Correction) and (channel, event.turn) in self._of:
             yield from self._correct(channel, event)
         elif isinstance(event, Naming):
@@ -96,7 +96,7 @@ class RoomTurns:
             yield replace(event, channel=channel)
 
     def close(self, heard_sample: int, *, everything: bool = False) -> Iterator[Event]:
-        """End the turns that have ended everywhere, long enough ago. heard_sample: how far the room was heard."""
+        """End the turns that ended everywhere, long enough ago. heard_sample: the end of the processed audio."""
         over = [
             turn
             for turn in self._open.values()
@@ -121,7 +121,7 @@ class RoomTurns:
             yield replace(event, turn=turn.number, channel=channel)
 
     def _same(self, channel: int, speaker: str, sample: int) -> RoomTurn | None:
-        """The turn of this speaker that lasts on another channel, or did a moment ago."""
+        """The turn of this speaker on another channel that is open, or ended a moment ago."""
         for turn in self._open.values():
             ends = [member.end_sample for key, member in turn.members.items() if key[0] != channel]
             if turn.speaker == speaker and any(end is None or sample <= end + self._bridge for end in ends):
@@ -132,7 +132,7 @@ class RoomTurns:
         key = (channel, event.turn)
         turn = self._of[key]
         if turn.best != key:
-            return  # another microphone, which hears it better, knows better
+            return  # another microphone, where the voice is louder, decides
         previous, known = turn.speaker, self._same(channel, event.speaker, event.sample)
         turn.speaker, turn.confidence, turn.final = event.speaker, event.confidence, event.final
         if previous != event.speaker:
@@ -141,7 +141,7 @@ class RoomTurns:
             yield from self._join(turn, known, event.decided_sample)
 
     def _join(self, turn: RoomTurn, known: RoomTurn, heard_sample: int) -> Iterator[Event]:
-        """A turn turns out to be another's: it ends with nothing in it."""
+        """A turn turns out to be part of another one: it ends empty."""
         for key, member in turn.members.items():
             known.members[key] = member
             self._of[key] = known
@@ -159,7 +159,7 @@ class RoomTurns:
 
     def _ambiguous(self, channel: int, event: Ambiguous) -> Iterator[Event]:
         if any(turn.speaker in event.candidates and turn.channel != channel for turn in self._open.values()):
-            return  # one of them is known to speak, at another microphone
+            return  # one of the candidates is known to speak, at another microphone
         yield replace(event, turn=self._number((channel, event.turn)), channel=channel)
 
     def _end(self, channel: int, event: TurnEnd) -> None:

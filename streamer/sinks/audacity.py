@@ -1,4 +1,4 @@
-"""Turns as Audacity's label track: start, end and name, parted by tabs.
+"""Turns as an Audacity label track: start, end and name, separated by tabs.
 
 https://manual.audacityteam.org/man/importing_and_exporting_labels.html
 """
@@ -11,7 +11,7 @@ from streamer.speakers.timeline import Span
 
 
 class AudacityLabels(TurnFile):
-    """Writes `path`. Raises OSError where it cannot be written."""
+    """Writes `path`. Raises OSError if it cannot be written."""
 
     def row(self, span: Span, end_sample: int, number: int) -> str:
         name = " ".join(span.speaker.split())

@@ -1,4 +1,4 @@
-"""Where a session's events go."""
+"""The interface of sinks, which receive the events of a session."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SessionView:
-    """What a sink sees of the session it belongs to.
+    """A sink's view of its session.
 
     name: of the session. timeline: the turns so far. channels: the names of a room's microphones; empty for one stream.
-    enrolled: how many speakers are listened for.
+    enrolled: the number of speakers in the roster.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Sinks:
         self.sinks, self.view = list(sinks), view
 
     def tell(self, events: Iterable[Event]) -> None:
-        """Put events into the time line, then pass each to every sink."""
+        """Add events to the time line, then pass each to every sink."""
         for event in events:
             self.view.timeline.hear(event)
             for sink in self.sinks:
                 sink.event(event, self.view)
 
     def advance(self, sample: int, step: Step | None) -> None:
-        """The session has heard everything before `sample`. step: the step that got it there; None after a gap."""
+        """The session has processed everything before `sample`. step: the step that ended there; None after a gap."""
         self.view.timeline.advance(sample)
         if step is not None:
             for sink in self.sinks:

@@ -1,4 +1,4 @@
-"""The sinks of this package by name, for `--sink NAME=ARGUMENT`. To add one, write its file and give it a line here."""
+"""The sinks of this package by name, for `--sink NAME=ARGUMENT`. To add one, write its module and list it here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamer import plugins
 from streamer.errors import ConfigurationError
 from streamer.sinks.base import Sink
 
-#: Sinks that write a file, whose path is their argument: name -> module and class.
+#: Sinks that write a file, with its path as their argument: name -> module and class.
 FILES = {
     "audacity": "streamer.sinks.audacity:AudacityLabels",
     "jsonl": "streamer.sinks.jsonl:JsonLines",
@@ -22,9 +22,9 @@ OTHERS = {"webhook": "streamer.sinks.webhook:Webhook"}
 
 
 def make(given: str) -> Sink:
-    """The sink that NAME=ARGUMENT or NAME asks for: one of this package, or one that an installed package brings.
+    """The sink for NAME=ARGUMENT or NAME: one of this package, or one of an installed plugin.
 
-    Raises ConfigurationError for a name that nobody has, and OSError for a file that cannot be written.
+    Raises ConfigurationError for an unknown name, and OSError for a file that cannot be written.
     """
     name, _, argument = given.partition("=")
     if (place := (FILES | OTHERS).get(name)) is None:
@@ -38,6 +38,6 @@ def make(given: str) -> Sink:
 
 
 def files(given: Iterable[str]) -> dict[str, str]:
-    """The files that these sinks write, by what the user calls each."""
+    """The files that these sinks write, by the names that the user gave them."""
     parts = [each.partition("=") for each in given]
     return {f"--sink {name}={path}": path for name, _, path in parts if name in FILES and path}

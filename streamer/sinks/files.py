@@ -1,4 +1,4 @@
-"""The files that a session can write, by what the command line and a meeting's configuration call them."""
+"""The files that a session can write, by their names on the command line and in a meeting's configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamer.speakers.timeline import Span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFiles:
-    """A path for each kind of file that is wanted.
+    """A path for each kind of file to write.
 
     jsonl: events as JSON lines. rttm, vtt, srt, audacity: turns. minutes: one HTML page, at the end.
     """
@@ -31,7 +31,7 @@ class OutputFiles:
     minutes: Path | None = None
 
     def given(self) -> dict[str, Path]:
-        """Those that are wanted, by their names."""
+        """The given paths, by their names."""
         paths = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: path for name, path in paths.items() if path is not None}
 
@@ -41,18 +41,18 @@ class OutputFiles:
         others: Mapping[str, PathLike | None] | None = None,
         spelled: Callable[[str], str] = "--{}".format,
     ) -> None:
-        """Raises what `check_outputs` does.
+        """Raises the errors of `check_outputs`.
 
-        read: the command's inputs. others: what it writes beside these, as the user calls each. spelled: how these are
-        called.
+        read: the command's inputs. others: its other outputs, by the names that the user gave them. spelled: turns a
+        field's name into the user's name for it.
         """
         outputs: dict[str, PathLike | None] = {spelled(name): path for name, path in self.given().items()}
         check_outputs(outputs | dict(others or {}), read)
 
     def sinks(self, title: str, recording: str) -> list[Sink]:
-        """A sink for each. title: of the minutes. recording: what RTTM calls what is heard.
+        """A sink for each file. title: of the minutes. recording: the name of the recording in RTTM.
 
-        Raises OSError where one cannot be written.
+        Raises OSError if a file cannot be written.
         """
         from streamer.sinks.jsonl import JsonLines
         from streamer.sinks.minutes import Minutes
@@ -64,10 +64,10 @@ class OutputFiles:
     def write(
         self, spans: Sequence[Span], end_sample: int, title: str, recording: str, channels: Sequence[str] = ()
     ) -> None:
-        """Write turns that are all known by now, each file in one piece; `jsonl` is none of turns, and is not written.
+        """Write complete turns, each file in one piece; `jsonl` holds events, not turns, and is not written.
 
-        end_sample: how much was heard. channels: the names of a room's microphones. Raises OSError, and leaves that
-        file as it was.
+        end_sample: the end of the audio. channels: the names of a room's microphones. Raises OSError, and leaves that
+        file unchanged.
         """
         from streamer.sinks.minutes import minutes
 
@@ -79,7 +79,7 @@ class OutputFiles:
                 new.write_text(minutes(spans, end_sample, title, None, channels), encoding="utf-8")
 
     def written(self) -> str:
-        """What was written, for people; empty for nothing."""
+        """The files that were written, as text for people; empty if none."""
         return ", ".join(str(path) for path in self.given().values() if path.exists())
 
     def _turn_files(self, recording: str) -> Iterator[TurnFile]:

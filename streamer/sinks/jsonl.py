@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class JsonLines(Sink):
     """One JSON object a line, the protocol's events: see `Event.to_dict`.
 
-    file: an open text file, which is left open; or a path: that file is written from the first event or step on, and
-    what it held before stays until then. Raises OSError, with the path, where it cannot be written.
+    file: an open text file, which stays open; or a path: the file is written from the first event or step on, and
+    keeps its previous content until then. Raises OSError, with the path, if it cannot be written.
     """
 
     def __init__(self, file: TextIO | str | os.PathLike[str]) -> None:
@@ -52,5 +52,5 @@ class JsonLines(Sink):
 
 
 def json_line(message: dict[str, Any], file: TextIO) -> str:
-    """A message as a line for this file: letters that its encoding does not have are escaped, so that none is lost."""
+    """A message as a line for this file: characters outside its encoding are escaped, so that none is lost."""
     return json.dumps(message, ensure_ascii=not carries_unicode(file)) + "\n"

@@ -9,17 +9,17 @@ from streamer.sinks.base import SessionView, Sink
 from streamer.speakers.events import Ambiguous, Correction, Event, GapEvent, Notice, Overload, Renamed, TurnEnd
 from streamer.speakers.timeline import clock
 
-#: A name is marked where it is less probable than this that it is right.
+#: A name with less confidence than this is marked.
 LOW_CONFIDENCE = 0.7
 
 
 def how_sure(confidence: float) -> str:
-    """A confidence for people: with a question mark where it is low."""
+    """A confidence as text for people, with a question mark if it is low."""
     return f"{confidence:.0%}{'?' if confidence < LOW_CONFIDENCE else ''}"
 
 
 class Lines(Sink):
-    """A line for each turn when it is over, and for gaps, overloads and other notices."""
+    """A line for each turn at its end, and for gaps, overloads and other notices."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

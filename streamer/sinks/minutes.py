@@ -1,4 +1,4 @@
-"""The minutes of a meeting: one HTML file that needs nothing else, neither scripts nor the network."""
+"""The minutes of a meeting: one self-contained HTML file, without scripts or network access."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
     from streamer.engine.window import Step
 
-#: Told apart on light and dark grounds, and by most who see colours differently; strangers are grey.
+#: Distinct on light and dark backgrounds, and for most colour-blind readers; strangers are grey.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f3c8d", "#3d8f3d")
 STRANGER = "#8a8a8a"
 
 
 class Minutes(Sink):
-    """Writes `path` when the meeting is over, if anything was heard of it. Raises OSError where it cannot be written,
-    at once.
+    """Writes `path` at the end of the meeting, if it received any audio. Raises OSError at once if it cannot be
+    written.
 
-    began: when the meeting did, as Unix time; default: now.
+    began: the start of the meeting, as Unix time; default: now.
     """
 
     def __init__(self, path: str | os.PathLike[str], title: str = "Meeting", began: float | None = None) -> None:
         self.path, self.title = Path(path), title
         self.began = time.time() if began is None else began
-        check_writable(self.path)  # better to know now than at the end of the meeting
+        check_writable(self.path)  # so that an error shows at the start, not at the end of the meeting
         self._heard = False
 
     def step(self, step: Step, session: SessionView) -> None:
@@ -55,7 +55,7 @@ class Minutes(Sink):
 def minutes(
     spans: Sequence[Span], end_sample: int, title: str, began: float | None = None, channels: Sequence[str] = ()
 ) -> str:
-    """The page, of a meeting's turns. channels: the names of a room's microphones."""
+    """The page for a meeting's turns. channels: the names of a room's microphones."""
     spans = sorted(
         (span for span in spans if (span.end_sample or end_sample) > span.start_sample),
         key=lambda span: (span.start_sample, span.turn),
@@ -94,7 +94,7 @@ def _template() -> jinja2.Template:
     import jinja2
     from markupsafe import Markup
 
-    # Names are other people's words: all that is put in is escaped, in the way that the web page does, too.
+    # Names come from other people, so everything that is inserted is escaped, as on the web page.
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,

@@ -1,4 +1,4 @@
-"""A source that is also listened in on: to record it, or to see its level."""
+"""A source whose events are also passed to a listener: to record it, or to show its level."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamer.output import check_writable
 
 
 class Tapped:
-    """A source that passes every event to `hear` before it hands it out."""
+    """A source that passes every event to `hear` before it yields it."""
 
     def __init__(self, source: Source, hear: Callable[[AudioEvent], None]) -> None:
         self._source, self._hear = source, hear
@@ -33,10 +33,10 @@ class Tapped:
 
 
 class Recorder:
-    """Keeps a stream as a file (16 kHz mono, 16 bit; WAV or FLAC by its name), with silence where it has gaps.
+    """Saves a stream as a file (16 kHz mono, 16 bit; WAV or FLAC by its name), with silence in place of gaps.
 
-    The file is written from the first event on; what was there before stays until then. Raises OSError, with the path,
-    where it cannot be written.
+    The file is written from the first event on, and keeps its previous content until then. Raises OSError, with the
+    path, if it cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -63,6 +63,6 @@ class Recorder:
             if self._file is None:
                 self._file = soundfile.SoundFile(self.path, "w", SAMPLE_RATE, 1, "PCM_16")
             self._file.write(samples)
-        except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all was written
+        except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that everything was written
             problem = str(error) or "not all of it could be written: there may be no space left"
             raise OSError(errno.EIO, problem, self.path) from error

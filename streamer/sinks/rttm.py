@@ -10,7 +10,7 @@ from streamer.speakers.timeline import Span
 
 
 class Rttm(TurnFile):
-    """Writes `path`; `uri` names the recording in it. Raises OSError where it cannot be written."""
+    """Writes `path`; `uri` is the name of the recording in it. Raises OSError if it cannot be written."""
 
     def __init__(self, path: str | os.PathLike[str], uri: str) -> None:
         self.uri = uri

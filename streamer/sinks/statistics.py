@@ -1,4 +1,4 @@
-"""What a meeting's turns say of it: who talked how long, and who interrupted whom."""
+"""Statistics of a meeting's turns: how long each person spoke, and who interrupted whom."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.speakers.timeline import Span
 
-#: Two who speak at once for less than this only follow each other closely.
+#: Overlaps shorter than this only mean that two turns follow each other closely.
 OVERLAP_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """One speaker: seconds in all, their share of all talk, and their turns (mean and longest in seconds)."""
+    """One speaker: seconds in total, their share of all speech, and their turns (mean and longest in seconds)."""
 
     speaker: str
     seconds: float
@@ -27,7 +27,7 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """talks: the most talkative first. interruptions: (who, whom) -> how often. overlap_s: seconds with two or more."""
+    """talks: longest total first. interruptions: (who, whom) -> how often. overlap_s: seconds with two or more."""
 
     talks: tuple[Talk, ...]
     interruptions: dict[tuple[str, str], int]
@@ -37,10 +37,10 @@ class Statistics:
 
 
 def statistics(spans: Iterable[Span], end_sample: int) -> Statistics:
-    """Of the turns of a meeting that was heard until `end_sample`.
+    """The statistics of the turns of a meeting that lasted until `end_sample`.
 
-    Somebody interrupts who begins while another speaks, goes on after the other has stopped, and spoke with them for at
-    least 0.3 s. Words of assent within another's turn are no interruption.
+    A person interrupts another by starting while the other speaks, and going on after the other has stopped, if both
+    speak at once for at least 0.3 s. Backchannels within another's turn are no interruptions.
     """
     turns = sorted(
         (
@@ -68,8 +68,7 @@ def statistics(spans: Iterable[Span], end_sample: int) -> Statistics:
 
 
 def _joined(turns: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Turns of one speaker of which one begins where the other ends, as one: a name is given anew where two spoke at
-    once."""
+    """Join turns of one speaker where one begins at the end of the other: an overlap splits a turn in the time line."""
     found: list[tuple[int, int, str]] = []
     last: dict[str, int] = {}
     for start, end, speaker in turns:
@@ -95,7 +94,7 @@ def _interruptions(turns: list[tuple[int, int, str]]) -> Counter[tuple[str, str]
 
 
 def _coverage(turns: list[tuple[int, int, str]]) -> tuple[int, int]:
-    """Samples in which anybody speaks, and in which two or more do."""
+    """Samples with at least one speaker, and samples with two or more."""
     edges = sorted([(start, 1) for start, _, _ in turns] + [(end, -1) for _, end, _ in turns])
     spoken = overlap = speaking = last = 0
     for sample, change in edges:

@@ -8,10 +8,10 @@ from streamer.speakers.timeline import Span
 
 
 class SubRip(TurnFile):
-    """Writes `path`. Raises OSError where it cannot be written."""
+    """Writes `path`. Raises OSError if it cannot be written."""
 
     def row(self, span: Span, end_sample: int, number: int) -> str:
         start, end = (time(sample).replace(".", ",") for sample in (span.start_sample, end_sample))
-        # An arrow in a name would make a cue of it.
+        # An arrow in a name would look like the times of a cue.
         name = " ".join(span.speaker.split()).replace("-->", "->")
         return f"{number}\n{start} --> {end}\n{name}\n\n"

@@ -24,7 +24,7 @@ from streamer.speakers.timeline import Span, clock, is_stranger
 if TYPE_CHECKING:
     from streamer.engine.window import Step
 
-#: Colours that are told apart on light and dark backgrounds; strangers are grey.
+#: Colours that are distinct on light and dark backgrounds; strangers are grey.
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta", "bright_green")
 STRANGER = "bright_black"
 WINDOW_S = 60
@@ -35,9 +35,9 @@ REFRESH_S = 0.1
 
 
 class TerminalView(Sink):
-    """Draws itself on a console, ten times a second at most.
+    """Draws the view on a console, at most ten times a second.
 
-    title: what is listened to. clock: seconds.
+    title: the name of the source. clock: seconds.
     """
 
     def __init__(self, console: Console, title: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,10 +60,10 @@ class TerminalView(Sink):
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    # What it is told
+    # Input
 
     def hear(self, event: AudioEvent) -> None:
-        """The sound itself, for the level meter."""
+        """Take an audio event, for the level meter."""
         if isinstance(event, Chunk) and len(event.samples):
             power = float(np.mean(np.square(event.samples, dtype=np.float64)))
             self.level_db = 10 * math.log10(power) if power > 0 else -math.inf
@@ -71,7 +71,7 @@ class TerminalView(Sink):
 
     def event(self, event: Event, session: SessionView) -> None:
         if isinstance(event, Speaker | Unknown):
-            self.colour(event.speaker)  # In the order in which they are first heard.
+            self.colour(event.speaker)  # Colours are given in the order of the first events.
         if isinstance(event, GapEvent):
             self.lost_s += (event.end_sample - event.sample) / SAMPLE_RATE
         elif isinstance(event, Overload):
@@ -98,7 +98,7 @@ class TerminalView(Sink):
             self._drawn = now
             self._live.update(self.render(), refresh=True)
 
-    # What it shows
+    # Output
 
     def render(self) -> RenderableType:
         session = self._session
@@ -168,7 +168,7 @@ class TerminalView(Sink):
         return Text(f"lag {self.lag_s * 1000:.0f} ms · {lost} · {enrolled} enrolled · Ctrl-C ends", style="dim")
 
     def colour(self, name: str) -> str:
-        """A speaker's colour, which stays theirs."""
+        """A speaker's colour, which stays the same."""
         if name not in self._colours:
             known = sum(not is_stranger(known) for known in self._colours)
             self._colours[name] = STRANGER if is_stranger(name) else COLOURS[known % len(COLOURS)]
@@ -176,7 +176,7 @@ class TerminalView(Sink):
 
 
 def summary(session: SessionView) -> Table:
-    """Who spoke how long, at the end."""
+    """A table of how long each person spoke, at the end."""
     talk = session.timeline.talk_time()
     total = sum(talk.values()) or 1.0
     table = Table(box=None, pad_edge=False)

@@ -1,7 +1,7 @@
-"""Text that users gave, names of people and files above all, on its way to a terminal or a file.
+"""Text from users, above all names of people and files, for output to a terminal or a file.
 
-It is never read as markup: `[sales]` in a name is no style of Rich's. What an output's encoding does not have (a name
-in another script under cron, or on Windows when redirected) is replaced by a question mark and does not end the run.
+It is never parsed as markup: `[sales]` in a name is not a style of Rich. A character outside the output's encoding (a
+name in another script under cron, or on Windows when redirected) becomes a question mark and does not end the run.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def plain_console(**options: Any) -> Console:
 
 
 def draws(console: Console) -> bool:
-    """Whether a console can be drawn on: a terminal that moves its cursor, which TERM=dumb says it does not."""
+    """Whether a console can be redrawn: it is a terminal that can move its cursor, unlike one with TERM=dumb."""
     return console.is_terminal and not console.is_dumb_terminal
 
 
 def carries_unicode(file: TextIO) -> bool:
-    """Whether an output takes any character: whether its encoding is one of Unicode's."""
+    """Whether an output can encode any character: whether its encoding is a Unicode one."""
     encoding = getattr(file, "encoding", None) or "utf-8"
     try:
         return codecs.lookup(encoding).name.startswith(("utf-8", "utf-16", "utf-32"))
@@ -36,9 +36,10 @@ def carries_unicode(file: TextIO) -> bool:
 
 
 def replace_unprintable() -> None:
-    """Let standard output print a question mark for what its encoding does not have; standard error escapes it anyway.
+    """Let standard output print a question mark for characters outside its encoding; standard error escapes them
+    anyway.
 
-    UTF-8 does not have everything either: a file name that is no UTF-8 is a lone surrogate in Python.
+    This matters for UTF-8 too: Python represents a file name that is not UTF-8 with lone surrogates.
     """
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:

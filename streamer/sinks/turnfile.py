@@ -1,9 +1,10 @@
-"""A file of turns that is valid at every moment: a process that is killed leaves all that was said until a second ago.
+"""A file of turns that is valid at every moment: if the process is killed, the file holds everything up to a second
+ago.
 
-The file is a committed beginning and a short end, which is written anew as turns go on, end and are corrected: in one
-call, over the old one, padded with empty lines to its length, which are cut off afterwards. A file that is there
-already is replaced when the stream is first heard, and not when it is opened: what cannot be heard costs nobody earlier
-turns.
+The file has a committed beginning and a short tail. The tail is rewritten as turns go on, end and are corrected: in one
+call, over the old tail, padded to its length with empty lines, which are cut off afterwards. An existing file is
+replaced at the first event or step, not when it is opened: a stream that cannot be read does not destroy the turns of
+an earlier run.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from streamer.speakers.timeline import Span, Timeline
 if TYPE_CHECKING:
     from streamer.engine.window import Step
 
-#: How often a turn that lasts is written anew.
+#: How often an open turn is rewritten.
 REFRESH_S = 1.0
-#: Turns that ended this long ago are committed: nothing that begins before them is still to come.
+#: Turns that ended this long ago are committed: no turn that begins before them can still come.
 SETTLED_S = 30.0
 
 
 class TurnFile(Sink):
-    """Keeps `path` up to date with the turns, in the order of their beginnings, from the first event or step on.
+    """Keeps `path` up to date with the turns, sorted by their starts, from the first event or step on.
 
-    Raises OSError, with the path, where it cannot be written.
+    Raises OSError, with the path, if it cannot be written.
     """
 
     HEAD = ""
@@ -46,7 +47,7 @@ class TurnFile(Sink):
         self._file: io.FileIO | None = None
         self._offset = 0
         self._tail = 0
-        #: Rows that are committed.
+        #: Number of committed rows.
         self._count = 0
         self._written_sample = 0
 
@@ -55,7 +56,7 @@ class TurnFile(Sink):
         """A turn as text, with its line ends. number: its place in the file, from 1."""
 
     def text(self, spans: Iterable[Span], end_sample: int) -> str:
-        """The whole file of turns that are all known. end_sample: where a turn that lasts has come to."""
+        """The content of a file with these turns, all of them complete. end_sample: the end of a turn that is open."""
         ordered = sorted(spans, key=lambda span: (span.start_sample, span.turn))
         return self.HEAD + "".join(self._rows(ordered, end_sample))
 
@@ -75,7 +76,7 @@ class TurnFile(Sink):
             self._write()
 
     def close(self, session: SessionView) -> None:
-        """Without anything heard, the file stays as it was."""
+        """Without any audio, the file stays unchanged."""
         if self._file is not None:
             self._write()
             with named(self.path):
@@ -112,13 +113,13 @@ class TurnFile(Sink):
         self._tail = len(rest)
 
     def _rows(self, spans: Iterable[Span], now_sample: int, first: int = 1) -> list[str]:
-        """Those that are longer than nothing, numbered from `first` on."""
+        """The rows of turns that are not empty, numbered from `first`."""
         ends = ((span, now_sample if span.end_sample is None else span.end_sample) for span in spans)
         lasting = [(span, end) for span, end in ends if end > span.start_sample]
         return [self.row(span, end, number) for number, (span, end) in enumerate(lasting, first)]
 
     def _begin_anew(self, event: Renamed) -> None:
-        """A name changes in all that was written: the file is replaced by another, whole at every moment."""
+        """A name changes in everything that was written: another file replaces this one, complete at every moment."""
         past = Timeline()
         past.spans = self._committed
         past.hear(event)
@@ -141,6 +142,6 @@ def _bytes(rows: Iterable[str]) -> bytes:
 
 
 def _write_all(file: io.FileIO, content: bytes) -> None:
-    """All of it: a disk that is nearly full takes a part, and says why with the next."""
+    """Write all bytes: an almost full disk takes a part, and reports the error at the next write."""
     while content:
         content = content[file.write(content) or 0 :]

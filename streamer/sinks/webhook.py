@@ -1,7 +1,7 @@
-"""Events to somebody else's server: in batches, signed, tried again with growing pauses, never in the meeting's way.
+"""Sends events to a web server in signed batches, with retries and growing pauses, without ever delaying the meeting.
 
-A separate thread sends; the session only puts events into a bounded queue. When that is full, the oldest events are
-dropped, and the next batch says how many.
+A separate thread sends; the session only puts events into a bounded queue. When the queue is full, the oldest events
+are dropped, and the next batch says how many.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ LONGEST_PAUSE_S = 60.0
 
 
 def sign(secret: str, body: bytes, timestamp: int) -> str:
-    """The value of the signature header: HMAC-SHA256 over the time and the body, so that neither can be replayed or
-    changed.
+    """The value of the signature header: HMAC-SHA256 over the time and the body, so that neither can be changed or
+    replayed.
 
     >>> sign("secret", b"{}", 1700000000)
     't=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163'
@@ -44,7 +44,7 @@ def sign(secret: str, body: bytes, timestamp: int) -> str:
 
 
 def verify(secret: str, body: bytes, signature: str, now: float, tolerance_s: float = 300.0) -> bool:
-    """Whether a batch was signed with the secret, and is not older than the tolerance."""
+    """Whether a batch is signed with the secret, and not older than the tolerance."""
     timestamp = signature.partition(",")[0].removeprefix("t=")
     if not (timestamp.isascii() and timestamp.isdigit()) or abs(now - int(timestamp)) > tolerance_s:
         return False
@@ -54,13 +54,13 @@ def verify(secret: str, body: bytes, signature: str, now: float, tolerance_s: fl
 class Webhook(Sink):
     """POSTs events as JSON: {"session", "batch", "dropped", "events": [...]}.
 
-    url: http:// or https://. secret: see `sign`; without one nothing is signed. batch: most events in a request;
-    every_s: how long an event waits for company. capacity: events that may wait; beyond it the oldest are dropped.
-    timeout_s: for one request. first_pause_s: after a failure; doubled each time, up to a minute, and jittered.
-    close_s: how long the end of the meeting waits for what is left.
+    url: http:// or https://. secret: see `sign`; without it, requests are not signed. batch: most events in a request;
+    every_s: how long an event waits for others. capacity: events that may wait; beyond it, the oldest are dropped.
+    timeout_s: for one request. first_pause_s: after a failure; doubled each time, up to a minute, with jitter.
+    close_s: how long the end of the meeting waits for the remaining events.
 
-    An answer of 2xx takes a batch. 408, 425, 429 and 5xx, and no answer, are tried again, with the same batch id; any
-    other answer refuses the batch for good. `statistics` counts all of it.
+    A 2xx response accepts a batch. After 408, 425, 429 and 5xx, and without a response, the batch is sent again with
+    the same id; any other response refuses it for good. `statistics` counts all of these.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Webhook(Sink):
         self.put(event.to_dict())
 
     def put(self, event: dict[str, Any]) -> None:
-        """An event as a JSON object, of any session. Never waits."""
+        """Queue an event as a JSON object, of any session. Never waits."""
         with self._changed:
             if len(self._waiting) >= self._capacity:
                 self._waiting.popleft()
@@ -110,7 +110,8 @@ class Webhook(Sink):
             self._changed.notify()
 
     def close(self, session: SessionView | None = None) -> None:
-        """Send what is left, for so long; what is left then counts as dropped, a batch without an answer too."""
+        """Send the rest, for up to `close_s`; then the rest counts as dropped, and so does a batch without a
+        response."""
         self._closing.set()
         with self._changed:
             self._changed.notify()
@@ -125,7 +126,7 @@ class Webhook(Sink):
         self.statistics["dropped"] += count
 
     def _landed(self) -> int:
-        """How many events the batch under way has, which from now on is not: whoever asks first counts them."""
+        """The number of events in the batch in flight, and reset it: only the first caller counts them."""
         count, self._under_way = self._under_way, 0
         return count
 
@@ -143,7 +144,8 @@ class Webhook(Sink):
             self._client.close()
 
     def _next(self) -> list[dict[str, Any]] | None:
-        """The next batch, when it is full or has waited long enough; None when all is sent and the meeting over."""
+        """The next batch, when it is full or has waited long enough; None after the last one, when the meeting is
+        over."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
             full = lambda: len(self._waiting) >= self._batch or self._closing.is_set()  # noqa: E731
@@ -163,24 +165,24 @@ class Webhook(Sink):
                     self.statistics["sent" if taken else "refused"] += self._landed()
                 return
             self.statistics["retries"] += 1
-            # Chance keeps many senders from coming back at once.
+            # Jitter keeps many senders from retrying at the same time.
             self._given_up.wait(max(retry_after_s, pause_s * random.uniform(0.75, 1.25)))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _post(self, name: str, body: bytes) -> tuple[int, float]:
-        """Status of one attempt (0: no answer), and for how long the server wants to be left alone."""
-        import httpx2  # not before something is sent: it takes a while
+        """The status of one attempt (0: no response), and how long the server asks to wait."""
+        import httpx2  # only when needed: the import is slow
 
         headers = {"Content-Type": "application/json", "User-Agent": "streamer", BATCH: name}
         if self._secret:
             headers[SIGNATURE] = sign(self._secret, body, int(self._clock()))
         if self._client is None:
-            # No proxy that the environment names, and no redirect: events go where the operator said. Certificates are
-            # the system's, or those of SSL_CERT_FILE.
+            # No proxy from the environment, and no redirects: events go to the configured address only. Certificates
+            # are those of the system, or of SSL_CERT_FILE.
             tls = ssl.create_default_context()
             self._client = httpx2.Client(timeout=self._timeout_s, trust_env=False, verify=tls)
         try:
-            # Of the answer nothing is read but its head.
+            # Only the head of the response is read.
             with self._client.stream("POST", self._url, content=body, headers=headers) as response:
                 self.problem = "" if response.is_success else f"{response.status_code} {response.reason_phrase}"
                 wanted = response.headers.get("Retry-After", "")
@@ -192,10 +194,10 @@ class Webhook(Sink):
 
 
 def _check(url: str) -> None:
-    """Raises ConfigurationError for an address that nothing can be sent to."""
+    """Raises ConfigurationError for an address that events cannot be sent to."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # looked at when asked for
+        _ = parts.port  # parsed on access
         (parts.hostname or "").encode("idna")
     except ValueError as error:
         raise ConfigurationError(f"webhook {url!r}: this is no address ({error}).") from None

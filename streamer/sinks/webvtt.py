@@ -17,12 +17,12 @@ def time(sample: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as a cue has it: on one line, without the characters that begin a tag."""
+    """Text for a cue: on one line, without the characters that begin a tag."""
     return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 class WebVtt(TurnFile):
-    """Writes `path`. Raises OSError where it cannot be written."""
+    """Writes `path`. Raises OSError if it cannot be written."""
 
     HEAD = "WEBVTT\n\n"
 

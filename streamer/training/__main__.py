@@ -18,18 +18,18 @@ from streamer.training.team import run_team
 def train(
     recipe: Annotated[Path, typer.Argument(help="A TOML file; see streamer/training/recipes/sincnet.", dir_okay=False)],
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, ...")] = "cpu",
-    threads: Annotated[int, typer.Option(help="Threads of a process on a CPU; 0 leaves it to torch.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads of each process on a CPU; 0: torch decides.")] = 0,
     processes: Annotated[int, typer.Option(help="Processes that share each batch.", min=1)] = 1,
     pid_file: Annotated[Path | None, typer.Option(help="Where to write the process id.")] = None,
 ) -> None:
-    """Train to the end of the recipe's schedule, resuming where its folder has a state to resume from.
+    """Train to the end of the recipe's schedule; resume if its folder has a saved state.
 
     On a CPU, several processes of one thread each are faster than one of several threads.
     """
     plan = Recipe.load(recipe)
     if pid_file is not None:
         pid_file.write_text(str(os.getpid()), encoding="utf-8")
-    prepared(plan)  # Once, before all members want it at once.
+    prepared(plan)  # Once, before every process needs it.
     run_team(processes, partial(run, plan, device, threads))
 
 

@@ -1,10 +1,10 @@
-"""A model adapted to the people, the microphones and the rooms of a few recordings, in closed form.
+"""Adapt a model to the people, the microphones and the rooms of a few recordings, in closed form.
 
-What differs between the recordings of one person tells nothing of who speaks: it is made smaller, by within-class
-covariance normalisation (Hatch et al., 2006, "Within-class covariance normalization for SVM-based speaker
-recognition"), shrunk towards doing nothing since people and recordings are few. The last layer of a network is linear,
-so that this is another last layer. Then what scores are worth is measured anew. Both know only the recordings to learn
-from; whether they help is seen by others.
+Differences between recordings of one person say nothing about who speaks. Within-class covariance normalisation (Hatch
+et al., 2006, "Within-class covariance normalization for SVM-based speaker recognition") reduces them. It is shrunk
+towards the identity, because people and recordings are few. The last layer of the network is linear, so the
+normalisation becomes a part of it. Then the scores are calibrated again. Both steps use the training recordings only;
+held-out recordings show whether they help.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from streamer.speakers.scoring import Array, Calibration, effective_seconds, log
 
 Matrix = NDArray[np.float64]
 
-#: Shares of doing nothing that are tried: 1 leaves the embeddings as they are.
+#: Shares of shrinkage to try: 1 leaves the embeddings unchanged.
 SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
-#: Of a person's recordings, every so many-th is held out.
+#: One in this number of a person's recordings is held out.
 HELD_OUT = 3
-#: Fewer recordings of a person teach nothing of what changes between them; with fewer people there are no others.
+#: With fewer recordings, a person shows no variation; with fewer people, nobody is left to compare with.
 LEAST_RECORDINGS, LEAST_PEOPLE = 3, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One recording as its windows: seconds of speech (windows,), embeddings (windows, dimension)."""
+    """One recording as windows: seconds of speech (windows,), embeddings (windows, dimension)."""
 
     name: str
     speech_s: NDArray[np.float64]
@@ -44,11 +44,11 @@ People = Mapping[str, Sequence[Take]]
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """How often windows of held-out recordings are mistaken; shares of 1.
+    """Error rates on windows of held-out recordings; shares from 0 to 1.
 
-    missed: of those enrolled, called another or unknown. strangers: with their own speaker not enrolled, called
-        somebody.
-    eer: equal error rate of windows against enrolled speakers. windows: how many were tried.
+    missed: windows of enrolled speakers that got another name, or none. strangers: windows that got a name while their
+        speaker was not enrolled.
+    eer: equal error rate of windows against enrolled speakers. windows: number of windows.
     """
 
     missed: float
@@ -58,17 +58,17 @@ class Errors:
 
     @property
     def mean(self) -> float:
-        """Of both kinds of mistakes."""
+        """The mean of both error rates."""
         return (self.missed + self.strangers) / 2
 
     def better_than(self, other: Errors) -> bool:
-        """Fewer mistakes, and voices told apart no worse."""
+        """Whether the mean error is lower, and the equal error rate no higher."""
         return self.mean < other.mean and self.eer <= other.eer
 
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """transform: (dimension, dimension), for embeddings. share: see `SHARES`. backend: of transformed embeddings."""
+    """transform: (dimension, dimension), for embeddings. share: see `SHARES`. backend: for transformed embeddings."""
 
     transform: Matrix
     share: float
@@ -76,9 +76,9 @@ class Adapted:
 
 
 def adapt(people: People, backend: Backend) -> Adapted:
-    """The adaptation that makes fewest mistakes within the recordings to learn from.
+    """The adaptation with the fewest errors within the training recordings.
 
-    backend: of a model with a cohort.
+    backend: that of a model with a cohort.
     """
     learn, held_out = parted(people)
     found = [(share, adapted(learn, backend, share)) for share in SHARES]
@@ -88,12 +88,12 @@ def adapt(people: People, backend: Backend) -> Adapted:
 
 
 def unchanged(backend: Backend, dimension: int) -> Adapted:
-    """The model as it is."""
+    """The adaptation that leaves the model unchanged."""
     return Adapted(np.eye(dimension), 1.0, backend)
 
 
 def parted(people: People) -> tuple[People, People]:
-    """Recordings to learn from, and those held out: every third of each person."""
+    """Training recordings, and held-out recordings: every third of each person."""
     learn, held_out = {}, {}
     for name, takes in people.items():
         kept = [take for i, take in enumerate(takes) if i % HELD_OUT != HELD_OUT - 1]
@@ -104,7 +104,7 @@ def parted(people: People) -> tuple[People, People]:
 
 
 def adapted(people: People, backend: Backend, share: float) -> Adapted:
-    """The adaptation of one share of doing nothing."""
+    """The adaptation with one share of shrinkage."""
     transform = within_normaliser(people, share)
     assert backend.cohort is not None
     cohort = backend.cohort
@@ -117,7 +117,8 @@ def adapted(people: People, backend: Backend, share: float) -> Adapted:
 
 
 def within_normaliser(people: People, share: float) -> Matrix:
-    """The root of the inverse of the covariance within people, shrunk by `share` to its mean; of about that size."""
+    """The inverse square root of the covariance within people, shrunk by `share` towards its mean, and scaled so that
+    embeddings keep about their length."""
     rests = []
     for takes in people.values():
         directions = unit(np.concatenate([take.embeddings for take in takes]).astype(np.float64))
@@ -133,8 +134,8 @@ Scored = tuple[Array, Array]
 
 
 def scored(people: People, transform: Matrix, backend: Backend) -> tuple[Scored, Scored]:
-    """Normalised scores and effective seconds of each recording's windows against everybody: of the same speakers,
-    whose profiles are without that recording, and of different ones."""
+    """Normalised scores and effective seconds of each recording's windows against everybody: for the same speakers,
+    whose profiles leave out that recording, and for different speakers."""
     assert backend.cohort is not None
     heard = {name: [_moved(take, transform) for take in takes] for name, takes in people.items()}
     norms = {name: [backend.cohort.norms(take.embeddings) for take in takes] for name, takes in heard.items()}
@@ -157,8 +158,8 @@ def scored(people: People, transform: Matrix, backend: Backend) -> tuple[Scored,
 def refitted(
     calibration: Calibration, same: Scored, different: Scored, measured: Calibration | None = None
 ) -> Calibration:
-    """A calibration moved and stretched to what was measured, as far as that differs from what `measured` (default: the
-    calibration itself) expects; its course over the seconds stays."""
+    """A calibration shifted and stretched to the measured scores, as far as they differ from what `measured` (default:
+    the calibration itself) predicts. How it depends on the seconds stays the same."""
     usual = measured or calibration
     values = {}
     for kind, (scores, seconds) in {"same": same, "different": different}.items():
@@ -172,7 +173,7 @@ def refitted(
 
 
 def measure(enrolled: People, held_out: People, found: Adapted) -> Errors:
-    """The mistakes on held-out recordings of people who are enrolled from the others."""
+    """The error rates on held-out recordings of people who are enrolled from their other recordings."""
     names = list(enrolled)
     profiles = [_profile([_moved(take, found.transform) for take in enrolled[name]]) for name in names]
     voices, speech_s = np.stack([voice for voice, _ in profiles]), np.array([seconds for _, seconds in profiles])
@@ -192,7 +193,7 @@ def measure(enrolled: People, held_out: People, found: Adapted) -> Errors:
 
 
 def threshold_moved(people: People, transform: Matrix) -> float:
-    """By how much the cosine at which as many are let in as kept out is another for transformed embeddings."""
+    """The change of the equal-error threshold, as a cosine, that the transform causes."""
     limits = []
     for matrix in (np.eye(len(transform)), transform):
         moved = {name: [_moved(take, matrix) for take in takes] for name, takes in people.items()}
@@ -205,7 +206,7 @@ def threshold_moved(people: People, transform: Matrix) -> float:
 
 
 def _named(llr: NDArray[np.floating], backend: Backend) -> NDArray[np.int64]:
-    """The most probable of the enrolled for each window, or their number for somebody unknown: (windows,)."""
+    """The most probable enrolled speaker for each window; for an unknown one, the number of enrolled: (windows,)."""
     unknown, known = backend.settings.unknown_prior, llr.shape[1]
     prior = np.append(np.full(known, np.log((1 - unknown) / known)), np.log(unknown))
     posterior = log_softmax(np.concatenate([llr, np.zeros((len(llr), 1))], axis=1) + prior)
@@ -217,7 +218,7 @@ def _moved(take: Take, transform: Matrix) -> Take:
 
 
 def _profile(takes: Sequence[Take]) -> tuple[NDArray[np.float32], float]:
-    """What an enrolment of these recordings would be: a direction, and seconds of speech."""
+    """The profile that these recordings would give: a direction, and seconds of speech."""
     directions = unit(np.concatenate([take.embeddings for take in takes]))
     speech_s = np.concatenate([take.speech_s for take in takes])
     return np.asarray(unit((directions * speech_s[:, None]).sum(0)), np.float32), float(speech_s.sum())
@@ -228,6 +229,6 @@ def _joined(scores: Sequence[Scored]) -> Scored:
 
 
 def _crossing(same: Array, different: Array) -> tuple[float, float]:
-    """The equal error rate of scores of the same and of different speakers, and the limit at which it is."""
+    """The equal error rate of scores of the same and of different speakers, and the threshold where it occurs."""
     of_one = np.repeat([True, False], [len(same), len(different)])
     return equal_error(det_curve(np.concatenate([same, different]), of_one))

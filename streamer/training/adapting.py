@@ -1,4 +1,4 @@
-"""From a folder of folders to a model for its people: hearing, adapting, and putting what was found into a model."""
+"""Adapt a model to people, from a folder with a folder for each: embed, adapt, and put the result into a model."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ from streamer.training.adapt import (
     unchanged,
 )
 
-#: Windows that people are told apart by, in seconds, and how much speech one needs.
+#: The length of the windows that errors are counted on, and the least speech in one, in seconds.
 WINDOW_S, LEAST_SPEECH_S = 3.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """before, after: mistakes on the held-out recordings. people, learnt, held_out: how many, of recordings."""
+    """before, after: errors on the held-out recordings. people, learnt, held_out: number of people and of
+    recordings."""
 
     adapted: Adapted
     before: Errors
@@ -48,7 +49,7 @@ class Outcome:
 
 
 def check_adaptable(model: Model) -> nn.Linear:
-    """The last layer of a network. Raises ConfigurationError where it is none, or the model's scores need no cohort."""
+    """The last layer of a network. Raises ConfigurationError if it is not linear, or the model has no cohort."""
     layer = getattr(model.network, "embedding", None)
     if not isinstance(layer, nn.Linear) or model.cohort is None or "tracking" not in model.card.details:
         raise ConfigurationError(
@@ -59,13 +60,13 @@ def check_adaptable(model: Model) -> nn.Linear:
 
 
 def folders(root: Path) -> dict[str, list[Path]]:
-    """Each person's recordings, by the names of the folders in `root`.
+    """The recordings of each person, keyed by the name of their folder in `root`.
 
-    Raises ConfigurationError where there are too few people with enough of them.
+    Raises ConfigurationError if too few people have enough recordings.
     """
     if not root.is_dir():
         raise ConfigurationError(
-            f"'{root}' is no folder; it must hold a folder for each person, with recordings in it."
+            f"'{root}' is not a folder; it must hold a folder for each person, with recordings in it."
         )
     found = {
         clean_name(folder.name): sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
@@ -84,9 +85,9 @@ def folders(root: Path) -> dict[str, list[Path]]:
 def heard(
     model: Model, files: Mapping[str, list[Path]], say: Callable[[Path, str], None] = lambda path, problem: None
 ) -> dict[str, list[Take]]:
-    """Every recording as its windows; `say` is told of each that was heard, and what was wrong with it, if anything.
+    """Every recording as windows. `say` is called for each recording with its problem, which is empty for none.
 
-    Raises ConfigurationError where too few are left.
+    Raises ConfigurationError if too few recordings are usable.
     """
     engine = IncrementalModel(model)
     people: dict[str, list[Take]] = {}
@@ -122,7 +123,7 @@ def _windows(engine: IncrementalModel, path: Path) -> Iterator[tuple[float, np.n
 
 
 def tried(model: Model, people: People) -> Outcome:
-    """What an adaptation by a part of the recordings does to the mistakes on the others, which it knows nothing of."""
+    """Adapt to a part of the recordings, and measure the errors on the others, which the adaptation does not use."""
     learn, held_out = parted(people)
     backend = Backend.of(model)
     found = adapt(learn, backend)
@@ -132,9 +133,9 @@ def tried(model: Model, people: People) -> Outcome:
 
 
 def put_in(model: Model, outcome: Outcome, people: People, name: str) -> Model:
-    """A model with another last layer, whose embeddings are those of `model` transformed, and with their scores' worth.
+    """A copy of `model` whose last layer gives transformed embeddings, with the calibration of their scores.
 
-    It is the one that was tried, and has not heard the held-out recordings.
+    It is the adaptation that was measured, so the held-out recordings were not used for it.
     """
     found = outcome.adapted
     network = copy.deepcopy(model.network)

@@ -1,7 +1,7 @@
-"""What happens to clean speech on its way to a microphone: rooms, noise, equalisation, telephone lines, gain.
+"""Augmentation of clean speech: rooms, noise, equalisation, telephone lines, gain.
 
-A batch is augmented at once in the frequency domain, at about a tenth of the cost of a training step. Everything is
-drawn from the generator that is passed in, so a training step can be repeated from its number alone.
+A batch is augmented at once in the frequency domain, at about a tenth of the cost of a training step. All random
+numbers come from the generator that is passed in, so a training step can be repeated from its number alone.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ QUIETEST = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """How often each disturbance strikes (probabilities), and how hard."""
+    """How often each disturbance occurs (probabilities), and how strong it is."""
 
     room: float = 0.4
     noise: float = 0.7
-    babble: float = 0.3  # of the noisy ones; the others take recorded or synthetic noise
+    babble: float = 0.3  # of the noisy ones; the others get recorded or synthetic noise
     equaliser: float = 0.6
     telephone: float = 0.12
     low_pass: float = 0.12
@@ -42,8 +42,8 @@ class Chances:
 def simulate_rooms(count: int, path: Path, seed: int = 1) -> Tensor:
     """Impulse responses (count, ROOM_TAPS) of random shoe-box rooms by the image source method, saved at `path`.
 
-    Reverberation times of 0.1 to 0.7 s, microphones 0.2 to 5 m away; each response starts at its direct sound and
-    has the energy 1.
+    Reverberation times are 0.1 to 0.7 s, microphones are 0.2 to 5 m away. Each response starts at its direct sound and
+    has energy 1.
     """
     if path.exists():
         return torch.from_numpy(np.load(path))
@@ -75,7 +75,7 @@ def simulate_rooms(count: int, path: Path, seed: int = 1) -> Tensor:
 
 
 def _coloured(samples: int, rng: np.random.Generator) -> Float32:
-    """Noise whose power falls as 1 / f ** a (a from 0, white, to 2, brown), swelling slowly."""
+    """Noise whose power falls as 1 / f ** a (a from 0, white, to 2, brown), with a slowly changing level."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     frequency = np.maximum(np.fft.rfftfreq(samples), 20 / SAMPLE_RATE)
     noise = np.fft.irfft(spectrum * frequency ** (-rng.uniform(0, 2) / 2), samples)
@@ -84,7 +84,7 @@ def _coloured(samples: int, rng: np.random.Generator) -> Float32:
 
 
 def _music(samples: int, rng: np.random.Generator) -> Float32:
-    """Chords of decaying harmonic notes: what music does to a spectrum, with no rights attached."""
+    """Chords of decaying harmonic notes: a spectrum like that of music, without copyright."""
     time = np.arange(samples) / SAMPLE_RATE
     music = np.zeros(samples)
     for onset in np.arange(0, time[-1], rng.uniform(0.15, 0.6)):
@@ -107,7 +107,8 @@ def _machine(samples: int, rng: np.random.Generator) -> Float32:
 
 
 def noise_bank(recordings: list[Float32], path: Path, minutes: float = 30, seed: int = 2) -> Int16:
-    """Recorded and synthetic noise in one int16 array, saved at `path`: half of it recorded where there is any."""
+    """Recorded and synthetic noise in one int16 array, saved at `path`; half of it is recorded, if there are
+    recordings."""
     if path.exists():
         done: Int16 = np.load(path)
         return done
@@ -129,7 +130,8 @@ def noise_bank(recordings: list[Float32], path: Path, minutes: float = 30, seed:
 
 
 def equaliser_curves(count: int, bins: int, depth_db: float, rng: np.random.Generator) -> Tensor:
-    """Smooth random gains (count, bins): points a uniform number of dB up or down, straight lines over log f."""
+    """Smooth random gains (count, bins): points at a uniform random number of dB, joined by straight lines over log
+    f."""
     points = rng.uniform(-depth_db, depth_db, (count, EQ_POINTS))
     place = np.log2(np.linspace(0, SAMPLE_RATE / 2, bins)[1:] / 62.5).clip(0, 7) * (EQ_POINTS - 1) / 7
     low = np.minimum(place.astype(int), EQ_POINTS - 2)
@@ -145,14 +147,14 @@ def band_pass(bins: int, low_hz: float, high_hz: float) -> Tensor:
 
 
 def mu_law(waves: Tensor) -> Tensor:
-    """Waves in [-1, 1] through 8 bits of G.711 mu-law and back."""
+    """Encode waves in [-1, 1] as 8-bit G.711 mu-law, and decode them."""
     mu = 255.0
     code = torch.round(waves.clamp(-1, 1).sign() * torch.log1p(mu * waves.abs().clamp(max=1)) / np.log1p(mu) * 127)
     return code.sign() * torch.expm1(code.abs() / 127 * np.log1p(mu)) / mu
 
 
 def scaled(waves: Tensor, rms: Tensor | float) -> Tensor:
-    """Waves (batch, samples) brought to an RMS, one for all or (batch, 1)."""
+    """Waves (batch, samples) scaled to an RMS, a number or (batch, 1)."""
     return waves * (rms / waves.square().mean(1, keepdim=True).sqrt().clamp_min(QUIETEST))
 
 
@@ -168,13 +170,13 @@ class Augmenter:
     chances: Chances
 
     def noises(self, count: int, samples: int, rng: np.random.Generator) -> Tensor:
-        """Stretches of the noise bank (count, samples)."""
+        """Random pieces of the noise bank (count, samples)."""
         starts = rng.integers(0, len(self.noise) - samples, count)
         stretches = np.stack([self.noise[start : start + samples] for start in starts])
         return torch.from_numpy(stretches.astype(np.float32) / 32768)
 
     def __call__(self, clean: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Waves (batch, samples) -> (disturbed waves, which of them have other voices in the background (batch,))."""
+        """Waves (batch, samples) -> (disturbed waves, which of them have background voices (batch,))."""
         chances, (count, samples) = self.chances, clean.shape
 
         def strike(chance: float) -> Tensor:
@@ -195,7 +197,7 @@ class Augmenter:
             mixing.fill_diagonal_(0.0)
             noise = torch.where(babble[:, None], (mixing @ clean).roll(samples // 3, dims=1), noise)
         snr = pick(*chances.snr_db)
-        # Babble below 5 dB would leave it open whose voice is asked for.
+        # With babble below 5 dB, it would be unclear which voice is the target.
         noise = scaled(noise, 0.05 * 10 ** (-torch.where(babble[:, None], snr.clamp_min(5.0), snr) / 20))
         noise = noise * noisy[:, None]
 

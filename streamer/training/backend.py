@@ -1,4 +1,4 @@
-"""What comes with the weights to score with: a cohort of training speakers; and windows of those left out."""
+"""The scoring data that comes with the weights: a cohort of training speakers; and windows of held-out speakers."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from streamer.training.sampler import Sampler
 WINDOWS = 8  # of a held-out speaker
 BATCH = 40
 CROP_S = 3.0
-#: The cohort's speeds (up, down): between 0.9, 1 and 1.1, which training hears.
+#: The cohort's speed changes (up, down): between 0.9, 1 and 1.1, which training uses.
 BETWEEN = ((20, 19), (20, 21))
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Windows of one length of speakers left out: items, samples each; speaker and corpus (items,), as numbers."""
+    """Windows of one length, of held-out speakers: items, samples each; speaker and corpus (items,), as numbers."""
 
     items: list[Float32]
     speaker: Int64
     corpus: Int64
 
     def trials(self, pairs: int = 5000, seed: int = 11) -> Trials | None:
-        """Pairs within one corpus, so many of each kind from each corpus, drawn with repetition; None without any.
+        """Pairs within one corpus, the same number of each kind from each corpus, drawn with replacement; None if none.
 
-        A voice is mistaken for another that speaks the same language into the same kind of microphone. Pairs across
-        corpora are easier, and would say that scores are worth more than they are among people who meet.
+        People are mistaken for others who speak the same language into the same kind of microphone. Pairs across
+        corpora are easier, and would make scores seem better evidence than they are among people who meet.
         """
         rng, every = np.random.default_rng(seed), all_pairs(self.speaker, np.arange(len(self.items)), apart=1)
         corpus = np.where(self.corpus[every.left] == self.corpus[every.right], self.corpus[every.left], -1)
@@ -53,9 +53,9 @@ class Windows:
 
 
 def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: int = 7) -> Windows:
-    """One window from the middle of each of up to 8 utterances of the speakers left out.
+    """One window from the middle of each of up to 8 utterances of each held-out speaker.
 
-    Utterances need half a second on either side of the window, where clips are mostly silent.
+    An utterance needs half a second on either side of the window, because clips are mostly silent at their ends.
     """
     rng = np.random.default_rng(seed)
     samples = round(duration_s * SAMPLE_RATE)
@@ -74,9 +74,9 @@ def held_out_windows(corpus: Corpus, held_out: Int64, duration_s: float, seed: i
 def embedded(
     network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int, classes: Vector
 ) -> tuple[Float32, Int64]:
-    """Embeddings (crops, dimension) of training speakers in two voices that training does not hear, and their labels.
+    """Embeddings (crops, dimension) of training speakers in two voices that training does not use, and their labels.
 
-    A third of the crops are undisturbed. classes: how probable each class is, (classes,).
+    A third of the crops are undisturbed. classes: probability of each class, (classes,).
     """
     rng = np.random.default_rng(5)
     embeddings, labels = [], []
@@ -84,8 +84,8 @@ def embedded(
         voice = number % len(BETWEEN)
         up, down = BETWEEN[voice]
         batch = sampler.draw(BATCH, CROP_S * down / up, rng, rng.choice(len(classes), BATCH, p=classes))
-        # By a filter with a slow slope, not as `Voice` does it: with nothing above 7.6 kHz the whole cohort would be
-        # alike, and unlike the recordings that have the upper end.
+        # This filter has a slow slope, unlike that of `Voice`: with nothing above 7.6 kHz, all voices of the cohort
+        # would sound alike, and unlike recordings with the full band.
         heard = resample_poly(batch.waves.numpy(), up, down, axis=1)[:, : round(CROP_S * SAMPLE_RATE)]
         waves = torch.from_numpy(heard.astype(np.float32))
         if number % 3:
@@ -97,12 +97,12 @@ def embedded(
 
 
 def make_cohort(network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 8000) -> Vector:
-    """Embeddings (voices, dimension) of speakers of the training data with two utterances or more, as strangers.
+    """Embeddings (voices, dimension) of training speakers with two utterances or more, changed into strangers.
 
-    A network pulls the voices that it learned away from all others, so that they resemble a stranger less than another
-    stranger does: scores that are counted from them make strangers seem known. Each speaker is therefore heard a little
-    slower and a little faster than training hears it, which makes two voices of nobody. Each is the mean direction of
-    its crops; speakers are drawn as in training.
+    A network moves the voices that it was trained on away from all others, so they resemble a stranger less than
+    another stranger does: scores normalised by them make strangers seem known. Each speaker is therefore played a
+    little slower and a little faster than in training, which gives two voices of nobody. Each embedding is the mean
+    direction of the crops of one voice. Speakers are drawn as in training.
     """
     corpus = sampler.corpus
     count = len(corpus.speakers)

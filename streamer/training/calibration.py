@@ -1,9 +1,9 @@
-"""What the tracker's scores mean, measured where it meets them: turns of a conversation against enrolled speakers, and
-against guests, who are known by their turns before.
+"""Calibrate the tracker's scores on the scores it computes: turns of a conversation against enrolled speakers, and
+against guests, who are known from their earlier turns.
 
-Pairs of clean windows would not do. There, neither side has an enrolment's seconds, and nobody shares a room: the
-scores of the same voice come out lower and more spread than a tracker finds them, those of other voices lower too, and
-a stranger then passes for somebody enrolled.
+Pairs of clean windows would not do. There, neither side has as many seconds as an enrolment, and the speakers do not
+share a room. The scores of the same voice come out lower and more spread than in the tracker, those of other voices
+lower too, and a stranger then passes for an enrolled speaker.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from streamer.speakers.scoring import Array, Calibration, effective_seconds, fit
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.turn import Piece, Pool, frame_speech
 
-#: A turn's scores are taken when so many seconds of speech of it were heard.
+#: A turn's scores are taken after these many seconds of its speech.
 HEARD_S = (0.7, 1.5, 3.0, 6.0)
 DRAWS = 5000
 
-#: Scores of a speaker's own turns and of others', by `HEARD_S`; and the effective seconds behind them.
+#: Scores of a speaker's turns and of other speakers' turns, by `HEARD_S`; and the effective seconds behind each score.
 Scores = dict[float, list[tuple[bool, float, float]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrations:
-    """Of normalised scores against the enrolled, and against guests."""
+    """The calibrations of normalised scores against enrolled speakers, and against guests."""
 
     enrolled: Calibration
     guests: Calibration
@@ -41,9 +41,9 @@ class Calibrations:
 
 @dataclass(frozen=True, slots=True)
 class HeardTurn:
-    """A turn in which nobody else speaks: embeddings (dimension,) with their seconds of speech.
+    """A turn without overlap: embeddings (dimension,) with their seconds of speech.
 
-    parts: by `HEARD_S`, as far as the turn went. whole: all of it.
+    parts: by `HEARD_S`, up to the length of the turn. whole: the complete turn.
     """
 
     who: str
@@ -52,7 +52,8 @@ class HeardTurn:
 
 
 def usual_mean(groups: Mapping[str, Sequence[Computed]], cohorts: Mapping[str, Cohort]) -> float:
-    """The mean of voices against cohorts that have nothing to do with them: each group's enrolled against its own."""
+    """The mean score of voices against unrelated cohorts: the enrolled of each group against the cohort of that
+    group."""
     each = [
         np.concatenate([cohorts[name].norms(one.roster.centroids)[:, 0] for one in conversations])
         for name, conversations in groups.items()
@@ -61,12 +62,12 @@ def usual_mean(groups: Mapping[str, Sequence[Computed]], cohorts: Mapping[str, C
 
 
 def calibrate(groups: Mapping[str, Sequence[Computed]], model: Model, cohorts: Mapping[str, Cohort]) -> Calibrations:
-    """The calibrations, to which every group counts the same.
+    """The calibrations, with equal weight for every group.
 
-    cohorts: by group, what its scores are counted from. One with voices of the group's own corpus makes strangers look
-    stranger than they will be where the tracker is used.
+    cohorts: by group, the cohort that its scores are normalised by. A cohort with voices from the group's corpus makes
+    strangers look less similar than they will be in use.
 
-    Raises ConfigurationError where no group has both a speaker's own turns and others'.
+    Raises ConfigurationError if no group has both kinds of scores, of the same speaker and of others.
     """
     enrolled: list[Scores] = []
     guests: list[Scores] = []
@@ -107,7 +108,7 @@ def _add_scores(scores: Scores, turn: HeardTurn, known: Roster, cohort: Cohort) 
 
 
 def _known_by_then(turns: Sequence[HeardTurn], dimension: int) -> Iterator[Roster]:
-    """For each turn, the guests that a tracker which never errs and has nobody enrolled would know by then."""
+    """For each turn, the guests that an errorless tracker with nobody enrolled has at that point."""
     guests, slots = Guests(len(turns), dimension), dict[str, int]()
     for turn in turns:
         places = list(slots.values())
@@ -123,7 +124,7 @@ def _known_by_then(turns: Sequence[HeardTurn], dimension: int) -> Iterator[Roste
 
 
 def _turns(one: Computed, model: Model) -> Iterator[HeardTurn]:
-    """The turns in which nobody else speaks, as they were heard."""
+    """The turns without overlap, as the tracker gets them."""
     settings = TrackerSettings()
     pieces = [Piece.of(step, frame_speech(step, settings.silence_db)) for step in one.steps]
     turns = one.conversation.turns

@@ -1,4 +1,4 @@
-"""The model card's tables: each is known by its head, and replaced where it stands."""
+"""The tables of a model card: a table is found by its header, and replaced in place."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from streamer.models.model import ModelCard
 
 
 def fill(text: str, tables: Sequence[Table]) -> str:
-    """A text with each of these tables in the place of the one that has its head.
+    """Replace each table in a text by the given table with the same header.
 
-    Raises ConfigurationError where it has none, or several.
+    Raises ConfigurationError if a header occurs not once, but never or several times.
     """
     for lines in tables:
         found = list(re.finditer(rf"^{re.escape(lines[0])}(\n\|.*)*$", text, re.MULTILINE))
@@ -24,7 +24,7 @@ def fill(text: str, tables: Sequence[Table]) -> str:
 
 
 def score_statistics(card: ModelCard) -> Table:
-    """What cosines mean by the windows' duration, as the weights themselves record it."""
+    """The meaning of cosines by window length, as recorded in the weights."""
     head = [
         "window",
         "same speaker, mean ± deviation",

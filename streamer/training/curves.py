@@ -1,4 +1,4 @@
-"""The learning curves of a run as a picture."""
+"""Plot the learning curves of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 SMOOTHED = 50  # steps
-#: Of legends, in one row above the curves.
+#: Options of legends, in one row above the curves.
 _ABOVE: dict[str, Any] = {
     "loc": "lower center",
     "bbox_to_anchor": (0.5, 1.0),
@@ -23,14 +23,14 @@ _ABOVE: dict[str, Any] = {
 
 
 def read_csv(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    """The columns of a log, (rows,) each."""
+    """The columns of a log, each (rows,)."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]} if rows else {}
 
 
 def plot_curves(folder: Path) -> None:
-    """Draw `curves.png` from the folder's `log.csv` (losses) and `dev.csv` (EERs), as far as they are there."""
+    """Draw `curves.png` from the folder's `log.csv` (losses) and `dev.csv` (EERs), if they exist."""
     if not (folder / "log.csv").exists():
         return
     from matplotlib.figure import Figure

@@ -1,6 +1,6 @@
-"""The training audio: every file decoded once, in every voice, into one flat int16 array that is mapped from disk.
+"""The training audio: every file decoded once, in every voice, into one flat, memory-mapped int16 array.
 
-Decoding Opus and changing the voice for each crop would cost more than the network's own step on a small machine, so
+To decode Opus and to change the voice for each crop would cost more than the network's step on a small machine, so
 both are done beforehand. A speaker in another voice counts as another speaker, as is usual for x-vectors.
 """
 
@@ -19,7 +19,7 @@ from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import Float32, Utterance
 from streamer.training.voices import Voice, voices_of
 
-STORED_DBFS = -26.0  # Corpora differ by 40 dB; a common level keeps the quantisation to int16 out of the picture.
+STORED_DBFS = -26.0  # Corpora differ by 40 dB; at a common level, quantisation to int16 does not matter.
 
 Int16 = npt.NDArray[np.int16]
 Int64 = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ class Corpus:
     """Decoded utterances in one array.
 
     Row i (an utterance in one voice) is `audio[start[i] : start[i] + samples[i]]`. Rows are grouped by voice:
-    row = voice * number of utterances + utterance, and voice 0 is the speaker's own. `speaker` and `corpus` index
+    row = voice * number of utterances + utterance; voice 0 is the speaker's real voice. `speaker` and `corpus` index
     `speakers` and `corpora`.
 
     Shapes: audio (total samples,) int16; start, samples, speaker, corpus, voice (rows,) int64.
@@ -52,21 +52,21 @@ class Corpus:
 
     @property
     def classes(self) -> int:
-        """Number of classes: speakers in a voice."""
+        """Number of classes: pairs of a speaker and a voice."""
         return len(self.speakers) * self.voices
 
     def label(self, rows: Int64) -> Int64:
-        """The class of each row: a speaker in another voice is another speaker."""
+        """The class of each row: a speaker in another voice is another class."""
         return np.asarray(self.voice[rows] * len(self.speakers) + self.speaker[rows])
 
     def wave(self, row: int, start: int = 0, stop: int | None = None) -> Int16:
-        """A stretch of one row's samples (a view of the map); stop may lie beyond the end, which cuts it."""
+        """A part of one row's samples (a view of the map); it ends with the row if `stop` is beyond it."""
         begin, end = int(self.start[row]), int(self.start[row] + self.samples[row])
         return self.audio[begin + start : end if stop is None else min(begin + stop, end)]
 
     @classmethod
     def load(cls, folder: Path) -> Corpus:
-        """Map what `prepare` wrote."""
+        """Map the files that `prepare` wrote."""
         names = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         with np.load(folder / "corpus.npz") as index:
             columns = {key: index[key] for key in ("start", "samples", "speaker", "corpus", "voice")}
@@ -85,7 +85,7 @@ def _decoded_length(path: Path) -> int:
 
 
 def level(wave: Float32, dbfs: float) -> Float32:
-    """Scale to an RMS level in dBFS, less where the peak would clip."""
+    """Scale to an RMS level in dBFS, or less if the peak would clip."""
     rms, peak = float(np.sqrt(np.mean(np.square(wave)))), float(np.abs(wave).max(initial=0.0))
     if rms == 0.0:
         return wave
@@ -93,7 +93,7 @@ def level(wave: Float32, dbfs: float) -> Float32:
 
 
 def _decode(job: tuple[Path, Path, int, list[tuple[Voice, int, int]]]) -> None:
-    """Write one utterance in every voice to its place in the map."""
+    """Write one utterance in every voice to its place in the array."""
     import soundfile
 
     path, target, total, places = job
@@ -101,7 +101,7 @@ def _decode(job: tuple[Path, Path, int, list[tuple[Voice, int, int]]]) -> None:
     audio = np.memmap(target, np.int16, "r+", shape=(total,))
     for voice, start, samples in places:
         changed = voice.of(wave)
-        fitted = np.zeros(samples, np.float32)  # The resampler may give a sample more or less than the ratio says.
+        fitted = np.zeros(samples, np.float32)  # The resampler may give a sample more or less than the ratio predicts.
         fitted[: min(samples, len(changed))] = changed[:samples]
         audio[start : start + samples] = np.round(level(fitted, STORED_DBFS) * 32767).astype(np.int16)
 
@@ -115,10 +115,10 @@ def prepare(
     seed: int = 3,
     workers: int = 2,
 ) -> Corpus:
-    """Decode the utterances in every voice into `folder`; a finished folder is only mapped.
+    """Decode the utterances in every voice into `folder`; if it is complete, only map it.
 
-    `root` is what the utterances' paths are relative to. 16 kHz mono files of any format libsndfile reads.
-    For `speeds`, of which the first is to be 1, `drawn` and `seed` see `voices_of`. Raises ConfigurationError where the
+    Paths of utterances are relative to `root`. The files are 16 kHz mono, of any format that libsndfile reads.
+    For `speeds`, which must begin with 1, `drawn` and `seed` see `voices_of`. Raises ConfigurationError if the
     folder has another number of voices.
     """
     voices, count = len(speeds) + drawn, len(utterances)
@@ -126,7 +126,7 @@ def prepare(
         finished = Corpus.load(folder)
         if finished.voices != voices:
             raise ConfigurationError(
-                f"{folder} has {finished.voices} voices of each speaker, and {voices} are asked for; "
+                f"{folder} has {finished.voices} voices of each speaker, but {voices} are requested; "
                 "give another folder as `cache`, or remove this one."
             )
         return finished

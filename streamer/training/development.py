@@ -1,4 +1,4 @@
-"""The development sets as training sees them: decoded once, evaluated by the project's protocol."""
+"""The development sets in training: decoded once, evaluated by the project's protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.evaluation.scoring import Float, cosine
 from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import Embed, embed_items
 
-#: Of each set: scores (trials,) and which of them are of one speaker.
+#: For each set: scores (trials,), and whether each trial is of one speaker.
 Scores = dict[str, tuple[Float, Bool]]
 
 
@@ -27,7 +27,7 @@ class Development:
     def from_manifest(cls, path: Path, cache: Path, split: str = "dev") -> Development:
         """One set for each corpus and language group of a manifest's split, e.g. `speechocean762 en-child`.
 
-        The decoded audio is kept as int16 in the file `cache`, so that a resumed run need not wait for it.
+        The decoded audio is cached as int16 in the file `cache`, so that a resumed run starts quickly.
         """
         if not cache.exists():
             arrays = {
@@ -50,7 +50,7 @@ class Development:
         return {name: 100 * eer(scores, same) for name, (scores, same) in self.scores(embed, duration_s).items()}
 
     def scores(self, embed: Embed, duration_s: float = 3.0) -> Scores:
-        """The cosines of each set's trials, and which of them are of one speaker."""
+        """The cosines of each set's trials, and whether each trial is of one speaker."""
         found = {}
         for name, speakers in self.sets.items():
             items, trials = windows(speakers, duration_s)
@@ -59,7 +59,7 @@ class Development:
 
 
 def pooled_threshold(found: Scores) -> float:
-    """The score at the EER of all sets' trials together, every set counting the same, whatever its size."""
+    """The score at the EER of all sets' trials together, with equal weight for every set, whatever its size."""
     weights = [np.where(same, 1 / same.sum(), 1 / (~same).sum()) for _, same in found.values()]
     scores, same = (np.concatenate(column) for column in zip(*found.values(), strict=True))
     return equal_error(det_curve(scores, same, np.concatenate(weights)))[1]

@@ -1,6 +1,6 @@
-"""From a training state to the weights that are shipped: `python -m streamer.training.export RECIPE FILE`.
+"""Export a training state as the weights that are shipped: `python -m streamer.training.export RECIPE FILE`.
 
-Beside the averaged weights, the file gets a cohort of training speakers, and what scores mean, measured on speakers
+The file has the averaged weights, a cohort of training speakers, and a calibration of scores, measured on speakers
 that training left out.
 """
 
@@ -35,16 +35,16 @@ from streamer.training.teachers import teacher_of
 
 LICENCE = "MIT"
 DURATIONS_S = (1.0, 2.0, 3.0, 5.0)
-#: Of each group, for what scores mean to the tracker; its settings are chosen on others.
+#: Conversations of each group to calibrate on. The tracker's settings are chosen on others.
 CONVERSATIONS, SEED = 24, 40_000
 Scores = dict[str, dict[str, float]]
 
 
 def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
-    """The averaged network of a recipe's run, and how far that was trained (steps, hours), before the run too.
+    """The averaged network of a recipe's run, and how long it was trained (steps, hours), including before the run.
 
-    The average is the run's over its last steps, and then with the start, as the recipe says; of the norms' statistics
-    as of the weights.
+    The weights are averaged over the last steps of the run, and then with the start, as the recipe says. So are the
+    statistics of the norms.
     """
     state = torch.load(Path(recipe.folder).expanduser() / "state.pt", map_location="cpu", weights_only=True)
     network = XVectorSincNet(recipe.architecture)
@@ -60,9 +60,9 @@ def averaged(recipe: Recipe) -> tuple[XVectorSincNet, dict[str, float]]:
 
 
 def describe_scores(network: XVectorSincNet, corpus: Corpus, held_out: Int64) -> Scores:
-    """What cosines mean, by the windows' duration: their distributions, threshold and calibration.
+    """The meaning of cosines by window length: their distributions, threshold and calibration.
 
-    Measured on undisturbed speech. The network has not learned these voices, but has heard their corpora.
+    Measured on undisturbed speech. The network was not trained on these voices, but on other voices of their corpora.
     """
     found: Scores = {}
     for duration_s in DURATIONS_S:
@@ -75,7 +75,7 @@ def describe_scores(network: XVectorSincNet, corpus: Corpus, held_out: Int64) ->
 
 
 def described(scores: Float, is_same: Bool) -> dict[str, float]:
-    """Of the cosines of trials (trials,): distributions, threshold at the equal error rate, and calibration."""
+    """Statistics of the cosines of trials (trials,): distributions, threshold at the equal error rate, calibration."""
     same, different = scores[is_same], scores[~is_same]
     line = LinearCalibration.fit(scores, is_same)
     return {
@@ -92,7 +92,7 @@ def described(scores: Float, is_same: Bool) -> dict[str, float]:
 
 
 def card(recipe: Recipe, scores: Scores, threshold: float, trained: dict[str, float], text: str) -> ModelCard:
-    """What the weights say of themselves."""
+    """The model card of the weights."""
     details: dict[str, Any] = {
         "recipe": text,
         "trained": trained,
@@ -113,7 +113,7 @@ def export(
     plan = Recipe.load(recipe)
     sampler, augment = prepared(plan)
     network, trained = averaged(plan)
-    # Strangers may be in any room, however little of rooms this run heard.
+    # Strangers may be in any room, even if this run was trained with few rooms.
     cohort = make_cohort(network, sampler, replace(augment, chances=Chances()))
     manifest = Path(plan.data.manifest).expanduser()
     development = Development.from_manifest(manifest, Path(plan.data.cache).expanduser() / "dev.npz")

@@ -1,7 +1,7 @@
-"""What a teacher hears in each of its frames: thousands of targets in an utterance, where its embedding is one.
+"""Targets from a teacher's frames: thousands of targets in an utterance, where its embedding is one.
 
-Layers below a teacher's pooling guide a student as its output does (FitNets, Romero et al., 2015). Speakers whom
-training does not hear gain by it: a voice's embedding can be learned by heart, what is heard in every frame less so.
+Layers below a teacher's pooling guide a student as its output does (FitNets, Romero et al., 2015). This helps with
+speakers outside the training data: a network can memorise the embedding of a voice, but less easily each frame.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COMPONENTS = 128
 
 @dataclass(frozen=True, slots=True)
 class FrameTargets:
-    """What the teacher hears in the student's frames, as far as it was asked.
+    """The teacher's targets at the student's frames, where they exist.
 
     values: (batch, frames, components). known: (batch, frames) bool.
     """
@@ -36,7 +36,7 @@ class FrameTargets:
 
 @dataclass(frozen=True, slots=True)
 class TeacherFrames:
-    """The teacher's frames of a corpus' first partials.
+    """The teacher's frames of the first partials of a corpus.
 
     values: (partials, frames, components) float16, see `principal`.
     """
@@ -49,9 +49,9 @@ class TeacherFrames:
         return int(self.values.shape[2])
 
     def at(self, first: Int64, count: Int64, samples: Int64) -> FrameTargets:
-        """The frames that are nearest to some samples of rows, (rows, samples).
+        """The frames nearest to given samples of rows, (rows, samples).
 
-        first, count: the rows' partials, (rows,). Past the last partial's end nothing was heard.
+        first, count: the rows' partials, (rows,). After the end of the last partial, nothing is known.
         """
         grid = self.teacher.frame_grid
         assert grid is not None

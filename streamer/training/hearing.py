@@ -1,4 +1,4 @@
-"""A corpus as a teacher hears it: once, since that costs several times as much as a student's step."""
+"""A teacher's outputs for a corpus: computed once, since they cost several times as much as a student's step."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from streamer.training.data import Corpus, Int64
 from streamer.training.frames import TeacherFrames, principal
 from streamer.training.teachers import Teacher
 
-BATCH = 8  # Few, so that what a layer gives is still in the cache when the next one wants it.
+BATCH = 8  # Small, so that a layer's output is still in the cache when the next layer reads it.
 PARTIALS = 640  # for the principal components
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A corpus as a teacher hears it, see `hear_corpus`.
+    """A teacher's outputs for a corpus, see `hear_corpus`.
 
     embeddings: of every partial of every row, (partials, dimension). Partial k of a row covers its samples
-        [k * hop, k * hop + partial); a row that is shorter is repeated. Rows follow each other, with `Teacher.counts`
+        [k * hop, k * hop + partial); a shorter row is repeated. Rows follow each other, with `Teacher.counts`
         partials each.
-    frames: of the first partials, where they were asked for.
+    frames: of the first partials, if requested.
     """
 
     teacher: type[Teacher]
@@ -34,11 +34,11 @@ class Heard:
 
 
 def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices: int = 0) -> Heard:
-    """What the teacher says of a corpus, saved in `folder` in half precision, or read from there.
+    """The teacher's outputs for a corpus, saved in `folder` in half precision, or loaded from it.
 
-    frame_voices: in how many of the corpus' voices its frames are wanted too, from the first on. They are mapped.
+    frame_voices: the number of the corpus' voices, from the first, for which frames are computed too. They are mapped.
 
-    Raises ConfigurationError where they are wanted of a teacher that gives none.
+    Raises ConfigurationError if frames are requested from a teacher without frames.
     """
     if frame_voices and kind.frame_grid is None:
         raise ConfigurationError(f"{kind.description} gives no frames; leave `frame_voices` at 0.")
@@ -54,7 +54,7 @@ def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices:
 
 
 def _stored(frames: Path) -> int:
-    """Of how many partials a file has the frames."""
+    """The number of partials whose frames a file holds."""
     return len(np.load(frames, mmap_mode="r")) if frames.exists() else 0
 
 
@@ -83,9 +83,9 @@ def _listen(kind: type[Teacher], corpus: Corpus, framed: int, embeddings: Path, 
 
 
 class _FrameFile:
-    """A file of the frames of a corpus' first partials, in their principal components.
+    """A file with the frames of the first partials of a corpus, as principal components.
 
-    sample: frames of some of them, (partials, frames, channels), which these are taken from.
+    sample: frames of some partials, (partials, frames, channels), from which the components are computed.
     """
 
     def __init__(self, path: Path, sample: Float32, partials: int) -> None:
@@ -95,7 +95,7 @@ class _FrameFile:
         self.values = np.lib.format.open_memmap(self.part, "w+", np.float16, shape)
 
     def write(self, numbers: Int64, frames: Float32) -> None:
-        """Of partials by their numbers, those that have a place in the file."""
+        """Write frames of partials by their numbers; those without a place in the file are left out."""
         kept = numbers < len(self.values)
         self.values[numbers[kept]] = (frames[kept] - self.mean) @ self.basis
 

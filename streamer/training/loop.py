@@ -1,4 +1,4 @@
-"""The training loop: resumable to the step, since a step's randomness comes from its number alone."""
+"""The training loop: it resumes at the exact step, since a step's random numbers depend on its number alone."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ Report = dict[str, float]
 class Trainer:
     """Trains one student by a recipe.
 
-    The folder of the recipe gets `log.csv`, `state.pt` (to resume from), what `evaluate` finds in `dev.csv`, and both
-    as a picture in `curves.png`.
-    Each member of a team draws its own part of every batch.
+    Writes into the folder of the recipe: `log.csv`, `state.pt` (to resume from), the results of `evaluate` as
+    `dev.csv`, and a plot of both logs, `curves.png`. Each member of a team draws a separate part of every batch.
     """
 
     def __init__(
@@ -59,13 +58,13 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """How much of the run is done, from 0 to 1: by steps where the recipe counts them, else by the clock."""
+        """The finished part of the run, from 0 to 1: by steps if the recipe counts steps, else by the clock."""
         schedule = self.recipe.schedule
         done = self.step / schedule.steps if schedule.steps else self.seconds / (schedule.hours * 3600)
         return min(1.0, done)
 
     def rate(self) -> float:
-        """The learning rate by now."""
+        """The current learning rate."""
         schedule, progress = self.recipe.schedule, self.progress
         if progress < schedule.warm_up:
             return schedule.rate * (progress / schedule.warm_up + 0.01)
@@ -73,16 +72,16 @@ class Trainer:
         return schedule.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * part)) / 2)
 
     def margin(self) -> float:
-        """The margin softmax' weight by now."""
+        """The current weight of the margin softmax."""
         loss = self.recipe.loss
         return loss.margin * min(1.0, max(0.0, self.progress - loss.margin_from) / loss.margin_ramp)
 
     def train_step(self) -> Report:
-        """One step; what it depends on beside the weights is its number."""
+        """One step; beside the weights, it depends only on its number."""
         schedule = self.recipe.schedule
         seconds = float(np.random.default_rng([schedule.seed, self.step]).choice(schedule.seconds))
         rng = np.random.default_rng([schedule.seed, self.step, self.team.rank])
-        # Long crops come in smaller batches: a step's cost stays the same.
+        # Long crops come in smaller batches, so that every step costs the same.
         count = round(schedule.batch / self.team.size * min(1.0, 2.0 / seconds))
         batch = self.sampler.draw(count, seconds, rng)
         heard, voices = self.augment(batch.waves, rng)
@@ -97,7 +96,7 @@ class Trainer:
         parts["loss"].backward()
         self.seconds = self.team.average(self.student.parameters(), self.seconds + self._passed())
         norm = torch.nn.utils.clip_grad_norm_(self.student.network.parameters(), 5.0)
-        if torch.isfinite(norm):  # A step that overflowed is left out; the log shows it.
+        if torch.isfinite(norm):  # A step that overflowed is skipped; the log shows it.
             for optimiser in self.optimisers:
                 optimiser.step()
         self.average.update(self.student.network, self.step)
@@ -106,12 +105,12 @@ class Trainer:
         return {"step": self.step, "seconds": self.seconds, "rate": self.rate(), **report, "norm": float(norm)}
 
     def _passed(self) -> float:
-        """Seconds since this was asked last."""
+        """Seconds since the last call."""
         passed, self.clock = time.monotonic() - self.clock, time.monotonic()
         return passed
 
     def _speechless(self, count: int, samples: int, rng: np.random.Generator) -> Tensor:
-        """Noise at any level, some of it broken off by digital silence: what the speech head must not fire at."""
+        """Noise at any level, partly with digital silence: examples without speech for the speech head."""
         noise = (
             self.augment.noises(count, samples, rng) * torch.from_numpy(10 ** rng.uniform(-4, 0, (count, 1))).float()
         )
@@ -119,7 +118,7 @@ class Trainer:
         return noise
 
     def run(self, evaluate: Callable[[XVectorSincNet], Report]) -> None:
-        """Train to the end of the schedule, from where the folder's state stands."""
+        """Train to the end of the schedule, from the state in the folder."""
         from rich.progress import Progress
 
         schedule = self.recipe.schedule
@@ -140,7 +139,7 @@ class Trainer:
                     plot_curves(self.folder)
 
     def save(self) -> None:
-        """Write all that a resumed run needs, so that an interrupted write leaves the former state."""
+        """Write everything that a resumed run needs; an interrupted write leaves the previous state."""
         state = {
             "student": self.student.state_dict(),
             "average": self.average.network.state_dict(),
@@ -153,7 +152,7 @@ class Trainer:
         os.replace(part, self.state)
 
     def resume(self) -> bool:
-        """Take up the folder's state, if there is one."""
+        """Load the state of the folder, if there is one."""
         if not self.state.exists():
             return False
         state: dict[str, Any] = torch.load(self.state, map_location=self.device, weights_only=True)
@@ -169,7 +168,7 @@ class Trainer:
 
 
 def cut_csv(path: Path, step: int) -> None:
-    """Remove the rows beyond a step, if the file is there: the run is going to write them again."""
+    """Remove the rows after a step, if the file exists: the run will write them again."""
     if path.exists():
         header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [row for row in rows if float(row.split(",")[0]) <= step]
@@ -177,7 +176,7 @@ def cut_csv(path: Path, step: int) -> None:
 
 
 def append_csv(path: Path, row: Report) -> None:
-    """Add a row, and the header where the file is new."""
+    """Add a row, with the header if the file is new."""
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, row)

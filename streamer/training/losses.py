@@ -1,4 +1,4 @@
-"""What the network learns from: the teacher's embeddings and frames, the speakers' labels, the speech detector's."""
+"""The losses: against the teacher's embeddings and frames, the speakers' labels, and the speech detector's labels."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def similarity(embeddings: Tensor, targets: Tensor) -> Tensor:
 
 
 def unexplained(frames: Tensor, wanted: Tensor) -> Tensor:
-    """Squared error of frames (frames, components), mean over the frames: where the components' variances sum to 1, the
-    share of the teacher's variance that they do not explain.
+    """Squared error of frames (frames, components), mean over the frames. If the components' variances sum to 1, it is
+    the share of the teacher's variance that the frames do not explain.
 
-    Beyond `FURTHEST` a frame's error counts in proportion to its norm (Huber, 1964): a teacher's frame in a thousand
-    lies five and more standard deviations out, and a crop of such frames would outweigh the rest of its batch.
+    Beyond `FURTHEST`, the error of a frame grows only in proportion to its norm (Huber, 1964): one teacher's frame in a
+    thousand lies five standard deviations out or more, and a crop of such frames would dominate its batch.
     """
     if not len(wanted):
         return frames.sum() * 0
@@ -37,11 +37,10 @@ def unexplained(frames: Tensor, wanted: Tensor) -> Tensor:
 class MarginSoftmax(nn.Module):
     """Additive angular margin softmax (Deng et al., 2019): embeddings of norm 1 (batch, dimension) -> loss.
 
-    Args:
-        prototypes: where the classes' weights start, (classes, dimension): at the teacher's means, the loss points
-            somewhere from the first step on, which random weights of thousands of classes do not for a long time.
-        scale: factor on the cosines before the softmax.
-        margin: added to the angle to the own class, radians.
+    prototypes: initial weights of the classes, (classes, dimension). From the teacher's means, the loss has a useful
+        gradient from the first step; random weights of thousands of classes have none for a long time.
+    scale: factor on the cosines before the softmax.
+    margin: added to the angle to the correct class, radians.
     """
 
     def __init__(self, prototypes: Tensor, scale: float = 30.0, margin: float = 0.2) -> None:
@@ -52,7 +51,7 @@ class MarginSoftmax(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         cosine = embeddings @ F.normalize(self.weight, dim=1).T
         own = cosine.gather(1, labels[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
-        # Beyond pi - margin the cosine would rise again; there a straight line goes on falling.
+        # Beyond pi - margin, the cosine would rise again; a straight line continues to fall there.
         limit = torch.cos(torch.tensor(torch.pi - self.margin))
         moved = torch.where(own > limit, torch.cos(torch.acos(own) + self.margin), own - self.margin * 0.2)
         return F.cross_entropy(self.scale * cosine.scatter(1, labels[:, None], moved), labels)

@@ -1,4 +1,4 @@
-"""The student while it learns: the network, with the fixed part run once and the losses on top."""
+"""The student in training: the network, with the fixed part run once and the losses on top."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ DITHER = 1e-3
 
 
 class Student(nn.Module):
-    """The network and what only training needs.
+    """The network, and what only training needs.
 
-    Args:
-        prototypes: see `MarginSoftmax`, one for each speaker in a voice.
-        components: of the teacher's frames, where they are targets too.
+    prototypes: see `MarginSoftmax`, one for each speaker in a voice.
+    components: the number of components of the teacher's frames, if these are targets.
     """
 
     def __init__(self, network: XVectorSincNet, prototypes: Tensor, components: int = 0) -> None:
@@ -33,11 +32,13 @@ class Student(nn.Module):
         self.network = network
         self.margin = losses.MarginSoftmax(prototypes)
         self.hearing = nn.Linear(network.embedding.in_features // 2, components) if components else None
-        # The mel-spaced filters stay: learned cut-offs hardly move, and their gradient costs as much as the TDNN.
+        # The mel-spaced filters are not trained: learned cut-offs hardly move, and their gradient costs as much as the
+        # TDNN.
         self.network.sincnet.filterbank.requires_grad_(False)
 
     def frames(self, heard: Tensor) -> Frames:
-        """What `network.frames` gives. The fixed filters are those of the engine, twice as fast without a gradient."""
+        """Equal to `network.frames`, but with the engine's fixed filters, which are twice as fast without a
+        gradient."""
         sincnet = self.network.sincnet
         if not sincnet.log_front:
             return self.network.frames(heard.unsqueeze(1))
@@ -46,7 +47,7 @@ class Student(nn.Module):
         return self.network.frames_of(sincnet.after_first_stage(bands.permute(1, 2, 0)))
 
     def embed(self, frames: Frames) -> Tensor:
-        """What `network.pool` gives for float32 frames."""
+        """Equal to `network.pool` for float32 frames."""
         if frames.attention is None:
             return self.network.pool(frames)
         weights = frames.attention.unsqueeze(2)
@@ -58,15 +59,14 @@ class Student(nn.Module):
     def forward(self, heard: Tensor, batch: Batch, voices: Tensor, weights: Loss, margin: float) -> dict[str, Tensor]:
         """The losses of a batch.
 
-        Args:
-            heard: (batch + extra, samples), the disturbed crops, then stretches without any speech.
-            voices: (batch,) bool, crops with other voices behind: whose speech a frame is cannot be asked there.
-            margin: the margin softmax' weight by now.
+        heard: (batch + extra, samples), the disturbed crops, then pieces without any speech.
+        voices: (batch,) bool, crops with background voices, where frames do not tell whose speech they hold.
+        margin: the current weight of the margin softmax.
         """
         count = len(batch.label)
         frames = self.frames(heard)
-        # Above all in bfloat16, a channel can be constant over a crop, and the root of its variance, 0, has no slope:
-        # every other frame is raised by a thousandth of a standard deviation.
+        # A channel can be constant over a crop, above all in bfloat16, and the root of its variance, 0, has no slope:
+        # so a thousandth of a standard deviation is added to every other frame.
         dither = DITHER * (torch.arange(frames.features.shape[2], device=heard.device) % 2).float()
         pooled = Frames(frames.features[:count] + dither, _float(frames.attention, count))  # in float32, as dither is
         with torch.autocast(heard.device.type, enabled=False):
@@ -89,7 +89,7 @@ class Student(nn.Module):
         return {"loss": total, **parts}
 
     def frames_unexplained(self, features: Tensor, batch: Batch, voices: Tensor) -> Tensor:
-        """The loss of the teacher's frames: of those that were `asked`, given features (batch, channels, frames)."""
+        """The loss against the teacher's frames, at the frames `asked`; features (batch, channels, frames)."""
         assert self.hearing is not None and batch.heard is not None
         asked = batch.asked(voices)
         return losses.unexplained(self.hearing(features.transpose(1, 2)[asked].float()), batch.heard.values[asked])
@@ -102,7 +102,8 @@ def _float(tensor: Tensor | None, count: int) -> Tensor | None:
 class WeightedMoments(torch.autograd.Function):
     """`mean` and `m2` of `Moments.of`: (batch, frames, channels), (batch, frames, 1) -> (batch, channels), twice.
 
-    In few sweeps over the frames, either way: derived step by step, they cost more than some of the layers.
+    It passes over the frames only a few times in both directions; the automatic derivative would cost more than some of
+    the layers.
     """
 
     @staticmethod
@@ -117,11 +118,11 @@ class WeightedMoments(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         frames, weights, mean, weight = ctx.saved_tensors
-        # The deviations from the mean sum to nothing under the weights, so that m2 does not see the mean move.
+        # The weighted deviations from the mean sum to zero, so m2 has no gradient through the mean.
         of_mean, of_m2 = gradients[0] / weight, gradients[1]
         slope = (of_mean - 2 * of_m2 * mean)[:, None]
         by_frame = torch.addcmul(slope, frames, 2 * of_m2[:, None])
-        # Of a frame's weight: (of_mean + of_m2 * (x - mean)) * (x - mean), summed over the channels.
+        # For the weight of a frame: (of_mean + of_m2 * (x - mean)) * (x - mean), summed over the channels.
         constant = ((of_m2 * mean - of_mean) * mean).sum(1)[:, None, None]
         by_weight = (torch.linalg.vecdot(by_frame, frames)[..., None] + frames @ slope.transpose(1, 2)) / 2 + constant
         return by_frame.mul_(weights), by_weight
@@ -129,7 +130,8 @@ class WeightedMoments(torch.autograd.Function):
 
 @torch.no_grad()
 def approach(network: XVectorSincNet, other: XVectorSincNet, share: float) -> None:
-    """Move a network's parameters and statistics by a share (0 to 1) of the way to another's; counts are taken over."""
+    """Move the parameters and statistics of a network by a share (0 to 1) towards those of another; counts are
+    copied."""
     for mine, theirs in zip(network.state_dict().values(), other.state_dict().values(), strict=True):
         if mine.is_floating_point():
             mine.lerp_(theirs, share)
@@ -140,7 +142,7 @@ def approach(network: XVectorSincNet, other: XVectorSincNet, share: float) -> No
 class Average:
     """An exponential moving average of a network's parameters and statistics (Polyak averaging).
 
-    The decay grows from 0 with the steps, so that the random start is forgotten at once.
+    The decay grows from 0 with the steps, so the random initial weights are forgotten at once.
     """
 
     def __init__(self, network: XVectorSincNet, decay: float) -> None:
@@ -148,5 +150,5 @@ class Average:
         self.decay = decay
 
     def update(self, network: XVectorSincNet, step: int) -> None:
-        """Move a step towards the network."""
+        """Update the average with the network after a step."""
         approach(self.network, network, 1 - min(self.decay, (1 + step) / (10 + step)))

@@ -1,4 +1,4 @@
-"""What turns gradients into steps."""
+"""The optimisers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from streamer.training.recipe import Schedule
 
 
 class MatrixMuon(Muon):
-    """Muon (Jordan et al., 2024), which takes matrices alone, for convolutions too.
+    """Muon (Jordan et al., 2024), which takes matrices only, for convolutions too.
 
-    A kernel (outputs, inputs, taps) is stepped by way of a view of it, the matrix (outputs, inputs x taps). A step is
-    as long as one of AdamW at the same rate, so that both follow one schedule (Liu et al., 2025).
+    It steps a view of the kernel (outputs, inputs, taps) as the matrix (outputs, inputs x taps). A step is as long as
+    one of AdamW at the same rate, so both follow one schedule (Liu et al., 2025).
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
         self.kernels = list(parameters)
-        # view, as a copy would be stepped in vain: it raises where there is none.
+        # `view` raises where a view is impossible; a step of a copy would have no effect.
         self.matrices = [nn.Parameter(kernel.data.view(len(kernel), -1)) for kernel in self.kernels]
         super().__init__(self.matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
 
@@ -35,10 +35,11 @@ class MatrixMuon(Muon):
 
 
 def optimisers_of(student: Student, schedule: Schedule) -> list[Optimizer]:
-    """The optimisers of a run: AdamW for all, or with `schedule.optimiser` "muon" for all but the network's matrices.
+    """The optimisers of a run: AdamW for all parameters, or, with `schedule.optimiser` "muon", for all but the matrices
+    of the network.
 
-    The margin's prototypes and the heads stay with AdamW: theirs are rows that have nothing to do with each other, or
-    one row alone. Raises ConfigurationError for any other optimiser.
+    The prototypes of the margin softmax and the heads stay with AdamW: their rows are unrelated, or there is only one
+    row. Raises ConfigurationError for any other optimiser.
     """
     if schedule.optimiser not in ("adamw", "muon"):
         raise ConfigurationError(f"there is no optimiser {schedule.optimiser!r}; there are 'adamw' and 'muon'.")

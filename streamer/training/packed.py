@@ -1,4 +1,4 @@
-"""Speech that lies in shards: half an hour of pieces in one file, and an index of where each of them is.
+"""Speech in shards: files with half an hour of pieces each, and an index of the pieces.
 
 `pack/index.csv` beside the manifest has the columns shard, start_sample, samples, corpus and speaker; speaker may be
 empty.
@@ -18,14 +18,13 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.evaluation.manifest import Float32, Utterance
 
 INDEX = Path("pack") / "index.csv"
-#: Speeds that training does not hear: what a network learned of a voice does not help it with the voice of nobody that
-#: this makes of it.
+#: Speeds that training does not use: they make a voice of nobody, which the network was not trained on.
 SPEEDS = (0.95, 1.05)
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A stretch of a file, heard at another speed: `start` and `samples` at the file's 16 kHz; 0: all of it."""
+    """A piece of a file, played at another speed: `start` and `samples` at the file's 16 kHz; 0: all of it."""
 
     path: Path
     start: int = 0
@@ -44,8 +43,8 @@ class Clip:
 
 
 def clips_of(manifest: Path, utterances: list[Utterance]) -> dict[str, dict[str, list[Clip]]]:
-    """All labelled speech of a manifest's training split, in its shards too: by corpus and by speaker, each at a speed
-    of its own that training does not hear."""
+    """All labelled speech of a manifest's training split, shards included: by corpus and by speaker, each at a random
+    speed that training does not use."""
     found: dict[str, dict[str, list[Clip]]] = {}
     for row in utterances:
         found.setdefault(row.corpus, {}).setdefault(row.speaker, []).append(Clip(manifest.parent / row.path))

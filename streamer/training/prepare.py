@@ -15,7 +15,7 @@ from streamer.training.teachers import teacher_of
 
 
 def prepared(recipe: Recipe) -> tuple[Sampler, Augmenter]:
-    """What a recipe's run draws from; whatever lies in its cache folder already is not computed again."""
+    """The data of a recipe's run; files that exist in its cache folder are not computed again."""
     data = recipe.data
     cache, manifest = Path(data.cache).expanduser(), Path(data.manifest).expanduser()
     utterances = read_manifest(manifest, "train")

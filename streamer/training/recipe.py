@@ -1,4 +1,4 @@
-"""A training recipe: everything that decides what weights come out, in one TOML file."""
+"""A training recipe: all settings that determine the weights, in one TOML file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from streamer.training.augmentation import Chances
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Where the audio is, and who teaches; `manifest` lists the audio relative to its own folder.
+    """Where the audio is, and which teacher is used. `manifest` lists the audio relative to its folder.
 
-    speeds, drawn_voices, drawn_seed: the voices each speaker is heard in, see `voices_of`.
-    frame_voices: in how many of them the teacher's frames are targets too, from the first on.
+    speeds, drawn_voices, drawn_seed: the voices of each speaker, see `voices_of`.
+    frame_voices: the number of these voices, from the first, for which the teacher's frames are targets too.
     """
 
     manifest: str
@@ -37,9 +37,9 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Weights of the losses. `margin` is what its weight rises to, in a straight line over `margin_ramp` of the run.
+    """Weights of the losses. `margin` is the final weight; it rises to that linearly over `margin_ramp` of the run.
 
-    frames: of the teacher's frames, in those of `Data.frame_voices`.
+    frames: for the teacher's frames, with the voices of `Data.frame_voices`.
     """
 
     distillation: float = 1.0
@@ -55,12 +55,13 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast. The rate rises over `warm_up` of the run and falls as a cosine to 1 % of its peak.
+    """The length of the run and its rates. The learning rate rises over `warm_up` of the run, and falls as a cosine to
+    1 % of its peak.
 
-    hours: the length of a run, by the clock; steps: if given, its length in steps instead.
+    hours: the length of a run, by the clock; steps: if given, the length in steps instead.
     seconds: lengths of crops, one drawn for each step.
-    optimiser: of the network's matrices, "adamw" or "muon"; see `optimisers_of`.
-    half: in bfloat16 where that is safe. Faster on GPUs, and on most CPUs that have it.
+    optimiser: for the network's matrices, "adamw" or "muon"; see `optimisers_of`.
+    half: use bfloat16 where that is safe. It is faster on GPUs, and on most CPUs that have it.
     """
 
     hours: float = 2.0
@@ -83,10 +84,10 @@ class Schedule:
 class Recipe:
     """One training run.
 
-    start: a model to begin with ("sincnet", or a file of ours) instead of random weights.
-    start_share: how much of what is exported is the start's weights, the rest being the run's: between two ends of one
-        valley lie weights that know more voices than either (WiSE-FT, Wortsman et al., 2022). 0 where it has no start.
-    refit: fit its last layer to the teacher before the first step, as it was made for the targets of another.
+    start: a model to begin with ("sincnet", or a safetensors file) instead of random weights.
+    start_share: the share of the start's weights in the exported weights; the rest is the run's. An average of both
+        recognises more voices than either (WiSE-FT, Wortsman et al., 2022). 0 without a start.
+    refit: fit the last layer to the teacher before the first step, because it was trained for other targets.
     """
 
     name: str
@@ -106,7 +107,7 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """Read a recipe. Raises ConfigurationError on a key that means nothing here."""
+        """Read a recipe. Raises ConfigurationError for an unknown key."""
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         parts = {
             "data": Data,

@@ -1,6 +1,6 @@
-"""A last layer for new targets, found at once: ridge regression on what the network pools, or on its frames.
+"""Fit a last layer to new targets in closed form: ridge regression on the pooled statistics, or on the frames.
 
-Fine-tuning from a last layer that is wrong distorts what lies below it before the layer is right (Kumar et al., 2022,
+Fine-tuning from a wrong last layer distorts the layers below before the last layer is right (Kumar et al., 2022,
 https://arxiv.org/abs/2202.10054).
 """
 
@@ -22,7 +22,7 @@ CROP_S = 2.0
 def refit(
     network: XVectorSincNet, sampler: Sampler, augment: Augmenter, crops: int = 4000, ridge: float = 0.03
 ) -> None:
-    """Replace the network's last layer by the one that gives the sampler's targets best, for disturbed crops."""
+    """Replace the network's last layer by the one that fits the sampler's targets best, for disturbed crops."""
     rng, pooled, targets = np.random.default_rng(23), [], []
     training = network.training
     network.eval()
@@ -46,7 +46,7 @@ def refit(
 def fit_frames(
     student: Student, sampler: Sampler, augment: Augmenter, crops: int = 960, every: int = 4, ridge: float = 0.01
 ) -> None:
-    """Begin with the layer that gives the teacher's frames best, from every so many-th frame of disturbed crops."""
+    """Fit the layer for the teacher's frames, from one in `every` frames of disturbed crops."""
     rng, given, wanted = np.random.default_rng(29), [], []
     training = student.training
     student.eval()
@@ -65,9 +65,9 @@ def fit_frames(
 
 
 def regress(layer: torch.nn.Linear, given: Tensor, wanted: Tensor, ridge: float) -> None:
-    """Make a layer the ridge regression from inputs (items, inputs) to outputs (items, outputs).
+    """Set a layer to the ridge regression from inputs (items, inputs) to outputs (items, outputs).
 
-    ridge: what is added to the diagonal of the inputs' correlations, of which there may be as many as items.
+    ridge: added to the diagonal of the inputs' correlations, which may be singular.
     """
     given, wanted = given.double(), wanted.double()
     centre, scale = given.mean(0), given.std(0).clamp_min(1e-6)

@@ -1,4 +1,4 @@
-"""Simulated conversations of voices that training never heard: the tracker's scores and settings are fitted to them."""
+"""Simulated conversations of voices outside the training data, to fit the tracker's scores and settings to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from streamer.training.recipe import Data
 
 
 def groups(data: Data) -> dict[str, Voices]:
-    """The voices to simulate with: the speakers held out of training, and all of the corpora that were left out.
+    """The voices to simulate with: the speakers held out of training, and all speakers of the corpora left out.
 
-    By corpus and language, as people who meet sound more alike than people of several corpora or languages do: the
-    scores of strangers who speak different languages are so low that the evidence for a name would seem strong where
-    it is not. Where there are fewer than three such voices, there is no group.
+    Grouped by corpus and language, because people who meet sound more alike than people of several corpora or
+    languages: strangers who speak different languages have such low scores that the evidence for a name would seem
+    strong where it is not. A corpus and language with fewer than three such voices is no group.
     """
     manifest = Path(data.manifest).expanduser()
     training = read_manifest(manifest, "train")
@@ -36,7 +36,7 @@ def groups(data: Data) -> dict[str, Voices]:
 
 
 def rehearse(engine: IncrementalModel, data: Data, count: int, seed: int) -> dict[str, list[Computed]]:
-    """So many conversations of each group, through the engine; the first one is drawn from `seed`."""
+    """`count` conversations of each group, through the engine; the first one is drawn from `seed`."""
     return {
         name: [compute(engine, converse(voices, Plan(), seed + number), STEP_S) for number in range(count)]
         for name, voices in groups(data).items()

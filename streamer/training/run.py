@@ -17,10 +17,9 @@ from streamer.training.team import Team
 
 
 def run(plan: Recipe, device: str, threads: int, team: Team) -> None:
-    """Train, resuming where the recipe's folder has a state to resume from.
+    """Train; resume if the recipe's folder has a saved state.
 
-    Args:
-        threads: how many this process may use on a CPU; 0 leaves it to torch.
+    threads: of this process on a CPU; 0: torch decides.
     """
     if threads:
         torch.set_num_threads(threads)

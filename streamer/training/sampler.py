@@ -1,4 +1,4 @@
-"""Which stretch of which utterance a training step hears, and what is known about it."""
+"""Draws the crops of a training step, with their labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamer.training.frames import FrameTargets
 from streamer.training.hearing import Heard
 from streamer.training.targets import class_sums, compensation, spread
 
-LEAST_SPEECH = 0.5  # of a partial, for a crop to be taken around it
+LEAST_SPEECH = 0.5  # of a partial, so that crops are taken around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Batch:
     """Clean crops and their labels.
 
     Shapes: waves (batch, samples); target (batch, dimension) of norm 1; label (batch,) int64; speech (batch, frames).
-    heard: what the teacher hears in each frame, where it was asked.
+    heard: the teacher's frames, if requested.
     """
 
     waves: Tensor
@@ -46,7 +46,8 @@ class Batch:
         )
 
     def asked(self, voices: Tensor) -> Tensor:
-        """Which frames the teacher's are targets of, (batch, frames): speech, but not of crops with voices behind."""
+        """Which frames have targets from the teacher, (batch, frames): speech, but not of crops with background
+        voices."""
         assert self.heard is not None
         return self.heard.known & (self.speech > 0.5) & ~voices[:, None]
 
@@ -56,16 +57,15 @@ class Sampler:
 
     A class (a speaker in a voice) is drawn in proportion to the square root of its speech.
 
-    Args:
-        heard: the corpus as the teacher hears it.
-        labels: silero's probabilities, see `speech.label_corpus`.
-        grid: of the network's frames.
-        dimension: of the targets made of the teacher's embeddings, at least theirs.
-        utterance_share: how much of a target is the teacher's mean over the whole utterance, which hears more than
-            the crop; the rest is its mean over the crop.
-        shrinkage: see `compensation`.
-        without: corpora to leave out (an extra development set).
-        held_out_every: every so many-th speaker is left out, for calibrating scores; 0 keeps all.
+    heard: the teacher's outputs for the corpus.
+    labels: silero's probabilities, see `speech.label_corpus`.
+    grid: of the network's frames.
+    dimension: of the targets, at least that of the teacher's embeddings.
+    utterance_share: the share of the teacher's mean over the whole utterance in a target; the rest is its mean over the
+        crop. The utterance tells more about the voice.
+    shrinkage: see `compensation`.
+    without: corpora to leave out (an extra development set).
+    held_out_every: one in this number of speakers is left out, to calibrate scores; 0 keeps all.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Sampler:
         left_out = [corpus.corpora.index(name) for name in without]
         self.held_out = np.arange(0, len(corpus.speakers), held_out_every) if held_out_every else np.arange(0)
         kept = ~np.isin(corpus.corpus, left_out) & ~np.isin(corpus.speaker, self.held_out)
-        #: The speakers whom training does not hear: those held out, and all of the corpora left out.
+        #: The speakers outside the training data: those held out, and all speakers of the corpora left out.
         self.unheard = np.unique(corpus.speaker[~kept])
         speaker = np.where(kept & (corpus.voice == 0), corpus.speaker, -1)[self.row]
         mean, matrix = compensation(heard.embeddings, speaker, shrinkage)
@@ -99,7 +99,7 @@ class Sampler:
         self.targets: Float32 = np.asarray((heard.embeddings - mean) @ wider, np.float32)
         begin = self.first_label[self.row] + self.index * self.teacher.hop // CHUNK
         total = np.concatenate([[0.0], np.cumsum(labels, dtype=np.float64)])
-        # A row that is shorter than a partial was heard repeated: what of it was speech is a share of itself.
+        # A row shorter than a partial was repeated, so its share of speech is relative to its own length.
         length = np.minimum(self.teacher.partial, corpus.samples[self.row]) // CHUNK
         end = np.minimum(begin + length, len(labels))
         usable = np.flatnonzero((total[end] - total[begin] >= LEAST_SPEECH * length) & kept[self.row])
@@ -110,7 +110,7 @@ class Sampler:
         self.chance = np.sqrt(self.class_size) / np.sqrt(self.class_size).sum()
 
     def target(self, row: int, start: int, samples: int) -> Float32:
-        """What the teacher says of a crop: the mean of the partials inside it, and of the whole utterance."""
+        """The teacher's target for a crop: the mean of the partials inside it, combined with the utterance's mean."""
         partials = self.targets[self.first[row] : self.first[row] + self.counts[row]]
         begin = np.arange(len(partials)) * self.teacher.hop
         overlap = np.minimum(begin + self.teacher.partial, start + samples) - np.maximum(begin, start)
@@ -129,7 +129,7 @@ class Sampler:
     def draw(self, count: int, seconds: float, rng: np.random.Generator, classes: Int64 | None = None) -> Batch:
         """A batch of crops of one length; utterances that are shorter are repeated.
 
-        classes: whose crops to draw, (count,), instead of classes by chance.
+        classes: the class of each crop, (count,); None draws them at random.
         """
         samples = round(seconds * SAMPLE_RATE)
         if classes is None:

@@ -1,7 +1,7 @@
-"""What weights need beside them to score with, made anew: `python -m streamer.training.scores MODEL OUT`.
+"""Make a cohort and a calibration for weights: `python -m streamer.training.scores MODEL OUT`.
 
-A cohort of other voices over many channels, and what scores against it are worth in conversations whose voices share a
-channel. Of the weights it needs nothing but embeddings, so that it serves any network, whoever trained it.
+The cohort has other voices over many channels; the calibration is measured in conversations whose voices share a
+channel. It uses only embeddings, so it works for any network, whoever trained it.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from streamer.training.calibration import calibrate, usual_mean
 from streamer.training.export import DURATIONS_S, Scores, described
 from streamer.training.packed import Clip, clips_of
 
-#: Corpora whose speakers meet: many utterances each, one language, recorded alike.
+#: Corpora whose speakers could meet: many utterances each, one language, the same recording conditions.
 MEETING = ("speechocean762", "cv-fr", "librispeech")
 LEAST = 5
-#: Whose labels are sure enough to say what cosines mean: Common Voice's are not, one person can have several.
+#: Corpora with reliable labels, to describe cosines with: in Common Voice, one person can have several labels.
 COSINES = ("speechocean762", "librispeech")
-#: Of each of them, for that; trials of one speaker need windows that are not neighbours.
+#: Speakers and clips of each of them, and windows that a speaker needs so that trials do not pair neighbours.
 COSINE_SPEAKERS, COSINE_CLIPS, LEAST_WINDOWS = 20, 8, 3
 CROP_S = 3.0
 CROPS = 2
 BATCH = 16
-#: How far a voice's own mean against the cohort is trusted, see `Cohort`. Of 0 to 1 in quarters, a half told strangers
-#: from the enrolled best, in conversations of whose corpus the cohort had nobody.
+#: How far a voice's mean against the cohort is trusted, see `Cohort`. Of 0 to 1 in quarters, a half separated strangers
+#: from the enrolled best, in conversations from a corpus that the cohort had no voices of.
 TRUST = 0.5
 ROOM_RT60_S = (0.15, 0.7)
 NARROW = tuple(name for name in CHANNELS if name.startswith(("telephone", "amr")) or name == "lowpass-3400")
@@ -58,14 +58,14 @@ ENROLLED: dict[Enrolled, tuple[Literal["same", "other"], ...]] = {
     "other": ("other",),
     "both": ("same", "other"),
 }
-#: What each voice of the cohort is heard over: as it was recorded, across a room, through a coder, by telephone.
+#: The channels of each cohort voice: as recorded, across a room, through a codec, by telephone.
 KINDS: dict[str, tuple[str, ...]] = {"recorded": (), "room": ("clean",), "wide": WIDE, "narrow": NARROW}
 
 
 def cohort_of(model: Model, voices: dict[str, list[Clip]], noise: Float32, seed: int = 5) -> Vector:
     """Embeddings (voices x kinds, dimension): the mean direction of each voice's crops over one channel of each kind.
 
-    A voice over a telephone is nearest to the voices that came over telephones, and its scores are counted from theirs.
+    The nearest cohort voices of a voice on a telephone are those on a telephone, and its scores are normalised by them.
     """
     rng = np.random.default_rng(seed)
     waves: list[Float32] = []
@@ -100,7 +100,7 @@ def _crops(clips: list[Clip], rng: np.random.Generator) -> Iterator[Float32]:
 
 
 def _heard(crop: Float32, channel: Channel, noise: Float32, rng: np.random.Generator) -> Float32:
-    """A crop from somewhere in the channel's room, with noise 8 to 35 dB below it."""
+    """A crop at a random place in the channel's room, with noise 8 to 35 dB below it."""
     wet = oaconvolve(crop, channel.place(rng))[: len(crop)].astype(np.float32)
     if len(noise) > len(crop):
         start = int(rng.integers(len(noise) - len(crop)))
@@ -110,7 +110,7 @@ def _heard(crop: Float32, channel: Channel, noise: Float32, rng: np.random.Gener
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How much is drawn, and over which channel the enrolled were heard: see `main`."""
+    """The amount of data to draw, and the channel of enrolments: see `main`."""
 
     voices: int
     conversations: int
@@ -120,7 +120,7 @@ class Drawing:
 
 
 def rehearsed(engine: IncrementalModel, groups: dict[str, Voices], drawing: Drawing) -> dict[str, list[Computed]]:
-    """Conversations over shared channels of each group, with enrolments as the drawing says."""
+    """Conversations over shared channels of each group, with enrolments over the channels that the drawing says."""
     found: dict[str, list[Computed]] = {}
     kinds = ENROLLED[drawing.enrolled]
     for name, voices in groups.items():
@@ -131,7 +131,7 @@ def rehearsed(engine: IncrementalModel, groups: dict[str, Voices], drawing: Draw
 
 
 def rescored(model: Model, manifest: Path, drawing: Drawing, *, keep: bool) -> tuple[Vector, dict[str, Any]]:
-    """The cohort, and what its scores are worth as a card's details have it."""
+    """The cohort, and the calibration of its scores in the format of a card's details."""
     rows = read_manifest(manifest)
     noise = read_noise(manifest.parent / row.path for row in rows if row.split == "noise")
     clips = clips_of(manifest, [row for row in rows if row.split == "train"])
@@ -150,12 +150,12 @@ def rescored(model: Model, manifest: Path, drawing: Drawing, *, keep: bool) -> t
         if len(enough) >= 3:
             meeting[corpus] = Voices(enough, noise)
     computed = rehearsed(IncrementalModel(model), meeting, drawing)
-    # People will come of whom the cohort has nothing alike: here, nobody of their corpus.
+    # In use, people differ from the whole cohort: so the cohort here has nobody of their corpus.
     strange = {name: cohort[corpora != name] for name in computed}
     usual = usual_mean(computed, {name: Cohort(voices) for name, voices in strange.items()})
     trusted = {name: Cohort(voices, trust=TRUST, usual=usual) for name, voices in strange.items()}
     worth = calibrate(computed, model, trusted)
-    # Whoever was enrolled over the same channel is what a guest is, of whom there are many more scores.
+    # Somebody enrolled over the same channel is like a guest, and there are many more scores of guests.
     enrolled = worth.guests if drawing.enrolled == "same" else worth.enrolled
     scores = cosines_of(model, {name: clips[name] for name in COSINES if name in meeting})
     worths = {"tracking": enrolled.to_dict(), "guests": worth.guests.to_dict()}
@@ -163,7 +163,7 @@ def rescored(model: Model, manifest: Path, drawing: Drawing, *, keep: bool) -> t
 
 
 def cosines_of(model: Model, groups: dict[str, dict[str, list[Clip]]]) -> Scores:
-    """What cosines mean by the windows' duration, each group's trials among themselves; see `export.described`."""
+    """The meaning of cosines by window length, with trials inside each group; see `export.described`."""
     found: Scores = {}
     spoken = [
         [
@@ -196,13 +196,13 @@ def main(
     enrolled: Annotated[
         Enrolled,
         typer.Option(
-            help="Over which channel the enrolled were heard whom scores are measured against: the conversation's, "
-            "another, or either in turns. Weights that lean on the channel take strangers for the enrolled otherwise."
+            help="The channel of the enrolments that scores are calibrated with: the conversation's channel, another "
+            "one, or both in turns. Weights that depend on the channel take strangers for the enrolled otherwise."
         ),
     ] = "same",
-    keep: Annotated[bool, typer.Option(help="Keep the cohort that the weights have, beside the new one.")] = True,
+    keep: Annotated[bool, typer.Option(help="Keep the present cohort of the weights, and add the new one.")] = True,
 ) -> None:
-    """Write the same weights with a cohort over many channels, and with what scores against it are worth."""
+    """Write the same weights with a cohort over many channels, and with the calibration of scores against it."""
     model = Model.from_pretrained(source)
     torch.set_num_threads(1)
     drawing = Drawing(voices, conversations, seconds, seed, enrolled)

@@ -12,15 +12,15 @@ from streamer.training.data import Corpus, Int64
 
 
 def label_counts(samples: Int64) -> Int64:
-    """How many probabilities a row of so many samples has; the last one may cover padding."""
+    """The number of probabilities of rows with these numbers of samples; the last one may cover padding."""
     return -(-samples // CHUNK)
 
 
 def label_corpus(corpus: Corpus, path: Path, batch: int = 256) -> Float32:
-    """silero's probabilities for every row of the corpus, one after the other, saved as float16.
+    """silero's probabilities for every row of the corpus, in order, saved as float16.
 
-    Rows of one length are near each other in a batch. Only the rows in the speakers' own voices are heard; the others
-    take the same labels, stretched by their ratio of lengths.
+    Rows of similar length share a batch. Only the rows in the speakers' real voices are computed; the other rows take
+    the same labels, stretched by the ratio of lengths.
     """
     if path.exists():
         done: Float32 = np.load(path).astype(np.float32)

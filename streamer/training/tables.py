@@ -1,4 +1,4 @@
-"""The tables of the model card: `python -m streamer.training.tables MANIFEST`, student and teachers in the same run."""
+"""The tables of the model card: `python -m streamer.training.tables MANIFEST`, student and teachers in one run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from streamer.speech.silero import CHUNK, speech_probabilities
 from streamer.training.card import fill, score_statistics
 from streamer.training.teachers import teacher_of
 
-#: Rows of the table of error rates: what is said, seconds of a window (0: whole utterances), condition.
+#: Rows of the table of error rates: label, seconds of a window (0: whole utterances), condition.
 ROWS = [
     ("3 s", 3.0, "clean"),
     ("1 s", 1.0, "clean"),
@@ -58,7 +58,7 @@ def error_rates(
 
 
 def operating_points(sets: Speakers, embed: Embed, duration_s: float = 3.0) -> Table:
-    """A table of thresholds: how many of the trials are wrongly accepted and rejected at each."""
+    """A table of thresholds: the shares of trials that are wrongly accepted and rejected at each."""
     pooled = []
     for speakers in sets.values():
         items, trials = windows(speakers, duration_s)
@@ -74,9 +74,9 @@ def operating_points(sets: Speakers, embed: Embed, duration_s: float = 3.0) -> T
 
 
 def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> Table:
-    """How well the speech head tells what silero-vad, on the clean audio, calls speech (a probability over a half).
+    """How well the speech head agrees with silero-vad on the clean audio (a probability over a half).
 
-    Each speaker's first 24 s, at half a second of nothing after each utterance.
+    Over each speaker's first 24 s, with half a second of silence after each utterance.
     """
     pause = np.zeros(8_000, np.float32)
     joined = [
@@ -104,7 +104,7 @@ def speech_head(sets: Speakers, model: Model, conditions: Sequence[str]) -> Tabl
 
 
 def rates(sets: Speakers, model: Model, teachers: Sequence[str], rounds: int = 200) -> Table:
-    """The table of error rates: `ROWS`, and the model's others, with the teachers' beside the model's."""
+    """The table of error rates: `ROWS`, and further rows for the model, with the teachers' rates beside the model's."""
     embed, beside = embedder(model.network), [teacher_of(name)() for name in teachers]
     rows = []
 
@@ -126,14 +126,14 @@ def rates(sets: Speakers, model: Model, teachers: Sequence[str], rounds: int = 2
 
 def tables(
     manifest: Annotated[Path, typer.Argument(help="The manifest of the audio.")],
-    split: Annotated[str, typer.Option(help="Its split to evaluate on.")] = "dev",
-    corpus: Annotated[str | None, typer.Option(help="Only this corpus, and only the rates.")] = None,
+    split: Annotated[str, typer.Option(help="The split to evaluate on.")] = "dev",
+    corpus: Annotated[str | None, typer.Option(help="Only this corpus, and only the error rates.")] = None,
     model: Annotated[str, typer.Option(help="The model: a SincNet x-vector.")] = "sincnet",
-    rounds: Annotated[int, typer.Option(help="Resamplings for the intervals.")] = 200,
-    teachers: Annotated[list[str], typer.Option("--teacher", help="Teachers to measure beside it.")] = [],  # noqa: B006
-    card: Annotated[Path | None, typer.Option(help="A model card, whose tables with these heads are replaced.")] = None,
+    rounds: Annotated[int, typer.Option(help="Bootstrap resamplings for the intervals.")] = 200,
+    teachers: Annotated[list[str], typer.Option("--teacher", help="Teachers to measure too.")] = [],  # noqa: B006
+    card: Annotated[Path | None, typer.Option(help="A model card whose tables with these heads are replaced.")] = None,
 ) -> None:
-    """Print the tables as Markdown, and write them into a model card where one is given."""
+    """Print the tables as Markdown, and write them into a model card, if one is given."""
     utterances = [item for item in read_manifest(manifest, split) if corpus in (None, item.corpus)]
     sets = {name: by_speaker(manifest.parent, group) for name, group in by_group(utterances).items()}
     loaded = Model.from_pretrained(model)

@@ -1,4 +1,4 @@
-"""From a teacher's embeddings to what the network is to give: centred, compensated, in its own number of dimensions."""
+"""Targets of the network from a teacher's embeddings: centred, compensated, with the network's number of dimensions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ def class_sums(vectors: Float32, label: Int64, classes: int) -> Float32:
 
 
 def compensation(embeddings: Float32, speaker: Int64, shrinkage: float) -> tuple[Float32, Float32]:
-    """What turns down, in embeddings, that which varies within a speaker: (mean, matrix) for (e - mean) @ matrix.
+    """The transform that reduces the variation within speakers: (mean, matrix) for (e - mean) @ matrix.
 
     Within-class covariance normalisation (Hatch, Kajarekar & Stolcke, 2006) around the mean. Embeddings may share a
-    large common part, above all where their entries are never negative; without it cosines spread out.
+    large common part, above all if their entries are never negative; without it, cosines spread out.
 
-    Args:
-        embeddings: (items, dimension); speaker: (items,), -1 where an item is not to be counted.
-        shrinkage: how much of the identity, in units of the covariance's mean eigenvalue, is added.
+    embeddings: (items, dimension); speaker: (items,), -1 for items to leave out.
+    shrinkage: the weight of the identity that is added, in units of the covariance's mean eigenvalue.
     """
     counted = speaker >= 0
     heard, number = embeddings[counted], speaker[counted]
@@ -39,10 +38,10 @@ def compensation(embeddings: Float32, speaker: Int64, shrinkage: float) -> tuple
 
 
 def spread(dimension: int, wanted: int, seed: int = 17) -> Float32:
-    """A matrix (dimension, wanted) with orthonormal rows: vectors in more dimensions, with the same cosines.
+    """A matrix (dimension, wanted) with orthonormal rows: it maps vectors to more dimensions and keeps their cosines.
 
-    Random, so that no dimension is left empty; the identity where the numbers agree. Raises ConfigurationError for
-    fewer dimensions than the vectors have.
+    It is random, so that no dimension is empty; the identity if both numbers are equal. Raises ConfigurationError if
+    `wanted` is less than `dimension`.
     """
     if wanted < dimension:
         raise ConfigurationError(f"the teacher's {dimension} dimensions do not fit into the network's {wanted}.")

@@ -1,4 +1,4 @@
-"""Several processes that train one network, each on its own part of every batch."""
+"""Several processes that train one network, each on a part of every batch."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import torch
 from torch import distributed, nn
 from torch.multiprocessing.spawn import spawn
 
-#: A member waits this long for the others: while one evaluates, too.
+#: How long a member waits for the others, for example while one evaluates.
 PATIENCE = timedelta(hours=1)
 
 
 class Team:
-    """The members of a run, and this process's place among them. A team of one exchanges nothing."""
+    """The members of a run, and the rank of this process. A team of one exchanges nothing."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
 
     @property
     def leads(self) -> bool:
-        """Whether this member is the one that writes the run's files."""
+        """Whether this member writes the run's files."""
         return self.rank == 0
 
     def average(self, parameters: Iterable[nn.Parameter], seconds: float) -> float:
         """Replace every gradient by the members' mean; return the members' mean of `seconds`.
 
-        The clock goes with the gradients, so that all members agree on how much of the run is done.
+        The clock is averaged with the gradients, so that all members agree on how much of the run is done.
         """
         if self.size == 1:
             return seconds
@@ -47,7 +47,7 @@ class Team:
 
 
 def run_team(size: int, work: Callable[[Team], None]) -> None:
-    """Call `work` in `size` processes at once (in this one, for one). Raises what a member raised."""
+    """Call `work` in `size` processes at once (in this process, if `size` is 1). Raises the error of a member."""
     if size == 1:
         return work(Team())
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
 """Choose the tracker's settings: `python -m streamer.training.tracking RECIPE [MODEL]`.
 
-In conversations of voices that training never heard, as they are and with nobody enrolled, each setting in turn takes
-the best of its values, the others staying as they are, until a round changes nothing. A value has to be better in
-either half of the conversations: what is better in a dozen of them by luck is worse in the next dozen.
+The search uses conversations of voices outside the training data, as they are and with nobody enrolled. It changes one
+setting at a time to the best of its values, until a round changes nothing. A value has to be better in both halves of
+the conversations, because an advantage in a dozen of them may be luck.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ LEAST = 1e-4
 
 
 def cost(reports: Sequence[StreamReport]) -> float:
-    """What is to be small: wrong time in the end and on display, turns never named right, and flips; strangers under
-    an enrolled name, which count beyond their time: no name is better than a wrong one; and the diarisation error, the
-    only one of these that sees two strangers taken for one."""
+    """The cost to minimise. It adds up the wrong time (final and on display), turns that never got the right name, and
+    name changes; strangers under an enrolled name, which weigh more than their time, because no name is better than a
+    wrong one; and the diarisation error, the only part that counts two strangers merged into one."""
     each = [
         r.error
         + r.shown_error
@@ -62,7 +62,7 @@ def cost(reports: Sequence[StreamReport]) -> float:
 
 
 def with_nobody_enrolled(computed: dict[str, list[Computed]]) -> dict[str, list[Computed]]:
-    """The same conversations, in which all have to be found as guests."""
+    """The same conversations with an empty roster: everybody is a guest."""
     return {
         f"{name}, nobody enrolled": [replace(one, roster=Roster.empty(one.roster.dimension)) for one in group]
         for name, group in computed.items()
@@ -72,7 +72,7 @@ def with_nobody_enrolled(computed: dict[str, list[Computed]]) -> dict[str, list[
 def choose(
     computed: dict[str, list[Computed]], model: Model, settings: TrackerSettings, values: dict[str, tuple[float, ...]]
 ) -> TrackerSettings:
-    """The best settings that a search along one setting at a time finds from here."""
+    """The best settings of a coordinate search from the given settings."""
     backend = Backend.of(model)
 
     halves = [{name: group[half::2] for name, group in computed.items()} for half in range(2)]
@@ -102,11 +102,11 @@ def choose(
 
 def tune(
     recipe: Annotated[Path, typer.Argument(help="The recipe of the run.", dir_okay=False)],
-    model: Annotated[str, typer.Argument(help="The weights that came of it.")] = "sincnet",
+    model: Annotated[str, typer.Argument(help="The weights to choose settings for.")] = "sincnet",
     count: Annotated[int, typer.Option(help="Conversations of each group.", min=2)] = 24,
-    seed: Annotated[int, typer.Option(help="Seed of the first one.")] = 50_000,
+    seed: Annotated[int, typer.Option(help="Seed of the first conversation.")] = 50_000,
 ) -> None:
-    """Print the settings that follow the recipe's left-out speakers best."""
+    """Print the settings with the lowest cost for the recipe's left-out speakers."""
     torch.set_num_threads(1)
     engine = IncrementalModel(Model.from_pretrained(model))
     computed = rehearse(engine, Recipe.load(recipe).data, count, seed)

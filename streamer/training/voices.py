@@ -1,6 +1,6 @@
-"""More voices than were recorded: the same speech at another speed, or out of a vocal tract of another length.
+"""More voices than were recorded: the same speech at another speed, or with another vocal tract length.
 
-The network learns what a teacher says of voices; of a voice that nobody has the teacher can be asked as well.
+The network learns to match a teacher, and the teacher also embeds voices that nobody has.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.evaluation.manifest import Float32
 
 FRAME, HOP = 512, 128  # 32 ms: a few periods of any voice
-LIFTER = 30  # cepstral coefficients of an envelope: below the shortest period of a voice, 36 samples (450 Hz)
+LIFTER = 30  # cepstral coefficients of an envelope: less than the shortest period of a voice, 36 samples (450 Hz)
 MOST_DB = 20.0
-FASTEST, FURTHEST = 1.22, 1.14  # How far a drawn voice goes, either way.
+FASTEST, FURTHEST = 1.22, 1.14  # The largest changes of a drawn voice, in either direction.
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Voice:
     formants: float = 1.0
 
     def of(self, wave: Float32) -> Float32:
-        """A wave (samples,) at 16 kHz in this voice: about samples / speed of them."""
+        """A wave (samples,) at 16 kHz in this voice: it has about samples / speed samples."""
         import soxr
 
         if self.formants != 1.0:
@@ -40,9 +40,9 @@ class Voice:
 
 
 def voices_of(speaker: int, speeds: list[float], drawn: int, seed: int = 3) -> list[Voice]:
-    """The voices of the speaker of a number: one at each speed, then some that no other speaker shares.
+    """The voices of a speaker, given by number: one at each speed, then `drawn` voices that no other speaker has.
 
-    seed: another one draws other voices.
+    seed: of the drawn voices.
     """
     rng = np.random.default_rng([seed, speaker])
     factors = np.exp(rng.uniform(-1, 1, (drawn, 2)) * np.log([FASTEST, FURTHEST]))
@@ -50,10 +50,10 @@ def voices_of(speaker: int, speeds: list[float], drawn: int, seed: int = 3) -> l
 
 
 def warp_formants(wave: Float32, factor: float) -> Float32:
-    """A wave (samples,) whose spectral envelope is stretched over frequency, while its pitch stays.
+    """Stretch the spectral envelope of a wave (samples,) over frequency, and keep its pitch.
 
-    Each short-time spectrum is multiplied by the ratio of its stretched envelope to its own; the envelope is the
-    exponential of the low cepstrum (Oppenheim, 1969).
+    Each short-time spectrum is multiplied by the ratio of its stretched envelope to its original one; the envelope is
+    the exponential of the low cepstrum (Oppenheim, 1969).
     """
     stft = ShortTimeFFT(np.sqrt(get_window("hann", FRAME)), HOP, SAMPLE_RATE)
     spectra = stft.stft(np.pad(wave, (0, max(0, FRAME - len(wave)))))

@@ -290,7 +290,7 @@ def test_the_first_sample_that_is_not_finite_is_named(tmp_path: Path, value: flo
         ({"path": "a.wav"}, None, "path"),
         (42, None, "int"),
         (io.StringIO("text"), None, "binary"),
-        ("a.wav", RATE, "says its own rate"),
+        ("a.wav", RATE, "has its own rate"),
     ],
 )
 def test_an_input_that_cannot_work_says_what_would(file: object, sample_rate: object, message: str) -> None:

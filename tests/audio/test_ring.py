@@ -392,7 +392,7 @@ def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any]) -> None
 
 
 async def test_calls_that_cannot_work_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="cannot stop a thread"):
+    with pytest.raises(ConfigurationError, match="cannot make a thread wait"):
         RingBuffer(4, overflow="block").write_from_thread(numbered(0, 1))
     with pytest.raises(ConfigurationError, match="turn time back"):
         RingBuffer(4).mark_gap(-1, "test")

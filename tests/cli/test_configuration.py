@@ -93,8 +93,8 @@ def test_an_option_that_a_command_does_not_have_is_not_forced_on_it(file: Path) 
     [
         ("store = 3\n", "store = 3 must be a text"),
         ('stor = "a"\n', "stor is not known at the top; there are store, model, device, microphone"),
-        ("[rum]\nstep = 1\n", "[rum] is no command"),
-        ("[serve]\nport = 1\n", "[serve] has a file of its own"),
+        ("[rum]\nstep = 1\n", "[rum] is not a command"),
+        ("[serve]\nport = 1\n", "[serve] has a separate file"),
         ("[speakers.list]\nspeed = 1\n", "[speakers.list] speed is no option of `streamer speakers list`"),
         ("[speakers]\nlist = 1\n", "list must be a section"),
         ("store = \n", "is not TOML"),

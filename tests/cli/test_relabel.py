@@ -225,7 +225,7 @@ def test_a_file_that_is_none_of_events_is_named_with_its_line(
         (["0:54", "Ada", "--audio", "none.wav"], "none.wav"),
         (["0:54", "guest-2", "--audio", str(CONVERSATION), "--learn"], "is what strangers are called"),
         (["1:35", "Ada", "--audio", str(CONVERSATION), "--learn"], "these events are of another recording"),
-        (["--everywhere"], "without TIME and NAME"),
+        (["--everywhere"], "a correction needs TIME and NAME"),
         (["0:54", "Ada", "--rttm", "nowhere/a.rttm"], "there is no directory"),
     ],
 )

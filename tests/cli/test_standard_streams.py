@@ -143,7 +143,7 @@ def test_standard_input_is_a_file_like_any_other(
         (b"", b"standard input is empty"),
         (b"Dear Ada,\nthis is a letter and not a sound.\n" * 9, b"standard input is text, not audio"),
         (b"%PDF-1.7\n" + bytes(500), b"standard input is a PDF document, not audio"),
-        (bytes(5000), b"Raw PCM must say what it is"),
+        (bytes(5000), b"Raw PCM needs a description"),
     ],
     ids=["nothing", "a letter", "a document", "raw PCM"],
 )
@@ -166,7 +166,7 @@ def test_a_closed_standard_output_is_said_and_nothing_breaks(room: Path) -> None
     line = f"exec '{sys.executable}' -m streamer.cli run 't [abc123].wav' --store a.db --rttm closed.rttm >&-"
     done = subprocess.run(["sh", "-c", line], cwd=room, capture_output=True, check=False)
     assert done.returncode == 0
-    assert done.stderr == b"streamer: standard output is closed: what would be printed is not.\n"
+    assert done.stderr == b"streamer: standard output is closed; nothing is printed to it.\n"
     assert "Ada" in (room / "closed.rttm").read_text()
     assert main(["speakers", "list", "--store", str(room / "a.db")]) == 0  # nothing was printed into the store
 

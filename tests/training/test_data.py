@@ -56,7 +56,7 @@ def test_a_prepared_folder_is_mapped_again(corpus: Corpus, manifest: Path) -> No
 def test_a_prepared_folder_of_other_voices_is_refused(corpus: Corpus, manifest: Path) -> None:
     folder = Path(corpus.audio.filename).parent  # type: ignore[attr-defined]
 
-    with pytest.raises(ConfigurationError, match="2 voices of each speaker, and 5 are asked for"):
+    with pytest.raises(ConfigurationError, match="2 voices of each speaker, but 5 are requested"):
         prepare(manifest.parent, [], [1.0, 0.9], folder, drawn=3)
 
 

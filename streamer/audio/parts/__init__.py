@@ -1,10 +1,10 @@
-"""How many recordings a file holds, and where each of them lies: what is read is never less than what is there.
+"""The recordings in a file, and their positions, so that no audio in the file is missed.
 
-A header tells what its writer knew when it wrote it. Files that were joined hold several headers; a recorder that
-could not go back to its header, or wrote it after its first block, leaves a length of 0, of the largest number there
-is, or of the first block alone. libsndfile believes the first header and says nothing of what follows. Here the bytes
-are looked at as far as that needs: each part becomes a file of its own, spliced of ranges of the first and of headers
-that are true.
+A header holds only what its writer knew at the time. Joined files have several headers. A recorder that could not go
+back to its header, or wrote it after its first block, leaves a length of 0, of the largest possible number, or of the
+first block alone. libsndfile believes the first header and reports nothing that follows. This package looks at the
+bytes as far as needed: each part becomes a separate file, spliced from ranges of the original file and from corrected
+headers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from streamer.audio.parts.sniff import kind_of
 
 __all__ = ["Bytes", "Part", "Spliced", "parts_of"]
 
-#: Kind of the first bytes -> the parts from a position on. A splitter ends where it does not know how to go on.
+#: Kind of the first bytes -> the parts from a position on. A splitter stops where it cannot continue.
 SPLITTERS: dict[str, Callable[[Bytes, int], Iterator[Part]]] = {
     "wav": riff.parts,
     "aiff": iff.aiff_parts,
@@ -33,14 +33,14 @@ SPLITTERS: dict[str, Callable[[Bytes, int], Iterator[Part]]] = {
     "matroska": boxes.matroska_parts,
 }
 
-#: More parts than this are no recording that somebody joined.
+#: A file with more parts than this is not a joined recording.
 MOST_PARTS = 10_000
 
 
 def parts_of(data: Bytes, name: str) -> list[Part] | None:
-    """The parts of a file, in order; None where it is one whole as it stands, or of a kind that is not looked into.
+    """The parts of a file, in order; None if the file is one part as it is, or of a kind that needs no splitting.
 
-    name: what messages call the file. Raises AudioUnreadable for bytes that are there and belong to nothing.
+    name: of the file, for messages. Raises AudioUnreadable for bytes that belong to no part.
     """
     data.name = name
     parts: list[Part] = []
@@ -49,7 +49,7 @@ def parts_of(data: Bytes, name: str) -> list[Part] | None:
         try:
             place, kind = _kind(data, position)
             found = list(SPLITTERS[kind](data, place)) if kind in SPLITTERS else []
-        except (struct.error, IndexError, ValueError, OverflowError):  # a damaged header is the decoder's to refuse
+        except (struct.error, IndexError, ValueError, OverflowError):  # the decoder will refuse a damaged header
             return None
         if not found:
             break
@@ -60,7 +60,7 @@ def parts_of(data: Bytes, name: str) -> list[Part] | None:
 
 
 def _kind(data: Bytes, position: int) -> tuple[int, str | None]:
-    """Where the recording at `position` begins, and of what kind it is: an ID3 tag may stand before any of them."""
+    """The start and the kind of the recording at `position`: an ID3 tag may come before any of them."""
     place = position
     while (head := data.at(place, 10))[:3] == b"ID3" and len(head) == 10:
         place += 10 + mpeg.tag_bytes(head)

@@ -1,6 +1,7 @@
-"""What FFmpeg reads: MP4 (ISO/IEC 14496-12), FLV and Matroska or WebM (RFC 9559), as far as where a file ends.
+"""Files for FFmpeg: MP4 (ISO/IEC 14496-12), FLV, and Matroska or WebM (RFC 9559), parsed just enough to find their
+ends.
 
-FFmpeg reads the first of several joined files, or the first two, and takes a file that was cut for a shorter one.
+FFmpeg reads the first of several joined files, or the first two, and takes a truncated file for a shorter one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ SEGMENT, EBML = 0x1853_8067, 0x1A45_DFA3
 
 
 def mp4_parts(data: Bytes, start: int) -> Iterator[Part]:
-    """The MP4 at `start`: up to the next `ftyp` that follows its `moov`."""
+    """The MP4 at `start`, up to the next `ftyp` after its `moov`."""
     place, described, lost = start, False, None
     while place + 8 <= len(data):
         size, name = struct.unpack(">I4s", data.at(place, 8))
@@ -46,7 +47,7 @@ def flv_parts(data: Bytes, start: int) -> Iterator[Part]:
 
 
 def matroska_parts(data: Bytes, start: int) -> Iterator[Part]:
-    """The Matroska or WebM at `start`, up to the next one. A segment that was cut is said."""
+    """The Matroska or WebM at `start`, up to the next one. A truncated segment is reported."""
     place = start
     while place + 2 <= len(data):
         name, length = _number(data, place, keep_marker=True)
@@ -54,7 +55,7 @@ def matroska_parts(data: Bytes, start: int) -> Iterator[Part]:
         if name == EBML and place > start:
             yield Part.of(data, start, place)
             return
-        if length == 0 or wide == 0 or size == (1 << 7 * wide) - 1:  # not known: it was written as it came
+        if length == 0 or wide == 0 or size == (1 << 7 * wide) - 1:  # unknown: it was written while recording
             break
         content, place = place + length + wide, place + length + wide + size
         if name == SEGMENT and place > len(data):
@@ -68,7 +69,7 @@ def matroska_parts(data: Bytes, start: int) -> Iterator[Part]:
 
 
 def _next_matroska(data: Bytes, place: int) -> int:
-    """Where the next file begins at or after `place`, or the end."""
+    """The start of the next file at or after `place`, or the end."""
     magic = EBML.to_bytes(4, "big")
     while (place := data.find(magic, place)) >= 0:
         head = data.at(place, 64)
@@ -79,7 +80,7 @@ def _next_matroska(data: Bytes, place: int) -> int:
 
 
 def _number(data: Bytes, place: int, *, keep_marker: bool) -> tuple[int, int]:
-    """A number of EBML, and how many bytes it has: 0 where there is none."""
+    """An EBML number, and its length in bytes: 0 if there is none."""
     head = data.at(place, 8)
     if not head or head[0] == 0:
         return 0, 0

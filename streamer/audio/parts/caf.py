@@ -1,4 +1,4 @@
-"""Apple's CAF, and Sony's Wave64: formats with sizes of 64 bits, which may be as wrong as those of 32."""
+"""Apple's CAF, and Sony's Wave64: formats with sizes of 64 bits, which can be wrong just as sizes of 32 bits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from streamer.audio.parts.raw import Bytes, Part
 from streamer.audio.parts.sniff import kind_of
 
 W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
-#: The data chunk begins with the number of its edits.
+#: The data chunk begins with an edit count.
 EDIT_BYTES = 4
 
 
 def parts(data: Bytes, start: int) -> Iterator[Part]:
-    """The CAF at `start`, up to where another file begins or the whole ends."""
+    """The CAF at `start`, up to the start of another file or the end."""
     place = start + 8
     while place + 12 <= len(data):
         name, size = struct.unpack(">4sq", data.at(place, 12))
@@ -26,7 +26,7 @@ def parts(data: Bytes, start: int) -> Iterator[Part]:
     else:
         return
     begin = place + 12
-    if size == -1:  # not known: it goes on to the end
+    if size == -1:  # unknown: it extends to the end
         yield Part.of(data, start, len(data))
     elif begin + size > len(data):
         lost = f"{len(data) - begin} of the {size} bytes of audio it announces are there"
@@ -50,6 +50,6 @@ def _is_chunk(data: Bytes, place: int) -> bool:
 
 
 def w64_parts(data: Bytes, start: int) -> Iterator[Part]:
-    """The Wave64 at `start`, up to the next one: libsndfile reads on to the end by itself."""
+    """The Wave64 at `start`, up to the next one: libsndfile reads to the end by itself."""
     end = data.find(W64, start + len(W64))
     yield Part.of(data, start, end if end >= 0 else len(data))

@@ -1,7 +1,7 @@
-"""FLAC (RFC 9639): where each stream of a file ends, and how many samples it really has.
+"""FLAC (RFC 9639): the end of each stream in a file, and its true number of samples.
 
-STREAMINFO has the number of samples, which is 0 where the encoder wrote to a pipe. The last frame knows better: it says
-which it is. It is found from the end, and is known by its two checksums.
+STREAMINFO has the number of samples, which is 0 if the encoder wrote to a pipe. The last frame has its own
+position. It is searched for from the end, and recognised by its two checksums.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from streamer.audio.parts.raw import Bytes, Part
 
 MAGIC = b"fLaC"
 STREAMINFO_BYTES = 34
-#: The largest frame there can be is larger, but nobody writes one.
+#: The format allows larger frames, but no encoder writes one.
 TAIL = 1 << 19
 ID3V1 = 128
 
@@ -31,7 +31,7 @@ def parts(data: Bytes, start: int) -> Iterator[Part]:
     stop = _without_tag(data, audio, end)
     counted = _count(data, audio, stop, info, announced)
     if counted is None or counted == announced:
-        # Unknown: libFLAC says what is wrong with it, or the length is right.
+        # Unknown: the length is right, or libFLAC reports the error.
         yield Part.of(data, start, end)
         return
     count, complete = counted if isinstance(counted, tuple) else (counted, True)
@@ -55,7 +55,7 @@ def _after_metadata(data: Bytes, start: int) -> int:
 
 
 def _without_tag(data: Bytes, audio: int, end: int) -> int:
-    """Where the audio ends: before an ID3 tag at the end, of either version."""
+    """The end of the audio: before an ID3 tag at the end, of either version."""
     if data.at(max(audio, end - ID3V1), 3) == b"TAG":
         end = max(audio, end - ID3V1)
     begin = max(audio, end - TAIL)
@@ -77,8 +77,8 @@ def _next_stream(data: Bytes, place: int) -> int:
 
 
 def _count(data: Bytes, audio: int, end: int, info: bytes, announced: int) -> int | tuple[int, bool] | None:
-    """How many samples there are by the last frame; with False where that frame is not whole, and not counted. Where
-    the last frame is the one announced, libFLAC knows better whether it is whole, or other bytes follow it."""
+    """The number of samples, from the last frame; with False if that frame is damaged, and not counted. If the last
+    frame is the announced one, libFLAC decides whether it is complete, or other bytes follow it."""
     begin = max(audio, end - TAIL)
     tail = data.at(begin, end - begin)
     smallest, largest = struct.unpack(">HH", info[:4])
@@ -92,7 +92,7 @@ def _count(data: Bytes, audio: int, end: int, info: bytes, announced: int) -> in
             return sum(frame)
         if sum(frame) == announced:
             return announced
-        # Cut within this frame, or bytes that look like a header: whichever comes after a whole frame.
+        # Truncated within this frame, or bytes that only look like a header: whichever comes after a whole frame.
         if newest is None:
             newest = (place, frame[0])
         elif frame[0] < newest[1] and _crc16(tail[place : newest[0] - 2]) == int.from_bytes(
@@ -105,7 +105,7 @@ def _count(data: Bytes, audio: int, end: int, info: bytes, announced: int) -> in
 
 
 def _frame(tail: bytes, place: int, fixed: int) -> tuple[int, int] | None:
-    """First sample and number of samples of the frame whose header stands here; None where none does."""
+    """First sample and number of samples of the frame with its header at this place; None if there is no header."""
     if len(tail) - place < 6 or tail[place + 1] not in (0xF8, 0xF9) or tail[place + 3] & 1:
         return None
     variable = tail[place + 1] & 1
@@ -126,7 +126,7 @@ def _frame(tail: bytes, place: int, fixed: int) -> tuple[int, int] | None:
 
 
 def _coded_number(tail: bytes, place: int) -> tuple[int | None, int]:
-    """A number coded as UTF-8 codes characters, up to 36 bits."""
+    """A number in the coding that UTF-8 uses for characters, up to 36 bits."""
     first = tail[place]
     if first < 0x80:
         return first, place + 1

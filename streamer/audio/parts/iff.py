@@ -10,13 +10,13 @@ from streamer.audio.parts.riff import LARGEST, PLACEHOLDER_BYTES
 from streamer.audio.parts.sniff import kind_of
 from streamer.errors import AudioUnreadable
 
-#: Bytes of a sample, where the compression type says it and not the sample size.
+#: Compression types that determine the bytes of a sample, in place of the sample size.
 LAW = {b"ulaw", b"alaw", b"ULAW", b"ALAW"}
 PCM = {b"", b"NONE", b"sowt", b"twos", b"in24", b"in32", b"42ni", b"23ni", b"fl32", b"FL32", b"fl64", b"FL64", b"raw "}
 
 
 def aiff_parts(data: Bytes, start: int) -> Iterator[Part]:
-    """The AIFF at `start`, up to where another file begins or the whole ends."""
+    """The AIFF at `start`, up to the start of another file or the end."""
     place, common = start + 12, b""
     while place + 8 <= len(data):
         name, size = struct.unpack(">4sI", data.at(place, 8))
@@ -61,7 +61,7 @@ def aiff_parts(data: Bytes, start: int) -> Iterator[Part]:
 
 
 def _aiff_end(data: Bytes, begin: int, announced: int, open_end: int | None) -> tuple[int, int]:
-    """Where this file ends, and where its audio does."""
+    """The end of this file, and the end of its audio."""
     if open_end is not None:
         return len(data), begin + open_end
     place = begin + announced
@@ -89,7 +89,7 @@ def _is_chunk(data: Bytes, place: int) -> bool:
 
 
 def au_parts(data: Bytes, start: int) -> Iterator[Part]:
-    """The AU at `start`. Nothing but audio follows its header, so what follows is audio, or another file."""
+    """The AU at `start`. Only audio follows its header: the rest is audio, or another file."""
     header = data.at(start, 24)
     if len(header) < 24:
         return

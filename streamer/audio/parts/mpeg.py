@@ -1,6 +1,6 @@
-"""MPEG audio, layer III: its frames are walked, so that a Xing header that says less than there is does not matter.
+"""MPEG audio, layer III: the frames are counted, so a Xing header with too small a number does no harm.
 
-Without a Xing header libmpg123 guesses the length of a file from its first frame, and libsndfile reads no further.
+Without a Xing header, libmpg123 guesses the length of a file from its first frame, and libsndfile stops there.
 http://www.mp3-tech.org/programmer/frame_header.html
 """
 
@@ -15,7 +15,7 @@ from streamer.audio.parts.raw import Bytes, Part, Piece
 RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-#: What must not change within one stream: version, layer, rate.
+#: Header bits that must be the same within one stream: version, layer, rate.
 SAME = 0xFFFE_0C00
 MONO = 0xC0
 XING = (b"Xing", b"Info")
@@ -25,7 +25,7 @@ ID3V1 = 128
 
 @dataclass(slots=True)
 class _Run:
-    """Frames that belong together. xing: the frame that describes them, with the number it announces."""
+    """Frames that belong together. xing: the frame that describes them, with its announced number."""
 
     start: int
     header: int
@@ -44,7 +44,7 @@ class _Run:
 
 
 def frame_at(head: bytes, place: int) -> tuple[int, int] | None:
-    """Header and length in bytes of the layer III frame whose header stands here; None where none does."""
+    """Header and length in bytes of the layer III frame with its header at this place; None if there is none."""
     if len(head) - place < 4:
         return None
     header = int(struct.unpack(">I", head[place : place + 4])[0])
@@ -56,7 +56,7 @@ def frame_at(head: bytes, place: int) -> tuple[int, int] | None:
 
 
 def tag_bytes(head: bytes) -> int:
-    """How long the content of an ID3 tag is, by its head of 10 bytes."""
+    """The length of the content of an ID3 tag, from its first 10 bytes."""
     return (head[6] & 127) << 21 | (head[7] & 127) << 14 | (head[8] & 127) << 7 | head[9] & 127
 
 
@@ -126,7 +126,7 @@ def _followed(data: Bytes, place: int, header: int, size: int) -> bool:
 
 
 def _xing(frame: bytes, header: int) -> int | None:
-    """Where a frame's Xing header stands, if it has one and so is no audio."""
+    """The place of a frame's Xing header, if it has one and so holds no audio."""
     mono, version = _mono(header), header >> 19 & 3
     side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
     place = 4 + side
@@ -143,8 +143,8 @@ def _announced(frame: bytes, place: int) -> int:
 
 
 def _pieces(run: _Run, length: int) -> Iterator[Piece]:
-    """The frames alone, after a Xing header with their true number: the stream's own (it also says what padding the
-    encoder added), or a new one."""
+    """The frames alone, after a Xing header with their true number: the original one of the stream (it also has the
+    padding of the encoder), or a new one."""
     place = _xing(run.xing, run.header) if run.xing else None
     if place is not None and run.xing[place : place + 4] in XING and run.announced:
         yield run.xing[: place + 8] + struct.pack(">I", run.frames) + run.xing[place + 12 :]
@@ -155,7 +155,7 @@ def _pieces(run: _Run, length: int) -> Iterator[Piece]:
 
 
 def _new_xing(run: _Run) -> bytes:
-    """A frame that holds a Xing header with nothing but the number of frames."""
+    """A frame with a Xing header that holds only the number of frames."""
     header = run.header | 0x1_0000  # without a checksum
     for kbits in range(1, 15):
         found = frame_at(struct.pack(">I", header & ~0xF200 | kbits << 12), 0)

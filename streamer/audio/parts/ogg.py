@@ -1,6 +1,6 @@
-"""Ogg (RFC 3533): links that were chained, pages that were cut, and time that Opus (RFC 7845) was silent for.
+"""Ogg (RFC 3533): chained links, truncated pages, and pauses in Opus (RFC 7845).
 
-libsndfile reads the first link of a chain, and closes the gaps that the pages' own positions tell of.
+libsndfile reads the first link of a chain only, and drops the gaps that the positions of the pages show.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEAD_BYTES = 27
 CONTINUED, FIRST = 1, 2
 OPUS_RATE = 48_000
 UNKNOWN = 0xFFFF_FFFF_FFFF_FFFF
-#: Less between the packets and the pages' positions is no silence: the last packet may count for less than it holds.
+#: A smaller difference between packets and page positions is no pause: the last packet may count as less than it holds.
 TOLERANCE = OPUS_RATE // 20
 
 
@@ -35,7 +35,7 @@ class Page:
 
 
 def parts(data: Bytes, start: int) -> Iterator[Part]:
-    """The link of a chain at `start`; more than one part where Opus was silent in it."""
+    """The link of a chain at `start`; more than one part if it has Opus pauses."""
     pages: list[Page] = []
     begun = False
     lost = None
@@ -58,7 +58,7 @@ def parts(data: Bytes, start: int) -> Iterator[Part]:
 
 
 def pages_of(data: Bytes, place: int) -> Iterator[Page]:
-    """The pages from `place` on; bytes between them that are none are passed over."""
+    """The pages from `place` on; other bytes between them are skipped."""
     while place + HEAD_BYTES <= len(data):
         head = data.at(place, HEAD_BYTES)
         if head[:4] != MAGIC:
@@ -84,7 +84,7 @@ class _Stretch:
 
 
 def _opus(data: Bytes, pages: list[Page], start: int, end: int, lost: str | None) -> list[Part]:
-    """An Opus link in stretches between its gaps; none where there is no gap, or it is not Opus alone."""
+    """An Opus link as stretches between its gaps; an empty list without gaps, or if it is not Opus alone."""
     if data.at(pages[0].body, 8) != b"OpusHead" or len({page.serial for page in pages}) > 1:
         return []
     heads, rest = _headers(data, pages)
@@ -112,7 +112,7 @@ def _opus(data: Bytes, pages: list[Page], start: int, end: int, lost: str | None
 
 def _headers(data: Bytes, pages: list[Page]) -> tuple[list[Page], list[Page]]:
     """The pages of OpusHead and OpusTags, and those of audio: the tags end with the first page after the head that
-    ends a packet."""
+    completes a packet."""
     for number, page in enumerate(pages[1:], 2):
         if page.lacing and page.lacing[-1] < 255:
             return pages[:number], pages[number:]
@@ -120,16 +120,17 @@ def _headers(data: Bytes, pages: list[Page]) -> tuple[list[Page], list[Page]]:
 
 
 def _samples(data: Bytes, page: Page, begun: bytes) -> tuple[int, bytes]:
-    """How long the packets that end on this page last, at 48 kHz, and the first bytes of one that goes on on the next.
+    """The duration of the packets that end on this page, at 48 kHz, and the first bytes of one that continues on the
+    next.
 
-    begun: those of the packet that the page before left unfinished.
+    begun: the first bytes of the packet that the previous page left unfinished.
     """
     place, size, count = page.body, 0, 0
     for lace in page.lacing:
         size += lace
         if lace < 255:
             head = begun or data.at(place, min(size, 2))
-            with suppress(ValueError):  # no packet that there can be: the decoder says so
+            with suppress(ValueError):  # an impossible packet: the decoder will report it
                 count += opus_duration(head)
             place, size, begun = place + size, 0, b""
     return count, begun or data.at(place, min(size, 2))

@@ -1,4 +1,4 @@
-"""Bytes of a file at any place, and files that are spliced of such bytes."""
+"""Random access to the bytes of a file, and files that are spliced from them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 Block = NDArray[np.float32]
 
-#: How much is looked through at a time.
+#: Bytes to search at a time.
 BLOCK = 1 << 20
 
 Piece = bytes | tuple[int, int]
 
 
 class Bytes:
-    """Random access to a binary file that can seek. Its own position in the file is of no meaning to others."""
+    """Random access to a seekable binary file. Do not rely on the position of the underlying file."""
 
     def __init__(self, file: IO[bytes], name: str = "audio stream") -> None:
         self.file, self.name = file, name
@@ -35,7 +35,7 @@ class Bytes:
         return self._length
 
     def at(self, start: int, count: int) -> bytes:
-        """The bytes [start, start + count), fewer where the file ends."""
+        """The bytes [start, start + count), fewer at the end of the file."""
         if not self._start <= start <= start + count <= self._start + len(self._held):
             self._held = self._read(start, max(count, 1 << 16))
             self._start = start
@@ -51,12 +51,12 @@ class Bytes:
         return b"".join(taken)
 
     def blocks(self, start: int, end: int, overlap: int = 0) -> Iterator[tuple[int, bytes]]:
-        """[start, end) in blocks with their places, each with the first `overlap` bytes of the next."""
+        """[start, end) in blocks with their positions, each with the first `overlap` bytes of the next."""
         for place in range(start, end, BLOCK):
             yield place, self._read(place, min(BLOCK + overlap, end - place))
 
     def find(self, pattern: bytes, start: int, end: int | None = None) -> int:
-        """Where `pattern` first stands at or after `start`; -1 where it does not."""
+        """The first position of `pattern` at or after `start`; -1 if there is none."""
         for place, block in self.blocks(start, len(self) if end is None else end, len(pattern) - 1):
             if (found := block.find(pattern)) >= 0:
                 return place + found
@@ -65,12 +65,12 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One recording of a file.
+    """One recording in a file.
 
-    start, end: where it lies in the file. pieces: the file that it is when it stands alone, of ranges [start, end) of
-    the whole and of bytes that replace others. lost: what is to be said when all of it has been read, because more was
-    announced. whole: whether the file itself is this part. hole_s: seconds that are missing before it, by the
-    container's own time.
+    start, end: its range in the file. pieces: the part as a separate file: ranges [start, end) of the original file,
+    and bytes that replace others. lost: the error to report after reading all of it, because more was announced. whole:
+    whether the file itself is this part. hole_s: seconds that are missing before it, by the time stamps of the
+    container.
     """
 
     start: int
@@ -82,12 +82,12 @@ class Part:
 
     @classmethod
     def of(cls, data: Bytes, start: int, end: int, lost: str | None = None) -> Part:
-        """A run of the file as it stands."""
+        """A range of the file, unchanged."""
         return cls(start, end, ((start, end),), start == 0 and end == len(data), lost)
 
 
 class Spliced(io.RawIOBase):
-    """A file for reading, spliced of pieces of another."""
+    """A readable file, spliced from pieces of another."""
 
     def __init__(self, data: Bytes, pieces: tuple[Piece, ...]) -> None:
         self._data = data
@@ -142,7 +142,7 @@ def _length(piece: Piece) -> int:
 
 
 def rewind(file: IO[bytes] | None) -> None:
-    """Leave a caller's file object as it was found, so that it can be read again."""
+    """Rewind a caller's file object, so that it can be read again."""
     if file is not None:
-        with suppress(ValueError, OSError):  # closed meanwhile
+        with suppress(ValueError, OSError):  # closed in the meantime
             file.seek(0)

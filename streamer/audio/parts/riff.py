@@ -9,16 +9,16 @@ from streamer.audio.parts.raw import Bytes, Part, Piece
 from streamer.audio.parts.sniff import kind_of
 from streamer.errors import AudioUnreadable
 
-#: Sizes from here on stand for "not known yet" in the header of a WAV that was written to a pipe.
+#: Sizes from here on mean "not yet known" in the header of a WAV that was written to a pipe.
 PLACEHOLDER_BYTES = 0x7FFF_0000
 LARGEST = 0xFFFF_FFFF
-#: Fewer bytes after the last chunk are somebody's padding.
+#: Fewer bytes after the last chunk count as padding.
 PADDING = 4096
 ID3V1 = 128
 
 
 def parts(data: Bytes, start: int) -> Iterator[Part]:
-    """The WAV at `start`, up to where another file begins or the whole ends."""
+    """The WAV at `start`, up to the start of another file or the end."""
     order = ">" if data.at(start, 4) == b"RIFX" else "<"
     form, wide_size, announced, place = b"", LARGEST, -1, start
     for name, size, place in _chunks(data, start + 12, order):
@@ -34,7 +34,7 @@ def parts(data: Bytes, start: int) -> Iterator[Part]:
     present = len(data) - place
     unknown = announced > present and (announced >= 1 << 62 or PLACEHOLDER_BYTES <= announced <= LARGEST)
     if announced > present and not unknown:
-        # Cut short: libsndfile's log says so, with both numbers.
+        # Truncated: the log of libsndfile reports both numbers.
         yield Part.of(data, start, len(data), f"{present} of the {announced} bytes of audio it announces are there")
         return
     if unknown:
@@ -51,7 +51,7 @@ def parts(data: Bytes, start: int) -> Iterator[Part]:
 
 
 def _next_file(data: Bytes, place: int) -> int:
-    """Where another WAV begins, or the end: for audio that does not say how long it is."""
+    """The start of another WAV, or the end: for audio of unknown length."""
     while (place := data.find(b"WAVEfmt ", place)) >= 0:
         if data.at(place - 8, 4) in (b"RIFF", b"RF64", b"RIFX"):
             return place - 8
@@ -60,7 +60,7 @@ def _next_file(data: Bytes, place: int) -> int:
 
 
 def _chunks(data: Bytes, place: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, size and place of the content of each chunk, up to the first that cannot be one."""
+    """Name, size and content position of each chunk, up to the first that is not a valid chunk."""
     while place + 8 <= len(data):
         name, size = struct.unpack(order + "4sI", data.at(place, 8))
         if not all(32 <= letter < 127 for letter in name):
@@ -70,17 +70,17 @@ def _chunks(data: Bytes, place: int, order: str) -> Iterator[tuple[bytes, int, i
 
 
 def _after(data: Bytes, audio: tuple[int, int], order: str, frame_bytes: int) -> tuple[list[tuple[int, int]], int]:
-    """What follows the announced audio: the ranges of all of the audio, and where this file ends.
+    """The ranges of all audio, and the end of this file, from what follows the announced audio.
 
-    Chunks up to the end of the file, or up to another file, are what a WAV may have; other data chunks among them are
-    audio too. Anything else is audio beyond the size that the header was given.
+    Chunks up to the end of the file, or up to another file, are normal; further data chunks among them are audio too.
+    Anything else is audio beyond the size in the header.
     """
     ranges, place = [audio], audio[1]
     known = False
     while place < len(data):
         if kind_of(data.at(place, 64)) is not None:
             return ranges, place
-        if place % 2 != audio[0] % 2:  # the byte that makes a chunk's size even
+        if place % 2 != audio[0] % 2:  # the padding byte of an odd chunk size
             if kind_of(data.at(place + 1, 64)) is not None:
                 return ranges, place + 1
             if place + 1 >= len(data) or _is_chunk(data, place + 1, order):
@@ -115,7 +115,7 @@ def _is_chunk(data: Bytes, place: int, order: str) -> bool:
 
 
 def _header(order: str, form: bytes, ranges: list[tuple[int, int]]) -> list[Piece]:
-    """A header that is true for the audio in these ranges."""
+    """A correct header for the audio in these ranges."""
     size = sum(end - begin for begin, end in ranges)
     form += b"\0" * (len(form) % 2)
     total = 4 + len(form) + 8 + size

@@ -1,10 +1,10 @@
-"""What the first bytes of something say that it is."""
+"""Detects the kind of a file from its first bytes."""
 
 from __future__ import annotations
 
 from streamer.audio.parts.mpeg import frame_at
 
-#: Containers and codecs of audio -> what they begin with, at which byte.
+#: Audio containers and codecs -> their position and magic bytes.
 AUDIO: tuple[tuple[str, int, bytes], ...] = (
     ("wav", 8, b"WAVE"),
     ("aiff", 8, b"AIFF"),
@@ -34,7 +34,7 @@ AUDIO: tuple[tuple[str, int, bytes], ...] = (
 )
 FORMS = {"wav": (b"RIFF", b"RIFX", b"RF64", b"BW64"), "aiff": (b"FORM",), "avi": (b"RIFF",)}
 
-#: What is certainly no audio -> what it begins with.
+#: Other kinds of files -> their magic bytes.
 OTHERS: tuple[tuple[str, bytes], ...] = (
     ("a PDF document", b"%PDF-"),
     ("a ZIP archive", b"PK\x03\x04"),
@@ -49,14 +49,15 @@ OTHERS: tuple[tuple[str, bytes], ...] = (
     ("an SQLite database", b"SQLite format 3\x00"),
     ("a program", b"\x7fELF"),
 )
-#: So many bytes decide. Samples that are text for so long do not occur.
+#: This number of bytes decides. Samples that look like text for so long do not occur.
 ENOUGH = 64
 
 
 def kind_of(head: bytes) -> str | None:
-    """The kind of audio that begins with `head`; None for what is not known.
+    """The kind of audio that begins with `head`; None if unknown.
 
-    64 bytes are enough, but for MPEG's frames: their sign is short, and with more bytes another one has to follow.
+    64 bytes are enough, except for MPEG frames: their sync word is short, and with more bytes a second frame must
+    follow.
     """
     for kind, place, magic in AUDIO:
         if head[place : place + len(magic)] == magic and (kind not in FORMS or head[:4] in FORMS[kind]):
@@ -72,14 +73,14 @@ def kind_of(head: bytes) -> str | None:
 
 
 def _adts_bytes(head: bytes) -> int:
-    """The length of the frame of AAC (ADTS) that begins here; 0 where none does."""
+    """The length of the AAC frame (ADTS) that begins here; 0 if there is none."""
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
         return 0
     return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
 
 
 def other_kind(head: bytes) -> str | None:
-    """What begins with `head` and is certainly no audio; None where it may be samples."""
+    """The kind of file that begins with `head` and is certainly no audio; None if it may be samples."""
     for kind, magic in OTHERS:
         if head.startswith(magic):
             return kind

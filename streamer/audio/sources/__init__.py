@@ -1,4 +1,4 @@
-"""Where audio comes from: files, microphones, pipes, iterators, addresses. Each is a `streamer.audio.chunks.Source`."""
+"""Sources of audio: files, microphones, pipes, iterators, addresses. Each is a `streamer.audio.chunks.Source`."""
 
 from streamer.audio.chunks import Missing
 from streamer.audio.sources.base import BaseSource, InputFormat

@@ -1,4 +1,4 @@
-"""The base of all sources: blocks of an input in, contiguous events out, and nothing lost when a task is cancelled."""
+"""The base of all sources: it turns blocks of an input into contiguous events, and loses nothing on cancellation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("streamer.audio")
 
 @dataclass(frozen=True, slots=True)
 class InputFormat:
-    """What an input delivers. encoding: of bytes; None if it delivers arrays. name: its name in messages."""
+    """The format of an input. encoding: of bytes; None if it delivers arrays. name: for messages."""
 
     rate: int
     channels: int
@@ -39,7 +39,7 @@ class BaseSource(ABC):
     block. An error is raised once, and then ends the iteration.
     """
 
-    #: Whether the input may be held back for a moment at its beginning; see `streamer.audio.downmix`.
+    #: Whether the start of the input may be held back for a moment; see `streamer.audio.downmix`.
     patient = False
 
     def __init__(self, channel: Channel) -> None:
@@ -48,18 +48,18 @@ class BaseSource(ABC):
         self._ready: deque[AudioEvent] = deque()
         self._under_way: asyncio.Future[Item | None] | None = None
         self._ended = False
-        #: Told of what was found of the sound itself, with the position (samples at 16 kHz) up to which it had been
-        #: heard; without it, the log of "streamer.audio" has it.
+        #: Called with a notice about the sound, and the position (samples at 16 kHz) up to which it had been heard;
+        #: without it, the notice goes to the log of "streamer.audio".
         self.on_notice: Callable[[int, str], None] | None = None
 
     @property
     def num_channels(self) -> int | None:
-        """How many channels the input has; None if that is unknown before it is opened."""
+        """The number of channels of the input; None if it is unknown before the input is opened."""
         return None
 
     @abstractmethod
     async def open_input(self) -> InputFormat:
-        """Open the input and say what it delivers."""
+        """Open the input and return its format."""
 
     @abstractmethod
     async def next_item(self) -> Item | None:
@@ -97,7 +97,7 @@ class BaseSource(ABC):
                 under_way.cancel()
                 await asyncio.wait([under_way])
                 if not under_way.cancelled():
-                    under_way.exception()  # nobody will ask for it any more
+                    under_way.exception()  # mark it as retrieved: nobody will ask for it
         finally:
             await self.close_input()
 
@@ -115,11 +115,11 @@ class BaseSource(ABC):
         return self._ready.popleft()
 
     def paced(self, events: list[AudioEvent]) -> list[AudioEvent]:
-        """The events as they are handed out; sources with a pace cut events that were held back for longer."""
+        """The events to deliver; sources with a pace cut longer events that were held back."""
         return events
 
     async def pace(self, event: AudioEvent) -> None:
-        """Wait until it is time for `event`; sources that are not paced do not."""
+        """Wait until `event` is due; sources without a pace do not wait."""
         return
 
     def _give_notice(self, conditioner: Conditioner, notice: str) -> None:
@@ -154,7 +154,7 @@ def _events(conditioner: Conditioner, item: Item | None) -> list[AudioEvent]:
 
 
 async def settled(future: asyncio.Future[Any] | None) -> None:
-    """Wait until `future` is done, whatever comes of it."""
+    """Wait until `future` is done, with a result or an error."""
     if future is not None:
         await asyncio.wait([future])
         with suppress(asyncio.CancelledError):

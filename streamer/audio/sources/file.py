@@ -16,7 +16,7 @@ from streamer.audio.parts.raw import Block
 from streamer.audio.sources.base import BaseSource, InputFormat, Item, settled
 from streamer.errors import AudioEmpty, ConfigurationError
 
-#: How much is read at a time: little enough for a steady pace, or enough for speed.
+#: Seconds to read at a time: short enough for a steady pace, or long enough for speed.
 PACED_BLOCK_S = 0.1
 PACED_SAMPLES = round(PACED_BLOCK_S * SAMPLE_RATE)
 UNPACED_BLOCK_S = 1.0
@@ -26,12 +26,12 @@ class FileSource(BaseSource):
     """An audio file, read block by block in a thread. Audio that is missing by its time stamps is a gap.
 
     file: a path or a binary file object; the formats of `streamer.read_audio`.
-    realtime: hand each event out when its last sample would have been heard, counted from the first request.
-    speed: the same, this many times as fast. Without either, the file comes as fast as it is read.
+    realtime: deliver each event at the time of its last sample, counted from the first request.
+    speed: the same, this many times as fast. Without either, the file is read as fast as possible.
     channel: "downmix" (the mean) or the index of one; `split_channels` makes one source of each.
-    clock, sleep: the time that paces it, in seconds.
+    clock, sleep: the clock of the pace, in seconds.
 
-    Opening raises what `read_audio` raises; later damage is raised when it is reached.
+    Opening raises the errors of `read_audio`; later damage is raised when it is reached.
     """
 
     patient = True
@@ -60,14 +60,14 @@ class FileSource(BaseSource):
         self._empty = True
 
     def with_channel(self, channel: int) -> FileSource:
-        """A source of the same file and pace, of one channel."""
+        """A source of the same file at the same pace, with one channel."""
         return FileSource(self.file, speed=self.speed, channel=channel, clock=self._clock, sleep=self._sleep)
 
     async def open_input(self) -> InputFormat:
         opening = asyncio.ensure_future(asyncio.to_thread(open_decoder, self.file))
         try:
             decoder = await asyncio.shield(opening)
-        except asyncio.CancelledError:  # the thread cannot be stopped: close what it opens
+        except asyncio.CancelledError:  # the thread cannot be stopped: close the file that it opens
             await settled(opening)
             if not opening.cancelled() and opening.exception() is None:
                 opening.result().close()
@@ -90,14 +90,14 @@ class FileSource(BaseSource):
         return None
 
     async def close_input(self) -> None:
-        # A decoder must not be closed under the thread that reads from it.
+        # A decoder must not be closed while the thread reads from it.
         await settled(self._reading)
         decoder, self._decoder, self._reading = self._decoder, None, None
         if decoder is not None:
             decoder.close()
 
     def paced(self, events: list[AudioEvent]) -> list[AudioEvent]:
-        """In the steps of the pace: several channels are held until it is known whether they cancel."""
+        """Cut events into steps of the pace: several channels are held back until cancellation is decided."""
         if self.speed is None:
             return events
         cut: list[AudioEvent] = []
@@ -106,7 +106,7 @@ class FileSource(BaseSource):
                 cut.append(event)
                 continue
             start = event.start_sample
-            # A step of the file's own rate is a sample more or less at 16 kHz: no step of one sample is made of it.
+            # A step at the file's rate varies by a sample at 16 kHz: do not make a separate step of that sample.
             for samples in np.array_split(event.samples, max(1, round(len(event.samples) / PACED_SAMPLES))):
                 cut.append(Chunk(start, samples))
                 start += len(samples)

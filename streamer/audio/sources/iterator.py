@@ -1,4 +1,4 @@
-"""Audio that the program itself produces, as a source."""
+"""Audio from the program itself, as a source."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from streamer.errors import ConfigurationError
 
 
 class IteratorSource(BaseSource):
-    """The blocks of an iterator: bytes (of `encoding`), arrays (n,) or (channels, n), or `Missing` for what was lost.
+    """The blocks of an iterator: bytes (of `encoding`), arrays (n,) or (channels, n), or `Missing` for lost samples.
 
-    blocks: an async iterable, or a sync one, which must not wait for anything: it runs in the event loop.
+    blocks: an async iterable, or a sync one, which must not block: it runs in the event loop.
     rate: Hz. channels: of each block. channel: "downmix" (the mean) or the index of one.
 
     An async generator is closed with the source.
@@ -52,7 +52,7 @@ class IteratorSource(BaseSource):
     async def next_item(self) -> Item | None:
         if isinstance(self._blocks, AsyncIterator):
             return await anext(self._blocks, None)
-        await asyncio.sleep(0)  # whoever else is in this loop has a turn
+        await asyncio.sleep(0)  # let other tasks of the loop run
         return next(self._blocks, None)
 
     async def close_input(self) -> None:

@@ -1,4 +1,4 @@
-"""A microphone as a source, through PortAudio: losses are reported, and a device that vanishes may come back."""
+"""A microphone as a source, through PortAudio: losses are reported, and a lost device may come back."""
 
 from __future__ import annotations
 
@@ -28,31 +28,32 @@ from streamer.errors import ConfigurationError, MicrophoneUnavailable
 
 __all__ = ["InputDevice", "MicrophoneSource", "list_devices"]
 
-#: How often the device is looked after, and how long it may be silent (no samples, not no sound) to count as lost.
+#: How often the device is checked, and how long it may deliver no samples (silence is samples) before it counts as
+#: lost.
 POLL_S = 0.25
 STALL_S = 2.0
 RETRY_S = 1.0
 
-#: More than this cannot have been lost at once: a time stamp that says so is wrong.
+#: A larger loss at once is impossible: such a time stamp is wrong.
 MAX_OVERFLOW_S = 10.0
 
-#: Streams open in this process. PortAudio finds new devices only when it is initialised anew, which ends them all.
+#: Open streams of this process. PortAudio finds new devices only after a new initialisation, which ends all streams.
 _open_streams: set[int] = set()
 
 
 class MicrophoneSource(BaseSource):
-    """Live audio from an input device, until the source is left.
+    """Live audio from an input device, until the source is closed.
 
     device: an index or a part of a name (see `list_devices`); None is the system's default.
-    rate: Hz, any the device offers; None is the device's own. channels: None is its first two, or its one.
+    rate: Hz, any rate of the device; None is its default. channels: None is the first two, or the only one.
     channel: "downmix" (the mean) or the index of one; `split_channels` makes one source of each.
-    buffer_s: how much waits for a slow reader; beyond it the oldest is dropped and a Gap "overflow" reported.
-    reconnect: a device that vanishes becomes Gaps "device lost" as time passes, until it is back; with False, and for
-        a device that is not there at the start, MicrophoneUnavailable is raised.
-    portaudio: a module like sounddevice. clock, sleep: the time by which a lost device is noticed and timed, seconds.
+    buffer_s: how much audio waits for a slow reader; beyond it, the oldest is dropped and a Gap "overflow" reported.
+    reconnect: a lost device gives Gaps "device lost" as time passes, until it is back. If False, and for
+        a device that is missing at the start, MicrophoneUnavailable is raised.
+    portaudio: a module like sounddevice. clock, sleep: the clock that detects and times a lost device, seconds.
 
-    Samples that the system lost are a Gap "input overflow", with the length that PortAudio's time stamps give, or of
-    one block if they give none.
+    Samples that the system lost are a Gap "input overflow", with the length from PortAudio's time stamps, or of
+    one block if there are none.
     """
 
     def __init__(
@@ -80,9 +81,9 @@ class MicrophoneSource(BaseSource):
         self._clock, self._sleep = clock, sleep
         self._stream: InputStream | None = None
         self._watcher: asyncio.Future[None] | None = None
-        # When the input's frame 0 was heard: set while a device is lost, for the audio thread to catch up from.
+        # The time of the input's frame 0, set while a device is lost, from which the audio thread catches up.
         self._lost_zero: float | None = None
-        # When the next block is due by PortAudio's time stamps; 0 where they say nothing.
+        # The time of the next block by PortAudio's time stamps; 0 if they are missing.
         self._next_adc = 0.0
 
     @property
@@ -91,7 +92,7 @@ class MicrophoneSource(BaseSource):
 
     @property
     def statistics(self) -> RingStatistics:
-        """Of the buffer between the audio thread and the reader, in frames at the device's rate."""
+        """Statistics of the buffer between the audio thread and the reader, in frames at the device's rate."""
         return self._ring.statistics
 
     async def open_input(self) -> InputFormat:
@@ -123,7 +124,7 @@ class MicrophoneSource(BaseSource):
         self._ring.abandon()
 
     def _on_audio(self, block: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        """Called by PortAudio's thread, where everything but copying must be left to others."""
+        """Called in PortAudio's thread, so it only copies."""
         if self._lost_zero is not None:
             self._mark_lost(self._lost_zero, frames)
             self._lost_zero = None
@@ -139,7 +140,7 @@ class MicrophoneSource(BaseSource):
         starting = asyncio.ensure_future(asyncio.to_thread(self._open_stream, device))
         try:
             await asyncio.shield(starting)
-        except asyncio.CancelledError:  # the thread cannot be stopped: close what it opens
+        except asyncio.CancelledError:  # the thread cannot be stopped: close the stream that it opens
             await settled(starting)
             self._stop()
             raise
@@ -174,13 +175,13 @@ class MicrophoneSource(BaseSource):
     async def _watch(self) -> None:
         try:
             await self._look_after()
-        except Exception as error:  # for the reader, who is the one that waits
+        except Exception as error:  # pass it to the reader, which is waiting
             self._ring.close(error)
 
     async def _look_after(self) -> None:
-        """Notice that the device is lost, by the stream's own word or because nothing comes any more."""
+        """Detect a lost device: the stream says so, or no samples arrive."""
         heard, progress = 0, self._clock()
-        zero = progress  # when the stream's sample 0 was heard, as the samples so far have it
+        zero = progress  # the time of the stream's sample 0, estimated from the samples so far
         while True:
             await self._sleep(POLL_S)
             now = self._clock()
@@ -196,7 +197,7 @@ class MicrophoneSource(BaseSource):
             heard, progress = self._ring.end_sample, self._clock()
 
     async def _find_again(self, zero: float) -> None:
-        """Let the clock run on over what is lost, until the device is back."""
+        """Advance the clock over the lost time, until the device is back."""
         while True:
             self._lost_zero = None
             self._mark_lost(zero)
@@ -220,5 +221,5 @@ class MicrophoneSource(BaseSource):
             self._pa._initialize()
         if self._wanted is None or isinstance(self._wanted, str):
             return find_device(self._pa, self._wanted)
-        # Indices move when devices come and go, and so does the address that ALSA adds to the name.
+        # Indices change when devices come and go, and so does the address that ALSA adds to the name.
         return find_device(self._pa, self._given.name.split(" (hw:")[0])

@@ -16,7 +16,7 @@ from streamer.audio.formats import BYTES_PER_SAMPLE, Encoding, check_channels, c
 from streamer.audio.resample import check_rate
 from streamer.audio.sources.base import BaseSource, InputFormat, Item
 
-#: The most that is read at once. Less is taken as it comes.
+#: The longest block that is read at once. Shorter blocks are taken as they arrive.
 BLOCK_S = 0.1
 
 
@@ -26,7 +26,7 @@ class PipeSource(BaseSource):
     file: a binary file object. encoding: s16le, s24le, s32le, f32le, mulaw or alaw. rate: Hz. channels: in a frame.
     channel: "downmix" (the mean) or the index of one; `split_channels` makes one source of each.
 
-    Samples are handed on as they come. The file object is not closed at the end.
+    Samples are delivered as they arrive. The file object is not closed at the end.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class PipeSource(BaseSource):
 
 
 def _read_function(file: IO[bytes] | None, size: int) -> Callable[[], bytes]:
-    """Reads what is there, at most `size` bytes, and waits only for the first of them."""
+    """Returns a function that reads the available bytes, at most `size`, and waits only for the first of them."""
     if file is None:
-        # Not through sys.stdin.buffer: a thread that waits inside of its lock makes the interpreter abort at exit.
+        # Not through sys.stdin.buffer: a thread that waits inside its lock makes the interpreter abort at exit.
         descriptor = sys.stdin.fileno()
         return lambda: os.read(descriptor, size)
     read = getattr(file, "read1", file.read)
@@ -74,7 +74,7 @@ def _read_function(file: IO[bytes] | None, size: int) -> Callable[[], bytes]:
 
 
 class _Reader:
-    """A thread that reads when asked to. It is a daemon: a read that never returns must not keep the process alive."""
+    """A thread that reads on request. It is a daemon: a read that never returns must not keep the process alive."""
 
     def __init__(self, read: Callable[[], bytes]) -> None:
         self._read = read
@@ -95,7 +95,7 @@ class _Reader:
                 data, error = self._read(), None
             except Exception as problem:
                 data, error = b"", problem
-            with suppress(RuntimeError):  # the loop was closed meanwhile
+            with suppress(RuntimeError):  # the loop was closed in the meantime
                 answer.get_loop().call_soon_threadsafe(_settle, answer, data, error)
 
 

@@ -1,4 +1,4 @@
-"""PortAudio through sounddevice: what of it is used, loaded at its first use, and the input devices there are."""
+"""PortAudio through sounddevice: the interface that is used, loaded on first use, and the list of input devices."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PortAudio(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InputDevice:
-    """A microphone or another input. channels: the most it has. rate: its own, Hz. default: what None stands for."""
+    """A microphone or another input. channels: at most. rate: its default, Hz. default: whether it is the default."""
 
     index: int
     name: str
@@ -46,7 +46,7 @@ class InputDevice:
 
 
 def load_portaudio() -> PortAudio:
-    """The module sounddevice. Raises MissingDependency, with what to install, where it or PortAudio is absent."""
+    """The module sounddevice. Raises MissingDependency, with what to install, if it or PortAudio is missing."""
     try:
         return cast(PortAudio, importlib.import_module("sounddevice"))
     except ImportError as error:
@@ -59,7 +59,7 @@ def load_portaudio() -> PortAudio:
 
 
 def list_devices(portaudio: PortAudio | None = None) -> list[InputDevice]:
-    """The input devices there are, which may be none. Raises MissingDependency without PortAudio."""
+    """The input devices, possibly none. Raises MissingDependency without PortAudio."""
     pa = portaudio or load_portaudio()
     try:
         chosen = pa.query_devices(kind="input")["index"]
@@ -69,9 +69,9 @@ def list_devices(portaudio: PortAudio | None = None) -> list[InputDevice]:
 
 
 def find_device(pa: PortAudio, device: int | str | None) -> InputDevice:
-    """The device by its index, by a part of its name, or the default one.
+    """The device with this index, or this part of a name, or the default one.
 
-    Raises MicrophoneUnavailable, which lists the devices, where there is none or more than one such.
+    Raises MicrophoneUnavailable, which lists the devices, if no device or more than one matches.
     """
     if isinstance(device, bool) or not isinstance(device, int | str | None):
         raise ConfigurationError(f"device={device!r}: give its index, a part of its name, or None for the default.")

@@ -26,9 +26,9 @@ def split_channels(
 ) -> list[BaseSource]:
     """A source for each channel, to be opened and read independently of each other, all on the same clock.
 
-    source: a path, a FileSource of a path (the file is then read once for each channel), or any other source that has
-        not been opened, which the new ones take over.
-    channels: how many the input has, where it does not say so itself (a microphone whose channels were left open).
+    source: a path, a FileSource of a path (the file is then read once for each channel), or any other unopened source,
+        which the new sources then own.
+    channels: the number of channels, if the input does not say it (a microphone whose `channels` was not given).
     buffer_s: how far, in seconds, the channels of a live input may be apart. A channel that falls further behind loses
         its oldest samples and reports a Gap "overflow".
     """
@@ -47,7 +47,7 @@ def split_channels(
 
 
 class _Tee:
-    """Pulls from one input whenever a tap has nothing left, and hands each block to all of them."""
+    """Reads from one input when a tap is empty, and passes each block to all taps."""
 
     def __init__(self, source: BaseSource, channels: int, buffer_s: float) -> None:
         self.source = source
@@ -74,7 +74,7 @@ class _Tee:
         return InputFormat(given.rate, given.channels, None, given.name)
 
     async def pull(self) -> None:
-        """Bring one more block to all taps. Several may ask at once, and one may be cancelled: it is one pull."""
+        """Read one more block for all taps. Several may call at once, and one may be cancelled: it is one read."""
         if self._pulling is None or self._pulling.done():
             self._pulling = asyncio.ensure_future(self._pull())
         await asyncio.shield(self._pulling)
@@ -106,12 +106,12 @@ class _Tee:
             return item
         if isinstance(item, bytes | bytearray | memoryview):
             if self._decoder is None:
-                raise ConfigurationError("bytes do not say their encoding: give encoding= to the source.")
+                raise ConfigurationError("bytes have no known encoding: give encoding= to the source.")
             return self._decoder.decode(item)
         block = full_scale(np.atleast_2d(item), "block")
         if block.shape[0] != len(self.taps):
             raise ConfigurationError(f"samples of shape {block.shape} do not fit {len(self.taps)} channels.")
-        return block.copy()  # it waits, and the caller may use the array again
+        return block.copy()  # it waits, and the caller may reuse the array
 
 
 class _Tap(BaseSource):

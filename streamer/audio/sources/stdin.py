@@ -1,4 +1,4 @@
-"""Standard input of any kind: an audio file, a WAV that is still being written, or raw PCM. Its first bytes decide."""
+"""Standard input of any kind: an audio file, a WAV that is still being written, or raw PCM. The first bytes decide."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from streamer.audio.sources.pipe import PipeSource
 from streamer.errors import AudioEmpty, AudioUnreadable
 
 NAME = "standard input"
-#: So many bytes say what it is: enough for the second of two frames of MPEG.
+#: Bytes needed to detect the kind: enough for the second of two frames of MPEG.
 HEAD_BYTES = 4096
-#: A WAV's header is no longer.
+#: No WAV header is longer.
 LONGEST_HEADER = 1 << 20
-#: As much of a file is kept in memory; more goes to a temporary file.
+#: The part of a file that is kept in memory; more goes to a temporary file.
 IN_MEMORY = 64 << 20
 BLOCK = 1 << 16
-WAY_OUT = "FFmpeg makes a WAV of most things: ffmpeg -i FILE -f wav - | streamer ..."
+WAY_OUT = "FFmpeg converts most formats to WAV: ffmpeg -i FILE -f wav - | streamer ..."
 
 Streamed = tuple[int, int, Encoding, int]
 
 
 def read_standard_input(file: IO[bytes] | None = None) -> IO[bytes]:
-    """All of standard input (or of `file`), as a file that can be read as often as one likes.
+    """All of standard input (or of `file`), as a file that can be read several times.
 
-    Raises AudioUnreadable for what is no audio file: raw PCM does not say its rate, and is not guessed at here.
+    Raises AudioUnreadable if it is not an audio file: raw PCM has no rate, and is not guessed here.
     """
     read = _Read(file)
     head = _head(read)
     _refuse_others(head)
     if kind_of(head) is None:
         raise AudioUnreadable(
-            f"{NAME} begins like no audio file that is known here. Raw PCM must say what it is: "
+            f"{NAME} does not begin like any known audio file. Raw PCM needs a description: "
             "ffmpeg -f s16le -ar 16000 -ac 1 -i FILE -f wav - | streamer ..."
         )
     return _spooled(head, read)
@@ -56,10 +56,10 @@ class StandardInputSource(BaseSource):
     """Standard input as a source.
 
     An audio file of a known format is read to its end first. A WAV whose header has no length (as FFmpeg, SoX and
-    arecord write to a pipe) is heard as it arrives. Anything that does not begin like a file is taken for raw PCM
+    arecord write to a pipe) is processed as it arrives. Anything that does not begin like a file is taken for raw PCM
     (s16le at 16 kHz, one channel). Text, a picture or an archive is refused.
 
-    speed: for a file, as for FileSource. channel: see there. file: a binary file object in the place of standard input.
+    speed: for a file, as for FileSource. channel: see there. file: a binary file object in place of standard input.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class StandardInputSource(BaseSource):
         super().__init__(channel)
         self._speed, self._file = speed, file
         self._inner: BaseSource | None = None
-        #: What it was taken for, after it was opened.
+        #: The detected kind, after opening.
         self.taken_for = ""
 
     async def open_input(self) -> InputFormat:
@@ -113,7 +113,7 @@ class StandardInputSource(BaseSource):
 
 
 class _Replayed:
-    """What was read already, and then the rest as it comes."""
+    """The bytes that were already read, and then the rest as it arrives."""
 
     name = NAME
 
@@ -128,7 +128,7 @@ class _Replayed:
 
 
 class _Read:
-    """Reads what is there, at most `size` bytes, and waits only for the first of them; nothing at the end."""
+    """Reads the available bytes, at most `size`, and waits only for the first of them; empty at the end."""
 
     def __init__(self, file: IO[bytes] | None) -> None:
         if file is None and sys.stdin is None:
@@ -137,7 +137,7 @@ class _Read:
 
     def __call__(self, size: int) -> bytes:
         if self._file is None:
-            # Not through sys.stdin.buffer: a thread that waits inside of its lock makes the interpreter abort at exit.
+            # Not through sys.stdin.buffer: a thread that waits inside its lock makes the interpreter abort at exit.
             return os.read(sys.stdin.fileno(), size)
         return bytes(getattr(self._file, "read1", self._file.read)(size))
 
@@ -166,7 +166,7 @@ def _spooled(head: bytes, read: _Read) -> IO[bytes]:
 
 
 class _Named(io.RawIOBase):
-    """A temporary file under the name that messages should have."""
+    """A temporary file with a name for messages."""
 
     name = NAME
 
@@ -196,7 +196,7 @@ class _Named(io.RawIOBase):
         super().close()
 
 
-#: Format tag and bits of PCM in a WAV -> how the samples are coded.
+#: Format tag and bits of PCM in a WAV -> encoding.
 CODINGS: dict[tuple[int, int], Encoding] = {
     (1, 16): "s16le",
     (1, 24): "s24le",
@@ -209,8 +209,8 @@ EXTENSIBLE = 0xFFFE
 
 
 def _streamed_wav(head: bytes) -> Streamed | None:
-    """Rate, channels and coding of a WAV, and where its audio begins: at 0 where it is to be read whole, because it
-    says its length or is coded otherwise. None where the header goes on."""
+    """Rate, channels and encoding of a WAV, and the position of its audio: 0 if the file must be read as a whole,
+    because it has a length or another coding. None if the header is incomplete."""
     whole: Streamed = (0, 0, "s16le", 0)
     if head[:4] not in (b"RIFF", b"RF64", b"BW64"):
         return whole
@@ -232,7 +232,7 @@ def _streamed_wav(head: bytes) -> Streamed | None:
 
 
 async def _in_daemon(work: Callable[[], BaseSource]) -> BaseSource:
-    """Run `work` in a thread that does not keep the process alive, and wait for what comes of it."""
+    """Run `work` in a thread that does not keep the process alive, and wait for its result."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[BaseSource] = loop.create_future()
 
@@ -250,7 +250,7 @@ async def _in_daemon(work: Callable[[], BaseSource]) -> BaseSource:
             result = work()
         except Exception as error:
             problem = error
-        with suppress(RuntimeError):  # the loop was closed meanwhile
+        with suppress(RuntimeError):  # the loop was closed in the meantime
             loop.call_soon_threadsafe(settle, result, problem)
 
     threading.Thread(target=run, name="streamer-stdin", daemon=True).start()

@@ -1,7 +1,7 @@
 """Audio from an address: RTSP, RTP by an SDP file (AES67, L16 and L24), HTTP, or anything else that FFmpeg opens.
 
 FFmpeg (through PyAV, the extra `speaker-streamer[media]`) reads in a separate thread. Audio that is
-missing by the time stamps is a gap. A connection that ends or stalls is made again, and the time without it is a gap
+missing by the time stamps is a gap. A connection that ends or stalls is opened again, and the time in between is a gap
 too.
 """
 
@@ -23,7 +23,7 @@ from streamer.audio.formats import check_channels
 from streamer.audio.sources.base import BaseSource, InputFormat, Item
 from streamer.errors import ConfigurationError, MissingDependency, SourceUnreachable
 
-#: Schemes that may be asked for, and what FFmpeg may open for each: nothing that an address did not name.
+#: Accepted schemes, and what FFmpeg may open for each: nothing that the address did not name.
 PROTOCOLS = {
     "rtsp": "rtp,udp,tcp,rtsp",
     "rtsps": "rtp,udp,tcp,tls,rtsp,rtsps",
@@ -36,20 +36,20 @@ PROTOCOLS = {
     "https": "https,http,tcp,tls,crypto",
     "sdp": "file,rtp,udp",
 }
-#: Less than this between two packets' time stamps is rounding, more is a loss; more than the last, another clock.
+#: A smaller difference between two packets' time stamps is rounding, a larger one a loss; beyond the last, a new clock.
 TOLERANCE_S = 0.002
 LONGEST_LOSS_S = 10.0
 
 
 class UrlSource(BaseSource):
-    """A live address, until the source is left.
+    """A live address, until the source is closed.
 
     url: rtsp://, rtp://, udp://, tcp://, srt://, rtmp://, http(s)://, or the path of an SDP file (.sdp).
-    channels: how many it has, if that must be known before it is opened. channel: "downmix" or the index of one.
-    stall_s: how long without a packet until the connection counts as lost. retry_s: between two attempts to connect.
-    reconnect: with False, or if the first connection cannot be made within patience_s, SourceUnreachable is raised.
-    buffer_s: how much waits for a slow reader; after that FFmpeg waits too, and time stamps show what a network drops
-        meanwhile. ended: whether the end of the stream is the end of the source (a file on a web server)
+    channels: their number, if it must be known before opening. channel: "downmix" or the index of one.
+    stall_s: time without a packet after which the connection counts as lost. retry_s: time between two attempts.
+    reconnect: if False, or if the first connection cannot be made within patience_s, SourceUnreachable is raised.
+    buffer_s: how much audio waits for a slow reader; after that FFmpeg waits too, and the time stamps show what the
+        network drops meanwhile. ended: whether the end of the stream is the end of the source (a file on a web server)
         and not a lost connection. options: for FFmpeg, such as {"rtsp_transport": "tcp"}.
 
     >>> async with UrlSource("rtsp://camera.local/stream") as source:                 # doctest: +SKIP
@@ -122,7 +122,8 @@ class UrlSource(BaseSource):
         return item
 
     async def close_input(self) -> None:
-        # The thread may hang in FFmpeg for up to stall_s; it touches nothing of ours then, and closes what it has.
+        # The thread may hang in FFmpeg for up to stall_s; it then uses no state of this object, and closes its
+        # container.
         self._left.set()
         with self._changed:
             self._items.clear()
@@ -162,11 +163,11 @@ class UrlSource(BaseSource):
     def _tell(self) -> None:
         try:
             self._wake()
-        except RuntimeError:  # the event loop is closed: nobody listens any more
+        except RuntimeError:  # the event loop is closed: nobody listens
             self._left.set()
 
     def _run(self) -> None:
-        """Connect, read to the end, connect again: until the source is left."""
+        """Connect, read to the end, and connect again, until the source is closed."""
         began = heard_at = self._clock()
         lost_at: float | None = None
         while not self._left.is_set():
@@ -186,10 +187,10 @@ class UrlSource(BaseSource):
                             return
                 if self._ended_is_end:
                     return self._offer(None)
-            except Exception as error:  # whatever FFmpeg says; the reader is told where it matters
+            except Exception as error:  # any error of FFmpeg; the reader gets it if it matters
                 if isinstance(error, ConfigurationError):
                     return self._offer(error)
-                # Not its whole text, which has the address with its password.
+                # Not its whole text, which contains the address with its password.
                 problem = getattr(error, "strerror", None) or type(error).__name__
             now = self._clock()
             if self._given is None and now - began >= self._patience_s:
@@ -198,10 +199,10 @@ class UrlSource(BaseSource):
                 if not self._reconnect:
                     return self._offer(SourceUnreachable(f"'{self.name}' was lost: {problem}."))
                 if lost_at is None:
-                    # A stall was silent long before it was noticed.
+                    # A stall began long before it was noticed.
                     lost_at, self.reconnects = heard_at, self.reconnects + 1
                 else:
-                    # Time goes on for the meeting, while nothing is heard here.
+                    # The clock advances for the meeting, while there is no audio.
                     self._mark(lost_at)
                     lost_at = now
             self._left.wait(self._retry_s)

@@ -1,1 +1,1 @@
-"""The commands of `streamer evaluate`, one in each file. What they measure with is `streamer.evaluation`."""
+"""The commands of `streamer evaluate`, one in each file. The measurements are in `streamer.evaluation`."""

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a condition does to a set's embeddings.
+    """The effect of a condition on one set.
 
-    cosine_min, cosine_median: between the same speech before and after. eer: clean against the condition; eer_both:
-    both sides under it. Of eer, the limits of its 95 % interval too.
+    cosine_min, cosine_median: between the embeddings of the same speech before and after. eer: clean against the
+    condition, with the limits of its 95 % interval; eer_both: both sides under it.
     """
 
     cosine_min: float
@@ -45,18 +45,18 @@ def conditions(
     group: Annotated[
         list[str] | None, typer.Option(help="Only this corpus and language group; may be repeated.")
     ] = None,
-    condition: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated. Without: all.")] = None,
+    condition: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated. Default: all.")] = None,
     duration: Annotated[float, typer.Option(help="Seconds of an item.", min=0.3)] = 3.0,
     limit: Annotated[int, typer.Option(help="Most items of a speaker.", min=2)] = 8,
-    rounds: Annotated[int, typer.Option(help="Resamplings for the intervals; 0 for none.", min=0)] = 200,
-    show: Annotated[bool, typer.Option("--list", help="Only say which conditions there are; --json too.")] = False,
+    rounds: Annotated[int, typer.Option(help="Bootstrap resamplings for the intervals; 0 for none.", min=0)] = 200,
+    show: Annotated[bool, typer.Option("--list", help="Only list the conditions; --json too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
     model: ModelOption = "default",
     device: DeviceOption = "cpu",
 ) -> None:
-    """What coders, low-passes and telephones do to a model: cosines of the same speech before and after, and error
-    rates of clean speech against what went through."""
+    """Measure the effect of codecs, low-passes and telephones on a model: cosines of the same speech before and after,
+    and error rates of clean speech against altered speech."""
     from streamer.evaluation.conditions import CHANNELS, known_conditions, parse_condition
 
     output_format = "json" if as_json else output_format
@@ -99,7 +99,7 @@ def conditions(
 def _row(
     items: list[Float32], trials: Trials, name: str, clean: Float32 | None, embed: Embed, rounds: int
 ) -> tuple[Float32, Row]:
-    """The clean items' embeddings, which the first call makes, and the row."""
+    """The clean items' embeddings, which the first call computes, and the row."""
     from streamer.evaluation.conditions import disturbed, parse_condition
     from streamer.evaluation.metrics import eer
     from streamer.evaluation.scoring import cosine

@@ -29,23 +29,23 @@ HEAD = (
 def recordings(
     folders: Annotated[list[Path], typer.Argument(help="Folders of recordings, a reference.rttm in each.")],
     condition: Annotated[
-        list[str] | None, typer.Option(help="Follow them through this too; may be repeated. clean: as they are.")
+        list[str] | None, typer.Option(help="Also apply this condition; may be repeated. clean: unchanged.")
     ] = None,
-    halves: Annotated[bool, typer.Option(help="Enrol from one half, hear the other.")] = True,
+    halves: Annotated[bool, typer.Option(help="Enrol from one half, score the other.")] = True,
     hypothesis: Annotated[
         list[Path] | None, typer.Option(help="Score the RTTM of another system as well; may be repeated.")
     ] = None,
     each: Annotated[bool, typer.Option("--each", help="A line for each recording too.")] = False,
-    speech: Annotated[Literal["auto", "head", "silero"], typer.Option(help="Who detects speech.")] = "auto",
+    speech: Annotated[Literal["auto", "head", "silero"], typer.Option(help="The speech detector.")] = "auto",
     output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     model: ModelOption = "default",
     device: DeviceOption = "cpu",
 ) -> None:
-    """How well real recordings are followed: diarisation error, guests, delays, strangers under enrolled names.
+    """Measure a model on real recordings: diarisation error, guests, delays, strangers under enrolled names.
 
-    Every voice is a guest; then, from half to half, speakers are enrolled from the reference turns of one half and
-    the other half is heard, each of them being the stranger once. No collar, overlaps scored.
+    First every voice is a guest. Then, half by half, speakers are enrolled from the reference turns of one half and
+    the other half is scored; each speaker is the stranger once. No collar, overlaps scored.
     """
     check_files(**{f"folder_{number}": folder for number, folder in enumerate(folders, 1)})
     check_model(model, device)
@@ -64,7 +64,7 @@ def recordings(
     conditions = condition or ["clean", "telephone-mulaw"]
     sets = {folder.name: read_recordings(folder) for folder in folders}
     if len(sets) < len(folders):
-        raise ConfigurationError("the folders must have different names: they are what the results are called.")
+        raise ConfigurationError("the folders must have different names, because the results are named after them.")
     reports: dict[str, Report] = {}
     lines: dict[str, list[Scored]] = {}
     total = len(conditions) * sum(map(len, sets.values()))

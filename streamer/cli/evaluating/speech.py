@@ -16,14 +16,14 @@ from streamer.evaluation.markdown import table
 
 def speech(
     folders: Annotated[list[Path], typer.Argument(help="Folders of recordings, a reference.rttm in each.")],
-    detector: Annotated[list[str] | None, typer.Option(help="head or silero; without, both where there are.")] = None,
+    detector: Annotated[list[str] | None, typer.Option(help="head or silero; default: both, if it has a head.")] = None,
     onset: Annotated[
-        list[float] | None, typer.Option(help="Thresholds to try; without, the tracker's own. Speech ends 0.15 below.")
+        list[float] | None, typer.Option(help="Thresholds to try; default: the tracker's. Speech ends 0.15 below.")
     ] = None,
     model: ModelOption = "default",
     device: DeviceOption = "cpu",
 ) -> None:
-    """How well each detector separates speech from other sound in real recordings, and what it costs."""
+    """Measure how well each detector separates speech from other sound in real recordings, and its cost."""
     check_files(**{f"folder_{number}": folder for number, folder in enumerate(folders, 1)})
     check_model(model, device)
     import_torch()

@@ -31,25 +31,25 @@ SHARES = (
 
 def stream(
     files: Annotated[list[Path] | None, typer.Argument(help="Recordings with a reference; nobody is enrolled.")] = None,
-    rttm: Annotated[Path | None, typer.Option(help="Who speaks when in the recordings, by their names.")] = None,
-    manifest: Annotated[Path | None, typer.Option(help="Simulate conversations of the speakers of this CSV.")] = None,
+    rttm: Annotated[Path | None, typer.Option(help="The reference of the recordings, by their names.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Simulate conversations of the speakers in this CSV.")] = None,
     split: Annotated[str, typer.Option(help="Use this split of the manifest.")] = "dev",
-    noise_split: Annotated[str, typer.Option(help="Split with noise recordings; white noise without.")] = "noise",
+    noise_split: Annotated[str, typer.Option(help="Split with noise recordings; without it, white noise.")] = "noise",
     count: Annotated[int, typer.Option(help="Conversations of each group of the manifest.", min=1)] = 20,
     seconds: Annotated[float, typer.Option(help="Length of a conversation.", min=10)] = 90.0,
     seed: Annotated[int, typer.Option(help="Seed of the first conversation; the next ones follow.")] = 0,
     nobody_enrolled: Annotated[
-        bool, typer.Option("--nobody-enrolled", help="Leave all speakers of the simulated conversations to be guests.")
+        bool, typer.Option("--nobody-enrolled", help="Make all speakers of the simulated conversations guests.")
     ] = False,
     channel: Annotated[
         Literal["own", "shared"],
-        typer.Option(help="own: a separate room for each voice. shared: one room, microphone and coder for all."),
+        typer.Option(help="own: a separate room for each voice. shared: one room, microphone and codec for all."),
     ] = "own",
     condition: Annotated[
-        str | None, typer.Option(help="What a shared channel goes through; without, one is drawn for each.")
+        str | None, typer.Option(help="The condition of a shared channel; default: drawn for each.")
     ] = None,
     enrol_condition: Annotated[
-        str | None, typer.Option(help="What enrolments over another channel go through; without, drawn.")
+        str | None, typer.Option(help="The condition of enrolments over another channel; default: drawn.")
     ] = None,
     step: Annotated[float, typer.Option(help="Seconds between two decisions.")] = STEP_S,
     output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
@@ -57,14 +57,14 @@ def stream(
     model: ModelOption = "default",
     device: DeviceOption = "cpu",
 ) -> None:
-    """How well live streams are followed: names by time, delay to the right name, flips, diarisation error.
+    """Measure names in live streams: names by time, delay to the right name, name changes, diarisation error.
 
     Simulated conversations have 2 to 6 speakers of one group of the manifest, some of them enrolled from other
     utterances, in a simulated room, with noise and overlaps. With --nobody-enrolled, and in recordings with an RTTM
-    reference, every voice is a guest: then the diarisation error counts.
+    reference, every voice is a guest, and the diarisation error is the measure.
 
-    With --channel shared, the voices of a conversation share a room, a microphone and what their sound goes through,
-    and the same conversations are reported twice: with enrolments over the same channel, and over another.
+    With --channel shared, the voices of a conversation share a room, a microphone and a condition,
+    and the same conversations are reported twice: with enrolments over the same channel, and over another one.
     """
     output_format = "json" if as_json else output_format
     if bool(files) == (manifest is not None) or bool(files) != (rttm is not None):

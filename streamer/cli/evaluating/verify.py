@@ -28,49 +28,49 @@ Sets = dict[str, tuple[list[Float32], Trials]]
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """How speakers' audio becomes items: seconds of an item (0: whole utterances), most items of a speaker."""
+    """How speakers' audio is cut into items: seconds of an item (0: whole utterances), most items of a speaker."""
 
     duration_s: float
     limit: int
 
 
 def verify(
-    trials: Annotated[Path | None, typer.Argument(help="A trial list, lines of '1 a.wav b.wav'.")] = None,
-    root: Annotated[Path, typer.Option(help="What the paths of the trial list are relative to.")] = Path(),
+    trials: Annotated[Path | None, typer.Argument(help="A trial list, with lines like '1 a.wav b.wav'.")] = None,
+    root: Annotated[Path, typer.Option(help="The folder that paths in the trial list are relative to.")] = Path(),
     manifest: Annotated[Path | None, typer.Option(help="Build trials from this CSV (path, speaker) instead.")] = None,
     split: Annotated[str | None, typer.Option(help="Use only this split of the manifest.")] = None,
     duration: Annotated[float, typer.Option(help="Seconds of an item; 0 takes whole files.", min=0)] = 3.0,
     limit: Annotated[int, typer.Option(help="Most items of a speaker.", min=2)] = 8,
-    window: Annotated[float, typer.Option(help="Average windows of this many seconds; 0 embeds at once.", min=0)] = 0.0,
+    window: Annotated[float, typer.Option(help="Average windows of this many seconds; 0: no windows.", min=0)] = 0.0,
     condition: Annotated[
         str, typer.Option(help="clean, noise=SNR_DB, mp3-32k, ...: see `streamer evaluate conditions --list`.")
     ] = "clean",
     enrol_condition: Annotated[
-        str | None, typer.Option(help="Of each trial's first side; without, the same as the other side's.")
+        str | None, typer.Option(help="The condition of each trial's first side; default: the same as the other's.")
     ] = None,
     scoring: Annotated[str, typer.Option(help="cosine, as-norm or plda.")] = "cosine",
     backend_manifest: Annotated[
         Path | None, typer.Option(help="Other people's speech: for plda, or for as-norm.")
     ] = None,
     backend_split: Annotated[str, typer.Option(help="Split of the backend's manifest.")] = "train",
-    rounds: Annotated[int, typer.Option(help="Resamplings for the intervals; 0 for none.", min=0)] = 200,
+    rounds: Annotated[int, typer.Option(help="Bootstrap resamplings for the intervals; 0 for none.", min=0)] = 200,
     plots: Annotated[Path | None, typer.Option(help="Folder for det.png and scores.png.")] = None,
     output_format: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print.")] = "table",
     batch: Annotated[int, typer.Option(help="Items embedded at once.", min=1)] = 32,
-    precision: Annotated[Literal["float32", "bfloat16"], typer.Option(help="Of the network's arithmetic.")] = "float32",
+    precision: Annotated[Literal["float32", "bfloat16"], typer.Option(help="Precision of the network.")] = "float32",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     model: ModelOption = "default",
     device: DeviceOption = "cpu",
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """EER and minDCF of a model, on a trial list or on all pairs of windows of a manifest's speakers.
+    """Measure EER and minDCF of a model, on a trial list or on all pairs of windows of a manifest's speakers.
 
-    From a manifest, each speaker's files in the order of their names are joined and cut into consecutive items of
+    From a manifest, each speaker's files are joined in the order of their names and cut into consecutive items of
     --duration; all pairs are trials, except neighbouring items of one speaker. Each corpus and language group is
-    a set of its own. With a trial list, files are embedded whole unless --window says otherwise.
+    a separate set. With a trial list, files are embedded whole, unless --window is given.
 
-    With --enrol-condition, the sides of a trial are heard under different conditions; trials from a manifest are then
+    With --enrol-condition, the sides of a trial have different conditions; trials from a manifest are then
     scored both ways round.
     """
     output_format = "json" if as_json else output_format
@@ -142,7 +142,7 @@ def cut_sets(manifest: Path, split: str | None, cutting: Cutting, only: list[str
     """One set for each corpus and language group of a manifest, or for some of them."""
     groups = by_group(read_manifest(manifest, split))
     if not groups:
-        raise ConfigurationError(f"{manifest} has no line of split {split!r}.")
+        raise ConfigurationError(f"{manifest} has no row with split {split!r}.")
     if missing := set(only or ()) - set(groups):
         raise ConfigurationError(f"{manifest} has no group {sorted(missing)} in that split; it has {sorted(groups)}.")
     return {
@@ -153,7 +153,7 @@ def cut_sets(manifest: Path, split: str | None, cutting: Cutting, only: list[str
 
 
 def backend(scoring: str, manifest: Path | None, split: str, cutting: Cutting, embed: Embed, batch: int) -> Scorer:
-    """The scorer by its name, fitted to the speech of the backend's manifest where it needs any."""
+    """The scorer by its name, fitted to the speech of the backend's manifest if it needs any."""
     from streamer.evaluation.plda import Plda
     from streamer.evaluation.verification import embed_items
 
@@ -163,7 +163,7 @@ def backend(scoring: str, manifest: Path | None, split: str, cutting: Cutting, e
         raise ConfigurationError(f"scoring {scoring!r} is not known; use cosine, as-norm or plda.")
     if manifest is None:
         raise ConfigurationError(
-            f"{scoring} needs other people's speech, and this model brings none: give --backend-manifest."
+            f"{scoring} needs other people's speech, and this model has none: give --backend-manifest."
         )
     speakers = by_speaker(manifest.parent, read_manifest(manifest, split))
     items, trials = windows(speakers, cutting.duration_s, cutting.limit)

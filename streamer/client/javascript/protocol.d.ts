@@ -3,29 +3,29 @@
 /** A speaker's name. */
 export type Name = string;
 
-/** A speaker's name, in any spelling: white space around it, Unicode's normal form and case do not matter. */
+/** A speaker's name, in any spelling: white space around it, its Unicode normal form and its case do not matter. */
 export type GivenName = string;
 
-/** The first message of every connection: what audio comes, and what is wanted of it. With `resume` it goes on with the session that lost its connection; the settings of that session then stay as they were and those given here are not looked at. */
+/** The first message of every connection: the format of the audio, and what the client wants. With `resume` it continues the session that lost its connection; that session keeps its settings, and those in this message are ignored. */
 export interface Start {
   type: "start";
   /** Samples a second of each channel of the audio that will be sent. Opus always counts 48000. */
   sample_rate?: number;
-  /** How a sample is written. `opus`: each binary message is one Opus packet. */
+  /** Encoding of a sample. `opus`: each binary message is one Opus packet. */
   encoding?: "s16le" | "s24le" | "s32le" | "f32le" | "mulaw" | "alaw" | "opus";
   /** Interleaved channels of the audio. */
   channels?: number;
-  /** `downmix` hears the mean of the channels as one stream; `split` gives each channel a stream and a tracker of its own. */
+  /** `downmix` makes one stream of the mean of the channels; `split` gives each channel a separate stream and tracker. */
   channel_mode?: "downmix" | "split";
-  /** `sequenced`: each binary message begins with the 12-byte header, so that lost and repeated ones are seen. */
+  /** `sequenced`: each binary message begins with the 12-byte header, which shows lost and repeated messages. */
   framing?: "plain" | "sequenced";
-  /** Seconds between two looks at the stream. */
+  /** Seconds between two decisions. */
   step?: number;
-  /** Seconds of audio in a window: the longest that is looked at. A multiple of `step`. */
+  /** Seconds of audio in the longest window. A multiple of `step`. */
   duration?: number;
-  /** What happens when the server falls behind: `every` step is computed and the client is slowed down, or the `latest` is computed and an `overload` event counts those left out. */
+  /** What happens when the server falls behind. `every`: each step is computed, and the client is slowed down. `latest`: the latest step is computed, and an `overload` event counts the skipped steps. */
   policy?: "every" | "latest";
-  /** The only enrolled speakers who can be meant, such as the people invited to a meeting. Absent or null: everybody enrolled. */
+  /** The enrolled speakers to listen for, such as the people invited to a meeting. Absent or null: everybody enrolled. */
   roster?: Array<GivenName> | null;
   /** Send a `window` event for each window. */
   windows?: boolean;
@@ -33,148 +33,148 @@ export interface Start {
   embeddings?: boolean;
   /** Seconds between two `stats` messages; 0 for none. */
   stats_interval?: number;
-  /** The bearer token, where it was sent neither as a header nor as a subprotocol. */
+  /** The bearer token, if it was not sent as a header or as a subprotocol. */
   token?: string;
   /** The resume token of `ready`. */
   resume?: string;
-  /** With `resume`: the `id` of the last event that arrived, 0 for none. Those after it are sent again. */
+  /** With `resume`: the `id` of the last event that arrived, 0 for none. The events after it are sent again. */
   last_event?: number;
-  /** With `resume`: the earliest sample, counted per channel at the client's rate, that the client can still send. The server answers with `ready.position`, from where audio must go on; what lies between what had arrived and there becomes a gap. Absent: the server takes the time that the connection was gone as lost. */
+  /** With `resume`: the earliest sample, counted per channel at the client's rate, that the client can still send. The server answers with `ready.position`, the sample from which the client must continue; what is missing before it becomes a gap. Absent: the server counts the time without a connection as lost. */
   position?: number;
 }
 
-/** Every event up to `event` has arrived; the server need not keep them for a resume. */
+/** Every event up to `event` has arrived; the server need not keep these for a resume. */
 export interface Ack {
   type: "ack";
   /** The `id` of the last event. */
   event: number;
 }
 
-/** Asks to be told (`flushed`) when all audio sent before it has been looked at as far as whole steps allow. It cuts no step short. */
+/** Asks for a `flushed` when all audio sent before it has been processed, as far as whole steps allow. It does not cut a step short. */
 export interface Flush {
   type: "flush";
   /** Chosen by the client and returned in the answer. */
   request?: number;
 }
 
-/** No more audio will come. The server looks at what is left, sends the last events and says `goodbye`. */
+/** No more audio will come. The server processes the rest, sends the last events and says `goodbye`. */
 export interface End {
   type: "end";
 }
 
-/** Answered by `pong` at once, for those who cannot send WebSocket pings (browsers). */
+/** Answered by `pong` at once, for clients that cannot send WebSocket pings (browsers). */
 export interface Ping {
   type: "ping";
   /** Chosen by the client and returned in the answer. */
   request?: number;
 }
 
-/** Enrol a voice from the stream's own audio. Needs the scope `enroll`. `start`: the audio from now on also goes to the enrolment coach, whose `enrolment` messages report progress. `commit`: store the profile. `cancel`: forget the audio. */
+/** Enrol a voice from the audio of the stream. Needs the scope `enroll`. `start`: the audio from now on also goes to the enrolment, and `enrolment` messages report its progress. `commit`: store the profile. `cancel`: discard the audio. */
 export interface Enroll {
   type: "enroll";
   /** What to do. */
   action: "start" | "commit" | "cancel";
-  /** Whom the voice belongs to; needed to start. A name that is already enrolled is refined. */
+  /** The name of the speaker; needed with `start`. If the name is already enrolled, its profile is extended. */
   name?: GivenName;
-  /** The channel to listen to, where the channels are split. */
+  /** The channel to listen to, if channels are split. */
   channel?: number;
-  /** With `commit`: store it although the coach advises against it. */
+  /** With `commit`: store the profile even if the advice is against it. */
   force?: boolean;
 }
 
-/** Look at or change the enrolled speakers. `list` needs the scope `stream`, `name` (a guest of this session becomes a profile) needs `enroll`, `rename` and `remove` need `admin`. Answered by `speaker_list`. */
+/** List or change the enrolled speakers. `list` needs the scope `stream`, `name` (a guest of this session becomes a profile) needs `enroll`, `rename` and `remove` need `admin`. Answered by `speaker_list`. */
 export interface Speakers {
   type: "speakers";
   /** What to do. */
   action: "list" | "name" | "rename" | "remove";
-  /** Whom: the enrolled name, or the guest (`guest-1`) for `name`. */
+  /** The enrolled name, or the guest (`guest-1`) for `name`. */
   speaker?: GivenName;
   /** The new name, for `name` and `rename`. */
   to?: GivenName;
-  /** Answer with those whose names come after this one; absent: from the first on. */
+  /** List the names after this one; absent: from the first on. */
   after?: GivenName;
-  /** Answer with this many at most; fewer if their names are long. */
+  /** Most names in the answer; it has fewer if the names are long. */
   limit?: number;
-  /** The guest's channel, where the channels are split. */
+  /** The guest's channel, if channels are split. */
   channel?: number;
   /** Chosen by the client and returned in the answer. */
   request?: number;
 }
 
-/** What a shared room is called. */
+/** The name of a shared room. */
 export type RoomName = string;
 
-/** Let others watch this session: its events from now on, and nothing of its sound. Answered by `shared`. A second one under another name closes the first room; one that the same client still shares under this name gives way. Not kept over a resume that the server was restarted for: send it again after each `ready`. */
+/** Let others watch this session: its events from now on, and none of its sound. Answered by `shared`. A second `share` with another name closes the first room. If another session of the same client has this name, the room moves to this session. A restart of the server ends sharing: send it again after each `ready`. */
 export interface Share {
   type: "share";
-  /** Its name, chosen by the client: 1 to 64 letters of A to Z, digits, - and _. */
+  /** The room's name, chosen by the client: 1 to 64 letters A to Z, digits, - and _. */
   room: RoomName;
   /** Chosen by the client and returned in the answer. */
   request?: number;
 }
 
-/** What was said in a stretch of the session, by a recogniser of the client's. It becomes the event `said`, so that whoever watches sees it beside the turns; the server makes nothing else of it. */
+/** Words that the client's speech recognition found in a part of the session. They become the event `said`, which those who watch see beside the turns; the server does not use them otherwise. */
 export interface Words {
   type: "words";
-  /** A word or several. */
+  /** One word or more. */
   text: string;
-  /** Where they begin, at 16 kHz from the session's start. */
+  /** Start of the words, at 16 kHz from the session's start. */
   start_sample: number;
-  /** Where they end. */
+  /** End of the words. */
   end_sample: number;
-  /** The channel, where they are split. */
+  /** The channel, if channels are split. */
   channel?: number;
 }
 
-/** Instead of `start`, the first message of a connection that watches a shared room. Needs the scope `watch` or `admin`, or the token that shares the room. Answered by `watching`, the events so far (as many as are kept), and then all that come, with the `stats` of whoever shares it. Such a connection may send `ping`, and nothing else. */
+/** The first message of a connection that watches a shared room, in place of `start`. Needs the scope `watch` or `admin`, or the token that shares the room. Answered by `watching`, the events so far (as many as are kept), and then each new event, with the `stats` of the session. Such a connection may send `ping`, and nothing else. */
 export interface Watch {
   type: "watch";
-  /** Its name. */
+  /** The room's name. */
   room: RoomName;
-  /** The bearer token, where it was sent neither as a header nor as a subprotocol. */
+  /** The bearer token, if it was not sent as a header or as a subprotocol. */
   token?: string;
 }
 
 /** Answers `share`: the room can be watched. */
 export interface Shared {
   type: "shared";
-  /** Its name. */
+  /** The room's name. */
   room: RoomName;
-  /** How many watch it now. */
+  /** Number of viewers now. */
   watchers: number;
   /** Chosen by the client and returned in the answer. */
   request?: number;
 }
 
-/** Answers `watch`: events may come. */
+/** Answers `watch`: events follow. */
 export interface Watching {
   type: "watching";
   version: 1;
-  /** Its name. */
+  /** The room's name. */
   room: RoomName;
-  /** How many events of before follow at once. */
+  /** Number of earlier events that follow at once. */
   events: number;
 }
 
-/** What the server will do, after its own defaults and limits. */
+/** The settings of the session, with the server's defaults and limits applied. */
 export interface Settings {
   /** Samples a second of each channel of the audio that will be sent. Opus always counts 48000. */
   sample_rate: number;
-  /** How a sample is written. `opus`: each binary message is one Opus packet. */
+  /** Encoding of a sample. `opus`: each binary message is one Opus packet. */
   encoding: "s16le" | "s24le" | "s32le" | "f32le" | "mulaw" | "alaw" | "opus";
   /** Interleaved channels of the audio. */
   channels: number;
-  /** `downmix` hears the mean of the channels as one stream; `split` gives each channel a stream and a tracker of its own. */
+  /** `downmix` makes one stream of the mean of the channels; `split` gives each channel a separate stream and tracker. */
   channel_mode: "downmix" | "split";
-  /** `sequenced`: each binary message begins with the 12-byte header, so that lost and repeated ones are seen. */
+  /** `sequenced`: each binary message begins with the 12-byte header, which shows lost and repeated messages. */
   framing: "plain" | "sequenced";
-  /** Seconds between two looks at the stream. */
+  /** Seconds between two decisions. */
   step: number;
-  /** Seconds of audio in a window: the longest that is looked at. A multiple of `step`. */
+  /** Seconds of audio in the longest window. A multiple of `step`. */
   duration: number;
-  /** What happens when the server falls behind: `every` step is computed and the client is slowed down, or the `latest` is computed and an `overload` event counts those left out. */
+  /** What happens when the server falls behind. `every`: each step is computed, and the client is slowed down. `latest`: the latest step is computed, and an `overload` event counts the skipped steps. */
   policy: "every" | "latest";
-  /** The only enrolled speakers who can be meant, such as the people invited to a meeting. Absent or null: everybody enrolled. */
+  /** The enrolled speakers to listen for, such as the people invited to a meeting. Absent or null: everybody enrolled. */
   roster: Array<Name> | null;
   /** Send a `window` event for each window. */
   windows: boolean;
@@ -184,37 +184,37 @@ export interface Settings {
   stats_interval: number;
 }
 
-/** Answers `start`: audio may come. */
+/** Answers `start`: the client may send audio. */
 export interface Ready {
   type: "ready";
   version: 1;
   /** Public name of the session, as in the server's log. */
   session: string;
-  /** A secret: whoever has it, and the same bearer token, can resume the session. */
+  /** A secret: a client with it and the same bearer token can resume the session. */
   resume: string;
-  /** Seconds that the session outlives its connection. */
+  /** Seconds that the session is kept after its connection is lost. */
   resume_within: number;
-  /** The session that was asked for goes on. */
+  /** The requested session continues. */
   resumed: boolean;
-  /** Samples per channel, at the client's rate, that have arrived or count as a gap: audio goes on from here. */
+  /** Samples per channel, at the client's rate, that have arrived or count as a gap: the client continues from here. */
   position: number;
   /** The `id` of the last event so far. */
   last_event: number;
-  /** Events that the client has not seen and that are no longer kept. */
+  /** Events that the client did not receive and that are no longer kept. */
   lost_events: number;
   settings: Settings;
-  /** Which model speaks. */
+  /** The model of the server. */
   model: {
     /** For people. */
     name: string;
-    /** For comparing: embeddings of different fingerprints never are. */
+    /** For comparison: embeddings of models with different fingerprints cannot be compared. */
     fingerprint: string;
   };
   /** What this client may do. */
   scopes: Array<"stream" | "enroll" | "admin" | "watch">;
 }
 
-/** Something could not be done. */
+/** A request or the session failed. */
 export interface Error {
   type: "error";
   /** For programs. */
@@ -227,26 +227,26 @@ export interface Error {
   fatal: boolean;
   /** With `busy` and `internal`: try again after this many seconds. */
   retry_after?: number;
-  /** The `request` of the message that failed, where it had one. */
+  /** The `request` of the message that failed, if it had one. */
   request?: number;
 }
 
-/** How the session does, every `stats_interval` seconds. */
+/** The state of the session, every `stats_interval` seconds. */
 export interface Stats {
   type: "stats";
   /** Seconds from the arrival of the last step's last sample to its events. */
   lag: number;
-  /** Seconds of audio that have arrived and are not yet looked at. */
+  /** Seconds of audio that have arrived and are not yet processed. */
   queue: number;
   /** Samples at 16 kHz that have arrived, without gaps. */
   received: number;
   /** Gaps so far. */
   gaps: number;
-  /** Samples at 16 kHz in them. */
+  /** Samples at 16 kHz in these gaps. */
   gap_samples: number;
-  /** Binary messages that were dropped because their sequence number, or all of their samples, had come before. */
+  /** Binary messages that were dropped because their sequence number, or all of their samples, had arrived before. */
   duplicates: number;
-  /** Steps left out under `policy: latest`. */
+  /** Steps skipped under `policy: latest`. */
   skipped: number;
   /** Events so far. */
   events: number;
@@ -259,7 +259,7 @@ export interface Flushed {
   type: "flushed";
   /** Chosen by the client and returned in the answer. */
   request?: number;
-  /** How far the stream has been looked at. */
+  /** The sample up to which the stream has been processed. */
   sample: number;
 }
 
@@ -270,19 +270,19 @@ export interface Pong {
   request?: number;
 }
 
-/** How an enrolment does. It is `listening` until `commit` or `cancel`; `refused` leaves it listening, so that more audio or `force` can mend it. */
+/** The progress of an enrolment. It is `listening` until `commit` or `cancel`. After `refused` it goes on listening: send more audio, or `force`. */
 export interface Enrolment {
   type: "enrolment";
-  /** Where it stands. */
+  /** State of the enrolment. */
   state: "listening" | "committed" | "refused" | "cancelled";
   name: Name;
-  /** 0 to 1: 1 is enough. */
+  /** 0 to 1; 1 is enough. */
   progress: number;
   /** Seconds of speech heard. */
   speech: number;
-  /** Seconds of speech wanted. */
+  /** Seconds of speech needed. */
   needed: number;
-  /** What the coach says, most important first. */
+  /** Advice, most important first. */
   advice: Array<{
     /** too_short, too_quiet, clipped, noisy, two_voices, inconsistent_with_profile, same_as_other. */
     code: string;
@@ -291,31 +291,31 @@ export interface Enrolment {
   }>;
 }
 
-/** Answers `speakers`: those who are enrolled, after the change, a page of them at a time. Where there are `more`, ask again `after` the last name. */
+/** Answers `speakers`: a page of the enrolled speakers, after the change. If there are `more`, ask again `after` the last name. */
 export interface SpeakerList {
   type: "speaker_list";
   /** Chosen by the client and returned in the answer. */
   request?: number;
-  /** In the order of names. */
+  /** Sorted by name. */
   speakers: Array<{
     name: Name;
     /** Embeddings kept. */
     exemplars: number;
-    /** Seconds of speech they were made from. */
+    /** Seconds of speech that they were made from. */
     speech: number;
   }>;
-  /** How many are enrolled in all. */
+  /** Number of all enrolled speakers. */
   total?: number;
-  /** There are others after these. */
+  /** More names follow these. */
   more?: boolean;
-  /** Absent, or false: what was removed or renamed is gone for everybody who listens, but could not be erased from the store's files yet, since another process reads them; the server goes on trying. */
+  /** Absent or false. False: all sessions have forgotten what was removed or renamed, but it could not be erased from the store's files yet, because another process reads them; the server keeps trying. */
   erased?: boolean;
 }
 
 /** The last message; the connection closes after it. */
 export interface Goodbye {
   type: "goodbye";
-  /** `ended`: all was looked at. `draining`: the server stops. `idle`: no audio came. `slow_reader`: events were not read. `replaced`: another connection resumed the session, or another session goes on in the room. */
+  /** `ended`: everything was processed. `draining`: the server stops. `idle`: no audio came. `slow_reader`: the client did not read its events. `replaced`: another connection resumed the session, or another session took over the room. */
   reason: "ended" | "draining" | "idle" | "slow_reader" | "replaced";
   /** The session can be resumed. */
   resume: boolean;
@@ -328,15 +328,15 @@ export interface Goodbye {
 /** Somebody starts to speak. */
 export interface SpeechStart {
   type: "speech_start";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
@@ -345,34 +345,34 @@ export interface SpeechStart {
 /** Speech ends. */
 export interface SpeechEnd {
   type: "speech_end";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
-  /** Where it began. */
+  /** Start of the speech. */
   start_sample: number;
 }
 
-/** From `sample` on an enrolled speaker speaks. */
+/** From `sample` on, an enrolled speaker speaks. */
 export interface Speaker {
   type: "speaker";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
@@ -385,7 +385,7 @@ export interface Speaker {
   score: number;
   /** The next best enrolled speaker. */
   runner_up: string | null;
-  /** By how much of the score they lost. */
+  /** Difference of their score to the speaker's. */
   margin: number | null;
   /** No correction will come. */
   final: boolean;
@@ -394,15 +394,15 @@ export interface Speaker {
 /** A provisional label of this turn was wrong. */
 export interface Correction {
   type: "correction";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
@@ -415,26 +415,26 @@ export interface Correction {
   score: number;
   /** The next best enrolled speaker. */
   runner_up: string | null;
-  /** By how much of the score they lost. */
+  /** Difference of their score to the speaker's. */
   margin: number | null;
   /** No correction will come. */
   final: boolean;
-  /** What it was. */
+  /** The previous label. */
   previous: Name;
 }
 
-/** From `sample` on somebody speaks whom nobody enrolled. */
+/** From `sample` on, a person speaks who is not enrolled. */
 export interface Unknown {
   type: "unknown";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
@@ -455,21 +455,21 @@ export interface Unknown {
 /** The evidence does not decide between `candidates`. */
 export interface Ambiguous {
   type: "ambiguous";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
   /** Number of the turn in the stream. */
   turn: number;
-  /** Who it could be. */
+  /** The possible speakers. */
   candidates: Array<Name>;
   /** Posterior probability. */
   confidence: number;
@@ -478,147 +478,147 @@ export interface Ambiguous {
 /** A turn ended at `sample`; its label is final. */
 export interface TurnEnd {
   type: "turn_end";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
   /** Number of the turn in the stream. */
   turn: number;
-  /** Where it began. */
+  /** Start of the turn. */
   start_sample: number;
   speaker: Name;
   /** Posterior probability. */
   confidence: number;
 }
 
-/** More than one speaks, from `sample` on. What is said of it may change until it is final; then the other's share of it comes as a turn, too. */
+/** From `sample` on, more than one person speaks. The event may be updated until it is final; the part of the other speaker is then also sent as a turn. */
 export interface Overlap {
   type: "overlap";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
-  /** Number of the stretch in the stream. */
+  /** Number of the overlap in the stream. */
   overlap: number;
-  /** Where it ended; null while it lasts. */
+  /** End of the overlap; null while it lasts. */
   end_sample: number | null;
   speaker: Name;
-  /** Who else speaks; null for somebody of whom nothing is known. */
+  /** The other speaker; null if nothing is known about them. */
   other: string | null;
-  /** How likely it is that more than one speaks. */
+  /** Probability that more than one person speaks. */
   confidence: number;
-  /** No later word of it will come. */
+  /** No later event about it will come. */
   final: boolean;
 }
 
 /** The samples [sample, end_sample) never arrived. */
 export interface Gap {
   type: "gap";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
-  /** Where audio goes on. */
+  /** Where audio continues. */
   end_sample: number;
 }
 
-/** The client's words: what was said in [sample, end_sample). They decide nothing of the sound, so `decided_sample` is 0. */
+/** The words that the client sent for [sample, end_sample). They are no decision about the sound, so `decided_sample` is 0. */
 export interface Said {
   type: "said";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
-  /** Where the words end. */
+  /** End of the words. */
   end_sample: number;
   /** The words. */
   text: string;
 }
 
-/** Something about the sound itself that whoever listens should know of, once. */
+/** Something about the sound that people should know, sent once. */
 export interface Notice {
   type: "notice";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
-  /** For programs: `inverted_channels`, where channels cancel each other and one is used alone. */
+  /** For programs: `inverted_channels` if the channels cancel each other and one is used alone. */
   code: string;
   /** For people. */
   message: string;
 }
 
-/** The server fell behind and left out steps before `sample`. */
+/** The server fell behind and skipped steps before `sample`. */
 export interface Overload {
   type: "overload";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
-  /** How many. */
+  /** Number of skipped steps. */
   skipped: number;
 }
 
-/** All that was said so far of `previous`, a guest, was `speaker`: named by somebody, or found to be one voice. */
+/** All earlier events about the guest `previous` were about `speaker`: somebody named the guest, or both were found to be one voice. */
 export interface Renamed {
   type: "renamed";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
@@ -627,18 +627,18 @@ export interface Renamed {
   previous: Name;
 }
 
-/** The embedding of one window, where asked for. */
+/** The embedding of one window, if requested. */
 export interface Window {
   type: "window";
-  /** Number of the event in the session, from 1 on; to acknowledge, and to resume after. */
+  /** Number of the event in the session, from 1; used in `ack` and when resuming. */
   id: number;
-  /** 0, or the channel where the channels are split. */
+  /** 0, or the channel if channels are split. */
   channel: number;
-  /** The position it speaks of, at 16 kHz from the stream's start. */
+  /** The position that the event is about, at 16 kHz from the stream's start. */
   sample: number;
   /** `sample` in seconds. */
   time: number;
-  /** How far the stream had been heard when this was decided. */
+  /** How much of the stream had been heard when this was decided. */
   decided_sample: number;
   /** Why, in a few words. */
   reason: string;
@@ -646,13 +646,13 @@ export interface Window {
   start_sample: number;
   /** One past the last sample used. */
   end_sample: number;
-  /** Seconds asked for, by which windows of several lengths are told apart. */
+  /** The requested length in seconds, which tells windows of several lengths apart. */
   duration: number;
-  /** Seconds of speech in it. */
+  /** Seconds of speech in the window. */
   speech: number;
-  /** It holds less than `duration`. */
+  /** The window holds less than `duration`. */
   partial: boolean;
-  /** float32, little endian, in base64; where asked for. */
+  /** float32, little endian, in base64; if requested. */
   embedding?: string;
 }
 

@@ -1,1 +1,1 @@
-"""How the CAM++ of the past was made: it learns from CAM++ as published what that says of whole recordings."""
+"""Training of the streaming CAM++: it learns to match what the published CAM++ computes from whole recordings."""

@@ -1,4 +1,4 @@
-"""What lies between a voice and the network, for whole batches on the device: rooms, channels, coders' cuts, noise.
+"""Augmentation in batches on the device: rooms, channels, the low-pass of codecs, noise.
 
 All voices of one row go through the same channel, as in a room.
 """
@@ -15,14 +15,14 @@ from torch import Tensor
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.evaluation.manifest import read_audio, read_manifest
 
-#: How often each occurs.
+#: Probability of each disturbance.
 ROOM, EQUALISER, CUT, TELEPHONE, NOISE = 0.35, 0.5, 0.45, 0.12, 0.6
-#: Samples of a room's response.
+#: Samples of a room's impulse response.
 RESPONSE = 6_400
 
 
 class Disturbance:
-    """noise (samples,) float32: recordings of noise, joined."""
+    """noise (samples,) float32: concatenated recordings of noise."""
 
     def __init__(self, noise: Tensor, generator: torch.Generator) -> None:
         self.noise = noise
@@ -30,7 +30,7 @@ class Disturbance:
 
     @classmethod
     def of(cls, speech: Path, generator: torch.Generator) -> Disturbance:
-        """By the noise of a folder of speech, on the generator's device."""
+        """The disturbance with the noise of a speech folder, on the generator's device."""
         noise = [read_audio(speech / row.path) for row in read_manifest(speech / "manifest.csv", "noise")]
         return cls(torch.from_numpy(np.concatenate(noise)).to(generator.device), generator)
 
@@ -38,7 +38,7 @@ class Disturbance:
         """Waves (batch, samples), or the voices of each, (batch, voices, samples), as they arrive: (batch, samples),
         at another level and within [-1, 1].
 
-        Voices have places of their own in one room. Nobody else talks behind them, while others do behind single waves.
+        Each voice has its place in one room. Voices get no babble in the background; single waves do.
         """
         alone = waves.dim() == 2
         telephone = self._chance(len(waves), TELEPHONE)
@@ -60,8 +60,8 @@ class Disturbance:
         return self._rand(rows) < share
 
     def _room(self, waves: Tensor) -> Tensor:
-        """Noise that dies away in 0.1 to 0.6 s, 12 dB below the direct sound to 2 dB above it, another for each voice
-        of (batch, voices, samples)."""
+        """Convolve with noise that decays in 0.1 to 0.6 s, 12 dB below the direct sound to 2 dB above it; a different
+        one for each voice of (batch, voices, samples)."""
         rows, voices, samples = waves.shape
         time = torch.arange(RESPONSE, device=waves.device) / SAMPLE_RATE
         decay = torch.exp(-6.9 * time / (0.1 + 0.5 * self._rand(rows, 1, 1)))
@@ -75,7 +75,7 @@ class Disturbance:
         return torch.where(self._chance(rows, ROOM)[:, None, None], wet, waves)
 
     def _channel(self, waves: Tensor, telephone: Tensor) -> Tensor:
-        """A tilt and a ripple of the response; a steep cut from 3.4 kHz on; a telephone's band."""
+        """Apply a tilt and a ripple of the response, a steep low-pass from 3.4 kHz on, or the band of a telephone."""
         rows, samples = waves.shape
         frequency = torch.fft.rfftfreq(samples, 1 / SAMPLE_RATE, device=waves.device)[None]
         octave = frequency.clamp(min=60).log2()
@@ -94,8 +94,8 @@ class Disturbance:
         return passed_on
 
     def _noise(self, waves: Tensor, often: float) -> Tensor:
-        """Coloured noise, recorded noise, or, in the last third of NOISE, the babble of four others of the batch; 4 to
-        30 dB below, or none."""
+        """Add coloured noise, recorded noise, or, in the last third of NOISE, babble of four other rows of the batch; 4
+        to 30 dB below the speech. Or add none."""
         rows, samples = waves.shape
         frequency = torch.fft.rfftfreq(samples, 1 / SAMPLE_RATE, device=waves.device).clamp(min=50)
         white = torch.fft.rfft(self._randn(rows, samples))
@@ -115,6 +115,6 @@ def rms(waves: Tensor) -> Tensor:
 
 
 def mu_law(waves: Tensor) -> Tensor:
-    """Through the 8 bits of a telephone line (ITU-T G.711)."""
+    """Encode as 8-bit mu-law, as a telephone line does (ITU-T G.711), and decode."""
     code = (torch.sign(waves) * torch.log1p(255 * waves.abs().clamp(max=1)) / math.log(256) * 127).round() / 127
     return torch.sign(code) * torch.expm1(code.abs() * math.log(256)) / 255

@@ -1,4 +1,4 @@
-"""How far the student is from its teacher, in all windows of a stream at once."""
+"""The distance of the student from its teacher, in all windows of a stream at once."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import Tensor
 
 from streamer.models.campplus.network import EPSILON, CamPlusPlus
 
-#: First and end frame of the windows that count, and how much each does. Of a cold start or a change of speaker the
-#: first second, two and three; of a stream that has been listening, its last second and a half.
+#: First and end frame of the windows in the loss, and their weights: the first second, two and three after a cold start
+#: or a change of speaker; the last second and a half of a stream that is already running.
 WINDOWS = ((0, 50, 0.6), (0, 100, 1.0), (0, 150, 1.2), (0, None, 1.0), (75, None, 1.0), (-50, None, 0.6))
 PAIRS, CONTRAST, FRAMES = 5.0, 0.1, 0.5
 CONTRAST_SCALE = 20.0
-#: Frames at the beginning that cannot know yet what the teacher knows of the whole.
+#: Frames at the start, in which the student cannot yet match a teacher that sees the whole recording.
 COLD = 15
-#: Below it, a channel's deviation pulls no harder: the root of a silent channel's variance is vertical.
+#: Lower limit of a channel's deviation in the gradient: the square root has no slope at a variance of zero.
 QUIET = 1e-2
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a student heard, and what its teacher says of it.
+    """The input of a student, and the targets of its teacher.
 
-    rows (batch, rows, 80) float32: what the student hears. before: frames of another voice, or of a pause, at its
-    beginning. frames (frames, batch, 512) and embeddings (batch, 192): the teacher's, of the undisturbed voice behind.
+    rows (batch, rows, 80) float32: the student's input. before: frames of another voice, or of a pause, at its
+    beginning. frames (frames, batch, 512) and embeddings (batch, 192): the teacher's, for the undisturbed voice.
     """
 
     rows: Tensor

@@ -1,6 +1,6 @@
-"""Speech to learn from: all of it decoded once, on the device, and cut anew for every batch.
+"""Training speech: decoded once, on the device, and cut anew for every batch.
 
-A folder of speech has `manifest.csv` (see `streamer.evaluation.manifest`), and may have `pack/index.csv`, which lists
+A speech folder has `manifest.csv` (see `streamer.evaluation.manifest`), and may have `pack/index.csv`, which lists
 pieces of long files: shard, start_sample, samples, corpus, speaker.
 """
 
@@ -21,9 +21,9 @@ from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import read_audio, read_manifest
 from streamer.training.data import STORED_DBFS, level
 
-#: Shorter pieces say too little of a voice.
+#: Shorter pieces say too little about a voice.
 SHORTEST = 2 * SAMPLE_RATE
-#: Voices that nobody has: up to a quarter faster or a seventh slower.
+#: Speed changes make voices that nobody has: up to a quarter faster or a seventh slower.
 SLOWEST, FASTEST = 0.85, 1.2
 
 
@@ -37,9 +37,9 @@ class Pieces:
 
     @classmethod
     def load(cls, folder: Path, without: Collection[str], device: torch.device) -> Pieces:
-        """Decode a folder's training speech; `without` names corpora and speakers that are left for other purposes.
+        """Decode a folder's training speech; `without` names corpora and speakers that are reserved for other purposes.
 
-        Raises ConfigurationError where nothing is left.
+        Raises ConfigurationError if nothing is left.
         """
         parts, start, length, end = [], [], [], 0
         for wave, places in _files(folder, frozenset(without)):
@@ -53,7 +53,7 @@ class Pieces:
         return cls(audio.to(device), torch.tensor(start, device=device), torch.tensor(length, device=device))
 
     def take(self, count: int, samples: int, generator: torch.Generator) -> Tensor:
-        """Pieces drawn at random, half of them at another speed: (count, samples) float32."""
+        """Random pieces, half of them at another speed: (count, samples) float32."""
         device = self.audio.device
         chosen = torch.randint(len(self.start), (count,), generator=generator, device=device)
         speed = SLOWEST + (FASTEST - SLOWEST) * torch.rand(count, generator=generator, device=device)
@@ -72,7 +72,7 @@ class Pieces:
 
 
 def _files(folder: Path, without: frozenset[str]) -> Iterator[tuple[NDArray[np.float32], list[tuple[int, int]]]]:
-    """The samples of each file that has speech, and where in it the pieces are, as (start, samples)."""
+    """The samples of each file with speech, and its pieces, as (start, samples)."""
     for utterance in read_manifest(folder / "manifest.csv", "train"):
         if not {utterance.corpus, utterance.speaker} & without and not utterance.path.startswith("pack/"):
             wave = level(read_audio(folder / utterance.path), STORED_DBFS)

@@ -1,7 +1,7 @@
-"""Train the CAM++ of the past: `python -m streamer.training.campplus.run SPEECH OUT --minutes 15 --device cuda`.
+"""Train the streaming CAM++: `python -m streamer.training.campplus.run SPEECH OUT --minutes 15 --device cuda`.
 
-SPEECH is a folder of speech (see `pieces`). The run is kept in OUT every few minutes and goes on where it stood. The
-rate falls along a cosine over the time that is given, so that a run of any length ends settled.
+SPEECH is a folder of speech (see `pieces`). The run saves its state in OUT every few minutes, and resumes from it. The
+learning rate falls along a cosine over the given time, so a run of any length ends at a low rate.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from streamer.training.campplus.losses import Lesson, loss
 from streamer.training.campplus.pieces import Pieces
 from streamer.training.campplus.student import measure_expected, student_frames
 
-#: Left out of training, so that cohort and calibration are of voices that it did not hear.
+#: Corpora left out of training, so that cohort and calibration use voices that it did not see.
 WITHOUT = ("arabiccommands", "cv-fa")
 HEARD_HZ = 6_900.0
 TEACHER = "CAM++ for Chinese and English (3D-Speaker, Apache-2.0), whose weights training began with"
-#: Samples of a lesson's own voice, and of what is before it in every third; 4 s and 2 s.
+#: Samples of a lesson's target voice, and of the voice before it in every third lesson; 4 s and 2 s.
 OWN, BEFORE = 64_400, 32_000
-#: Steps until the rate is whole; how much of the average is kept each step.
+#: Steps until the full learning rate; share of the average that each step keeps.
 WARM_UP, KEPT = 40, 0.995
 SAVE_S = 240.0
 
@@ -67,7 +67,7 @@ class Classroom:
 
 
 class Relative(torch.optim.AdamW):
-    """AdamW whose steps are in proportion to each tensor's own size: folded layers' sizes lie decades apart."""
+    """AdamW with steps in proportion to each tensor's size: the sizes of folded layers differ by decades."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         groups = [
@@ -82,15 +82,15 @@ class Relative(torch.optim.AdamW):
 
 
 def begin(teacher: CamPlusPlus, voices: Tensor, start: Model | None = None) -> CamPlusPlus:
-    """The student before its first step: a student of before, or the teacher's weights, and what is expected of speech.
+    """The student before its first step: an earlier student, or the teacher's weights with the averages of speech.
 
-    Raises WrongArchitecture where `start` is no CAM++ of the past.
+    Raises WrongArchitecture if `start` is not a streaming CAM++.
     """
     if start is not None:
         student = campplus_of(start.network)
         if not student.architecture.frame_local:
             raise WrongArchitecture(
-                f"{start.card.name} sees whole windows; begin with a CAM++ of the past, or without."
+                f"{start.card.name} sees whole windows; begin with a streaming CAM++, or without a model."
             )
         return student.to(voices.device).float().train().requires_grad_(True)
     architecture = CamPlusPlusArchitecture(
@@ -105,21 +105,21 @@ def begin(teacher: CamPlusPlus, voices: Tensor, start: Model | None = None) -> C
 
 
 def rate_at(step: int, share: float, rate: float) -> float:
-    """share: of the time that is gone."""
+    """The learning rate of a step. share: the part of the time that has passed."""
     return rate * min(1.0, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * min(1.0, share))) + 1e-5
 
 
 def train(
     speech: Annotated[Path, typer.Argument(help="A folder of speech, with manifest.csv.")],
-    out: Annotated[Path, typer.Argument(help="Where the run is kept.")],
+    out: Annotated[Path, typer.Argument(help="Where the run is saved.")],
     minutes: Annotated[float, typer.Option(help="How long to train.", min=0.01)] = 15.0,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     batch: Annotated[int, typer.Option(help="Voices of a step; 256 on a GPU.", min=2)] = 16,
-    rate: Annotated[float, typer.Option(help="Steps, relative to the weights.", min=0.0)] = 2e-3,
-    start: Annotated[str | None, typer.Option(help="Go on from this model instead of from CAM++.")] = None,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    rate: Annotated[float, typer.Option(help="Learning rate, relative to the weights.", min=0.0)] = 2e-3,
+    start: Annotated[str | None, typer.Option(help="Continue from this model instead of from CAM++.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
 ) -> None:
-    """Train, or go on with a run; its average is OUT/model.safetensors."""
+    """Train, or resume a run; its averaged weights are OUT/model.safetensors."""
     where = torch.device(device)
     generator = torch.Generator(where).manual_seed(seed)
     teacher = campplus_of(Model.from_pretrained("campplus", device=device).network)
@@ -148,14 +148,14 @@ def train(
 
 
 def write(path: Path, network: CamPlusPlus, trained: dict[str, Any]) -> None:
-    """As a checkpoint, in half precision. Its scores are measured next: `python -m streamer.training.scores`."""
+    """Write a checkpoint in half precision. Calibrate its scores next: `python -m streamer.training.scores`."""
     details = {"teacher": TEACHER, "trained": trained}
     card = ModelCard("campplus-live", licence="Apache-2.0", details=details)
     save(path, Model(network.eval().requires_grad_(False), card), torch.float16)
 
 
 def learn(student: CamPlusPlus, optimiser: torch.optim.Optimizer, lesson: Lesson, front: bool) -> tuple[float, float]:
-    """One step; `front`: of the front end, too, whose backward pass costs as much as all others'."""
+    """One step. `front`: also train the front end, whose backward pass costs as much as that of all other layers."""
     for tensor in student.layers.front.parameters():
         tensor.requires_grad_(front)
     value, cosine = loss(student, student_frames(student, lesson.rows), lesson)
@@ -163,7 +163,7 @@ def learn(student: CamPlusPlus, optimiser: torch.optim.Optimizer, lesson: Lesson
     value.backward()  # type: ignore[no-untyped-call]
     own = {id(tensor) for tensor in student.layers.front.parameters()}
     others = [tensor for tensor in student.parameters() if id(tensor) not in own]
-    # Apart: the front end's gradient is decades larger.
+    # Clipped separately: the front end's gradient is decades larger.
     torch.nn.utils.clip_grad_norm_(student.layers.front.parameters(), 1.0)
     torch.nn.utils.clip_grad_norm_(others, 1.0)
     optimiser.step()
@@ -187,7 +187,7 @@ def _resume(path: Path, student: CamPlusPlus, average: CamPlusPlus, optimiser: R
 
 
 def _save(path: Path, student: CamPlusPlus, average: CamPlusPlus, optimiser: Relative, step: int) -> None:
-    """Beside and renamed, so that a run that is killed meanwhile keeps the state before."""
+    """Write a new file and rename it, so that a run killed during the write keeps the previous state."""
     beside = path.with_suffix(".part")
     torch.save(
         {

@@ -1,8 +1,8 @@
-"""The CAM++ of the past while it learns: the network's own layers, with a backward pass of their own where it counts.
+"""The streaming CAM++ in training: the layers of the network, with a custom backward pass for the dense blocks.
 
-A dense block written into one array cannot be differentiated by torch, and one that copies what all layers before gave
-for each takes several times as long. Here the array is kept, and each layer's activation is computed again on the way
-back, as in memory-efficient DenseNets (Pleiss et al., 2017, https://arxiv.org/abs/1707.06990).
+torch cannot differentiate a dense block that is written into one array, and a block that copies the outputs of all
+earlier layers for each layer takes several times as long. Here the array is kept, and the backward pass computes each
+layer's activation again, as in memory-efficient DenseNets (Pleiss et al., 2017, https://arxiv.org/abs/1707.06990).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PARAMETERS = 9
 def student_frames(network: CamPlusPlus, rows: Tensor) -> Tensor:
     """Rows of the filter bank (batch, rows, 80), an even number -> frames (rows / 2 - lag, batch, 512).
 
-    As `CamPlusPlus.frames` gives them, but for the one row before the beginning.
+    Equal to `CamPlusPlus.frames`, except for the one row before the beginning.
     """
     layers = network.layers
     hops = torch.full((len(rows),), rows.shape[1] // 2, device=rows.device)
@@ -47,7 +47,7 @@ def student_frames(network: CamPlusPlus, rows: Tensor) -> Tensor:
 
 
 def dense_block(block: Tensor, layers: Sequence[DenseLayer]) -> Tensor:
-    """All layers of a dense block on (frames, batch, channels) that begins with silence before it."""
+    """Apply all layers of a dense block to (frames, batch, channels), with silence before the first frame."""
     parameters: list[Tensor] = []
     for layer in layers:
         activation, inner, squeeze, excite = layer.activation, layer.inner, layer.squeeze, layer.excite
@@ -103,7 +103,7 @@ class DenseBlock(torch.autograd.Function):
             output = back[..., wide : wide + GROWTH].reshape(rows, GROWTH)
             to_local, to_gate = output * gate, output * local * gate * (1 - gate)
             to_hidden = (to_gate @ w2) * (hidden > 0)
-            # What a running sum is to its input, it is backwards to its gradient.
+            # The gradient of a running sum is the same running sum, backwards in time.
             later = ((to_hidden @ w1).view(frames, batch, INNER) * weight).flip(0)
             nothing = later.new_zeros(batch, INNER)
             to_inner = running_sum(later, nothing, FRAMES_REMEMBERED).flip(0).view(rows, INNER)
@@ -135,16 +135,16 @@ class DenseBlock(torch.autograd.Function):
 
 
 def _weights(frames: int, device: torch.device) -> Tensor:
-    """Twice one over what a stream's running sum counts after each frame, (frames, 1, 1)."""
+    """Two divided by the weight of a stream's running sum after each frame, (frames, 1, 1)."""
     ones = torch.ones(frames, 1, 1, device=device)
     return 2 / running_sum(ones, torch.full((1, 1), FRAMES_EXPECTED, device=device), FRAMES_REMEMBERED)
 
 
 @torch.no_grad()
 def measure_expected(network: CamPlusPlus, rows: Tensor, rounds: int = 2) -> None:
-    """Set what layers see of speech on average: of rows (batch, rows, 80) of undisturbed voices.
+    """Set the averages of speech in the layers from rows (batch, rows, 80) of undisturbed voices.
 
-    A layer's depends on those before it, whose gates depend on theirs: twice is enough.
+    A layer's averages depend on the layers before it, whose gates depend on their averages: two rounds are enough.
     """
     layers = network.layers
     mean = rows.mean(1)

@@ -1,5 +1,5 @@
-"""Who has the floor when, as people who meet share it: turns that follow each other, those who come in early, and short
-words beside somebody else's turn."""
+"""A model of who speaks when in a meeting: turns that follow each other, turns that start early, and short
+interjections during other turns."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """How floors are drawn; times in seconds, ranges are uniform.
+    """The distribution of conversations; times are in seconds, and ranges are uniform.
 
-    alone: the share of floors in which nobody speaks beside another. short: the share of turns of a word or two.
-    early, pause: how often a turn begins before the one before it has ended, and how often after a pause.
-    beside: how many short words others say in a second of a turn.
+    alone: the share of conversations without overlap. short: the share of turns of a word or two.
+    early, pause: how often a turn begins before the previous one has ended, and how often after a pause.
+    beside: interjections of others in a second of a turn.
     """
 
     voices: int = 3
@@ -31,7 +31,7 @@ class Floor:
     beside_s: tuple[float, float] = (0.3, 1.2)
 
     def draw(self, seconds: float, rate: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """(voices, positions): whether each voice has the floor at each of `rate` positions a second."""
+        """(voices, positions): whether each voice may speak at each position, with `rate` positions a second."""
         held = np.zeros((self.voices, round(seconds * rate)), np.bool_)
         alone = rng.random() < self.alone
         position, before = rng.uniform(0, 1), -1

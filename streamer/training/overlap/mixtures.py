@@ -1,6 +1,6 @@
-"""Conversations to learn overlap from: voices that share a room and a channel, and how many speak at each frame.
+"""Conversations to learn overlap from: voices in one room on one channel, and the number of speakers at each frame.
 
-What is speech in a voice is decided before it is mixed, by silero-vad; who has the floor is drawn.
+silero-vad finds the speech of each voice before mixing; random draws decide whose turn it is.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from streamer.training.campplus.disturbance import Disturbance, rms
 from streamer.training.campplus.pieces import Pieces
 from streamer.training.overlap.floor import Floor
 
-#: Positions a second at which the floor is drawn; a voice comes and goes within one of them.
+#: Positions a second at which turns are drawn; a voice fades in or out within one of them.
 RATE = 100
-#: Half of the largest difference in level between two voices.
+#: Half of the largest level difference between two voices.
 LEVEL_DB = 6.0
 SPOKEN = 0.5
-#: Chunks of silero-vad whose silence is a part of the speech around it, as in references of real talk: 0.29 s.
+#: Silences of up to this many chunks of silero-vad count as speech, as in references of real conversations: 0.29 s.
 PAUSE = 9
 
 
 @dataclass(slots=True)
 class Mixtures:
-    """Draws conversations. generator, rng: of what is drawn on the device, and of the floors."""
+    """Draws conversations. generator, rng: for random numbers on the device, and for turns."""
 
     pieces: Pieces
     disturbance: Disturbance
@@ -41,7 +41,8 @@ class Mixtures:
 
     @torch.no_grad()
     def draw(self, count: int, seconds: float) -> tuple[Tensor, Tensor]:
-        """Waves (count, samples) float32, and how many speak at each frame of the grid, (count, frames) int64."""
+        """Waves (count, samples) float32, and the number of speakers at each frame of the grid, (count, frames)
+        int64."""
         voices, samples = self.floor.voices, round(seconds * SAMPLE_RATE)
         waves = self.pieces.take(count * voices, samples, self.generator)
         floors = np.stack([self.floor.draw(seconds, RATE, self.rng) for _ in range(count)])
@@ -56,9 +57,9 @@ class Mixtures:
         return mixed, spoken[:, centres].view(count, voices, -1).sum(1).long()
 
     def _spoken(self, waves: Tensor, held: Tensor) -> Tensor:
-        """Where each voice says something and has the floor: (voices, samples) of 0 and 1."""
+        """Where each voice has speech and its turn: (voices, samples) of 0 and 1."""
         heard = torch.from_numpy(np.stack(speech_probabilities(list(waves.cpu().numpy())))).to(waves.device)
-        # Closed: short pauses filled, the ends where they were.
+        # Morphological closing: it fills short pauses and keeps the ends.
         wider = F.max_pool1d((heard > SPOKEN).float(), PAUSE, 1, PAUSE // 2)
         speech = -F.max_pool1d(-F.pad(wider, (PAUSE // 2, PAUSE // 2), value=1.0), PAUSE, 1)
         speech = speech.repeat_interleave(CHUNK, 1)[:, : waves.shape[1]]
@@ -66,6 +67,6 @@ class Mixtures:
 
 
 def _ramped(held: Tensor, samples: int) -> Tensor:
-    """A floor as a gain of each sample, without a click at its ends."""
+    """Turns as a gain for each sample, without clicks at their ends."""
     gain = F.interpolate(held.float()[:, None], samples, mode="linear", align_corners=False)
     return gain[:, 0]

@@ -1,8 +1,8 @@
-"""Teach a CAM++ of the past to tell when more than one speaks: `python -m streamer.training.overlap.run SPEECH OUT`.
+"""Train the overlap head of a streaming CAM++: `python -m streamer.training.overlap.run SPEECH OUT`.
 
-SPEECH is a folder of speech (see `streamer.training.campplus.pieces`). The network stays as it is: what its first dense
-block makes of conversations is worked out once, and a head is trained on that. A fifth of an hour on a core is for the
-hearing, two minutes for the learning.
+SPEECH is a folder of speech (see `streamer.training.campplus.pieces`). The network stays unchanged: the outputs of its
+first dense block for conversations are computed once, and a head is trained on them. Computing them takes a fifth of
+an hour on a core, training two minutes.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from streamer.training.campplus.pieces import Pieces
 from streamer.training.campplus.run import WITHOUT
 from streamer.training.overlap.mixtures import Mixtures
 
-#: Seconds of a conversation, and how many are heard at once.
+#: Seconds of a conversation, and the number of conversations that are computed at once.
 SECONDS, HEARD_AT_ONCE = 20.0, 8
-#: Frames of an example, and those at its beginning that are not asked for: nobody was heard yet.
+#: Frames of an example, and frames at its beginning without a target, where nobody was heard yet.
 FRAMES, UNASKED = 496, 25
 BATCH, RATE, WARM_UP = 32, 2e-3, 30
 
 
 @torch.inference_mode()
 def early_blocks(network: CamPlusPlus, layers: PreparedLayers, waves: Tensor) -> Tensor:
-    """Waves (batch, samples) as streams from their first sample on -> (frames, batch, 256), float16: what the first
-    dense block makes of them, as `CamPlusPlus.frames` counts frames."""
+    """The outputs of the first dense block for waves (batch, samples), each a stream from its first sample on:
+    (frames, batch, 256), float16, with the frame numbers of `CamPlusPlus.frames`."""
     grid, lag = network.architecture.grid, network.lag
     frames = grid.num_frames(waves.shape[1])
     waves = F.pad(waves, (BAND_GRID.stride, 0))
@@ -52,7 +52,7 @@ def early_blocks(network: CamPlusPlus, layers: PreparedLayers, waves: Tensor) ->
 
 
 def hear(network: CamPlusPlus, mixtures: Mixtures, conversations: int) -> tuple[Tensor, Tensor]:
-    """Early blocks (frames, conversations, 256) float16, and how many speak (frames, conversations), 2 for more."""
+    """Early blocks (frames, conversations, 256) float16, and numbers of speakers (frames, conversations), at most 2."""
     layers, blocks, counts = PreparedLayers(network.layers), [], []
     for first in range(0, conversations, HEARD_AT_ONCE):
         waves, speaking = mixtures.draw(HEARD_AT_ONCE, SECONDS)
@@ -65,7 +65,7 @@ def hear(network: CamPlusPlus, mixtures: Mixtures, conversations: int) -> tuple[
 
 
 def learn(head: OverlapHead, blocks: Tensor, counts: Tensor, epochs: float, generator: torch.Generator) -> None:
-    """Train a head on what `hear` gave."""
+    """Train a head on the outputs of `hear`."""
     head.train().requires_grad_(True)
     frames, conversations, _ = blocks.shape
     steps = max(1, round(epochs * conversations * (frames / FRAMES) / BATCH))
@@ -89,13 +89,13 @@ def learn(head: OverlapHead, blocks: Tensor, counts: Tensor, epochs: float, gene
 
 
 def levelled(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel, (256,) each, of some of the blocks."""
+    """Mean and standard deviation of each channel, (256,) each, over some of the blocks."""
     some = blocks[:, : 8 * HEARD_AT_ONCE].float().flatten(0, 1)
     return some.mean(0), some.std(0) + 1e-2
 
 
 def folded(head: OverlapHead, mean: Tensor, deviation: Tensor) -> OverlapHead:
-    """The same head for blocks as they are."""
+    """The same head, for blocks that are not standardised."""
     with torch.no_grad():
         head.inner.weight.div_(deviation)
         head.inner.bias.sub_(head.inner.weight @ mean)
@@ -103,7 +103,7 @@ def folded(head: OverlapHead, mean: Tensor, deviation: Tensor) -> OverlapHead:
 
 
 def with_head(model: Model, head: OverlapHead) -> Model:
-    """A model whose frames say whether more than one speaks."""
+    """A model with an overlap head."""
     before = campplus_of(model.network)
     network = CamPlusPlus(replace(before.architecture, overlap=True))
     weights = before.state_dict() | {f"overlap.{name}": tensor for name, tensor in head.state_dict().items()}
@@ -114,12 +114,12 @@ def with_head(model: Model, head: OverlapHead) -> Model:
 def train(
     speech: Annotated[Path, typer.Argument(help="A folder of speech, with manifest.csv.")],
     out: Annotated[Path, typer.Argument(help="The model with its head, a .safetensors file.")],
-    model: Annotated[str, typer.Option(help="The model that is taught.")] = "campplus-live",
-    conversations: Annotated[int, typer.Option(help="How many are heard, 20 s each.", min=8)] = 2000,
-    epochs: Annotated[float, typer.Option(help="How often each is learned from.", min=0.01)] = 10.0,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    model: Annotated[str, typer.Option(help="The model to extend.")] = "campplus-live",
+    conversations: Annotated[int, typer.Option(help="Number of conversations, 20 s each.", min=8)] = 2000,
+    epochs: Annotated[float, typer.Option(help="Passes over the conversations.", min=0.01)] = 10.0,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
 ) -> None:
-    """Write the model with a head that tells when more than one speaks. Its scores are measured anew then."""
+    """Write the model with a trained overlap head. Its scores have to be calibrated again afterwards."""
     loaded = Model.from_pretrained(model)
     network, generator = campplus_of(loaded.network), torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)

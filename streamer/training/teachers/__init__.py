@@ -1,4 +1,4 @@
-"""The teachers: speaker encoders of others, whose embeddings of the training audio the network learns to give."""
+"""The teachers: existing speaker encoders, whose embeddings of the training audio the network learns to match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEACHERS: dict[str, type[Teacher]] = {kind.name: kind for kind in (CamPlusPlus, 
 
 
 def teacher_of(name: str) -> type[Teacher]:
-    """A teacher by the name that recipes call it. Raises ConfigurationError for any other."""
+    """A teacher by its name in recipes. Raises ConfigurationError for any other name."""
     if name not in TEACHERS:
         raise ConfigurationError(f"there is no teacher {name!r}; there are {sorted(TEACHERS)}.")
     return TEACHERS[name]

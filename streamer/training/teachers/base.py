@@ -1,4 +1,4 @@
-"""What a teacher is, and the pieces of a corpus that it hears."""
+"""The interface of a teacher, and the pieces of a corpus that it embeds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from streamer.training.data import Corpus, Int64
 
 
 class Teacher(nn.Module, ABC):
-    """A speaker encoder that hears a corpus in partials: pieces of `partial` samples, one each `hop` samples.
+    """A speaker encoder that embeds a corpus in partials: pieces of `partial` samples, one each `hop` samples.
 
-    As a module: waveforms (batch, samples) at 16 kHz -> embeddings (batch, dimension), as the teacher's makers embed
-    whole recordings.
+    As a module: waveforms (batch, samples) at 16 kHz -> embeddings (batch, dimension), in the way that the teacher's
+    authors embed whole recordings.
     """
 
     name: ClassVar[str]
@@ -27,17 +27,18 @@ class Teacher(nn.Module, ABC):
     partial: ClassVar[int]
     hop: ClassVar[int]
     dimension: ClassVar[int]
-    #: Of the frames that it pools; None for a teacher that is not asked for them.
+    #: The grid of the frames that it pools; None for a teacher without frames.
     frame_grid: ClassVar[FrameGrid | None] = None
 
     @abstractmethod
     def hear(self, waves: Tensor) -> tuple[Tensor, Tensor]:
-        """Partials (batch, partial) at the level the corpus is stored at, in [-1, 1] -> embeddings (batch, dimension),
-        and the frames that they were pooled from, (batch, frames, channels): none without a `frame_grid`."""
+        """Partials (batch, partial) at the level of the stored corpus, in [-1, 1] -> embeddings (batch, dimension),
+        and the frames that they were pooled from, (batch, frames, channels): no frames without a `frame_grid`."""
 
     @classmethod
     def counts(cls, samples: Int64) -> Int64:
-        """How many partials a row of so many samples has: those that lie inside it, and at least one."""
+        """The number of partials of rows with these numbers of samples: those that fit into the row, and at least
+        one."""
         return np.maximum(1, (samples - cls.partial) // cls.hop + 1)
 
     @classmethod

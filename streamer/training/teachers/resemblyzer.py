@@ -1,6 +1,6 @@
 """Resemblyzer's GE2E speaker encoder (Wan et al., 2018; Apache-2.0).
 
-Its weights lie inside the PyPI package `resemblyzer`, which is only read here, not imported: its own dependencies
+Its weights lie inside the PyPI package `resemblyzer`, which is read and not imported, so its dependencies
 (webrtcvad, a fixed librosa) are not needed. The preprocessing is Resemblyzer's: level to -30 dBFS, 40 mel bands of
 power (25 ms windows, 10 ms hop), partials of 160 frames.
 """
@@ -56,7 +56,7 @@ class Resemblyzer(Teacher):
         return nn.functional.normalize(torch.relu(self.linear(hidden[-1])), dim=1)
 
     def hear(self, waves: Tensor) -> tuple[Tensor, Tensor]:
-        # Rows are stored at one level, so scaling each of them as a whole needs a constant only.
+        # Rows are stored at one level, so one constant factor sets the level of each.
         embeddings = self.embed_mels(self.mels(waves * 10 ** ((DBFS - STORED_DBFS) / 20))[:, :160])
         return embeddings, embeddings.new_empty(len(waves), 0, 0)
 

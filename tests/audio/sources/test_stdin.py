@@ -106,7 +106,7 @@ async def test_nothing_at_all_is_refused() -> None:
 
 
 def test_whole_recordings_are_never_guessed_from_raw_pcm() -> None:
-    with pytest.raises(AudioUnreadable, match=r"Raw PCM must say what it is: ffmpeg -f s16le"):
+    with pytest.raises(AudioUnreadable, match=r"Raw PCM needs a description: ffmpeg -f s16le"):
         read_standard_input(io.BytesIO(bytes(1000)))
 
 
