@@ -17,15 +17,16 @@ app = typer.Typer()
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help='"sincnet", a file, or a Hugging Face id.')],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help='"default", a file, or a Hugging Face id.')],
     onnx: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     force: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Write a SincNet x-vector as an ONNX file, and see that it gives torch's embeddings.
+    """Write a SincNet x-vector or a CAM++ as an ONNX file, and see that it gives torch's embeddings.
 
-    It takes waveforms (batch, 1, samples) at 16 kHz, of any length, and gives embeddings (batch, dimension).
+    It takes waveforms (batch, 1, samples) at 16 kHz, of any length, and gives embeddings (batch, dimension). Of the
+    model, it has the network alone: neither threshold, calibration nor cohort.
     """
     from streamer.output import check_outputs, replacing
 
