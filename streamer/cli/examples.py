@@ -59,7 +59,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "doctor": ("streamer doctor", "streamer doctor --json --store people.db"),
     "train": ("streamer train people mine.safetensors", "streamer train people mine.safetensors --model sincnet"),
-    "export": ("streamer export sincnet --onnx sincnet.onnx",),
+    "export": ("streamer export default --onnx campplus-live.onnx", "streamer export sincnet --onnx sincnet.onnx"),
     "model info": ("streamer model info", "streamer model info campplus --json"),
     "model convert": ("streamer model convert pyannote/embedding pyannote.safetensors --threshold 0.5",),
     "model drift": ("streamer model drift pyannote/embedding talk.wav",),

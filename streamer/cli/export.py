@@ -17,15 +17,16 @@ app = typer.Typer()
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help='"sincnet", a file, or a Hugging Face id.')],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help='"default", a file, or a Hugging Face id.')],
     onnx: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     force: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
     token: TokenOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Write a SincNet x-vector as an ONNX file, and check that its embeddings are those of torch.
+    """Write a SincNet x-vector or a CAM++ as an ONNX file, and check that its embeddings are those of torch.
 
-    It takes waveforms (batch, 1, samples) at 16 kHz, of any length, and gives embeddings (batch, dimension).
+    The file takes waveforms (batch, 1, samples) at 16 kHz, of any length, and returns embeddings (batch, dimension). It
+    holds the network alone, without threshold, calibration or cohort.
     """
     from streamer.output import check_outputs, replacing
 

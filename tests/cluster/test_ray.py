@@ -25,7 +25,8 @@ pytestmark = [
 ]
 
 SECONDS = 16.0
-SESSIONS = 6
+#: Sixty are a matter of minutes: `STREAMER_TEST_RAY_SESSIONS=60`.
+SESSIONS = int(os.environ.get("STREAMER_TEST_RAY_SESSIONS", "6"))
 REPLICAS = 3
 
 
@@ -90,7 +91,7 @@ def conversation():
 @pytest.mark.parametrize("lost", ["two of three replicas", "a proxy", "a node"])
 async def test_no_session_is_lost_and_every_event_comes_once(two, conversation, lost):
     clean = await talk(two.url, conversation, speed=None)
-    talking = [asyncio.create_task(talk(two.url, conversation, 1.0, 0.1 * n)) for n in range(SESSIONS)]
+    talking = [asyncio.create_task(talk(two.url, conversation, 1.0, 3.0 * n / SESSIONS)) for n in range(SESSIONS)]
     await asyncio.sleep(SECONDS / 4)  # speech has a clock of its own
     if lost == "a node":
         two.cluster.remove_node(two.worker, allow_graceful=False)

@@ -147,7 +147,7 @@ class Past:
         Kept is what is gone of it, so that a new carry is all zeros.
         """
         gone = self.carry.take(1, 1)
-        _, fading = _decay(length, remembered, gone.device)
+        _, fading = decay(length, remembered, gone.device)
         left = (1 - gone) * fading[:, None, None]
         self.carry.keep_last(1 - left, rate)
         return left
@@ -167,14 +167,14 @@ def running_sum(block: Tensor, before: Tensor, remembered: float) -> Tensor:
     """
     last, sums = before.reshape(1, -1), []
     for piece in torch.split(block.flatten(1), BLOCK):
-        kept, fading = _decay(len(piece), remembered, block.device)
+        kept, fading = decay(len(piece), remembered, block.device)
         sums.append(torch.addmm(fading[:, None] * last, kept, piece))
         last = sums[-1][-1:]
     return (torch.cat(sums) if len(sums) > 1 else sums[0]).view(block.shape)
 
 
 @functools.lru_cache(maxsize=256)
-def _decay(length: int, remembered: float, device: torch.device) -> tuple[Tensor, Tensor]:
+def decay(length: int, remembered: float, device: torch.device) -> tuple[Tensor, Tensor]:
     """What position t keeps of position s, (length, length), and of what was before the first, (length,)."""
     time = torch.arange(length, dtype=torch.float64)
     ago = time[:, None] - time

@@ -231,7 +231,8 @@ def bare(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def check(talks: list[Talked], clean: Talked) -> None:
     """No session was lost, no event lost or doubled, and where audio is missing it is said."""
     for one in talks:
-        assert not [message for message in one.messages if message["type"] == "restart"]
+        begun_anew = [message for message in one.messages if message["type"] == "restart"]
+        assert not begun_anew, begun_anew
         assert not [message for message in one.messages if message["type"] in ("restart", "error")]
         assert [event["id"] for event in one.events] == list(range(1, len(one.events) + 1))
         assert bare(one.events) == bare(clean.events)
