@@ -91,8 +91,13 @@ def conversation():
 @pytest.mark.parametrize("lost", ["two of three replicas", "a proxy", "a node"])
 async def test_no_session_is_lost_and_every_event_comes_once(two, conversation, lost):
     clean = await talk(two.url, conversation, speed=None)
-    talking = [asyncio.create_task(talk(two.url, conversation, 1.0, 3.0 * n / SESSIONS)) for n in range(SESSIONS)]
-    await asyncio.sleep(SECONDS / 4)  # speech has a clock of its own
+    begun = asyncio.Semaphore(0)
+    talking = [
+        asyncio.create_task(talk(two.url, conversation, 1.0, 3.0 * n / SESSIONS, begun)) for n in range(SESSIONS)
+    ]
+    for _ in talking:
+        await begun.acquire()
+    await asyncio.sleep(SECONDS / 4)  # speech has a clock of its own; by then, every session has been saved
     if lost == "a node":
         two.cluster.remove_node(two.worker, allow_graceful=False)
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,8 +14,10 @@ from streamer.errors import ConfigurationError, StateMismatch, StoreError
 from streamer.server.config import ServerConfig
 from streamer.server.keeping.database import Database
 from streamer.server.keeping.folder import Folder
+from streamer.server.keeping.keeper import LOOK_AGAIN_S, Keeper
 from streamer.server.keeping.kept import Kept, key_of
 from streamer.server.keeping.sessionstore import FIRST, Item
+from streamer.server.metrics import Metrics
 from streamer.speakers.store import SpeakerStore
 
 __all__ = ["database", "url"]
@@ -248,3 +252,21 @@ def test_an_age_is_never_negative_however_clocks_jump(tmp_path):
     place.open().put([item()])
     place.age(-3600.0)
     assert place.open().take(KEY, "kitchen").away_s == 0.0
+
+
+async def test_a_session_is_found_that_its_server_writes_only_after_its_client_has_come_to_another(tmp_path):
+    theirs, ours = Folder(tmp_path, KEEP_S), Folder(tmp_path, KEEP_S)
+    keeper = Keeper(ours, 1.0, Metrics(), time.monotonic)
+    looking = asyncio.create_task(keeper.take(TOKEN, "kitchen"))
+    await asyncio.sleep(2 * LOOK_AGAIN_S)
+    assert not looking.done()
+    theirs.put([item()])
+    taken = await looking
+    assert taken is not None and taken.data == item().data
+    await keeper.close()
+
+
+async def test_a_session_that_nobody_writes_is_not_looked_for_for_ever(tmp_path):
+    keeper = Keeper(Folder(tmp_path, KEEP_S), 1.0, Metrics(), time.monotonic)
+    assert await keeper.take(TOKEN, "kitchen") is None
+    await keeper.close()

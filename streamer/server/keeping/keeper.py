@@ -41,6 +41,10 @@ CLEAR_S = 60.0
 #: How long a client that resumes waits for the place; then it is told to come back.
 PATIENCE_S = 5.0
 RETRY_AFTER_S = 1.0
+#: How often, and how many times at most, a session that is not there is looked for again. A client whose proxy has
+#: died may reach another server before the busy server that has its session writes it for the first time.
+LOOK_AGAIN_S = 0.2
+LOOKS = 10
 
 FAILURES = (StoreError, OSError, TimeoutError)
 
@@ -201,9 +205,17 @@ class Keeper:
             return True
 
     async def take(self, token: str, client: str) -> Taken | None:
-        """A session that was another server's, and is ours from now on. Raises Refusal("busy") while nobody knows."""
+        """A session that was another server's, and is ours from now on; None if it is not there, nor soon after.
+
+        Raises Refusal("busy") while the place does not answer.
+        """
+        key = key_of(token)
         try:
-            return await self._ask(lambda: self._session_store.take(key_of(token), client))
+            for _ in range(LOOKS):
+                if (taken := await self._ask(lambda: self._session_store.take(key, client))) is not None:
+                    return taken
+                await asyncio.sleep(LOOK_AGAIN_S)
+            return None
         except FAILURES as error:
             self._lost(error)
             raise Refusal(
