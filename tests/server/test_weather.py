@@ -156,7 +156,7 @@ async def test_servers_take_up_each_other_s_sessions_however_far_their_clocks_ar
         await underway(servers)
         await servers.members[killed].end(signal.SIGKILL)
         found = await asyncio.gather(*talks)
-    assert 0 < sum(one.reconnects for one in found) < SESSIONS
+    assert sum(one.reconnects for one in found) > 0
     check(found, clean)
 
 
