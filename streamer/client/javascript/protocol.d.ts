@@ -154,6 +154,10 @@ export interface Watching {
   room: RoomName;
   /** How many events of before follow at once. */
   events: number;
+  /** What the room is called for people, where that is more than its name. */
+  title?: string;
+  /** The names of a room's microphones, by the `channel` of its events, where it is one room with several: its turns are then numbered through the room, and a turn may move to the microphone that hears it better. Absent: each channel is a stream of its own. */
+  channels?: Array<string>;
 }
 
 /** What the server will do, after its own defaults and limits. */
