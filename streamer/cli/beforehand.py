@@ -129,8 +129,8 @@ def microphone(device: str | None) -> int | str | None:
     return int(device) if device is not None and device.isdigit() else device
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises ConfigurationError for an address that is not free to listen on."""
+def check_port(host: str, port: int, options: str = "--port or --host") -> None:
+    """Raises ConfigurationError for an address that is not free to listen on. options: those that give another one."""
     if not port:
         return
     try:
@@ -144,10 +144,8 @@ def check_port(host: str, port: int) -> None:
                     trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 trial.bind(address)
     except OSError as error:
-        raise port_taken(host, port, error) from error
+        raise port_taken(host, port, error, options) from error
 
 
-def port_taken(host: str, port: int, error: OSError) -> ConfigurationError:
-    return ConfigurationError(
-        f"port {port} on {host} can't be listened on ({error}); choose another with --port or --host."
-    )
+def port_taken(host: str, port: int, error: OSError, options: str = "--port or --host") -> ConfigurationError:
+    return ConfigurationError(f"port {port} on {host} can't be listened on ({error}); choose another with {options}.")

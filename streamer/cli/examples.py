@@ -50,7 +50,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "streamer stream ws://127.0.0.1:8765 --mic",
     ),
     "cluster up": ("streamer cluster up --config cluster.toml",),
-    "meeting": ("streamer meeting --config room.toml",),
+    "meeting": (
+        "streamer meeting --config room.toml",
+        "streamer meeting --config room.toml --page 8765",
+        "streamer meeting --config room.toml --page 8765 --host 0.0.0.0 --token-file tokens",
+    ),
     "align": ("streamer align talk.json events.jsonl", "streamer align talk.srt turns.rttm -o talk.vtt"),
     "relabel": (
         "streamer relabel events.jsonl",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,12 +21,15 @@ from streamer.cli.beforehand import (
     microphone,
 )
 from streamer.cli.common import load_model
+from streamer.cli.options import CertOption, HostOption, KeyOption, OriginOption, TokenFileOption
+from streamer.cli.page import page_settings, shown
 from streamer.cli.waiting import MODEL, TORCH, rehearse, waiting
 
 if TYPE_CHECKING:
     from streamer.audio.sources import BaseSource
     from streamer.meeting.config import Input, MeetingConfig
     from streamer.meeting.meeting import Meeting
+    from streamer.server.config import ServerConfig
     from streamer.sinks.base import Sink
     from streamer.sinks.files import OutputFiles
 
@@ -37,21 +40,37 @@ app = typer.Typer()
 def meeting(
     config: Annotated[Path, typer.Option("--config", "-c", help="The room, as TOML; docs/meeting.md says how.")],
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+    page: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", min=0, max=65535, help="Show who speaks on a web page on this port, to look at only."
+        ),
+    ] = None,
+    host: HostOption = None,
+    token_file: TokenFileOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    origin: OriginOption = None,
 ) -> None:
-    """Listen to a room until its recordings end, or Ctrl-C; then the minutes are written."""
+    """Listen to a room until its recordings end, or Ctrl-C; then the minutes are written.
+
+    With --page, a browser on this machine shows who speaks, and at which microphone, while the meeting lasts. The
+    options after --page are those of `streamer serve`; other machines need --host, and tokens with the scope watch.
+    """
     from streamer.meeting.config import load
 
     check_files(configuration=config)
     loaded = load(config)
+    settings = page_settings(page, host=host, token_file=token_file, cert=cert, key=key, origins=origin)
     _check(loaded)
     with waiting(TORCH):
         import streamer.meeting.meeting  # noqa: F401
-    held = asyncio.run(_hold(loaded, json=json))
+    held = asyncio.run(_hold(loaded, settings, json=json))
     for channel, error in held.failures.items():
         typer.echo(f"{held.channels[channel]} was left out: {error}", err=True)
 
 
-async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
+async def _hold(config: MeetingConfig, page: ServerConfig | None, *, json: bool) -> Meeting:
     from streamer.cli.listening import interrupted
     from streamer.engine.engine import Engine
     from streamer.meeting.meeting import Meeting
@@ -62,14 +81,17 @@ async def _hold(config: MeetingConfig, *, json: bool) -> Meeting:
     sources, names, gains = _inputs(config)
     console = plain_console(stderr=json)
     live = any(given.live for given in config.inputs)
-    with ExitStack() as stack:
-        sinks = _sinks(config, stack, json=json, console=console)
+    async with AsyncExitStack() as stack:
+        sinks = _sinks(config, json=json, console=console)
         with waiting(MODEL) as say:
             engine = Engine(load_model(config.model), device=config.device)
             speakers = stack.enter_context(Speakers(engine.model, config.store_location))
             if live or any(isinstance(sink, TerminalView) for sink in sinks):
                 rehearse(engine.incremental, say)
-        speakers.tell_of_others()  # before the view starts, which would be drawn over it
+        speakers.tell_of_others()  # before a view is drawn over it, and before the microphones open
+        if page is not None:
+            screen = await stack.enter_async_context(shown(page, config.title, names))
+            sinks.append(screen.sink(live=live))
         for sink in sinks:
             if isinstance(sink, TerminalView):
                 stack.enter_context(sink)
@@ -158,7 +180,7 @@ def _microphone(given: Input) -> int | str | None:
     return microphone(None if given.microphone == "default" else given.microphone)
 
 
-def _sinks(config: MeetingConfig, stack: ExitStack, *, json: bool, console: object) -> list[Sink]:
+def _sinks(config: MeetingConfig, *, json: bool, console: object) -> list[Sink]:
     from rich.console import Console
 
     from streamer.sinks.jsonl import JsonLines

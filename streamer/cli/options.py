@@ -41,6 +41,18 @@ GuestsOption = Annotated[
         rich_help_panel=PEOPLE_PANEL,
     ),
 ]
+# A port to serve on
+
+HostOption = Annotated[
+    str | None, typer.Option(help="Address to listen on; any but a loopback one needs --token-file.")
+]
+TokenFileOption = Annotated[
+    str | None, typer.Option(help="File of hashed bearer tokens; see `streamer serve --new-token`.")
+]
+CertOption = Annotated[str | None, typer.Option(help="TLS certificate chain (PEM).")]
+KeyOption = Annotated[str | None, typer.Option(help="TLS private key (PEM).")]
+OriginOption = Annotated[list[str] | None, typer.Option(help="A web page's origin that may connect; may be repeated.")]
+
 AsJsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # Files to write

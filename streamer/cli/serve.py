@@ -12,7 +12,7 @@ import typer
 
 from streamer.cli.beforehand import check_model, check_port, check_store, port_taken
 from streamer.cli.common import load_model
-from streamer.cli.options import StoreOption
+from streamer.cli.options import CertOption, HostOption, KeyOption, OriginOption, StoreOption, TokenFileOption
 from streamer.cli.waiting import TORCH, rehearse, waiting
 from streamer.errors import EngineFailed
 from streamer.server.config import ServerConfig, load
@@ -26,9 +26,7 @@ app = typer.Typer()
 @app.command()
 def serve(
     config: Annotated[Path | None, typer.Option(help="TOML file of settings; see --print-config.")] = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on; any but a loopback one needs --token-file.")
-    ] = None,
+    host: HostOption = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (8765).")] = None,
     model: Annotated[
         str | None,
@@ -39,12 +37,10 @@ def serve(
         str | None, typer.Option(help="float32; sincnet and its like also bfloat16 or int8; on CUDA tf32.")
     ] = None,
     store: StoreOption = None,
-    token_file: Annotated[str | None, typer.Option(help="File of hashed bearer tokens; see --new-token.")] = None,
-    cert: Annotated[str | None, typer.Option(help="TLS certificate chain (PEM).")] = None,
-    key: Annotated[str | None, typer.Option(help="TLS private key (PEM).")] = None,
-    origin: Annotated[
-        list[str] | None, typer.Option(help="A web page's origin that may connect; may be repeated.")
-    ] = None,
+    token_file: TokenFileOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    origin: OriginOption = None,
     max_streams: Annotated[int | None, typer.Option(help="Streams at once (default: measured).")] = None,
     max_streams_per_address: Annotated[
         int | None, typer.Option(help="Streams at once of one client address (16).")

@@ -7,31 +7,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from starlette.types import ASGIApp
 from websockets.asyncio.server import Server as SocketServer
-from websockets.exceptions import ConnectionClosed
 
-from streamer import protocol
 from streamer.engine.engine import Engine
 from streamer.errors import ConfigurationError, EngineFailed
 from streamer.protocol import Refusal
 from streamer.server import log, tls, twilio
 from streamer.server.admission import RETRY_AFTER_S, Admission
-from streamer.server.auth import EVERYBODY, Access, Tokens, presented
+from streamer.server.auth import Access
 from streamer.server.calls import Calls
 from streamer.server.capacity import measure
 from streamer.server.config import ServerConfig
 from streamer.server.door import Plains
-from streamer.server.gate import Gate, offered
+from streamer.server.entrance import Entrance, path_of
+from streamer.server.gate import Gate
 from streamer.server.hearing import Hearing
 from streamer.server.http.site import site
 from streamer.server.keeping.opening import open_session_store
-from streamer.server.listening import listen
+from streamer.server.listening import address, listen
 from streamer.server.metrics import Metrics
 from streamer.server.peer import Peer
 from streamer.server.people import People
@@ -63,7 +60,7 @@ class Server:
         self.admission = Admission(config.max_streams, config.max_streams_per_address, config.max_connections)
         self._engine = engine
         self._store = store
-        self._tokens = Tokens.load(Path(config.token_file)) if config.token_file else None
+        self._entrance = Entrance(config, self.metrics)
         self._tls = tls.context(config)
         self._stopping = asyncio.Event()
         self._signals: Signals | None = None
@@ -86,8 +83,7 @@ class Server:
     @property
     def url(self) -> str:
         """Where to point a browser."""
-        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        return f"{'https' if self._tls else 'http'}://{host}:{self.port}/"
+        return address(self.config, self.port)
 
     @property
     def rooms(self) -> Rooms:
@@ -135,7 +131,7 @@ class Server:
             model=model.card.name,
             fingerprint=model.fingerprint,
             max_streams=self.admission.max_streams,
-            tokens=None if self._tokens is None else len(self._tokens),
+            tokens=self._count_tokens(),
             tls=self._tls is not None,
         )
         if people.elsewhere:
@@ -212,7 +208,7 @@ class Server:
     def reload(self) -> None:
         """Read the token file and the certificate again; keep the old ones, both, if one of the new is no good."""
         try:
-            tokens = Tokens.load(Path(self.config.token_file)) if self.config.token_file else None
+            tokens = self._entrance.read_tokens()
             if self._tls is not None:
                 # New connections use it at once: a context is asked at each handshake.
                 tls.reload(self._tls, self.config)
@@ -221,72 +217,36 @@ class Server:
                 "reload failed", level=logging.ERROR, problem=str(error), kept="tokens and certificate as they were"
             )
         else:
-            self._tokens = tokens
-            log.say("reloaded", tokens=None if self._tokens is None else len(self._tokens))
-
-    # Who may
+            self._entrance.tokens = tokens
+            log.say("reloaded", tokens=self._count_tokens())
 
     def identify(self, token: str | None) -> Access | None:
         """What a token may do; without a token file everybody may do everything."""
-        return EVERYBODY if self._tokens is None else self._tokens.find(token)
+        return self._entrance.identify(token)
+
+    def _count_tokens(self) -> int | None:
+        return None if self._entrance.tokens is None else len(self._entrance.tokens)
 
     # A connection
 
     async def handle(self, connection: Peer) -> None:
         """From `start` to the end of the connection. Never raises but for a mistake of ours."""
-        try:
-            if self._calls is not None and _path(connection) == twilio.PATH:
-                return await self._calls.serve(
-                    connection, self._rooms, lambda token: self._access(connection, token, "stream")
-                )
-            async with asyncio.timeout(self.config.hello_timeout_s):
-                first = await connection.recv()
-            start = protocol.first(first)
-            if start["type"] == "watch":
-                access = self._access(connection, start.get("token"), "watch", "stream", "admin")
-                return await self._rooms.watch(start["room"], access, connection)
-            access = self._access(connection, start.get("token"), "stream")
-            if "resume" in start:
-                room = await self._rooms.resume(start["resume"], access)
-            else:
-                room = await self._rooms.begin(start, access, connection.address)
-            await self._rooms.serve(room, connection, start, access.scopes)
-        except ConnectionClosed:
-            return
-        except TimeoutError:
-            limit = self.config.hello_timeout_s
-            message = f"No `start` came within {limit:g} s."
-            await self._turn_away(connection, Refusal("timeout", message, "Send it at once.", fatal=True))
-        except Refusal as refusal:
-            await self._turn_away(connection, refusal)
-        except Exception:
-            log.say("connection failed", level=logging.ERROR, exc_info=True)
-            mistake = Refusal("internal", "The server made a mistake.", "Try again.", fatal=True)
-            await self._turn_away(connection, mistake)
+        await self._entrance.receive(connection, self._serve)
 
-    def _access(self, connection: Peer, named: str | None, *scopes: str) -> Access:
-        """named: the token in the first message. scopes: one of which it must have. Raises Refusal: unauthorized,
-        forbidden."""
-        assert connection.request is not None
-        headers = connection.request.headers.get_all("Authorization")
-        token = presented(headers[0] if headers else None, offered(connection.request)) or named
-        access = self.identify(token)
-        if access is None:
-            change = "Send a token that is" if token else "Send one as a header, a subprotocol or in `start`"
-            raise Refusal("unauthorized", "A known bearer token is needed.", f"{change}.", fatal=True)
-        if access.scopes.isdisjoint(scopes):
-            message = f"This token has not the scope {' or '.join(scopes)}."
-            raise Refusal("forbidden", message, "Use one that has it.", fatal=True)
-        return access
-
-    async def _turn_away(self, connection: Peer, refusal: Refusal) -> None:
-        self.metrics.errors.labels(refusal.code).inc()
-        code = {"busy": 1013, "internal": 1011}.get(refusal.code, 1008)
-        with contextlib.suppress(ConnectionClosed, TimeoutError):
-            async with asyncio.timeout(self.config.send_timeout_s):
-                if _path(connection) != twilio.PATH:  # Twilio knows messages of its own only
-                    await connection.send(protocol.write({**refusal.to_dict(), "fatal": True}))
-                await connection.close(code, refusal.code)
+    async def _serve(self, connection: Peer) -> None:
+        access = self._entrance.access
+        if self._calls is not None and path_of(connection) == twilio.PATH:
+            return await self._calls.serve(connection, self._rooms, lambda token: access(connection, token, "stream"))
+        start = await self._entrance.first(connection)
+        if start["type"] == "watch":
+            allowed = access(connection, start.get("token"), "watch", "stream", "admin")
+            return await self._rooms.watch(start["room"], allowed, connection)
+        allowed = access(connection, start.get("token"), "stream")
+        if "resume" in start:
+            room = await self._rooms.resume(start["resume"], allowed)
+        else:
+            room = await self._rooms.begin(start, allowed, connection.address)
+        await self._rooms.serve(room, connection, start, allowed.scopes)
 
     # Within
 
@@ -333,8 +293,3 @@ class Server:
 
         self.metrics.capacity.set(self.admission.max_streams)
         self.metrics.watch(now)
-
-
-def _path(connection: Peer) -> str:
-    assert connection.request is not None
-    return connection.request.path.partition("?")[0]

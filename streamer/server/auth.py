@@ -57,6 +57,11 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What at least one of them may do."""
+        return frozenset().union(*(entry.access.scopes for entry in self._entries))
+
     @classmethod
     def load(cls, path: Path) -> Tokens:
         entries = [

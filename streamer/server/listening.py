@@ -74,6 +74,12 @@ async def listen(
     )
 
 
+def address(config: ServerConfig, port: int) -> str:
+    """Where to point a browser."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"{'https' if config.cert else 'http'}://{host}:{port}/"
+
+
 def _select_subprotocol(connection: ServerConnection, names: Sequence[Subprotocol]) -> Subprotocol | None:
     if not names:
         return None

@@ -22,6 +22,11 @@ class Keep:
     seconds: float = 30.0
 
 
+def numbered(number: int, channel: int, event: Mapping[str, Any]) -> str:
+    """The text frame of a session's event. An event of a room, which says its own channel, keeps it."""
+    return protocol.write({"type": event["type"], "id": number, "channel": channel, **event})
+
+
 class Replay:
     """Numbers the events of a session from 1 on and keeps those after the last acknowledged one.
 
@@ -49,7 +54,7 @@ class Replay:
     def add(self, channel: int, event: Mapping[str, Any]) -> str:
         """The text frame of a new event."""
         self.last += 1
-        text = protocol.write({"type": event["type"], "id": self.last, "channel": channel, **event})
+        text = numbered(self.last, channel, event)
         self._events.append((self.last, text))
         self.size += len(text)
         while len(self._events) > self.keep.events or self.size > self.keep.size:

@@ -7,9 +7,10 @@ and is cut off when that is full. The session never waits for anybody who watche
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -72,18 +73,36 @@ class Feed:
 class Stage:
     """A room on show.
 
-    owner: `Access.name` of who shares it. history: its last events as text frames, for those who come late.
+    owner: `Access.name` of who shares it. title: what it is called for people. channels: the names of its microphones,
+    where it is one room with several; see `watching` in the protocol. Its last events are kept as text frames, for
+    those who come late.
     """
 
-    def __init__(self, name: str, owner: str, config: ServerConfig, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        owner: str,
+        config: ServerConfig,
+        clock: Callable[[], float],
+        *,
+        title: str = "",
+        channels: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.owner = owner
         self.closed = False
+        self._about: dict[str, Any] = {}
+        if title:
+            self._about["title"] = title
+        if channels:
+            self._about["channels"] = list(channels)
         self._history: deque[str] = deque()
         self._size = 0
         self._config = config
         self._clock = clock
         self._viewers: dict[SendQueue | Feed, Peer | None] = {}
+        self._nobody = asyncio.Event()
+        self._nobody.set()
 
     @property
     def watchers(self) -> int:
@@ -107,29 +126,53 @@ class Stage:
             raise Refusal("busy", message, "Try again later.", fatal=True, retry_after=5.0)
 
     @contextmanager
-    def feed(self) -> Iterator[Feed]:
-        """What the room says, for a viewer that is no WebSocket: that of before first. Raises Refusal("busy")."""
+    def _seen_by(self, viewer: SendQueue | Feed, connection: Peer | None = None) -> Iterator[None]:
+        self._viewers[viewer] = connection
+        self._nobody.clear()
+        try:
+            yield
+        finally:
+            del self._viewers[viewer]
+            if not self._viewers:
+                self._nobody.set()
+
+    async def gone(self, timeout_s: float) -> None:
+        """Wait until nobody watches, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._nobody.wait()
+
+    def _greet(self, viewer: SendQueue | Feed, after: int = 0) -> None:
+        """What every viewer is told first: of the room, and what was said before. after: the last event it has."""
+        missed = [text for text in self._history if json.loads(text)["id"] > after] if after else self._history
+        viewer.put(_message("watching", version=protocol.VERSION, room=self.name, events=len(missed), **self._about))
+        for text in missed:
+            viewer.put(text)
+
+    @contextmanager
+    def feed(self, after: int = 0) -> Iterator[Feed]:
+        """What the room says, for a viewer that is no WebSocket: what came before first. after: the last event it has.
+
+        Raises Refusal("busy").
+        """
         self._admit()
         feed = Feed(self._config.send_queue_bytes + self._size)
-        self._viewers[feed] = None
-        try:
-            for text in self._history:
-                feed.put(text)
+        with self._seen_by(feed):
+            self._greet(feed, after)
             yield feed
-        finally:
-            del self._viewers[feed]
 
     async def watch(self, connection: Peer) -> None:
         """Serve one viewer to its end. Raises Refusal("busy") where too many watch."""
         self._admit()
         capacity = self._config.send_queue_bytes + self._size
         queue = SendQueue(connection, capacity, self._config.send_timeout_s, resume=False)
+        with self._seen_by(queue, connection):
+            await self._serve(queue, connection)
+
+    async def _serve(self, queue: SendQueue, connection: Peer) -> None:
         pace = Pacer(self._config.max_messages_per_s, 4 * self._config.max_messages_per_s)
-        self._viewers[queue] = connection
         try:
-            queue.put(_message("watching", version=protocol.VERSION, room=self.name, events=len(self._history)))
-            for text in self._history:
-                queue.put(text)
+            self._greet(queue)
             while (answer := _answer(await connection.recv())) is not None:
                 queue.put(answer)
                 if (pause := pace.take(1.0, self._clock())) > 0:
@@ -143,7 +186,6 @@ class Stage:
         except ConnectionClosed:
             pass
         finally:
-            del self._viewers[queue]
             await asyncio.shield(queue.abandon())
 
     def tick(self, now: float) -> None:
@@ -168,14 +210,18 @@ class Stages:
         self._clock = clock
         self._stages: dict[str, Stage] = {}
 
-    def open(self, name: str, access: Access) -> Stage:
-        """Put a room on show; one that the same client showed under this name gives way. Raises Refusal("conflict")."""
+    def open(self, name: str, access: Access, *, title: str = "", channels: Sequence[str] = ()) -> Stage:
+        """Put a room on show; one that the same client showed under this name gives way. title, channels: see `Stage`.
+
+        Raises Refusal("conflict").
+        """
         there = self._stages.get(name)
         if there is not None and there.owner != access.name:
             raise Refusal("conflict", f"The room {name!r} is another client's.", "Choose another name.")
         if there is not None:
             there.close("replaced", "Another session goes on in this room.")
-        stage = self._stages[name] = Stage(name, access.name, self._config, self._clock)
+        stage = Stage(name, access.name, self._config, self._clock, title=title, channels=channels)
+        self._stages[name] = stage
         return stage
 
     def find(self, name: str, access: Access) -> Stage:

@@ -16,6 +16,7 @@ from processor import cheap, run
 from streamer.cli.beforehand import OPENED_BYTES, check_device, check_recordings, check_step
 from streamer.demo import ENROLMENT
 from streamer.errors import AudioError, AudioUnreadable, ConfigurationError, StoreNotFound
+from streamer.server.auth import new_token
 from streamer.speakers import glance
 from streamer.speakers.profiles import Exemplar
 from streamer.speakers.store import SpeakerStore
@@ -51,6 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with SpeakerStore(folder / "people.db") as store:
         store.add("Ada", "0123456789abcdef", [Exemplar(np.ones(8, np.float32), 5.0)])
     (folder / "room.toml").write_text('[[input]]\nfile = "nowhere.wav"\n')
+    (folder / "talk.toml").write_text('[[input]]\nfile = "talk.wav"\n')
+    (folder / "tokens").write_text(new_token("kitchen", ["stream", "enroll"])[1])
     (folder / "deaf.toml").write_text('[[input]]\ndevice = "USB"\n')
     (folder / "names.toml").write_text('roster = ["Eda"]\nstore = "people.db"\n[[input]]\nfile = "talk.wav"\n')
     return folder
@@ -99,6 +102,13 @@ def said(arguments: list[str], folder: Path, code: str = RUN) -> str:
         (["meeting", "--config", "rooms.toml"], "streamer: 'rooms.toml': there is no such configuration"),
         (["meeting", "--config", "room.toml"], "nowhere.wav"),
         (["meeting", "--config", "names.toml"], "Did you mean Ada?"),
+        (["meeting", "--config", "talk.toml", "--page", "70000"], "'--page'"),
+        (["meeting", "--config", "talk.toml", "--host", "127.0.0.1"], "--host is about the page"),
+        (["meeting", "--config", "talk.toml", "--origin", "https://a.example"], "--origin is about the page"),
+        (["meeting", "--config", "talk.toml", "--page", "0", "--host", "0.0.0.0"], "--new-token NAME --scopes watch"),
+        (["meeting", "--config", "talk.toml", "--page", "0", "--token-file", "none"], "none can't be read"),
+        (["meeting", "--config", "talk.toml", "--page", "0", "--token-file", "tokens"], "no token in it may watch"),
+        (["meeting", "--config", "talk.toml", "--page", "0", "--cert", "none"], "cert and key belong together"),
         (["model", "info", "none.safetensors"], "'none.safetensors' is no file"),
         (["model", "convert", "none.safetensors", "out.safetensors"], "'none.safetensors' is no file"),
         (["model", "drift", "default", "tolk.wav"], "'tolk.wav': no such file"),
@@ -141,6 +151,14 @@ def test_a_port_in_use_is_answered_before_torch_is_imported(host: str, folder: P
         words = said(["serve", "--host", host, "--port", str(port)], folder)
     assert f"port {port} on {host} can't be listened on" in words
     assert "choose another with --port" in words
+
+
+def test_a_page_whose_port_is_in_use_is_refused_before_a_microphone_is_looked_for(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = said(["meeting", "--config", "deaf.toml", "--page", str(port)], folder)
+    assert f"port {port} on 127.0.0.1 can't be listened on" in words
+    assert "choose another with --page or --host" in words
 
 
 def test_a_store_that_is_none_is_found_before_torch_is_imported(folder: Path) -> None:

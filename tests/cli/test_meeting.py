@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
+import socket
+import sys
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from websockets.asyncio.client import connect
 
 from streamer.cli import main
+from streamer.cli.page import page_settings, shown
 from streamer.demo import ENROLMENT
 from streamer.demo.room import seats
 from streamer.errors import ConfigurationError
 from streamer.meeting.config import Hook, Input, MeetingConfig, Sinks, load
 from streamer.rttm import read_rttm
+from streamer.server.auth import new_token
+from streamer.server.config import ServerConfig
 
 ROOM = """
 title = "Weekly"
@@ -56,6 +65,65 @@ def test_a_meeting_of_two_microphones_fills_all_its_files(tmp_path, capsys, monk
     minutes = (tmp_path / "minutes.html").read_text()
     assert "Weekly" in minutes
     assert "window" in minutes
+
+
+#: As long as nobody can wait for.
+LONG = """
+title = "Weekly & more"
+store = "speakers.db"
+[[input]]
+file = "long.flac"
+channels = ["door", "window"]
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="it is ended by a signal")
+async def test_the_page_of_a_meeting_is_there_while_it_lasts_and_ends_with_it(tmp_path):
+    sounds = np.ascontiguousarray(seats(["carol", "angus"])[:, : 20 * 16_000].T)
+    soundfile.write(tmp_path / "long.flac", np.tile(sounds, (60, 1)), 16_000)
+    command = [sys.executable, "-m", "streamer", "meeting", "-c", str(configuration(tmp_path, LONG)), "--page", "0"]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(120):
+            said = [(await process.stderr.readline()).decode() for _ in range(2)]
+            port = int(said[0].split(":")[3].partition("/")[0])
+            base = f"http://127.0.0.1:{port}/"
+            assert said == [f"The page:    {base}?room=Weekly-more\n", f"The overlay: {base}overlay?room=Weekly-more\n"]
+            async with connect(f"ws://127.0.0.1:{port}/v1/stream", proxy=None) as viewer:
+                await viewer.send('{"type": "watch", "room": "Weekly-more"}')
+                messages = [json.loads(await viewer.recv())]
+                while messages[-1]["type"] != "turn_end":
+                    messages.append(json.loads(await viewer.recv()))
+                process.send_signal(signal.SIGINT)
+                messages += [json.loads(text) async for text in viewer]
+            out, rest = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert (messages[0]["title"], messages[0]["channels"]) == ("Weekly & more", ["door", "window"])
+    assert (messages[-1]["type"], messages[-1]["reason"], viewer.close_code) == ("goodbye", "ended", 1000)
+    assert (process.returncode, rest) == (0, b"")
+    assert b"talk time" in out
+
+
+async def test_a_page_whose_port_was_taken_meanwhile_is_refused_with_the_options_that_choose_another():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(ConfigurationError, match="choose another with --page or --host"),
+    ):
+        async with shown(ServerConfig(port=taken.getsockname()[1]), "Weekly", ["door"]):
+            pass
+
+
+async def test_a_page_that_everybody_can_read_along_is_said_to_be_one(tmp_path, capsys):
+    (tmp_path / "tokens").write_text(new_token("phones", ["watch"])[1])
+    settings = page_settings(0, host="0.0.0.0", token_file=str(tmp_path / "tokens"))
+    assert settings is not None
+    async with shown(settings, "Weekly", ["door"]):
+        assert "not encrypted: give --cert and --key" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ async def test_who_follows_a_room_hears_all_of_it_and_after_a_break_what_is_new(
         await talk.socket.send(pcm(3.0))
         await talk.say(type="flush")
         await talk.until("flushed")
+        before = len(talk.events)
         one, other = asyncio.create_task(follow(client)), asyncio.create_task(follow(client, Last_Event_ID="2"))
         async with asyncio.timeout(PATIENCE_S):
             while server.rooms.stages._stages["studio"].watchers < 2:  # noqa: ASYNC110
@@ -53,6 +54,9 @@ async def test_who_follows_a_room_hears_all_of_it_and_after_a_break_what_is_new(
         assert [event for event in await one if "id" in event] == talk.events
         assert [event["id"] for event in await other if "id" in event] == [event["id"] for event in talk.events[2:]]
         assert (await one)[-1]["type"] == "goodbye"
+        # What comes first says how much of it is of before: of what a viewer has not yet.
+        assert (await one)[0] == {"type": "watching", "version": 1, "room": "studio", "events": before}
+        assert (await other)[0]["events"] == before - 2 > 0
     await empty(server)
     async with asyncio.timeout(PATIENCE_S):
         while server.admission.connections:  # noqa: ASYNC110

@@ -154,6 +154,10 @@ export interface Watching {
   room: RoomName;
   /** Number of earlier events that follow at once. */
   events: number;
+  /** The room's title for people, if it differs from its name. */
+  title?: string;
+  /** The names of a room's microphones, by the `channel` of its events, if it is one room with several. Its turns are then numbered through the room, and a turn may move to the microphone that hears it better. Absent: each channel is a separate stream. */
+  channels?: Array<string>;
 }
 
 /** The settings of the session, with the server's defaults and limits applied. */

@@ -54,7 +54,7 @@ class EventStream(Response):
         self._stage, self._after, self._door, self._config = stage, after, door, config
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._stage.feed() as feed:
+        with self._stage.feed(self._after) as feed:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if scope["method"] != "HEAD":
                 await while_connected(receive, self._write(feed, send))
@@ -76,6 +76,5 @@ class EventStream(Response):
         if text is None:
             return None
         number = json.loads(text).get("id")
-        if number is None:
-            return f"data: {text}\n\n".encode()
-        return f"id: {number}\ndata: {text}\n\n".encode() if number > self._after else b""
+        about = "" if number is None else f"id: {number}\n"
+        return f"{about}data: {text}\n\n".encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -71,9 +71,14 @@ def site(
                                 DELETE=persons.remove), methods=["GET", "PUT", "PATCH", "DELETE"]),
         Route("/v1/rooms/{room}/events", events.watch),
         *(Route(path, document(body)) for path, body in documents.served().items()),
-        Route(protocol.PATH, _upgrade),
+        Route(protocol.PATH, upgrade),
         *(Route(path, page.show) for path in page.assets()),
     ]  # fmt: skip
+    return application(routes, config, metrics)
+
+
+def application(routes: Sequence[Route], config: ServerConfig, metrics: Metrics) -> ASGIApp:
+    """These routes, with what holds for all of them."""
 
     async def answer(request: Request, error: Exception) -> Response:
         problem = problem_of(request, error)
@@ -87,9 +92,9 @@ def site(
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
     )
-    application = Starlette(routes=routes, exception_handlers=handlers, middleware=[cross] if config.origins else [])
-    application.router.redirect_slashes = False
-    return Front(application, metrics, config.http_timeout_s)
+    inner = Starlette(routes=routes, exception_handlers=handlers, middleware=[cross] if config.origins else [])
+    inner.router.redirect_slashes = False
+    return Front(inner, metrics, config.http_timeout_s)
 
 
 def by_method(**endpoints: Endpoint) -> Endpoint:
@@ -106,7 +111,7 @@ def document(body: dict[str, Any]) -> Endpoint:
     return serve
 
 
-async def _upgrade(request: Request) -> Response:
+async def upgrade(request: Request) -> Response:
     raise Problem(426, "upgrade_required", "Streams are WebSockets.", "See /asyncapi.json.")
 
 

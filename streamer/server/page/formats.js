@@ -63,7 +63,7 @@ export function jsonLines(talk) {
   const lines = [];
   for (const event of talk.events) {
     if (event.type === "restart") session++;
-    const turn = "turn" in event ? talk.turns.get(`${session}/${event.channel}/${event.turn}`) : undefined;
+    const turn = "turn" in event ? talk.turns.get(talk.key(event, session)) : undefined;
     const said = turn && turn.said !== turn.speaker ? putRight(event, turn.speaker) : event;
     if (said) lines.push(`${JSON.stringify(said)}\n`);
   }

@@ -27,8 +27,8 @@ details { margin-top: 2.2rem; } summary { cursor: pointer; font-weight: 600; fon
 @media (max-width: 30rem) { .who { flex-basis: 5rem; } th, td { padding: .3rem; } }
 `;
 
-/** spans: { start, end, speaker } in samples, in their order. began: a Date, or null. */
-export function minutes(spans, end, title, began = null) {
+/** spans: { start, end, speaker } in samples, in their order. began: a Date, or null. where(span): at which microphone. */
+export function minutes(spans, end, title, began = null, where = () => "") {
   const found = statistics(spans);
   const known = found.talks.map(({ speaker }) => speaker).filter((name) => !stranger(name)).sort(compare);
   const colours = new Map(found.talks.map(({ speaker }) => [speaker, STRANGER]));
@@ -46,7 +46,7 @@ export function minutes(spans, end, title, began = null) {
     talkTable(found, colours),
     "<h2>Who interrupted whom</h2>",
     interruptions(found),
-    turns(spans, colours),
+    turns(spans, colours, where),
   ];
   const body = spans.length ? parts.join("\n") : `${head}<p>Nobody spoke.</p>`;
   return `<!doctype html>
@@ -127,11 +127,11 @@ function interruptions(found) {
   return `<table><tr><th>who</th><th>whom</th><th class='n'>times</th></tr>\n${lines.join("\n")}</table>`;
 }
 
-function turns(spans, colours) {
-  const lines = spans.map(
-    ({ start, end, speaker }) =>
-      `<tr><td class="n">${clock(start)}</td><td class="n">${clock(end)}</td><td>${name(speaker, colours)}</td><td></td></tr>`,
-  );
+function turns(spans, colours, where) {
+  const lines = spans.map((span) => {
+    const times = [span.start, span.end].map((sample) => `<td class="n">${clock(sample)}</td>`).join("");
+    return `<tr>${times}<td>${name(span.speaker, colours)}</td><td>${escape(where(span))}</td></tr>`;
+  });
   const head = '<tr><th class="n">from</th><th class="n">to</th><th>speaker</th><th>microphone</th></tr>';
   return `<details><summary>All ${spans.length} turns</summary><table>${head}\n${lines.join("\n")}</table></details>`;
 }

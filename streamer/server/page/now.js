@@ -43,7 +43,7 @@ export function showNow(talk, stage) {
   if (stage === "before") return;
   $("now-label").textContent = stage === "over" ? "Nobody is listening" : beside ? "Speaking at once" : name ? "Speaking now" : "Listening";
   $("now-name").textContent = stage === "over" ? "That was it." : name ? both(name, beside) : turn?.candidates ? "Hard to say" : talk.speaking ? "Somebody …" : "Silence";
-  $("now-detail").textContent = stage === "over" ? stays() : beside ? `${percent(beside)} sure that two speak` : describe(turn, name);
+  $("now-detail").textContent = stage === "over" ? stays() : beside ? describeTwo(talk, turn, beside) : describe(talk, turn, name);
   announce(name, other);
 }
 
@@ -54,11 +54,18 @@ function both(name, beside) {
 
 const percent = ({ confidence }) => `${Math.round(confidence * 100)} %`;
 
-function describe(turn, name) {
+function describe(talk, turn, name) {
   if (turn?.candidates) return `One of ${turn.candidates.map(display).join(" and ")}`;
   if (!name) return "";
   const sure = `${percent(turn)} sure`;
-  return isGuest(name) ? `${sure} it is the same voice; nobody enrolled it` : turn.final ? sure : `${sure}, still listening`;
+  const how = isGuest(name) ? `${sure} it is the same voice; nobody enrolled it` : turn.final ? sure : `${sure}, still listening`;
+  return [talk.seat(turn), how].filter(Boolean).join(" · ");
+}
+
+/** Two at one microphone, who are told apart by what it hears; or each at one of their own. */
+function describeTwo(talk, turn, beside) {
+  const seats = [talk.seat(turn), talk.seat(beside)];
+  return beside.overlap ? `${percent(beside)} sure that two speak` : seats.filter(Boolean).join(" · ");
 }
 
 function stays() {

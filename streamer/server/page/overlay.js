@@ -4,14 +4,12 @@
 import { $ } from "./dom.js";
 import { colour, display, moveColour } from "./people.js";
 import { Talk } from "./talk.js";
-import { Watcher } from "./watcher.js";
+import { givenToken, Watcher } from "./watcher.js";
 
 const LINGER_MS = 1500; // A name stays for as long after the voice: a breath is no end.
 
 const room = new URLSearchParams(location.search).get("room");
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
-// It must not be seen by whoever looks at the window's address.
-if (token) history.replaceState(null, "", location.pathname + location.search);
+const token = givenToken();
 
 let talk = new Talk();
 let hiding = null;
@@ -43,9 +41,9 @@ function problem(text) {
   $("problem").hidden = !text;
 }
 
-function begin() {
+function begin({ channels } = {}) {
   problem("");
-  talk = new Talk();
+  talk = new Talk(channels);
   show();
 }
 
@@ -62,7 +60,7 @@ else {
         talk.take(message);
         show();
       },
-      over: begin,
+      over: () => begin(),
       refused: (error) => problem(`${error.message} Add #token=... to the address.`),
     },
     token,

@@ -47,11 +47,11 @@ export class Screen {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
   }
 
-  /** A new session. memory: where its sound is kept, or null. */
-  begin({ title = "session", memory = null } = {}) {
+  /** A new session. memory: where its sound is kept, or null. seats: see `Talk`. */
+  begin({ title = "session", memory = null, seats = [] } = {}) {
     this.player.stop();
     this.lag.reset();
-    this.talk = new Talk();
+    this.talk = new Talk(seats);
     this.memory = memory;
     this.about = { title, began: new Date() };
     this.edge = 0;

@@ -12,7 +12,7 @@ const FILES = {
   srt: ["application/x-subrip", ({ spans }) => srt(spans)],
   rttm: ["text/plain", ({ spans, title }) => rttm(spans, title)],
   jsonl: ["application/jsonl", ({ talk }) => jsonLines(talk)],
-  html: ["text/html", ({ spans, talk, title, began }) => minutes(spans, talk.decided, title, began)],
+  html: ["text/html", ({ spans, talk, title, began }) => minutes(spans, talk.decided, title, began, ({ turn }) => talk.seat(turn))],
 };
 const PAIRS = 12; // rows of who followed whom; the rest is in the minutes' turns
 
@@ -41,7 +41,7 @@ export class Summary {
     this.pairs($("interruptions"), found.interruptions.slice(0, PAIRS), "interrupted");
     $("interruptions-none").textContent = found.interruptions.length
       ? ""
-      : found.overlap > 0
+      : found.overlap > 0 || talk.seats.length > 1
         ? "Nobody, by the turns that were measured."
         : "Not measured: no two turns were heard at once. One microphone is heard as one voice at a time.";
     this.guests(found);

@@ -19,8 +19,10 @@ function firstFrom(said, sample) {
 }
 
 export class Talk {
-  constructor() {
-    this.turns = new Map(); // session/channel/number -> turn, see `turn`
+  /** seats: the names of the microphones, by channel, of a room that has several; none: each channel is a stream of its own. */
+  constructor(seats = []) {
+    this.seats = seats;
+    this.turns = new Map(); // by `key` of their events -> turn, see `turn`
     this.gaps = [];
     this.said = []; // words that came in: { channel, middle, text }, in the order of their middles
     this.events = [];
@@ -93,14 +95,29 @@ export class Talk {
     if (final) return this.beside.delete(key);
     const speaker = other && (this.called.get(other) ?? other);
     if (speaker) this.see(speaker);
-    const turn = { key: `${key}/beside/${overlap}`, number: Infinity, session: this.session, channel, start: sample, end, speaker, said: other, confidence, final: false };
+    const turn = { key: `${key}/beside/${overlap}`, overlap, number: Infinity, session: this.session, channel, start: sample, end, speaker, said: other, confidence, final: false };
     this.beside.set(key, turn);
   }
 
   /** Who speaks beside whoever has the floor, if anybody: a turn, whose speaker is null where it is not known who. */
   get other() {
-    const turn = this.current && this.beside.get(`${this.current.session}/${this.current.channel}`);
-    return turn && turn.end === null && turn.speaker !== this.current.speaker ? turn : null;
+    if (!this.current) return null;
+    const another = ({ end, speaker }) => end === null && speaker !== this.current.speaker;
+    const seated = this.seats.length ? this.open(this.current, another) : null;
+    const turn = this.beside.get(`${this.current.session}/${this.current.channel}`);
+    return seated ?? (turn && another(turn) ? turn : null);
+  }
+
+  /** The name of the microphone that hears a turn best, in a room that has several. */
+  seat({ channel }) {
+    return this.seats[channel] ?? "";
+  }
+
+  /** What is said of two at once so far, but for voices that have a turn of their own there, at another microphone. */
+  besides() {
+    const from = ({ start }, { end }) => end === null || start < end;
+    const seated = (one) => [...this.turns.values()].some((turn) => turn.speaker === one.speaker && from(one, turn) && from(turn, one));
+    return [...this.beside.values()].filter((turn) => !this.seats.length || !seated(turn));
   }
 
   hearWords({ channel, sample, end_sample: end, text }) {
@@ -121,18 +138,27 @@ export class Talk {
   /** The turn of an event: { key, number, session, channel, start, end, speaker, said, confidence, final, candidates,
    * byHand }; said is the name that the server gave it. */
   turn(event) {
-    const key = `${this.session}/${event.channel}/${event.turn}`;
+    const key = this.key(event);
     if (!this.turns.has(key)) {
       const { session } = this;
       this.turns.set(key, { key, number: event.turn, session, channel: event.channel, start: event.sample, end: null, speaker: null, said: null });
       this.forget();
     }
-    return this.turns.get(key);
+    const turn = this.turns.get(key);
+    turn.channel = event.channel;
+    return turn;
+  }
+
+  /** What an event's turn is kept by. In a room turns are numbered through all microphones, and move between them. */
+  key({ channel, turn }, session = this.session) {
+    return this.seats.length ? `${session}/${turn}` : `${session}/${channel}/${turn}`;
   }
 
   name(event) {
+    const fresh = !this.turns.has(this.key(event));
     const turn = this.turn(event);
-    this.current = turn;
+    // Of several who speak, each at a microphone, it is whoever began last: a later word of another changes nothing.
+    if (fresh || !this.seats.length || !this.current) this.current = turn;
     turn.candidates = event.candidates?.map((name) => this.called.get(name) ?? name);
     if (event.type !== "ambiguous") turn.start = event.sample;
     this.label(turn, event);
@@ -149,9 +175,11 @@ export class Talk {
     return turn;
   }
 
-  /** The turn that still lasts when this one has ended: a voice beside another's comes and goes within it. */
-  open({ session, channel }) {
-    const lasting = (turn) => turn.end === null && turn.session === session && turn.channel === channel;
+  /** The last turn beside this one that still lasts: a voice beside another's comes and goes within it, and in a room there
+   * may be one at each microphone. */
+  open(beside, which = () => true) {
+    const near = ({ channel, speaker }) => (this.seats.length ? Boolean(speaker) : channel === beside.channel);
+    const lasting = (turn) => turn !== beside && turn.end === null && turn.session === beside.session && near(turn) && which(turn);
     return [...this.turns.values()].findLast(lasting) ?? null;
   }
 
@@ -207,7 +235,7 @@ export class Talk {
   /** Turns with a name and a length, by their beginning; one that lasts ends at `now` (a sample). */
   spans(now = this.decided) {
     const found = [];
-    for (const turn of [...this.turns.values(), ...this.beside.values()]) {
+    for (const turn of [...this.turns.values(), ...this.besides()]) {
       const end = turn.end ?? now;
       if (turn.speaker && end > turn.start) found.push({ turn, start: turn.start, end, speaker: turn.speaker });
     }

@@ -37,6 +37,7 @@ export class Turns {
     for (const name of this.only) if (!talk.seen.includes(name)) this.only.delete(name);
     const all = talk.spans().filter(({ speaker }) => this.passes(speaker));
     const atEnd = this.atEnd;
+    this.list.dataset.seats = talk.seats.length > 0;
     $("turns-empty").hidden = all.length > 0;
     $("turns-earlier").hidden = all.length <= this.shown;
     rows(this.list, all.slice(-this.shown), ({ turn }) => turn.key, ({ turn }) => this.row(turn), (item, span) => this.update(item, span));
@@ -50,14 +51,14 @@ export class Turns {
     const name = make("button", { type: "button", className: "name" });
     play.addEventListener("click", () => this.on.play(turn));
     name.addEventListener("click", () => this.on.choose(turn));
-    const about = make("p", { className: "about" }, make("time"), make("span", { className: "length" }), make("span", { className: "sure" }));
+    const about = make("p", { className: "about" }, make("time"), make("span", { className: "seat" }), make("span", { className: "length" }), make("span", { className: "sure" }));
     return make("li", {}, play, make("div", {}, name, about, make("p", { className: "said", hidden: true })));
   }
 
   update(item, { turn, start, end, speaker }) {
     const [play, text] = item.children;
     const [name, about, said] = text.children;
-    const [time, length, sure] = about.children;
+    const [time, seat, length, sure] = about.children;
     const called = display(speaker);
     item.style.setProperty("--person", colour(speaker));
     item.dataset.kind = isGuest(speaker) ? "guest" : "person";
@@ -66,6 +67,8 @@ export class Turns {
     name.disabled = !this.on.choose;
     name.title = this.on.choose ? `Not ${called}? Put it right` : "";
     set(time, clock(start / RATE));
+    seat.hidden = !this.talk.seats.length;
+    set(seat, this.talk.seat(turn));
     set(length, turn.end === null ? "still speaking" : `${Math.max(1, Math.round((end - start) / RATE))} s`);
     set(sure, turn.byHand ? "put right by hand" : `${Math.round(turn.confidence * 100)} % sure`);
     set(said, this.talk.wordsOf(turn, start, end));

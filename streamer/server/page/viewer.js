@@ -5,13 +5,12 @@ import { $ } from "./dom.js";
 import { notice, showState } from "./now.js";
 import { moveColour } from "./people.js";
 import { Screen } from "./screen.js";
-import { Watcher } from "./watcher.js";
+import { givenToken, Watcher } from "./watcher.js";
 
 export function watch(room) {
   document.body.dataset.viewer = "true";
-  document.title = `${room} · streamer`;
   $("now-name").textContent = "Waiting for the room";
-  $("room-name").textContent = room;
+  call(room);
   $("room-name").hidden = false;
   $("now-detail").textContent = "This page shows who speaks as soon as somebody shares this room.";
   let watcher = null;
@@ -29,7 +28,10 @@ export function watch(room) {
 
   const on = {
     state: showState,
-    begin: () => screen.begin({ title: room }),
+    begin({ title = room, channels }) {
+      call(title);
+      screen.begin({ title, seats: channels });
+    },
     message: take,
     over: (goodbye) => screen.stage === "live" && (screen.enter("over"), goodbye.reason === "ended" || notice(goodbye.message)),
     refused: async (error) => {
@@ -39,5 +41,10 @@ export function watch(room) {
       notice(`${error.message} ${error.change}`);
     },
   };
-  watcher = new Watcher(room, on);
+  watcher = new Watcher(room, on, givenToken());
+}
+
+function call(title) {
+  document.title = `${title} · streamer`;
+  $("room-name").textContent = title;
 }

@@ -4,14 +4,22 @@ import { server } from "./dom.js";
 
 const AGAIN_MS = 3000;
 
+/** The token in the page's own address (#token=...), if there is one: it is never sent with a request. It is taken away at
+ * once, so that nobody who looks at the window sees it. */
+export function givenToken() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (token) history.replaceState(null, "", location.pathname + location.search);
+  return token;
+}
+
 export class Watcher {
   /**
-   * on: { state(name), begin(): a room's events follow from the first one kept, message(message), over(goodbye),
-   * refused(error): there is no coming back without another token }.
+   * on: { state(name), begin({ title, channels }): a room's events follow from the first one kept, message(message),
+   * over(goodbye), refused(error): there is no coming back without another token }.
    * states: connecting, watching, absent (there is no such room yet, or no more), waiting (for the server).
    */
   constructor(room, on, token = null) {
-    Object.assign(this, { room, on, token, ready: false, unsent: 0, reached: 0, done: false });
+    Object.assign(this, { room, on, token, ready: false, unsent: 0, reached: 0, done: false, state: "waiting" });
     this.settings = { step: 0.5, stats_interval: 60 }; // whoever shares the room chooses how often there are figures
     on.state("connecting");
     this.connect();
@@ -19,7 +27,6 @@ export class Watcher {
 
   connect() {
     this.socket = new WebSocket(`${server()}/v1/stream`, "streamer.v1");
-    this.state = "waiting";
     this.socket.onopen = () => {
       this.socket.send(JSON.stringify({ type: "watch", room: this.room, ...(this.token ? { token: this.token } : {}) }));
     };
@@ -31,8 +38,9 @@ export class Watcher {
     switch (message.type) {
       case "watching":
         this.ready = true;
+        this.state = "waiting"; // what it is if nothing more is said
         this.on.state("watching");
-        return this.on.begin();
+        return this.on.begin(message);
       case "error":
         if (message.code === "unauthorized" || message.code === "forbidden" || message.code === "invalid_message") {
           this.close();
