@@ -23,7 +23,8 @@ from streamer.engine.window import Step
 from streamer.evaluation.markdown import row, table
 from streamer.evaluation.stream import steps_of
 from streamer.speakers.backend import Backend
-from streamer.speakers.candidates import Candidates, Guests
+from streamer.speakers.candidates import Candidates
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import Roster
 from streamer.speakers.settings import STEP_S
 from streamer.speakers.tracker import Tracker

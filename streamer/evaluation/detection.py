@@ -18,7 +18,7 @@ from streamer.evaluation.stream import steps_of
 from streamer.models.grid import FrameGrid
 from streamer.speakers.boundaries import SpeechBoundaries
 from streamer.speakers.settings import STEP_S, TrackerSettings
-from streamer.speakers.turn import Piece, frame_speech
+from streamer.speakers.steps import HeardStep, frame_speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[l
         probabilities, samples, first = [], [], None
         for step in steps_of(engine, one.samples, STEP_S):
             speech = frame_speech(step, TrackerSettings().silence_db)
-            piece = Piece.of(step, speech)
+            piece = HeardStep.of(step, speech)
             first = step.first_frame if first is None else first
             probabilities.append(speech)
             samples.append(np.linspace(piece.start_sample, piece.end_sample, len(speech), endpoint=False, dtype=int))

@@ -26,7 +26,7 @@ from streamer.evaluation.stream import enrolled, follow, steps_of
 from streamer.rttm import LabelledTurn, read_rttm
 from streamer.speakers.backend import Backend
 from streamer.speakers.events import Event, Overlap, Renamed, TurnEnd
-from streamer.speakers.naming import UNKNOWN
+from streamer.speakers.names import UNKNOWN
 from streamer.speakers.overlap import BESIDE
 from streamer.speakers.profiles import Roster
 from streamer.speakers.settings import STEP_S, TrackerSettings

@@ -26,15 +26,16 @@ from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
 from streamer.server.people import People
 from streamer.sinks.recording import Tapped
-from streamer.speakers.candidates import Candidates, Guests
+from streamer.speakers.candidates import Candidates
 from streamer.speakers.enrolment import Coach, Verdict
 from streamer.speakers.events import Event
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import Vector
 from streamer.speakers.recording import QUIETEST_DB
 from streamer.speakers.scoring import log_softmax
+from streamer.speakers.steps import Embed, HeardStep, Pool, frame_speech
 from streamer.speakers.timeline import Timeline
 from streamer.speakers.tracker import Tracker
-from streamer.speakers.turn import Embed, Piece, Pool, frame_speech
 
 #: With less speech, nothing is said of whose voice it is; see `streamer.verification`.
 LEAST_SPEECH_S = 1.0
@@ -180,7 +181,7 @@ class Hearing:
     async def _noted(self, steps: AsyncIterator[Step | Gap], heard: Heard) -> AsyncGenerator[Step | Gap]:
         async for item in steps:
             if isinstance(item, Step):
-                heard.pool.add(Piece.of(item, frame_speech(item, QUIETEST_DB)), 0)
+                heard.pool.add(HeardStep.of(item, frame_speech(item, QUIETEST_DB)), 0)
                 self._metrics.windows.inc(len(item.windows))
             yield item
 

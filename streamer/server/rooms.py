@@ -33,8 +33,8 @@ from streamer.server.room import Room
 from streamer.server.session import SessionState
 from streamer.server.stages import Stages
 from streamer.server.summary import summary
+from streamer.speakers.steps import Embed
 from streamer.speakers.tracker import Tracker
-from streamer.speakers.turn import Embed
 
 # How soon after one change of the enrolled the streams are told of another. Where that is much work, it takes a fifth
 # of the time, and yet is done often enough that it is known how the one roster came of the other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +62,8 @@ class SpeechBoundaries:
         cut, self.speaking, self._run = self.speaking, False, None
         return cut
 
-    def state(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         return {"speaking": self.speaking, "run": self._run}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.speaking, self._run = state["speaking"], state["run"]
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        self.speaking, self._run = snapshot["speaking"], snapshot["run"]

@@ -17,7 +17,7 @@ from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar, Profile, Roster, Vector, centroid, unit
 from streamer.speakers.recording import Recording
 from streamer.speakers.scoring import effective_seconds
-from streamer.speakers.turn import Embed, Pool
+from streamer.speakers.steps import Embed, Pool
 
 Code = Literal["too_short", "too_quiet", "clipped", "noisy", "two_voices", "inconsistent_with_profile", "same_as_other"]
 

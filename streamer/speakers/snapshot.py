@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ ARRAY = "__array__"
 
 
 def pack(tree: Any) -> bytes:
-    """Dicts with string keys, lists, tuples (which come back as lists), strings, numbers, None, and arrays."""
+    """Dicts with string keys, lists, strings, numbers, None, and arrays; tuples, which come back as lists, and
+    dataclasses, which come back as the dicts of their fields."""
     arrays: list[NDArray[Any]] = []
 
     def plain(value: Any) -> Any:
@@ -28,6 +30,8 @@ def pack(tree: Any) -> bytes:
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [plain(item) for item in value]
+        if is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         return value
 
     text = json.dumps(plain(tree)).encode()

@@ -17,11 +17,11 @@ import numpy as np
 from streamer.evaluation.stream import Computed
 from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
-from streamer.speakers.candidates import Guests
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import Roster, Vector
 from streamer.speakers.scoring import Array, Calibration, effective_seconds, fit
 from streamer.speakers.settings import TrackerSettings
-from streamer.speakers.turn import Piece, Pool, frame_speech
+from streamer.speakers.steps import HeardStep, Pool, frame_speech
 
 #: A turn's scores are taken when so many seconds of speech of it were heard.
 HEARD_S = (0.7, 1.5, 3.0, 6.0)
@@ -125,7 +125,7 @@ def _known_by_then(turns: Sequence[HeardTurn], dimension: int) -> Iterator[Roste
 def _turns(one: Computed, model: Model) -> Iterator[HeardTurn]:
     """The turns in which nobody else speaks, as they were heard."""
     settings = TrackerSettings()
-    pieces = [Piece.of(step, frame_speech(step, settings.silence_db)) for step in one.steps]
+    pieces = [HeardStep.of(step, frame_speech(step, settings.silence_db)) for step in one.steps]
     turns = one.conversation.turns
     for start, end, who in turns:
         if sum(start < other_end and end > other_start for other_start, other_end, _ in turns) > 1:

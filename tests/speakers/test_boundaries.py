@@ -50,7 +50,7 @@ def test_any_cutting_of_the_frames_gives_the_same_boundaries(probabilities, data
         size = data.draw(st.integers(1, len(probabilities) - position))
         found += pieces.update(GRID, position, np.array(probabilities[position : position + size]))
         restored = boundaries()
-        restored.restore(pieces.state())
+        restored.restore(pieces.snapshot())
         pieces, position = restored, position + size
     assert found == whole
 

@@ -26,8 +26,7 @@ def enrol(stage, script, samples=None, others=(), profile=None, steps=None):
 
 
 def new_coach(stage, others=(), profile=None):
-    tracker = stage.tracker(*others)
-    return Coach(tracker.candidates.backend, tracker.embed, tracker.roster, profile)
+    return Coach(stage.backend, stage.embed, stage.roster(*others), profile)
 
 
 def codes(verdict):
