@@ -20,7 +20,6 @@ from streamer.audio.chunks import SAMPLE_RATE, Samples
 from streamer.engine.heard import NOWHERE, Heard
 from streamer.engine.layers import to_device
 from streamer.engine.settings import WindowSettings
-from streamer.engine.state import Arrays
 from streamer.engine.stepper import StepTally, level_db, not_finite, reportable
 from streamer.engine.window import Step, Window
 from streamer.errors import StreamerError
@@ -73,21 +72,20 @@ class WindowStream(ABC):
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in self.arrays().values())
+        kept = sum(array.nbytes for array in self.kept().values())
+        return kept + self.tally.nbytes + (self.speech.nbytes if self.speech else 0)
 
-    def values(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.clock} | self.tally.values()
+    def snapshot(self) -> dict[str, Any]:
+        clock = {name: getattr(self, name) for name in self.clock}
+        speech = self.speech and self.speech.snapshot()
+        return {**clock, "tally": self.tally.snapshot(), "speech": speech, **self.kept()}
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        heard = self.speech.arrays() if self.speech else {}
-        return self.kept() | self.tally.arrays() | {f"speech.{name}": array for name, array in heard.items()}
-
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
         for name in self.clock:
-            setattr(self, name, values[name])
-        self.tally = StepTally.restored(values, arrays)
+            setattr(self, name, snapshot[name])
+        self.tally = StepTally.restored(snapshot["tally"])
         if self.speech:
-            self.speech.restore({name.removeprefix("speech."): array for name, array in arrays.items()})
+            self.speech.restore(snapshot["speech"])
 
 
 S = TypeVar("S", bound=WindowStream)
@@ -243,9 +241,9 @@ class RecomputedStream(WindowStream):
     def kept(self) -> dict[str, NDArray[Any]]:
         return {"samples": self.samples}
 
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
-        WindowStream.restore(self, values, arrays)
-        self.samples = arrays["samples"]
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        WindowStream.restore(self, snapshot)
+        self.samples = snapshot["samples"]
         if len(self.samples) > self.position - self.origin:
             raise ValueError("its samples do not fit its clock")
 

@@ -285,7 +285,7 @@ class SessionState:
         }
 
     @classmethod
-    def restore(cls, snapshot: Mapping[str, Any], now: float, keep: Keep | None = None) -> SessionState:
+    def restored(cls, snapshot: Mapping[str, Any], now: float, keep: Keep | None = None) -> SessionState:
         """The session of a snapshot, detached since `now`."""
         settings = Settings.of(snapshot["settings"])
         session = cls(snapshot["name"], snapshot["token"], settings, snapshot["model"], keep)

@@ -13,6 +13,7 @@ from typing import Any
 from streamer.audio.chunks import SAMPLE_RATE, Gap
 from streamer.engine.window import Step
 from streamer.errors import StateMismatch
+from streamer.snapshot import pack, unpack
 from streamer.speakers.asking import answered
 from streamer.speakers.backend import Backend
 from streamer.speakers.boundaries import SpeechBoundaries
@@ -23,7 +24,6 @@ from streamer.speakers.guests import Guests
 from streamer.speakers.overlap import Overlaps
 from streamer.speakers.profiles import Roster
 from streamer.speakers.settings import TrackerSettings
-from streamer.speakers.snapshot import pack, unpack
 from streamer.speakers.steps import Embed, HeardStep, frame_speech
 from streamer.speakers.turn import Turn
 

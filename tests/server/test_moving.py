@@ -15,7 +15,7 @@ from postgres import database, frozen, url
 from talking import PATIENCE_S, RATE, pcm, talking
 
 from streamer.client import Client
-from streamer.server.keeping.kept import key_of
+from streamer.server.keeping.sessionsnapshot import key_of
 
 __all__ = ["database", "url"]
 

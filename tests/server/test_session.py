@@ -175,7 +175,7 @@ def test_an_end_that_came_before_a_restart_is_not_forgotten():
     room = session()
     tell(room, type="end")
     room.detach(now=1.0)
-    restored = SessionState.restore(room.snapshot(), now=1.0)
+    restored = SessionState.restored(room.snapshot(), now=1.0)
     commands = restored.attach({"type": "start", "resume": "secret"}, ALL, now=2.0)
     assert [message["type"] for message in said(commands)] == ["ready"]
     assert commands[-1] == Finish()
@@ -251,7 +251,7 @@ class Restless(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 20), restart=st.booleans(), kept=st.booleans())
     def come_back(self, seconds, restart, kept):
         if restart:
-            self.room = SessionState.restore(
+            self.room = SessionState.restored(
                 json.loads(json.dumps(self.room.snapshot())), self.now, self.room.replay.keep
             )
         self.now += seconds
@@ -280,7 +280,7 @@ TestRestless = Restless.TestCase
 
 def test_a_snapshot_of_an_unknown_shape_is_not_taken():
     with pytest.raises(KeyError):
-        SessionState.restore({"name": "room"}, now=0.0)
+        SessionState.restored({"name": "room"}, now=0.0)
 
 
 def test_what_is_shared_is_shown_to_those_who_watch_also_while_its_client_is_away():

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from streamer.audio.chunks import Gap
 from streamer.errors import ConfigurationError, StateMismatch
+from streamer.snapshot import pack, unpack
 from streamer.speakers.asking import answered
 from streamer.speakers.settings import TrackerSettings
-from streamer.speakers.snapshot import pack, unpack
 
 
 def run(tracker, steps):

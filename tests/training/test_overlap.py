@@ -36,7 +36,7 @@ def test_the_early_blocks_are_those_that_the_network_tells_overlaps_by(campplus_
 
     expected = seen[-1][network.lag :]
     assert blocks.shape == expected.shape
-    # Kept in half precision.
+    # SessionSnapshot in half precision.
     assert (blocks - expected).abs().max() < 2e-3 * expected.abs().max()
 
 

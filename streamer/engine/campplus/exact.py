@@ -15,7 +15,6 @@ from streamer.audio.chunks import Samples
 from streamer.engine.layers import to_device
 from streamer.engine.recompute import Wanted, WindowStepper, WindowStream
 from streamer.engine.settings import WindowSettings
-from streamer.engine.state import Arrays
 from streamer.models.campplus.network import CamPlusPlus
 from streamer.models.campplus.surroundings import Window
 from streamer.models.fbank import BANDS
@@ -66,9 +65,9 @@ class BandStream(WindowStream):
     def kept(self) -> dict[str, NDArray[Any]]:
         return {"rows": self.rows.cpu().numpy(), "tail": self.tail}
 
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
-        WindowStream.restore(self, values, arrays)
-        self.rows, self.tail = torch.from_numpy(arrays["rows"]).to(self.rows.device), arrays["tail"]
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        WindowStream.restore(self, snapshot)
+        self.rows, self.tail = torch.from_numpy(snapshot["rows"]).to(self.rows.device), snapshot["tail"]
         if self.rows.shape[1:] != (BANDS,) or len(self.tail) != max(
             0, self.position - self.next_row * BAND_GRID.stride
         ):

@@ -21,7 +21,6 @@ from streamer.engine.recompute import Wanted, WindowStepper, WindowStream
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sincnet.instance import InstanceWeights, after_sinc
 from streamer.engine.sincnet.layers import FrameLayers, rectified
-from streamer.engine.state import Arrays
 from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
 from streamer.models.carry import NoCarry
 from streamer.models.model import Model
@@ -85,10 +84,10 @@ class ExactStream(WindowStream):
     def kept(self) -> dict[str, NDArray[Any]]:
         return {"sinc": self.sinc.cpu().numpy(), "tail": self.tail, "waves": self.waves}
 
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
-        WindowStream.restore(self, values, arrays)
-        self.sinc = torch.from_numpy(arrays["sinc"]).to(self.sinc.device)
-        self.tail, self.waves = arrays["tail"], arrays["waves"]
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        WindowStream.restore(self, snapshot)
+        self.sinc = torch.from_numpy(snapshot["sinc"]).to(self.sinc.device)
+        self.tail, self.waves = snapshot["tail"], snapshot["waves"]
 
 
 class ExactStepper(WindowStepper[ExactStream]):

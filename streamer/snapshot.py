@@ -1,4 +1,9 @@
-"""Nested plain values and numpy arrays to bytes and back, with nothing in them that could run."""
+"""Snapshots: the state of a stream, a tracker or a session as bytes, with nothing in them that could run.
+
+Whatever has a state gives a snapshot of it, in plain values and arrays, its parts' included (`snapshot`), and goes on
+from one: in place (`restore`), or as a new object (`restored`). What is to leave the process is packed here. Each kind
+of snapshot says its version itself, and refuses others.
+"""
 
 from __future__ import annotations
 
@@ -53,5 +58,5 @@ def unpack(data: bytes) -> Any:
     try:
         arrays = load(data)
         return whole(json.loads(arrays.pop(TREE).tobytes()))
-    except (SafetensorError, ValueError, LookupError, TypeError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise StateMismatch(f"these {len(data)} bytes are not a snapshot, or a damaged one ({error}).") from error
