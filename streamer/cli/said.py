@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streamer.speakers.events import Event
 
 
-class Said(Sink):
+class SaidSink(Sink):
     """Prints who says what, once all is heard, and writes it.
 
     words: the transcript. outputs: files by their kind ("vtt", "srt"), or None. show: print it. Raises

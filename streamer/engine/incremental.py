@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streamer.audio.chunks import Samples
 from streamer.engine.choices import check_precision, choose_mode, choose_speech, detector_of
 from streamer.engine.families import streaming_of
-from streamer.engine.heard import Block, Heard, not_finite, skipping_back
+from streamer.engine.heard import Block, HeardBatch, not_finite, skipping_back
 from streamer.engine.layers import Precision
 from streamer.engine.settings import Mode, WindowSettings
 from streamer.engine.snapshot import StreamSnapshot
@@ -97,13 +97,13 @@ class IncrementalModel:
         Returns, for each block, the step it completes, if it does.
         """
         outcomes: list[Step | StreamerError | None] = [None] * len(blocks)
-        places, heard = list(range(len(blocks))), Heard.of(blocks, self._stepper.device)
+        places, heard = list(range(len(blocks))), HeardBatch.of(blocks, self._stepper.device)
         refused = heard.refused(self._stepper.positions(heard.states), _steps(blocks))
         if refused:
             for place, error in refused.items():
                 outcomes[place] = error
             places = [place for place in places if place not in refused]
-            heard = Heard.of([blocks[place] for place in places], self._stepper.device)
+            heard = HeardBatch.of([blocks[place] for place in places], self._stepper.device)
         if places:
             if self._detector:
                 self._detector.hear([state.speech for state in heard.states], heard.samples)

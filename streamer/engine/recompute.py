@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE, Samples
-from streamer.engine.heard import NOWHERE, Heard
+from streamer.engine.heard import NOWHERE, HeardBatch
 from streamer.engine.layers import to_device
 from streamer.engine.settings import WindowSettings
 from streamer.engine.stepper import StepTally, level_db, not_finite, reportable
@@ -92,7 +92,7 @@ S = TypeVar("S", bound=WindowStream)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted(Generic[S]):
+class WantedWindow(Generic[S]):
     """One window to compute: of which stream, from where, how long it should be; weights (frames,), each frame's."""
 
     place: int
@@ -121,17 +121,17 @@ class WindowStepper(ABC, Generic[S]):
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> S: ...
 
     @abstractmethod
-    def length(self, wanted: Wanted[S]) -> int:
+    def length(self, wanted: WantedWindow[S]) -> int:
         """Windows of one length share a batch."""
 
     @abstractmethod
-    def embed(self, batch: list[Wanted[S]], length: int) -> NDArray[np.float32]:
+    def embed(self, batch: list[WantedWindow[S]], length: int) -> NDArray[np.float32]:
         """Embeddings (windows, dimension) of windows of one length."""
 
     def positions(self, states: Sequence[S]) -> NDArray[np.int64]:
         return np.array([state.position for state in states], np.int64)
 
-    def step(self, heard: Heard, detected: bool) -> list[Step | StreamerError | None]:
+    def step(self, heard: HeardBatch, detected: bool) -> list[Step | StreamerError | None]:
         streams: list[S] = heard.states
         for stream, samples, energy in zip(streams, heard.samples, heard.energy.tolist(), strict=True):
             stream.tally.heard += len(samples)
@@ -202,7 +202,7 @@ class WindowStepper(ABC, Generic[S]):
             stream.forget(max(stream.origin, steps * stream.settings.step_samples))
         return [sorted(windows, key=lambda window: window.duration_s) for windows in result]
 
-    def _wanted(self, place: int, stream: S) -> list[Wanted[S]]:
+    def _wanted(self, place: int, stream: S) -> list[WantedWindow[S]]:
         settings = stream.settings
         steps = -(-stream.position // settings.step_samples)
         found = []
@@ -213,7 +213,7 @@ class WindowStepper(ABC, Generic[S]):
             if stream.position - start < self.model.minimum_samples:
                 continue
             centres = start + self.grid.centres(0, self.grid.num_frames(stream.position - start))
-            window = Wanted(place, stream, start, duration_s, partial, self._speech(stream, centres))
+            window = WantedWindow(place, stream, start, duration_s, partial, self._speech(stream, centres))
             if reportable(np.array(partial), np.array(window.speech_s), np.array(duration_s)):
                 found.append(window)
         return found
@@ -254,10 +254,10 @@ class RecomputingStepper(WindowStepper[RecomputedStream]):
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> RecomputedStream:
         return RecomputedStream(settings, self.grid, speech)
 
-    def length(self, wanted: Wanted[RecomputedStream]) -> int:
+    def length(self, wanted: WantedWindow[RecomputedStream]) -> int:
         return wanted.stream.position - wanted.start
 
-    def embed(self, batch: list[Wanted[RecomputedStream]], length: int) -> NDArray[np.float32]:
+    def embed(self, batch: list[WantedWindow[RecomputedStream]], length: int) -> NDArray[np.float32]:
         waves = to_device(np.stack([wanted.stream.samples[-length:] for wanted in batch])[:, None], self.device)
         weights = None
         if batch[0].stream.speech is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamer.engine.heard import Heard
+from streamer.engine.heard import HeardBatch
 from streamer.engine.settings import WindowSettings
 from streamer.engine.window import Step
 from streamer.errors import StreamerError, StreamFailed
@@ -56,7 +56,7 @@ class Stepper(Protocol):
         """Where streams stand, (streams,), in samples."""
         ...
 
-    def step(self, heard: Heard, detected: bool) -> list[Step | StreamerError | None]:
+    def step(self, heard: HeardBatch, detected: bool) -> list[Step | StreamerError | None]:
         """Compute what new samples make possible. Returns for each stream its step if one is complete, the error if the
         stream cannot go on, else None. detected: whether a speech detector runs."""
         ...

@@ -22,7 +22,7 @@ from streamer.speakers.steps import HeardStep, frame_speech
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class DetectedRecording:
     """One recording as a detector hears it.
 
     probabilities, samples: (frames,), of the frames from `first_frame` on, and where each begins.
@@ -47,7 +47,7 @@ class Detection:
     seconds: float
 
 
-def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[list[Heard], float]:
+def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[list[DetectedRecording], float]:
     """What an engine's detector says of each frame; and the seconds of computing that a second of audio took, those of
     the network included."""
     heard, audio_s, began = [], 0.0, time.process_time()
@@ -63,13 +63,15 @@ def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[l
             probabilities.append(speech)
             samples.append(np.linspace(piece.start_sample, piece.end_sample, len(speech), endpoint=False, dtype=int))
         heard.append(
-            Heard(np.concatenate(probabilities), np.concatenate(samples), first or 0, engine.model.grid, spoken)
+            DetectedRecording(
+                np.concatenate(probabilities), np.concatenate(samples), first or 0, engine.model.grid, spoken
+            )
         )
         audio_s += len(one.samples) / SAMPLE_RATE
     return heard, (time.process_time() - began) / max(audio_s, 1e-9)
 
 
-def detect(heard: Sequence[Heard], settings: TrackerSettings) -> Detection:
+def detect(heard: Sequence[DetectedRecording], settings: TrackerSettings) -> Detection:
     """How right the detector is, with the thresholds of these settings."""
     missed = false_alarm = total = 0
     for one in heard:

@@ -53,7 +53,7 @@ class Candidate:
 
 
 @dataclass(slots=True)
-class Heard:
+class HeardRecording:
     """What there is of a recording. samples: its length at 16 kHz. pool: all speech in it."""
 
     samples: int = 0
@@ -106,17 +106,17 @@ class Hearing:
             self._uploads -= 1
             self._admission.give_back(address, cost)
 
-    async def embed(self, data: bytes) -> tuple[Heard, Vector]:
+    async def embed(self, data: bytes) -> tuple[HeardRecording, Vector]:
         """The embedding (dimension,) of all speech in a recording."""
-        heard = Heard()
+        heard = HeardRecording()
         async with self._steps(data, heard) as steps:
             async for _ in steps:
                 pass
         return heard, heard.voice(self._embed)
 
-    async def identify(self, data: bytes) -> tuple[Heard, Timeline, list[Candidate]]:
+    async def identify(self, data: bytes) -> tuple[HeardRecording, Timeline, list[Candidate]]:
         """Who speaks when in a recording, and whom of the enrolled its voice may be, taken as one."""
-        heard, timeline = Heard(), Timeline()
+        heard, timeline = HeardRecording(), Timeline()
         roster = self._people.everybody
         tracker = await self._offload.run(len(roster), lambda: Tracker(roster, self._people.backend, self._embed))
         async with self._steps(data, heard) as steps:
@@ -130,9 +130,9 @@ class Hearing:
         voice = heard.voice(self._embed)
         return heard, timeline, await self._offload.run(len(roster), lambda: self._candidates(voice, heard))
 
-    async def enroll(self, name: str, data: bytes, *, force: bool) -> tuple[Heard, Verdict, bool]:
+    async def enroll(self, name: str, data: bytes, *, force: bool) -> tuple[HeardRecording, Verdict, bool]:
         """Add a recording to somebody's profile, unless the coach advises against it; whether it was added."""
-        heard = Heard()
+        heard = HeardRecording()
         others = self._people.everybody
         profile = await self._people.profile(name)
         coach = Coach(self._people.backend, self._embed, others, profile, source="/v1/speakers")
@@ -151,7 +151,7 @@ class Hearing:
 
     @asynccontextmanager
     async def _steps(
-        self, data: bytes, heard: Heard, listen: Callable[[Samples], None] = lambda samples: None
+        self, data: bytes, heard: HeardRecording, listen: Callable[[Samples], None] = lambda samples: None
     ) -> AsyncIterator[AsyncIterator[Step | Gap]]:
         """The engine's steps of a recording; `heard` and `listen` are told of what goes through."""
         settings = Settings()
@@ -178,14 +178,14 @@ class Hearing:
             yield steps
         self._metrics.audio.inc(heard.duration_s)
 
-    async def _noted(self, steps: AsyncIterator[Step | Gap], heard: Heard) -> AsyncGenerator[Step | Gap]:
+    async def _noted(self, steps: AsyncIterator[Step | Gap], heard: HeardRecording) -> AsyncGenerator[Step | Gap]:
         async for item in steps:
             if isinstance(item, Step):
                 heard.pool.add(HeardStep.of(item, frame_speech(item, QUIETEST_DB)), 0)
                 self._metrics.windows.inc(len(item.windows))
             yield item
 
-    def _candidates(self, voice: Vector, heard: Heard) -> list[Candidate]:
+    def _candidates(self, voice: Vector, heard: HeardRecording) -> list[Candidate]:
         roster, backend = self._people.everybody, self._people.backend
         candidates = Candidates(roster, Guests(0, len(voice)), backend, backend.settings.unknown_prior)
         scores, llr = candidates.evidence(voice[None], np.array([heard.pool.speech_s]))

@@ -33,7 +33,7 @@ from streamer.server.presence import Presence
 from streamer.server.report import statistics
 from streamer.server.sendqueue import SendQueue
 from streamer.server.session import SessionState
-from streamer.server.sound import Sound
+from streamer.server.sound import SessionSound
 from streamer.server.stages import Showing, Stages
 from streamer.speakers.profiles import Roster
 
@@ -80,7 +80,7 @@ class Room:
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted = session.received
         self._errands: Errands | None = None
-        self._sound: Sound
+        self._sound: SessionSound
         self._showing: Showing
         self._frozen = False
         #: It was written down for who goes on with it: nothing that it still says would be known there.
@@ -91,7 +91,7 @@ class Room:
     def open(self, channels: Sequence[Channel], people_requests: PeopleRequests, stages: Stages) -> None:
         """Begin to follow the engine."""
         self.channels = list(channels)
-        self._sound = Sound(self._intake, self.channels)
+        self._sound = SessionSound(self._intake, self.channels)
         self._showing = Showing(stages, self.access)
         self._errands = Errands(self.session, self.channels, people_requests, self._do)
         task = asyncio.create_task(self._follow(), name=f"session {self.session.name}")

@@ -13,7 +13,7 @@ from streamer.server.intake import Intake
 from streamer.speakers.profiles import Roster
 
 
-class Sound:
+class SessionSound:
     """The channels of one session, with what decodes and resamples for them.
 
     channels: whoever has the list may empty it when the session is over; nothing is heard any more then.

@@ -15,7 +15,7 @@ from streamer.audio.chunks import Samples
 from streamer.engine.window import Step
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar, Profile, Roster, Vector, centroid, unit
-from streamer.speakers.recording import Recording
+from streamer.speakers.recording import EnrolmentRecording
 from streamer.speakers.scoring import effective_seconds
 from streamer.speakers.steps import Embed, Pool
 
@@ -112,7 +112,7 @@ class Coach:
     source: str = ""
 
     def __post_init__(self) -> None:
-        self._recordings: list[Recording] = []
+        self._recordings: list[EnrolmentRecording] = []
         self.begin_recording()
 
     @property
@@ -121,7 +121,7 @@ class Coach:
 
     def begin_recording(self) -> None:
         """Another recording follows: positions count from 0 again."""
-        self._recordings.append(Recording())
+        self._recordings.append(EnrolmentRecording())
 
     def hear(self, samples: Samples) -> None:
         """The samples themselves, in order, in pieces of any size; for level, noise and clipping."""

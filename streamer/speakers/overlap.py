@@ -51,7 +51,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TurnSpan:
     """A turn that is over, or how far the present one has come."""
 
     start_sample: int
@@ -72,7 +72,7 @@ class Overlaps:
             settings.overlap_onset, settings.overlap_offset, settings.overlap_s, SHORTEST_S
         )
         self.stretches: list[Stretch] = []
-        self.said: deque[Said] = deque(maxlen=KEPT)
+        self.said: deque[TurnSpan] = deque(maxlen=KEPT)
         self.count = 0
         #: The last probabilities, of which averages are still to be made, and the frame after them.
         self.tail: NDArray[np.float32] = _NO_FRAMES
@@ -112,12 +112,12 @@ class Overlaps:
         """What was decided about turns meanwhile."""
         for event in events:
             if isinstance(event, TurnEnd):
-                self.said.append(Said(event.start_sample, event.sample, event.speaker))
+                self.said.append(TurnSpan(event.start_sample, event.sample, event.speaker))
             elif isinstance(event, Renamed):
                 renamed = {event.previous: event.speaker}
                 self.said = deque(
                     (
-                        Said(one.start_sample, one.end_sample, renamed.get(one.speaker, one.speaker))
+                        TurnSpan(one.start_sample, one.end_sample, renamed.get(one.speaker, one.speaker))
                         for one in self.said
                     ),
                     maxlen=KEPT,
@@ -143,12 +143,12 @@ class Overlaps:
                 events.append(self._event(floor, stretch, two, final=False))
         return events
 
-    def _said(self, floor: Floor) -> list[Said]:
+    def _said(self, floor: Floor) -> list[TurnSpan]:
         """The turns of those who are still known by their names, the present one among them."""
         turn, candidates = floor.turn, floor.candidates
         said = [one for one in self.said if one.speaker == UNKNOWN or candidates.knows(one.speaker)]
         if turn is not None and turn.label is not None:
-            said.append(Said(turn.start_sample, max(floor.heard_sample, turn.start_sample), turn.label))
+            said.append(TurnSpan(turn.start_sample, max(floor.heard_sample, turn.start_sample), turn.label))
         return said
 
     def _event(self, floor: Floor, stretch: Stretch, two: tuple[str, str | None], *, final: bool) -> Event:
@@ -163,7 +163,7 @@ class Overlaps:
             final=final,
         )
 
-    def _beside(self, floor: Floor, stretch: Stretch, two: tuple[str, str | None], said: list[Said]) -> list[Event]:
+    def _beside(self, floor: Floor, stretch: Stretch, two: tuple[str, str | None], said: list[TurnSpan]) -> list[Event]:
         """What of a stretch the turns of the two leave out, as turns; of somebody else too, only where it is sure."""
         events: list[Event] = []
         start, end = stretch.start_sample, stretch.end_sample
@@ -195,14 +195,14 @@ class Overlaps:
         self.stretches = [
             Stretch(**{**saved, "told": saved["told"] and tuple(saved["told"])}) for saved in snapshot["stretches"]
         ]
-        self.said = deque((Said(**saved) for saved in snapshot["said"]), maxlen=KEPT)
+        self.said = deque((TurnSpan(**saved) for saved in snapshot["said"]), maxlen=KEPT)
         self.count, self.tail, self.next_frame = snapshot["count"], snapshot["tail"], snapshot["next_frame"]
 
 
 _NO_FRAMES = np.zeros(0, np.float32)
 
 
-def _two(stretch: Stretch, end: int, said: list[Said], settings: TrackerSettings) -> tuple[str, str | None]:
+def _two(stretch: Stretch, end: int, said: list[TurnSpan], settings: TrackerSettings) -> tuple[str, str | None]:
     """Who has the floor in a stretch, unknown where nobody with a name has it yet, and who speaks nearest to it beside
     them."""
     start = stretch.start_sample

@@ -16,7 +16,7 @@ FULL_SCALE = 0.99
 QUIETEST_DB = -60.0
 
 
-class Recording:
+class EnrolmentRecording:
     """One stretch of uninterrupted audio within an enrolment."""
 
     def __init__(self) -> None:

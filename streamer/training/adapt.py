@@ -43,7 +43,7 @@ People = Mapping[str, Sequence[Take]]
 
 
 @dataclass(frozen=True, slots=True)
-class Errors:
+class WindowErrors:
     """How often windows of held-out recordings are mistaken; shares of 1.
 
     missed: of those enrolled, called another or unknown. strangers: with their own speaker not enrolled, called
@@ -61,7 +61,7 @@ class Errors:
         """Of both kinds of mistakes."""
         return (self.missed + self.strangers) / 2
 
-    def better_than(self, other: Errors) -> bool:
+    def better_than(self, other: WindowErrors) -> bool:
         """Fewer mistakes, and voices told apart no worse."""
         return self.mean < other.mean and self.eer <= other.eer
 
@@ -171,7 +171,7 @@ def refitted(
     return replace(calibration, **values)  # type: ignore[arg-type]
 
 
-def measure(enrolled: People, held_out: People, found: Adapted) -> Errors:
+def measure(enrolled: People, held_out: People, found: Adapted) -> WindowErrors:
     """The mistakes on held-out recordings of people who are enrolled from the others."""
     names = list(enrolled)
     profiles = [_profile([_moved(take, found.transform) for take in enrolled[name]]) for name in names]
@@ -188,7 +188,7 @@ def measure(enrolled: People, held_out: People, found: Adapted) -> Errors:
             same.append(llr[:, place])
             different.append(others.ravel())
     rate, _ = _crossing(np.concatenate(same), np.concatenate(different))
-    return Errors(missed / windows, strangers / windows, rate, windows)
+    return WindowErrors(missed / windows, strangers / windows, rate, windows)
 
 
 def threshold_moved(people: People, transform: Matrix) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamer.evaluation.stream import Computed
+from streamer.evaluation.stream import ComputedConversation
 from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
 from streamer.speakers.guests import Guests
@@ -51,7 +51,7 @@ class HeardTurn:
     whole: tuple[Vector, float]
 
 
-def usual_mean(groups: Mapping[str, Sequence[Computed]], cohorts: Mapping[str, Cohort]) -> float:
+def usual_mean(groups: Mapping[str, Sequence[ComputedConversation]], cohorts: Mapping[str, Cohort]) -> float:
     """The mean of voices against cohorts that have nothing to do with them: each group's enrolled against its own."""
     each = [
         np.concatenate([cohorts[name].norms(one.roster.centroids)[:, 0] for one in conversations])
@@ -60,7 +60,9 @@ def usual_mean(groups: Mapping[str, Sequence[Computed]], cohorts: Mapping[str, C
     return float(np.mean([means.mean() for means in each]))
 
 
-def calibrate(groups: Mapping[str, Sequence[Computed]], model: Model, cohorts: Mapping[str, Cohort]) -> Calibrations:
+def calibrate(
+    groups: Mapping[str, Sequence[ComputedConversation]], model: Model, cohorts: Mapping[str, Cohort]
+) -> Calibrations:
     """The calibrations, to which every group counts the same.
 
     cohorts: by group, what its scores are counted from. One with voices of the group's own corpus makes strangers look
@@ -122,7 +124,7 @@ def _known_by_then(turns: Sequence[HeardTurn], dimension: int) -> Iterator[Roste
         guests.settle(slots[turn.who])
 
 
-def _turns(one: Computed, model: Model) -> Iterator[HeardTurn]:
+def _turns(one: ComputedConversation, model: Model) -> Iterator[HeardTurn]:
     """The turns in which nobody else speaks, as they were heard."""
     settings = TrackerSettings()
     pieces = [HeardStep.of(step, frame_speech(step, settings.silence_db)) for step in one.steps]

@@ -19,7 +19,7 @@ PARTIALS = 640  # for the principal components
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardCorpus:
     """A corpus as a teacher hears it, see `hear_corpus`.
 
     embeddings: of every partial of every row, (partials, dimension). Partial k of a row covers its samples
@@ -33,7 +33,7 @@ class Heard:
     frames: TeacherFrames | None = None
 
 
-def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices: int = 0) -> Heard:
+def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices: int = 0) -> HeardCorpus:
     """What the teacher says of a corpus, saved in `folder` in half precision, or read from there.
 
     frame_voices: in how many of the corpus' voices its frames are wanted too, from the first on. They are mapped.
@@ -46,7 +46,7 @@ def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices:
     framed = int(kind.counts(corpus.samples[: len(corpus) // corpus.voices * frame_voices]).sum())
     if not embeddings.exists() or _stored(frames) < framed:
         _listen(kind, corpus, framed, embeddings, frames)
-    return Heard(
+    return HeardCorpus(
         kind,
         np.load(embeddings).astype(np.float32),
         TeacherFrames(kind, np.load(frames, mmap_mode="r")[:framed]) if framed else None,

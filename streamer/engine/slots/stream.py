@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streamer.engine.backbone import Hops
 from streamer.engine.settings import WindowSettings
-from streamer.engine.slots.table import Row
+from streamer.engine.slots.table import StreamRow
 from streamer.engine.stepper import StepTally
 from streamer.speech.detector import SpeechState
 
@@ -58,7 +58,7 @@ class CachedStream:
         self.pieces: NDArray[np.float32] | None = None
         self.older: list[list[int]] = []
         #: Of a restored stream, until it has a slot.
-        self.outside: Row | None = None
+        self.outside: StreamRow | None = None
 
     @property
     def position(self) -> int:
@@ -118,6 +118,6 @@ class CachedStream:
         self.outside = row
 
 
-def _waiting(row: Row, hops: Hops) -> int:
+def _waiting(row: StreamRow, hops: Hops) -> int:
     """How many samples before its position a stream's next hop reads."""
     return max(0, int(row["position"] - (row["next_hop"] * hops.stride + hops.start)))

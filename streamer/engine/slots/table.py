@@ -19,7 +19,7 @@ from streamer.engine.layers import to_device
 
 Numbers = NDArray[np.int64]
 #: One stream's, by name.
-Row = Mapping[str, NDArray[Any]]
+StreamRow = Mapping[str, NDArray[Any]]
 
 
 class Slots:
@@ -85,7 +85,7 @@ class Slots:
         row = {name: array[number].cpu().numpy().copy() for name, array in self._device.items() if device}
         return row | {name: array[number].copy() for name, array in self._host.items()}
 
-    def write(self, number: int, row: Row) -> None:
+    def write(self, number: int, row: StreamRow) -> None:
         """Put back what `read` gave."""
         for name, array in self._device.items():
             array[number].copy_(torch.from_numpy(np.ascontiguousarray(row[name])))

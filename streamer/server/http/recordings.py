@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 from streamer.server.config import ServerConfig
-from streamer.server.hearing import Heard, Hearing
+from streamer.server.hearing import HeardRecording, Hearing
 from streamer.server.http.access import Doorkeeper
 from streamer.server.http.problems import Problem
 from streamer.server.http.racing import while_connected
@@ -102,7 +102,7 @@ class Recordings:
             raise Problem(400, "invalid_message", "No recording came.", "Send it as the body, or as a form's file.")
         return data
 
-    def _about(self, heard: Heard) -> dict[str, Any]:
+    def _about(self, heard: HeardRecording) -> dict[str, Any]:
         return {
             "model": self._hearing.model,
             "duration": round(heard.duration_s, 3),

@@ -89,7 +89,7 @@ def site(
     )
     application = Starlette(routes=routes, exception_handlers=handlers, middleware=[cross] if config.origins else [])
     application.router.redirect_slashes = False
-    return Front(application, metrics, config.http_timeout_s)
+    return FrontMiddleware(application, metrics, config.http_timeout_s)
 
 
 def by_method(**endpoints: Endpoint) -> Endpoint:
@@ -137,7 +137,7 @@ class Watched:
         return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
-class Front:
+class FrontMiddleware:
     """What is in front of all routes: a full server, mistakes of ours, headers, and a client that still sends when it
     is answered: it must not be cut off before it has read why."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Floor:
+class FloorPlan:
     """How floors are drawn; times in seconds, ranges are uniform.
 
     alone: the share of floors in which nobody speaks beside another. short: the share of turns of a word or two.
