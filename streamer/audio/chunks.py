@@ -42,10 +42,10 @@ AudioEvent = Chunk | Gap
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """`num_frames` frames of an input, at its own rate, were lost or never sent."""
+class InputGap:
+    """A gap as an input counts it: `num_samples` samples of each channel, at its own rate, were lost or never sent."""
 
-    num_frames: int
+    num_samples: int
     reason: str
 
 

@@ -1,6 +1,6 @@
 """From whatever a source delivers to what the engine takes: contiguous events, mono, 16 kHz, float32, finite.
 
-One piece for all sources and for the server, so that a microphone, a file and a socket mean the same samples.
+The same for all sources and for the server, so that a microphone, a file and a socket mean the same samples.
 """
 
 from __future__ import annotations

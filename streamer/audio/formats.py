@@ -40,7 +40,7 @@ def check_channels(channels: int) -> int:
 
 
 class PcmDecoder:
-    """Interleaved PCM that arrives in pieces: what is left of a piece after its last whole frame waits for the next.
+    """Interleaved PCM that arrives in chunks: what is left of a chunk after its last whole frame waits for the next.
 
     encoding: one of `ENCODINGS`. channels: samples in a frame.
 

@@ -35,7 +35,7 @@ def resampled_length(num_samples: int, rate: int) -> int:
 
 
 class StreamResampler:
-    """One channel from `rate` to 16 kHz, piece by piece, the same to the bit however it is cut.
+    """One channel from `rate` to 16 kHz, chunk by chunk, the same to the bit however it is cut.
 
     soxr's HQ, linear phase. soxr holds samples back (for its filter and its block size: up to 0.04 s of 48 kHz, 0.12 s
     of 8 kHz) but does not shift them: the k-th sample that comes out stands at k / 16000 s, and after `finish` there

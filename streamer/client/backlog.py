@@ -20,7 +20,7 @@ class SentChunk:
 
 
 class Backlog:
-    """Pieces in the order of their positions, with a mark between those sent and those not.
+    """Chunks in the order of their positions, with a mark between those sent and those not.
 
     keep: samples that stay after they were sent. Nothing here limits what waits to be sent: whoever adds looks at
     `unsent` first.
@@ -51,14 +51,14 @@ class Backlog:
     @property
     def earliest(self) -> int:
         """The first sample that can still be sent."""
-        for pieces in (self._sent, self._waiting):
-            if pieces:
-                return pieces[0].position
+        for chunks in (self._sent, self._waiting):
+            if chunks:
+                return chunks[0].position
         return self.end
 
     @property
     def trails(self) -> bool:
-        """The last samples don't exist: behind all pieces, something was skipped."""
+        """The last samples don't exist: behind all chunks, something was skipped."""
         return self.end > self._audio_end
 
     def add(self, data: bytes, num_samples: int) -> None:
@@ -73,14 +73,14 @@ class Backlog:
         self.end += num_samples
 
     def take(self) -> SentChunk | None:
-        """The next piece to send, which then counts as sent; None where nothing waits."""
+        """The next chunk to send, which then counts as sent; None where nothing waits."""
         if not self._waiting:
             return None
-        piece = self._waiting.popleft()
-        self._sent.append(piece)
-        while self._sent and self._sent[0].end <= piece.end - self._keep:
+        chunk = self._waiting.popleft()
+        self._sent.append(chunk)
+        while self._sent and self._sent[0].end <= chunk.end - self._keep:
             self._sent.popleft()
-        return piece
+        return chunk
 
     def rewind(self, position: int) -> None:
         """Send again from `position` on, or from the earliest that is kept; what ends before it is done with."""

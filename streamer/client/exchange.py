@@ -144,7 +144,7 @@ class Exchange:
         async with self.changed:
             wanted = min(max(self._decided * self._rate // RATE, self.backlog.earliest), self.backlog.end)
             self.backlog.rewind(wanted)
-            # Pieces are sent whole, and the first of them may begin a little before.
+            # Chunks are sent whole, and the first of them may begin a little before.
             self._origin = min(wanted, self.backlog.next_position)
         sample = self._moved(0)
         where = f"it begins anew at {sample / RATE:.1f} s, with new guests"
@@ -175,10 +175,10 @@ class Exchange:
         while True:
             async with self.changed:
                 await self.changed.wait_for(lambda: self.backlog.unsent or self.ending)
-                piece = self.backlog.take()
+                chunk = self.backlog.take()
                 self.changed.notify_all()
-            if piece is not None:
-                await self._send(socket, piece.position, piece.data)
+            if chunk is not None:
+                await self._send(socket, chunk.position, chunk.data)
                 continue
             if self.backlog.trails:  # no audio follows whose position would tell of it
                 await self._send(socket, self.backlog.end, b"")

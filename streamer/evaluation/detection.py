@@ -58,10 +58,10 @@ def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[l
         probabilities, samples, first = [], [], None
         for step in steps_of(engine, one.samples, STEP_S):
             speech = frame_speech(step, TrackerSettings().silence_db)
-            piece = HeardStep.of(step, speech)
+            kept = HeardStep.of(step, speech)
             first = step.first_frame if first is None else first
             probabilities.append(speech)
-            samples.append(np.linspace(piece.start_sample, piece.end_sample, len(speech), endpoint=False, dtype=int))
+            samples.append(np.linspace(kept.start_sample, kept.end_sample, len(speech), endpoint=False, dtype=int))
         heard.append(
             DetectedRecording(
                 np.concatenate(probabilities), np.concatenate(samples), first or 0, engine.model.grid, spoken

@@ -16,12 +16,14 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
+from streamer.audio.chunks import InputGap
 from streamer.errors import BufferClosed, StreamClosed, StreamerError
 from streamer.protocol import Refusal
+from streamer.protocol.framing import Payload
 from streamer.server import log
 from streamer.server.auth import Access
 from streamer.server.channel import Channel
-from streamer.server.commands import Audio, Close, Command, Directory, Enroll, Finish, Flush, Hole, Send, Share, Show
+from streamer.server.commands import Close, Command, Directory, Enroll, Finish, Flush, Send, Share, Show
 from streamer.server.config import ServerConfig
 from streamer.server.errands import Errands
 from streamer.server.intake import Intake
@@ -168,14 +170,14 @@ class Room:
     async def _carry_out(self, commands: Sequence[Command]) -> None:
         for command in commands:
             match command:
-                case Audio(data, num_samples):
+                case Payload(data, num_samples):
                     try:
                         await self._sound.hear(data, num_samples)
                     except Refusal as refusal:
                         self._refuse(refusal)
-                case Hole(num_samples, reason):
+                case InputGap(num_samples, reason):
                     self._metrics.gap_seconds.inc(num_samples / self.session.settings.sample_rate)
-                    await self._sound.miss(num_samples, reason)
+                    await self._sound.gap(num_samples, reason)
                 case Finish():
                     await self._sound.finish()
                 case Flush(request):

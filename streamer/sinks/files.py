@@ -64,7 +64,7 @@ class OutputFiles:
     def write(
         self, spans: Sequence[Span], end_sample: int, title: str, recording: str, channels: Sequence[str] = ()
     ) -> None:
-        """Write turns that are all known by now, each file in one piece; `jsonl` is none of turns, and is not written.
+        """Write turns that are all known by now, each file at once; `jsonl` is none of turns, and is not written.
 
         end_sample: how much was heard. channels: the names of a room's microphones. Raises OSError, and leaves that
         file as it was.

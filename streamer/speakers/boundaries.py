@@ -58,7 +58,7 @@ class SpeechBoundaries:
             self._run = frame
 
     def interrupt(self) -> bool:
-        """The stream has a hole, or ends: whether that cut speech short. Starts again in silence."""
+        """The stream has a gap, or ends: whether that cut speech short. Starts again in silence."""
         cut, self.speaking, self._run = self.speaking, False, None
         return cut
 

@@ -103,7 +103,7 @@ class Overlaps:
             stretch.confidence = max(stretch.confidence, float(averages.max(initial=0.0)))
 
     def interrupt(self, sample: int) -> None:
-        """The stream has a hole at `sample`, or ends."""
+        """The stream has a gap at `sample`, or ends."""
         self.next_frame = None
         if self.boundaries.interrupt():
             self.stretches[-1].end_sample = max(sample, self.stretches[-1].start_sample)

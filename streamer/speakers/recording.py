@@ -1,4 +1,4 @@
-"""What an enrolment hears of one recording: the engine's pieces of it, its levels, and its clipped samples."""
+"""What an enrolment hears of one recording: the engine's steps of it, its levels, and its clipped samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EnrolmentRecording:
     """One stretch of uninterrupted audio within an enrolment."""
 
     def __init__(self) -> None:
-        self.pieces: list[HeardStep] = []
+        self.steps: list[HeardStep] = []
         self.samples = 0
         self.clipped = 0
         #: Of the steps. Until there is one, samples wait: what follows is counted in its strides.
@@ -54,7 +54,7 @@ class EnrolmentRecording:
         speech = frame_speech(step, QUIETEST_DB)
         for frame, probability in enumerate(speech.tolist(), step.first_frame):
             self._speech[grid.sound_start(frame) // grid.stride] = probability
-        self.pieces.append(HeardStep.of(step, speech))
+        self.steps.append(HeardStep.of(step, speech))
 
     def levels(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Power and speech probability of each stride of samples that a frame stands for."""
@@ -63,17 +63,17 @@ class EnrolmentRecording:
         return energy[heard], np.array([self._speech[hop] for hop in heard])
 
     def stretches(self, least_s: float) -> list[list[HeardStep]]:
-        """The pieces in groups with about `least_s` seconds of speech each; a short rest joins the last group."""
+        """The steps in groups with about `least_s` seconds of speech each; a short rest joins the last group."""
         groups: list[list[HeardStep]] = []
-        for piece in self.pieces:
+        for step in self.steps:
             if not groups or _speech_s(groups[-1]) >= least_s:
                 groups.append([])
-            groups[-1].append(piece)
+            groups[-1].append(step)
         if len(groups) > 1 and _speech_s(groups[-1]) < least_s / 2:
             rest = groups.pop()
             groups[-1] += rest
         return groups
 
 
-def _speech_s(pieces: list[HeardStep]) -> float:
-    return sum(piece.speech_s for piece in pieces)
+def _speech_s(steps: list[HeardStep]) -> float:
+    return sum(step.speech_s for step in steps)

@@ -127,17 +127,17 @@ def _known_by_then(turns: Sequence[HeardTurn], dimension: int) -> Iterator[Roste
 def _turns(one: ComputedConversation, model: Model) -> Iterator[HeardTurn]:
     """The turns in which nobody else speaks, as they were heard."""
     settings = TrackerSettings()
-    pieces = [HeardStep.of(step, frame_speech(step, settings.silence_db)) for step in one.steps]
+    steps = [HeardStep.of(step, frame_speech(step, settings.silence_db)) for step in one.steps]
     turns = one.conversation.turns
     for start, end, who in turns:
         if sum(start < other_end and end > other_start for other_start, other_end, _ in turns) > 1:
             continue
         pool = Pool()
         parts: dict[float, tuple[Vector, float]] = {}
-        for piece in pieces:
-            if piece.start_sample < start or piece.end_sample > end:
+        for step in steps:
+            if step.start_sample < start or step.end_sample > end:
                 continue
-            pool.add(piece, start)
+            pool.add(step, start)
             if len(parts) < len(HEARD_S) and pool.speech_s >= HEARD_S[len(parts)]:
                 heard = pool.embedding(model.embed)
                 assert heard is not None

@@ -65,11 +65,11 @@ def test_speech_is_told_on_the_grid_of_the_network_and_weighs_its_frames(
     assert len(speech) == GRID.num_frames(len(voice[0]))
     assert 0 < speech.min() < speech.max() < 1
     for window in windows_of(steps)[-2:]:
-        piece = torch.from_numpy(voice[:1, window.start_sample : window.end_sample])
+        heard = torch.from_numpy(voice[:1, window.start_sample : window.end_sample])
         first = window.start_sample // GRID.stride
-        weights = torch.from_numpy(speech[first : first + GRID.num_frames(piece.shape[1])])[None]
-        assert deviation(window.embedding, model(piece[None], weights)[0].numpy()) < tolerance
-        assert deviation(window.embedding, model(piece[None])[0].numpy()) > 10 * tolerance
+        weights = torch.from_numpy(speech[first : first + GRID.num_frames(heard.shape[1])])[None]
+        assert deviation(window.embedding, model(heard[None], weights)[0].numpy()) < tolerance
+        assert deviation(window.embedding, model(heard[None])[0].numpy()) > 10 * tolerance
 
 
 @pytest.mark.parametrize("kind", TOYS)

@@ -173,9 +173,9 @@ def _used(
     ends = work.end[own].copy()
     run_first = store.streams.on_host("run_first")[work.slots[own], None]
     starts = np.where(ends[:, None] > nominal, np.maximum(run_first, nominal), nominal)
-    if store.holed:
-        holed = np.flatnonzero(np.isin(work.slots[own], list(store.holed)))
-        for place in holed.tolist():
+    if store.with_gaps:
+        gapped = np.flatnonzero(np.isin(work.slots[own], list(store.with_gaps)))
+        for place in gapped.tolist():
             row = own[place]
             stream = heard.states[work.order[row]]
             stream.older = [run for run in stream.older if run[1] > nominal[place, -1]]

@@ -86,7 +86,7 @@ class CamPlusPlus(nn.Module):
         return weights
 
     def _streamed(self, waves: Tensor) -> Frames:
-        """A recording as a stream from its first sample on, computed piece by piece."""
+        """A recording as a stream from its first sample on, computed block by block."""
         grid, lag = self.architecture.grid, self.lag
         frames = grid.num_frames(waves.shape[1])
         # A hop reads two rows, of which a stream's very first has nothing but silence before the stream.

@@ -164,9 +164,9 @@ def running_sum(block: Tensor, before: Tensor, remembered: float) -> Tensor:
     position t keeps of each before it.
     """
     last, sums = before.reshape(1, -1), []
-    for piece in torch.split(block.flatten(1), BLOCK):
-        kept, fading = _decay(len(piece), remembered, block.device)
-        sums.append(torch.addmm(fading[:, None] * last, kept, piece))
+    for rows in torch.split(block.flatten(1), BLOCK):
+        kept, fading = _decay(len(rows), remembered, block.device)
+        sums.append(torch.addmm(fading[:, None] * last, kept, rows))
         last = sums[-1][-1:]
     return (torch.cat(sums) if len(sums) > 1 else sums[0]).view(block.shape)
 
