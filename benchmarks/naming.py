@@ -23,7 +23,8 @@ from streamer.engine.window import Step
 from streamer.evaluation.markdown import row, table
 from streamer.evaluation.stream import steps_of
 from streamer.speakers.backend import Backend
-from streamer.speakers.candidates import Candidates, Guests
+from streamer.speakers.candidates import Candidates
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import Roster
 from streamer.speakers.settings import STEP_S
 from streamer.speakers.tracker import Tracker
@@ -49,8 +50,8 @@ def stepping(model: Model, detector: str, audio: np.ndarray, streams: int) -> Ca
     def reading() -> float:
         begin = time.perf_counter()
         for first in range(0, SECONDS * RATE, round(STEP_S * RATE)):
-            piece = audio[first : first + round(STEP_S * RATE)]
-            engine.step([block for stream in opened for block in stream.cut(piece)])
+            chunk = audio[first : first + round(STEP_S * RATE)]
+            engine.step([block for stream in opened for block in stream.cut(chunk)])
         return (time.perf_counter() - begin) / SECONDS / streams * 1000
 
     return reading

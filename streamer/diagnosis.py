@@ -34,7 +34,7 @@ State = Literal["ok", "missing", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at.
 
     state: "ok"; "missing" for what some commands need and others do not; "broken" for what nothing works without.
@@ -47,9 +47,9 @@ class Finding:
     advice: str = ""
 
 
-def examine(model: str = "default", device: str = "auto", store: str | None = None) -> Iterator[Finding]:
+def examine(model: str = "default", device: str = "auto", store: str | None = None) -> Iterator[Diagnosis]:
     """Look at everything, one after the other. The arguments are those of the commands."""
-    checks: list[tuple[str, Callable[[], Finding]]] = [
+    checks: list[tuple[str, Callable[[], Diagnosis]]] = [
         ("python", _python),
         ("packages", _packages),
         ("torch", _torch),
@@ -65,25 +65,25 @@ def examine(model: str = "default", device: str = "auto", store: str | None = No
         try:
             yield check()
         except StreamerError as error:
-            yield Finding(name, _failed(name), str(error))
+            yield Diagnosis(name, _failed(name), str(error))
         except Exception as error:  # a library that is damaged may raise anything
             said = f"{type(error).__name__}: {error}"
-            yield Finding(name, _failed(name), said, f"install it anew: pip install {DISTRIBUTION}")
+            yield Diagnosis(name, _failed(name), said, f"install it anew: pip install {DISTRIBUTION}")
 
 
 def _failed(name: str) -> State:
     return "broken" if name in NEEDED else "missing"
 
 
-def _python() -> Finding:
+def _python() -> Diagnosis:
     said = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     low, high = (".".join(map(str, version)) for version in PYTHONS)
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-        return Finding("python", "broken", said, f"use Python {low} to {high}: that is what is tested")
-    return Finding("python", "ok", said)
+        return Diagnosis("python", "broken", said, f"use Python {low} to {high}: that is what is tested")
+    return Diagnosis("python", "ok", said)
 
 
-def _packages() -> Finding:
+def _packages() -> Diagnosis:
     """Every distribution that ours requires, with its version."""
     from streamer import __version__
 
@@ -99,26 +99,26 @@ def _packages() -> Finding:
         except metadata.PackageNotFoundError:
             absent.append(name)
     if absent:
-        return Finding("packages", "broken", f"without {', '.join(absent)}", f"pip install {' '.join(absent)}")
-    return Finding("packages", "ok", ", ".join(found))
+        return Diagnosis("packages", "broken", f"without {', '.join(absent)}", f"pip install {' '.join(absent)}")
+    return Diagnosis("packages", "ok", ", ".join(found))
 
 
-def _torch() -> Finding:
+def _torch() -> Diagnosis:
     import torch
 
     built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
     said = f"{torch.__version__}, built {built}, {torch.get_num_threads()} threads"
     if torch.version.cuda is None and (shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists()):
-        return Finding(
+        return Diagnosis(
             "torch",
             "missing",
             f"{said}; there is an NVIDIA GPU",
             "install a build for it: https://pytorch.org/get-started",
         )
-    return Finding("torch", "ok", said)
+    return Diagnosis("torch", "ok", said)
 
 
-def _processor(device: str) -> Finding:
+def _processor(device: str) -> Diagnosis:
     import torch
 
     from streamer.models.model import resolve_device
@@ -126,74 +126,74 @@ def _processor(device: str) -> Finding:
     chosen = resolve_device(device)
     cores = f"{os.cpu_count()} cores"
     if chosen.type != "cuda":
-        return Finding("processor", "ok", f"{chosen}, {cores}")
+        return Diagnosis("processor", "ok", f"{chosen}, {cores}")
     facts = torch.cuda.get_device_properties(chosen)
-    return Finding("processor", "ok", f"{chosen}: {facts.name}, {facts.total_memory / 2**30:.0f} GiB; {cores}")
+    return Diagnosis("processor", "ok", f"{chosen}: {facts.name}, {facts.total_memory / 2**30:.0f} GiB; {cores}")
 
 
-def _compiled() -> Finding:
+def _compiled() -> Diagnosis:
     from streamer.engine import pieces
 
     loops = [loop for loop in vars(pieces).values() if hasattr(loop, "py_func")]
     kept = next(iter(loops))._cache.cache_path
     if kept is None:
-        return Finding(
+        return Diagnosis(
             "compiled loops", "missing", "not kept: compiled at each start", "set NUMBA_CACHE_DIR to a folder for them"
         )
-    return Finding("compiled loops", "ok", f"kept in {kept}")
+    return Diagnosis("compiled loops", "ok", f"kept in {kept}")
 
 
-def _microphones() -> Finding:
+def _microphones() -> Diagnosis:
     from streamer.audio.sources import list_devices
 
     try:
         there = list_devices()
     except MissingDependency as error:
-        return Finding("microphones", "missing", str(error))
+        return Diagnosis("microphones", "missing", str(error))
     if not there:
-        return Finding(
+        return Diagnosis(
             "microphones", "missing", "none", "connect one, and see that this user may use it (on Linux: group audio)"
         )
-    return Finding("microphones", "ok", ", ".join(f"{one.index} {one.name}{' *' * one.default}" for one in there))
+    return Diagnosis("microphones", "ok", ", ".join(f"{one.index} {one.name}{' *' * one.default}" for one in there))
 
 
-def _ffmpeg() -> Finding:
+def _ffmpeg() -> Diagnosis:
     program = f"; the program ffmpeg is {shutil.which('ffmpeg') or 'not installed, and not needed'}"
     try:
         av = import_module("av")
     except ImportError:
-        return Finding(
+        return Diagnosis(
             "ffmpeg",
             "missing",
             f"no PyAV: m4a, mp4, webm and addresses cannot be heard{program}",
             f"pip install '{DISTRIBUTION}[media]'",
         )
-    return Finding("ffmpeg", "ok", f"PyAV {av.__version__}{program}")
+    return Diagnosis("ffmpeg", "ok", f"PyAV {av.__version__}{program}")
 
 
-def _optional(name: str, adds: str, extra: str) -> Finding:
+def _optional(name: str, adds: str, extra: str) -> Diagnosis:
     try:
-        return Finding(name, "ok", f"{getattr(import_module(name), '__version__', 'installed')}: {adds}")
+        return Diagnosis(name, "ok", f"{getattr(import_module(name), '__version__', 'installed')}: {adds}")
     except ImportError:
-        return Finding(name, "missing", f"not installed: {adds}", f"pip install '{DISTRIBUTION}[{extra}]'")
+        return Diagnosis(name, "missing", f"not installed: {adds}", f"pip install '{DISTRIBUTION}[{extra}]'")
 
 
-def _model(source: str) -> Finding:
+def _model(source: str) -> Diagnosis:
     from streamer.models.model import Model
 
     model = Model.from_pretrained(source)
     said = (
         f"{model.card.name} ({model.architecture.family}), {model.dimension} numbers, fingerprint {model.fingerprint}"
     )
-    return Finding("model", "ok", said)
+    return Diagnosis("model", "ok", said)
 
 
-def _store(store: str | None, model: str) -> Finding:
+def _store(store: str | None, model: str) -> Diagnosis:
     from streamer.speakers import elsewhere, glance
 
     path = glance.path_of(store)
     if path is not None and not path.exists() and glance.is_well(path):
-        return Finding(
+        return Diagnosis(
             "store", "ok", f"{path}: not there yet, made by the first enrolment", "streamer speakers enroll NAME FILE"
         )
     from streamer.speakers.names import few
@@ -205,14 +205,14 @@ def _store(store: str | None, model: str) -> Finding:
             f"{opened.where}: {len(models)} speakers, {len({one for each in models.values() for one in each})} models"
         )
         if opened.erasing():
-            return Finding(
+            return Diagnosis(
                 "store", "missing", f"{said}; what was deleted is still in its log", "streamer speakers erase"
             )
         fingerprint = _fingerprint(model)
         if fingerprint is not None and (others := opened.only_under_others(fingerprint)):
             said += f"; unknown to this model: {few(others)}"
-            return Finding("store", "missing", said, elsewhere.way_out(others))
-    return Finding("store", "ok", said)
+            return Diagnosis("store", "missing", said, elsewhere.way_out(others))
+    return Diagnosis("store", "ok", said)
 
 
 def _fingerprint(source: str) -> str | None:

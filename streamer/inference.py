@@ -185,9 +185,9 @@ class Inference:
         _call(hook, 1, 1)
         return embedding
 
-    def _pooled(self, pieces: Iterable[Embeddings], name: str) -> Embeddings:
+    def _pooled(self, chunks: Iterable[Embeddings], name: str) -> Embeddings:
         pool = WholePool(self.model)
-        for samples in pieces:
+        for samples in chunks:
             pool.push(samples)
         self._check_length(pool.num_samples, name)
         return pool.finish()

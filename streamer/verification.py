@@ -16,7 +16,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError, SpeechTooShort
 from streamer.inference import Inference
 from streamer.models.model import Model
-from streamer.speakers.turn import frame_speech
+from streamer.speakers.steps import frame_speech
 
 #: Less speech says nothing of a voice; an enrolment refuses it too.
 LEAST_SPEECH_S = 1.0

@@ -23,7 +23,7 @@ BLOCK_S = 30.0
 
 
 class WholePool:
-    """Hears samples in pieces of any size, and has the embedding of all of them at the end.
+    """Hears samples in chunks of any size, and has the embedding of all of them at the end.
 
     model: one whose frames can be computed once each (`model.architecture.frame_local`).
     """

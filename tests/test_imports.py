@@ -106,8 +106,9 @@ def test_a_circle_is_found_wherever_the_import_stands(text, tmp_path):
 
 #: What docs/architecture.md calls the core: values in, values out.
 CORE = [
-    "speakers/tracker.py", "speakers/candidates.py", "speakers/overlap.py", "speakers/turn.py", "meeting/room.py",
-    "meeting/turns.py", "server/session.py", "engine/incremental.py", "engine/stepper.py", "engine/cached.py",
+    "speakers/tracker.py", "speakers/floor.py", "speakers/turn.py", "speakers/guests.py",
+    "speakers/candidates.py", "speakers/overlap.py", "meeting/room.py", "meeting/turns.py",
+    "server/session.py", "engine/incremental.py", "engine/stepper.py", "engine/cached.py",
     "engine/recompute.py", "engine/slots/store.py", "engine/slots/work.py",
 ]  # fmt: skip
 

@@ -198,15 +198,15 @@ def bad_files(folder: Path) -> dict[str, tuple[Any, type[AudioError], str]]:
     soundfile.write(empty, np.zeros(0, np.float32), RATE)
     short = folder / "short.wav"
     soundfile.write(short, np.zeros(3_360, np.float32), RATE)
-    holes = np.zeros((1, RATE), np.float32)
-    holes[0, 100] = np.nan
+    broken = np.zeros((1, RATE), np.float32)
+    broken[0, 100] = np.nan
     return {
         "missing": (folder / "none.wav", AudioNotFound, "none.wav"),
         "not audio": (text, AudioUnreadable, "notes.wav"),
         "a directory": (folder, AudioError, folder.name),
         "empty": (empty, AudioEmpty, "empty.wav"),
         "short": (short, AudioTooShort, r"short.wav' has 0.210 s of audio; this model needs at least 0.316 s"),
-        "NaN": (file_of(holes), AudioNotFinite, "sample 100"),
+        "NaN": (file_of(broken), AudioNotFinite, "sample 100"),
     }
 
 

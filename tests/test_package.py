@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -28,6 +29,15 @@ def test_every_name_that_is_offered_is_there() -> None:
     assert set(dir(streamer)) == set(streamer.__all__)
     with pytest.raises(AttributeError, match="nothing"):
         _ = streamer.nothing
+
+
+def test_no_two_classes_share_a_name() -> None:
+    there: dict[str, list[str]] = {}
+    for path in (Path(__file__).parents[1] / "streamer").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                there.setdefault(node.name, []).append(path.name)
+    assert {name: files for name, files in there.items() if len(files) > 1} == {}
 
 
 def test_the_version_is_the_distributions() -> None:

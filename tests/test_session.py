@@ -36,7 +36,7 @@ def steps(speakers):
     return steps_of(speakers.engine, read_audio(CONVERSATION).mono_16k(), STEP_S)
 
 
-class Kept(Sink):
+class SessionSnapshot(Sink):
     def __init__(self):
         self.events, self.steps, self.closed = [], 0, False
 
@@ -77,7 +77,7 @@ def test_the_bundled_conversation_is_labelled_right(speakers, steps):
 
 
 async def test_live_the_same_is_said_as_step_by_step(speakers, steps):
-    at_once, live = Kept(), Kept()
+    at_once, live = SessionSnapshot(), SessionSnapshot()
     heard(Session(speakers, keep_guests=False, sinks=[at_once]), steps)
     session = Session(speakers, keep_guests=False, sinks=[live])
     async with Engine(speakers.model) as engine, engine.stream(FileSource(CONVERSATION), DURATIONS, STEP_S) as stream:
@@ -89,7 +89,7 @@ async def test_live_the_same_is_said_as_step_by_step(speakers, steps):
 
 
 async def test_a_session_that_is_stopped_ends_with_its_last_events(speakers):
-    stop, sink = asyncio.Event(), Kept()
+    stop, sink = asyncio.Event(), SessionSnapshot()
 
     class Stopping(Sink):
         def step(self, step, session):
@@ -106,7 +106,7 @@ async def test_a_session_that_is_stopped_ends_with_its_last_events(speakers):
 
 
 def test_a_guest_named_by_another_process_has_the_name_within_a_second(speakers, steps, tmp_path):
-    path, clock, sink = tmp_path / "speakers.db", Clock(), Kept()
+    path, clock, sink = tmp_path / "speakers.db", Clock(), SessionSnapshot()
     with Speakers(speakers.model, path) as few, SpeakerStore(path) as other:
         few.store.add("carol", few.model.fingerprint, speakers.profile("carol").exemplars)
         session = Session(few, sinks=[sink], clock=clock)

@@ -32,8 +32,8 @@ def long(local_model: Model) -> tuple[np.ndarray, np.ndarray]:
 def test_any_cut_gives_the_embedding_of_all_at_once(local_model: Model, long: tuple, cuts: list[int]) -> None:
     samples, expected = long
     pool = WholePool(local_model)
-    for piece in np.split(samples, sorted(cuts)):
-        pool.push(piece)
+    for chunk in np.split(samples, sorted(cuts)):
+        pool.push(chunk)
     np.testing.assert_allclose(pool.finish(), expected, atol=1e-4)
 
 

@@ -42,10 +42,10 @@ AudioEvent = Chunk | Gap
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """`num_frames` frames of an input, counted at the input's rate, were lost or never sent."""
+class InputGap:
+    """A gap as an input counts it: `num_samples` samples of each channel, at its rate, were lost or never sent."""
 
-    num_frames: int
+    num_samples: int
     reason: str
 
 

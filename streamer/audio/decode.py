@@ -15,7 +15,7 @@ from typing import IO, Protocol
 import numpy as np
 import soundfile
 
-from streamer.audio.chunks import Missing
+from streamer.audio.chunks import InputGap
 from streamer.audio.parts import Bytes, Part, Spliced, parts_of
 from streamer.audio.parts.raw import Block, rewind
 from streamer.audio.parts.riff import PLACEHOLDER_BYTES
@@ -40,9 +40,9 @@ class Decoder(Protocol):
     channels: int
     name: str
 
-    def read(self, num_frames: int) -> Block | Missing:
-        """The next samples (channels, n): n is 0 at the end, and may otherwise be less or more than `num_frames`. Or a
-        `Missing`, if the file's time stamps show that samples are missing before them."""
+    def read(self, num_frames: int) -> Block | InputGap:
+        """The next samples (channels, n): n is 0 at the end, and may otherwise be less or more than `num_frames`. Or an
+        `InputGap`, if the file's time stamps show that samples are missing before them."""
         ...
 
     def close(self) -> None: ...
@@ -184,17 +184,17 @@ class _PartsDecoder:
         self.name = name
         self._data, self._parts, self._owned = data, parts, owned
         self._number = 0
-        self._hole = 0
+        self._gap = 0
         self._current = self._open()
         self.sample_rate, self.channels = self._current.sample_rate, self._current.channels
 
-    def read(self, num_frames: int) -> Block | Missing:
+    def read(self, num_frames: int) -> Block | InputGap:
         while True:
-            if self._hole:
-                missing, self._hole = Missing(self._hole, "time stamps"), 0
+            if self._gap:
+                missing, self._gap = InputGap(self._gap, "time stamps"), 0
                 return missing
             block = self._current.read(num_frames)
-            if isinstance(block, Missing) or block.shape[1]:
+            if isinstance(block, InputGap) or block.shape[1]:
                 return block
             part = self._parts[self._number]
             if part.lost is not None:
@@ -215,7 +215,7 @@ class _PartsDecoder:
     def _open(self) -> Decoder:
         part = self._parts[self._number]
         try:
-            decoder = _open_one(Spliced(self._data, part.pieces), self.name)  # type: ignore[arg-type]
+            decoder = _open_one(Spliced(self._data, part.splices), self.name)  # type: ignore[arg-type]
         except AudioError as error:
             if self._number == 0:
                 raise
@@ -223,7 +223,7 @@ class _PartsDecoder:
                 f"{self.name!r} holds {len(self._parts)} recordings, and the one at byte {part.start} cannot be read: "
                 f"{error}"
             ) from error
-        self._hole = round(part.hole_s * decoder.sample_rate)
+        self._gap = round(part.gap_s * decoder.sample_rate)
         if self._number == 0:
             return decoder
         given = (decoder.sample_rate, decoder.channels)

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from streamer.audio.chunks import Missing
+from streamer.audio.chunks import InputGap
 from streamer.audio.parts.raw import Block, rewind
 from streamer.audio.resample import check_rate
 from streamer.errors import AudioUnreadable
@@ -62,7 +62,7 @@ class FFmpegDecoder:
         self._done = 0
         #: The stamp of the first sample, in samples: the beginning of the container, if another stream starts earlier.
         self._zero: float | None = self._beginning()
-        self._held: deque[Block | Missing] = deque()
+        self._held: deque[Block | InputGap] = deque()
         self._fetch()  # a damaged file fails here, where it is opened
 
     def _beginning(self) -> float | None:
@@ -71,7 +71,7 @@ class FFmpegDecoder:
             return None
         return float(start) / float(self._av.time_base) * self.sample_rate
 
-    def read(self, num_frames: int) -> Block | Missing:
+    def read(self, num_frames: int) -> Block | InputGap:
         blocks: list[Block] = []
         count = 0
         while count < num_frames:
@@ -82,10 +82,10 @@ class FFmpegDecoder:
                     raise AudioUnreadable(
                         f"{self.name!r} is damaged or cut short after {self._done / self.sample_rate:.2f} s: {error}"
                     ) from error
-            if not self._held or (isinstance(self._held[0], Missing) and blocks):
+            if not self._held or (isinstance(self._held[0], InputGap) and blocks):
                 break
             item = self._held.popleft()
-            if isinstance(item, Missing):
+            if isinstance(item, InputGap):
                 return item
             blocks.append(item)
             count += item.shape[1]
@@ -111,7 +111,7 @@ class FFmpegDecoder:
                 self._resampler = None
             blocks = [part.to_ndarray() for part in converted if part is not None and part.samples]
             if missing and blocks:
-                self._held.append(Missing(missing, "time stamps"))
+                self._held.append(InputGap(missing, "time stamps"))
                 self._done += missing
             self._held.extend(blocks)
             self._done += sum(block.shape[1] for block in blocks)

@@ -16,7 +16,7 @@ from typing import IO, Any, TypeGuard
 import numpy as np
 import soxr
 
-from streamer.audio.chunks import SAMPLE_RATE, Missing, Samples
+from streamer.audio.chunks import SAMPLE_RATE, InputGap, Samples
 from streamer.audio.decode import Decoder, file_name, open_decoder
 from streamer.audio.downmix import downmix
 from streamer.audio.parts.raw import Block
@@ -149,8 +149,8 @@ def _from_file(file: Any) -> Audio:
 
 def _blocks(decoder: Decoder) -> Iterator[Block]:
     """All blocks of an open file; samples that are missing by its time stamps are zeros."""
-    while isinstance(block := decoder.read(READ_FRAMES), Missing) or block.shape[1]:
-        yield np.zeros((decoder.channels, block.num_frames), np.float32) if isinstance(block, Missing) else block
+    while isinstance(block := decoder.read(READ_FRAMES), InputGap) or block.shape[1]:
+        yield np.zeros((decoder.channels, block.num_samples), np.float32) if isinstance(block, InputGap) else block
 
 
 def _is_array(value: Any) -> bool:

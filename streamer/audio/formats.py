@@ -40,7 +40,7 @@ def check_channels(channels: int) -> int:
 
 
 class PcmDecoder:
-    """Decodes interleaved PCM that arrives in pieces: bytes after the last whole frame of a piece wait for the next.
+    """Decodes interleaved PCM that arrives in chunks: bytes after the last whole frame of a chunk wait for the next.
 
     encoding: one of `ENCODINGS`. channels: samples in a frame.
 

@@ -35,7 +35,7 @@ def resampled_length(num_samples: int, rate: int) -> int:
 
 
 class StreamResampler:
-    """Resamples one channel from `rate` to 16 kHz piece by piece; the result is the same to the bit for any pieces.
+    """Resamples one channel from `rate` to 16 kHz chunk by chunk; the result is the same to the bit for any chunks.
 
     soxr HQ, linear phase. soxr holds samples back (for its filter and its block size: up to 0.04 s of 48 kHz, 0.12 s
     of 8 kHz) but does not shift them: output sample k is at k / 16000 s, and after `finish` there are

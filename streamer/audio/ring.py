@@ -46,8 +46,8 @@ class RingBuffer:
     max_gaps: how many unread gaps are kept; further gaps extend the last one.
 
     The writer is one task, or one other thread (`write_from_thread`, `mark_gap`, `close`), which never waits and takes
-    no lock. Cancelling `read` or `write` loses nothing: samples move in one piece after the last await.
-    A write longer than the capacity moves in pieces of the capacity; `end_sample` shows its progress.
+    no lock. Cancelling `read` or `write` loses nothing: samples move at once after the last await.
+    A write longer than the capacity moves in chunks of the capacity; `end_sample` shows its progress.
     """
 
     def __init__(
@@ -110,9 +110,9 @@ class RingBuffer:
             self.write_from_thread(samples)
             return
         for start in range(0, len(samples), self.capacity_samples):
-            piece = samples[start : start + self.capacity_samples]
-            await self._room_for(len(piece))
-            self._append(piece)
+            chunk = samples[start : start + self.capacity_samples]
+            await self._room_for(len(chunk))
+            self._append(chunk)
 
     def write_from_thread(self, samples: NDArray[np.float32]) -> None:
         """Append samples at once, from any one thread: never waits, takes no lock, allocates no memory of their size.

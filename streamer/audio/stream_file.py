@@ -8,7 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
-from streamer.audio.chunks import Gap, Missing, Samples
+from streamer.audio.chunks import Gap, InputGap, Samples
 from streamer.audio.condition import Conditioner
 from streamer.audio.decode import PathOrFile, open_decoder
 from streamer.errors import AudioEmpty
@@ -47,9 +47,9 @@ class MonoFile:
         conditioner = Conditioner(decoder.sample_rate, channels=decoder.channels, name=decoder.name, patient=True)
         while True:
             block = decoder.read(READ_FRAMES)
-            if isinstance(block, Missing):
-                self._frames += block.num_frames
-                events = conditioner.gap(block.num_frames, block.reason)
+            if isinstance(block, InputGap):
+                self._frames += block.num_samples
+                events = conditioner.gap(block.num_samples, block.reason)
             else:
                 self._frames += block.shape[1]
                 events = conditioner.push(block) if block.shape[1] else conditioner.finish()
@@ -60,7 +60,7 @@ class MonoFile:
                     yield np.zeros(event.end_sample - event.start_sample, np.float32)
                 else:
                     yield event.samples
-            if not isinstance(block, Missing) and block.shape[1] == 0:
+            if not isinstance(block, InputGap) and block.shape[1] == 0:
                 break
         if self._frames == 0:
             raise AudioEmpty(f"{self.name!r} has no samples (0.00 s of audio).")

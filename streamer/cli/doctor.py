@@ -14,7 +14,7 @@ from streamer.cli.common import EXIT_ERROR, DeviceOption, ModelOption
 from streamer.cli.configuration import path_of
 from streamer.cli.options import AsJsonOption, StoreOption
 from streamer.cli.waiting import waiting
-from streamer.diagnosis import Finding, examine
+from streamer.diagnosis import Diagnosis, examine
 from streamer.sinks.text import carries_unicode, plain_console
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ def doctor(
         raise typer.Exit(EXIT_ERROR)
 
 
-def _configuration() -> Finding:
+def _configuration() -> Diagnosis:
     """The file was read before this function, so it is valid if it exists."""
     path = path_of(os.environ)
-    return Finding("configuration", "ok", f"{path}{'' if path.exists() else ': none, and none is needed'}")
+    return Diagnosis("configuration", "ok", f"{path}{'' if path.exists() else ': none, and none is needed'}")
 
 
-def _print(console: Console, one: Finding) -> None:
+def _print(console: Console, one: Diagnosis) -> None:
     from rich.text import Text
 
     console.print(Text.assemble((f"{one.state:<8}", STYLES[one.state]), f"{one.name:<15}", one.said))

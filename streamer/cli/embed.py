@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class Window(StrEnum):
+class WindowChoice(StrEnum):
     whole = "whole"
     sliding = "sliding"
 
@@ -42,7 +42,9 @@ def embed(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Audio files, or - for standard input.", show_default=False)
     ],
-    window: Annotated[Window, typer.Option(help="One embedding for each file, or for each step.")] = Window.whole,
+    window: Annotated[
+        WindowChoice, typer.Option(help="One embedding for each file, or for each step.")
+    ] = WindowChoice.whole,
     duration: Annotated[float | None, typer.Option(help="Seconds in a sliding window.")] = None,
     step: Annotated[float | None, typer.Option(help="Seconds from one sliding window to the next.")] = None,
     model: ModelOption = "default",
@@ -75,7 +77,7 @@ def embed(
         raise ConfigurationError(f"--output {str(output)!r}: use one of the endings {', '.join(tables.WRITERS)}.")
     # Checked now rather than after the work.
     check_outputs({"--output": output}, [*files, model])
-    if window is Window.whole and (duration is not None or step is not None):
+    if window is WindowChoice.whole and (duration is not None or step is not None):
         raise ConfigurationError("--duration and --step are for --window sliding; give it too.")
     check_model(model, device, revision)
     check_readable(files)
@@ -107,10 +109,12 @@ def embed(
         raise typer.Exit(EXIT_ERROR)
 
 
-def _on_ray(files: list[Path], output: Path | None, window: Window, model: str, device: str, workers: int) -> None:
+def _on_ray(
+    files: list[Path], output: Path | None, window: WindowChoice, model: str, device: str, workers: int
+) -> None:
     if output is None or output.suffix:
         raise ConfigurationError(f"--output {str(output or '')!r}: with --ray it is a folder, for Parquet files.")
-    if window is not Window.whole:
+    if window is not WindowChoice.whole:
         raise ConfigurationError("--window sliding cannot be used with --ray, which embeds whole files.")
     check_model(model, device, None)
     from streamer.cluster.corpus import embed

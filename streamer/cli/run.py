@@ -23,7 +23,7 @@ from streamer.cli.options import (
     StoreOption,
     VttOption,
 )
-from streamer.cli.said import Said
+from streamer.cli.said import SaidSink
 from streamer.cli.waiting import TORCH, waiting
 from streamer.speakers.settings import STEP_S
 
@@ -68,7 +68,7 @@ def run(
     check_recordings([file])
     check_step(step)
     check_model(model, device)
-    said = None if words is None else Said(words, {"vtt": vtt, "srt": srt}, show=not json)
+    said = None if words is None else SaidSink(words, {"vtt": vtt, "srt": srt}, show=not json)
     captions = {"vtt": vtt, "srt": srt} if said is None else {}
     files = OutputFiles(jsonl=jsonl, rttm=rttm, audacity=audacity, minutes=minutes, **captions)
     read: list[Path | str] = [file, *read_by(model, store), *([] if words is None else [words])]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streamer.speakers.events import Event
 
 
-class Said(Sink):
+class SaidSink(Sink):
     """Prints who says what at the end of the recording, and writes it to files.
 
     words: the transcript. outputs: files by their kind ("vtt", "srt"), or None. show: print it. Raises

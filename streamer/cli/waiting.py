@@ -95,13 +95,13 @@ def compiling(say: Say) -> Iterator[None]:
     """Show a message whenever something is compiled inside, and none if it is cached from an earlier run."""
     from numba.core import event
 
-    class Heard(event.Listener):
+    class CompileListener(event.Listener):
         def on_start(self, _: Any) -> None:
             say(KERNELS)
 
         def on_end(self, _: Any) -> None: ...
 
-    with event.install_listener("numba:compile", Heard()):
+    with event.install_listener("numba:compile", CompileListener()):
         yield
 
 

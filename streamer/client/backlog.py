@@ -20,7 +20,7 @@ class SentChunk:
 
 
 class Backlog:
-    """Pieces in the order of their positions, with a mark between those sent and those not.
+    """Chunks in the order of their positions, with a mark between those sent and those not.
 
     keep: samples to keep after they were sent. The samples that wait are not limited here: callers check `unsent`
     before they add.
@@ -51,14 +51,14 @@ class Backlog:
     @property
     def earliest(self) -> int:
         """The first sample that can still be sent."""
-        for pieces in (self._sent, self._waiting):
-            if pieces:
-                return pieces[0].position
+        for chunks in (self._sent, self._waiting):
+            if chunks:
+                return chunks[0].position
         return self.end
 
     @property
     def trails(self) -> bool:
-        """Whether the last samples are missing: after all pieces, something was skipped."""
+        """Whether the last samples are missing: after all chunks, something was skipped."""
         return self.end > self._audio_end
 
     def add(self, data: bytes, num_samples: int) -> None:
@@ -73,14 +73,14 @@ class Backlog:
         self.end += num_samples
 
     def take(self) -> SentChunk | None:
-        """The next piece to send, which then counts as sent; None if nothing waits."""
+        """The next chunk to send, which then counts as sent; None if nothing waits."""
         if not self._waiting:
             return None
-        piece = self._waiting.popleft()
-        self._sent.append(piece)
-        while self._sent and self._sent[0].end <= piece.end - self._keep:
+        chunk = self._waiting.popleft()
+        self._sent.append(chunk)
+        while self._sent and self._sent[0].end <= chunk.end - self._keep:
             self._sent.popleft()
-        return piece
+        return chunk
 
     def rewind(self, position: int) -> None:
         """Send again from `position` on, or from the earliest sample that is kept; drop what ends before it."""

@@ -157,7 +157,7 @@ class Client:
         async with self._exchange.changed:
             await self._exchange.changed.wait_for(lambda: self._exchange.backlog.unsent <= self._unsent or self._over)
             self._check()
-            # Pieces of a tenth of a second: soon sent, and little to send again.
+            # Chunks of a tenth of a second: soon sent, and little to send again.
             step = width * max(1, self._start["sample_rate"] // 10)
             for at in range(0, len(data), step):
                 self._exchange.backlog.add(data[at : at + step], len(data[at : at + step]) // width)

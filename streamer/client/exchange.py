@@ -175,10 +175,10 @@ class Exchange:
         while True:
             async with self.changed:
                 await self.changed.wait_for(lambda: self.backlog.unsent or self.ending)
-                piece = self.backlog.take()
+                chunk = self.backlog.take()
                 self.changed.notify_all()
-            if piece is not None:
-                await self._send(socket, piece.position, piece.data)
+            if chunk is not None:
+                await self._send(socket, chunk.position, chunk.data)
                 continue
             if self.backlog.trails:  # no audio follows with a position that shows the gap
                 await self._send(socket, self.backlog.end, b"")

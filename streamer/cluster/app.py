@@ -22,7 +22,7 @@ DRAIN_S = 2.0
 HEALTH_S = 2.0
 
 
-class Wanted:
+class ReplicaPolicy:
     """How many replicas there are to be: a policy of Serve's.
 
     streams: of one replica at most. lag_s: beyond it there is one more, whatever the streams.
@@ -65,7 +65,7 @@ def application(config: ClusterConfig) -> Any:
     def door() -> Any:
         return streams  # Serve calls a function that it is given: what comes of it is the application
 
-    class Rooms:
+    class RoomsReplica:
         async def __init__(self) -> None:  # type: ignore[misc] # Serve awaits it
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             import sys
@@ -105,13 +105,13 @@ def application(config: ClusterConfig) -> Any:
             "max_replicas": config.max_replicas,
             "target_ongoing_requests": config.streams_per_replica,
             "policy": {
-                "policy_function": Wanted,
+                "policy_function": ReplicaPolicy,
                 "policy_kwargs": {"streams": config.streams_per_replica, "lag_s": config.lag_s},
             },
         }
     else:
         options["num_replicas"] = config.replicas
-    return serve.deployment(**options)(serve.ingress(door)(Rooms)).bind()
+    return serve.deployment(**options)(serve.ingress(door)(RoomsReplica)).bind()
 
 
 def build(args: dict[str, str]) -> Any:

@@ -37,6 +37,6 @@ def seats(
             distance = abs(seat - order.index(who)) if who in order else len(order)
             loss = 0.0 if distance == 0 else loss_db * (2 + distance) / 3
             begin = start + round(distance * delay_ms / 1000 * SAMPLE_RATE)
-            piece = said[: shape[1] - begin]
-            heard[seat, begin : begin + len(piece)] += np.float32(10 ** (-loss / 20)) * piece
+            part = said[: shape[1] - begin]
+            heard[seat, begin : begin + len(part)] += np.float32(10 ** (-loss / 20)) * part
     return heard.astype(np.float32)

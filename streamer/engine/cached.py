@@ -14,15 +14,15 @@ from torch import Tensor
 
 from streamer.engine.backbone import Backbone, Batch, Memory
 from streamer.engine.batching import groups, hops_at_once, padded_hops
-from streamer.engine.heard import Heard
+from streamer.engine.heard import HeardBatch
 from streamer.engine.layers import to_device
 from streamer.engine.pieces import PIECES, piece_records
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sliding import HEADER
 from streamer.engine.slots.embedding import Embedding
 from streamer.engine.slots.moments import joined, whole_records
-from streamer.engine.slots.results import Computed, handed_out
-from streamer.engine.slots.sound import Sound
+from streamer.engine.slots.results import BatchResults, handed_out
+from streamer.engine.slots.sound import BatchSamples
 from streamer.engine.slots.store import Store
 from streamer.engine.slots.stream import CachedStream
 from streamer.engine.slots.table import Numbers
@@ -63,9 +63,9 @@ class CachedStepper:
         return self.store.streams.on_host("position")[slots]
 
     @torch.inference_mode()
-    def step(self, heard: Heard, detected: bool) -> list[Step | StreamerError | None]:
+    def step(self, heard: HeardBatch, detected: bool) -> list[Step | StreamerError | None]:
         work = Work.of(self.store, heard)
-        sound = Sound(sent(heard.flat, self.device), work.rows(self.hops, self.device))
+        sound = BatchSamples(sent(heard.flat, self.device), work.rows(self.hops, self.device))
         silent = int(np.count_nonzero(work.hops == 0))
         record = HEADER + 2 * self.backbone.channels
         pieces = [torch.zeros(silent, PIECES, record, device=self.device)] if silent else []
@@ -87,7 +87,9 @@ class CachedStepper:
                 cells.slots.reset(work.places[own], tuple(cells.memory))
         return outcomes
 
-    def _frames(self, work: Work, sound: Sound, group: slice, states: Sequence[CachedStream]) -> tuple[Tensor, Tensor]:
+    def _frames(
+        self, work: Work, sound: BatchSamples, group: slice, states: Sequence[CachedStream]
+    ) -> tuple[Tensor, Tensor]:
         """Compute the new frames of a group of streams: the records (streams, 2, record) of their pieces, and what the
         heads say (streams, frames, K)."""
         hops, rows = work.hops[group], sound.rows
@@ -150,7 +152,7 @@ class CachedStepper:
             found.append((kind, Memory(to_device(own, self.device), kept)))
         return found
 
-    def _with_begun(self, work: Work, heard: Heard, pieces: Tensor) -> Tensor:
+    def _with_begun(self, work: Work, heard: HeardBatch, pieces: Tensor) -> Tensor:
         """Pieces with those that the same step gathered before a gap inside of it."""
         begun = work.among(self.store.begun)
         earlier = [(row, heard.states[work.order[row]].pieces) for row in begun.tolist()]
@@ -161,7 +163,7 @@ class CachedStepper:
             pieces.index_copy_(0, rows, joined(before, pieces.index_select(0, rows)))
         return pieces
 
-    def _windows(self, work: Work, pieces: Tensor, heads: list[Tensor]) -> Computed:
+    def _windows(self, work: Work, pieces: Tensor, heads: list[Tensor]) -> BatchResults:
         """Pool the windows of the streams whose step is complete, and bring back what came of all."""
         records, kinds = [], []
         for kind, own in work.by_kind(np.flatnonzero(work.complete)):
@@ -173,7 +175,7 @@ class CachedStepper:
         blocks = whole_records(pieces, self.compiled)
         unfinished = pieces.index_select(0, to_device(kept, self.device)) if len(kept) else pieces[:0]
         back = fetched([*self.embedding.of(records), blocks, unfinished, *heads], not self.compiled)
-        return Computed.of(kinds, back, kept, len(heads))
+        return BatchResults.of(kinds, back, kept, len(heads))
 
 
 def _slices(first: int, sizes: list[int]) -> Iterator[slice]:

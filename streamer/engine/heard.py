@@ -43,7 +43,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardBatch:
     """The next samples of many streams, in the order of their blocks.
 
     states, samples: of each. flat (all samples,): one stream's after the other's, in the host's memory. lengths, energy
@@ -60,7 +60,7 @@ class Heard:
     skips: NDArray[np.int64]
 
     @classmethod
-    def of(cls, blocks: Sequence[Block], device: torch.device) -> Heard:
+    def of(cls, blocks: Sequence[Block], device: torch.device) -> HeardBatch:
         samples = [block.samples for block in blocks]
         lengths = np.array([len(some) for some in samples], np.int64)
         flat = staged((int(lengths.sum()),), device)

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from streamer.audio.chunks import Samples
 from streamer.engine.choices import check_precision, choose_mode, choose_speech, detector_of
 from streamer.engine.families import streaming_of
-from streamer.engine.heard import Block, Heard, not_finite, skipping_back
+from streamer.engine.heard import Block, HeardBatch, not_finite, skipping_back
 from streamer.engine.layers import Precision
 from streamer.engine.settings import Mode, WindowSettings
-from streamer.engine.state import Snapshot
+from streamer.engine.snapshot import StreamSnapshot
 from streamer.engine.stepper import StreamState
 from streamer.engine.window import Step
 from streamer.errors import (
@@ -83,7 +83,7 @@ class IncrementalModel:
 
     def restore(self, data: bytes) -> IncrementalStream:
         """The stream that `IncrementalStream.snapshot` wrote. Raises StateMismatch where it is not of this engine."""
-        snapshot = Snapshot.from_bytes(data)
+        snapshot = StreamSnapshot.from_bytes(data)
         if snapshot.owner != self.owner:
             raise StateMismatch(f"the snapshot belongs to {snapshot.owner!r}, this engine is {self.owner!r}.")
         speech = self._detector.new_state() if self._detector else None
@@ -97,13 +97,13 @@ class IncrementalModel:
         Returns, for each block, the step it completes, if it does.
         """
         outcomes: list[Step | StreamerError | None] = [None] * len(blocks)
-        places, heard = list(range(len(blocks))), Heard.of(blocks, self._stepper.device)
+        places, heard = list(range(len(blocks))), HeardBatch.of(blocks, self._stepper.device)
         refused = heard.refused(self._stepper.positions(heard.states), _steps(blocks))
         if refused:
             for place, error in refused.items():
                 outcomes[place] = error
             places = [place for place in places if place not in refused]
-            heard = Heard.of([blocks[place] for place in places], self._stepper.device)
+            heard = HeardBatch.of([blocks[place] for place in places], self._stepper.device)
         if places:
             if self._detector:
                 self._detector.hear([state.speech for state in heard.states], heard.samples)
@@ -203,15 +203,15 @@ class IncrementalStream:
         pending = np.concatenate([_NO_SAMPLES, *self._pending])
         if self.received - len(pending) != self.position:
             pending = _NO_SAMPLES
-        arrays = {**self.state.arrays(), "pending": pending}
-        return Snapshot(self.engine.owner, self.settings, self.state.values(), arrays).to_bytes()
+        return StreamSnapshot(self.engine.owner, self.settings, self.state.snapshot(), pending).to_bytes()
 
-    def restore(self, snapshot: Snapshot) -> None:
+    def restore(self, snapshot: StreamSnapshot) -> None:
+        """Raises StateMismatch for what no stream of this engine gave."""
         try:
-            self.state.restore(snapshot.values, snapshot.arrays)
-            self._pending = [snapshot.arrays["pending"]] if snapshot.arrays["pending"].size else []
-            self.received = self.position + len(snapshot.arrays["pending"])
-        except (KeyError, ValueError, TypeError, IndexError, OverflowError, RuntimeError) as error:
+            self.state.restore(snapshot.state)
+            self._pending = [snapshot.pending] if snapshot.pending.size else []
+            self.received = self.position + len(snapshot.pending)
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
             raise StateMismatch(f"the snapshot does not fit a stream of this engine: {error!r}.") from error
 
     def _run(self, blocks: list[Block]) -> list[Step]:

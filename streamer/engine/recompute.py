@@ -17,10 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE, Samples
-from streamer.engine.heard import NOWHERE, Heard
+from streamer.engine.heard import NOWHERE, HeardBatch
 from streamer.engine.layers import to_device
 from streamer.engine.settings import WindowSettings
-from streamer.engine.state import Arrays
 from streamer.engine.stepper import StepTally, level_db, not_finite, reportable
 from streamer.engine.window import Step, Window
 from streamer.errors import StreamerError
@@ -73,28 +72,27 @@ class WindowStream(ABC):
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in self.arrays().values())
+        kept = sum(array.nbytes for array in self.kept().values())
+        return kept + self.tally.nbytes + (self.speech.nbytes if self.speech else 0)
 
-    def values(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.clock} | self.tally.values()
+    def snapshot(self) -> dict[str, Any]:
+        clock = {name: getattr(self, name) for name in self.clock}
+        speech = self.speech and self.speech.snapshot()
+        return {**clock, "tally": self.tally.snapshot(), "speech": speech, **self.kept()}
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        heard = self.speech.arrays() if self.speech else {}
-        return self.kept() | self.tally.arrays() | {f"speech.{name}": array for name, array in heard.items()}
-
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
         for name in self.clock:
-            setattr(self, name, values[name])
-        self.tally = StepTally.restored(values, arrays)
+            setattr(self, name, snapshot[name])
+        self.tally = StepTally.restored(snapshot["tally"])
         if self.speech:
-            self.speech.restore({name.removeprefix("speech."): array for name, array in arrays.items()})
+            self.speech.restore(snapshot["speech"])
 
 
 S = TypeVar("S", bound=WindowStream)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted(Generic[S]):
+class WantedWindow(Generic[S]):
     """One window to compute: of which stream, from where, how long it should be; weights (frames,), each frame's."""
 
     place: int
@@ -123,17 +121,17 @@ class WindowStepper(ABC, Generic[S]):
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> S: ...
 
     @abstractmethod
-    def length(self, wanted: Wanted[S]) -> int:
+    def length(self, wanted: WantedWindow[S]) -> int:
         """Windows of one length share a batch."""
 
     @abstractmethod
-    def embed(self, batch: list[Wanted[S]], length: int) -> NDArray[np.float32]:
+    def embed(self, batch: list[WantedWindow[S]], length: int) -> NDArray[np.float32]:
         """Embeddings (windows, dimension) of windows of one length."""
 
     def positions(self, states: Sequence[S]) -> NDArray[np.int64]:
         return np.array([state.position for state in states], np.int64)
 
-    def step(self, heard: Heard, detected: bool) -> list[Step | StreamerError | None]:
+    def step(self, heard: HeardBatch, detected: bool) -> list[Step | StreamerError | None]:
         streams: list[S] = heard.states
         for stream, samples, energy in zip(streams, heard.samples, heard.energy.tolist(), strict=True):
             stream.tally.heard += len(samples)
@@ -204,7 +202,7 @@ class WindowStepper(ABC, Generic[S]):
             stream.forget(max(stream.origin, steps * stream.settings.step_samples))
         return [sorted(windows, key=lambda window: window.duration_s) for windows in result]
 
-    def _wanted(self, place: int, stream: S) -> list[Wanted[S]]:
+    def _wanted(self, place: int, stream: S) -> list[WantedWindow[S]]:
         settings = stream.settings
         steps = -(-stream.position // settings.step_samples)
         found = []
@@ -215,7 +213,7 @@ class WindowStepper(ABC, Generic[S]):
             if stream.position - start < self.model.minimum_samples:
                 continue
             centres = start + self.grid.centres(0, self.grid.num_frames(stream.position - start))
-            window = Wanted(place, stream, start, duration_s, partial, self._speech(stream, centres))
+            window = WantedWindow(place, stream, start, duration_s, partial, self._speech(stream, centres))
             if reportable(np.array(partial), np.array(window.speech_s), np.array(duration_s)):
                 found.append(window)
         return found
@@ -243,9 +241,9 @@ class RecomputedStream(WindowStream):
     def kept(self) -> dict[str, NDArray[Any]]:
         return {"samples": self.samples}
 
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
-        WindowStream.restore(self, values, arrays)
-        self.samples = arrays["samples"]
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        WindowStream.restore(self, snapshot)
+        self.samples = snapshot["samples"]
         if len(self.samples) > self.position - self.origin:
             raise ValueError("its samples do not fit its clock")
 
@@ -256,10 +254,10 @@ class RecomputingStepper(WindowStepper[RecomputedStream]):
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> RecomputedStream:
         return RecomputedStream(settings, self.grid, speech)
 
-    def length(self, wanted: Wanted[RecomputedStream]) -> int:
+    def length(self, wanted: WantedWindow[RecomputedStream]) -> int:
         return wanted.stream.position - wanted.start
 
-    def embed(self, batch: list[Wanted[RecomputedStream]], length: int) -> NDArray[np.float32]:
+    def embed(self, batch: list[WantedWindow[RecomputedStream]], length: int) -> NDArray[np.float32]:
         waves = to_device(np.stack([wanted.stream.samples[-length:] for wanted in batch])[:, None], self.device)
         weights = None
         if batch[0].stream.speech is not None:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamer.engine.heard import Heard
+from streamer.engine.heard import HeardBatch
 from streamer.engine.settings import WindowSettings
-from streamer.engine.state import Arrays
 from streamer.engine.window import Step
 from streamer.errors import StreamerError, StreamFailed
 from streamer.speech.detector import SpeechState
@@ -30,11 +29,14 @@ class StreamState(Protocol):
     @property
     def nbytes(self) -> int: ...
 
-    def values(self) -> Mapping[str, Any]: ...
+    def snapshot(self) -> Mapping[str, Any]:
+        """All of it, for `streamer.snapshot.pack`."""
+        ...
 
-    def arrays(self) -> Arrays: ...
-
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None: ...
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on where the state of a stream with these settings was. Raises a KeyError, ValueError, TypeError,
+        AttributeError, IndexError, OverflowError or RuntimeError for what no such stream gave."""
+        ...
 
 
 class Stepper(Protocol):
@@ -54,7 +56,7 @@ class Stepper(Protocol):
         """Where streams stand, (streams,), in samples."""
         ...
 
-    def step(self, heard: Heard, detected: bool) -> list[Step | StreamerError | None]:
+    def step(self, heard: HeardBatch, detected: bool) -> list[Step | StreamerError | None]:
         """Compute what new samples make possible. Returns for each stream its step if one is complete, the error if the
         stream cannot go on, else None. detected: whether a speech detector runs."""
         ...
@@ -80,18 +82,23 @@ class StepTally:
         missing = first - self.first_frame - sum(map(len, self.heads))
         self.heads += [np.zeros((missing, heads.shape[1]), np.float32), heads] if missing > 0 else [heads]
 
-    def values(self) -> dict[str, Any]:
-        scalars = {"start_sample": self.start_sample, "first_frame": self.first_frame}
-        return {"tally": {**scalars, "heard": self.heard, "energy": self.energy}}
+    @property
+    def nbytes(self) -> int:
+        return sum(heads.nbytes for heads in self.heads)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        return {"tally.heads": np.concatenate(self.heads)} if self.heads else {}
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "start_sample": self.start_sample,
+            "first_frame": self.first_frame,
+            "heard": self.heard,
+            "energy": self.energy,
+            "heads": np.concatenate(self.heads) if self.heads else None,
+        }
 
     @classmethod
-    def restored(cls, values: Mapping[str, Any], arrays: Arrays) -> StepTally:
-        tally = values["tally"]
-        heads = [arrays["tally.heads"]] if "tally.heads" in arrays else []
-        return cls(tally["start_sample"], tally["first_frame"], tally["heard"], tally["energy"], heads)
+    def restored(cls, snapshot: Mapping[str, Any]) -> StepTally:
+        heads = snapshot["heads"]
+        return cls(**{**snapshot, "heads": [] if heads is None else [heads]})
 
 
 def level_db(energy: NDArray[np.float64], heard: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -201,7 +201,7 @@ class Stream:
         newest = end // settings.step_samples * settings.step_samples - settings.duration_samples[-1]
         if self._policy == "latest" and newest - start >= settings.step_samples:
             left_out = newest // settings.step_samples - start // settings.step_samples
-            # The step that was going on is cut short, and is before the hole; what follows it says what was left out.
+            # The step that was going on is cut short, and is before the gap; what follows it says what was left out.
             await self._step(self._incremental.skip(newest))
             self._skipped += left_out
             self._unreported += left_out

@@ -61,7 +61,7 @@ class _Request:
 class Load:
     """The share of its time that a thread was busy lately.
 
-    recent: what the last piece of work weighs.
+    recent: what the last work weighs.
     """
 
     share: float = 0.0

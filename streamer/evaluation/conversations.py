@@ -23,14 +23,14 @@ from scipy.signal import oaconvolve
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import Utterance, read_audio
-from streamer.evaluation.rooms import Channel
-from streamer.evaluation.spoken import Stretch, speech_stretches, without_short_pauses
+from streamer.evaluation.rooms import AcousticChannel
+from streamer.evaluation.spoken import SampleRange, speech_stretches, without_short_pauses
 from streamer.rttm import LabelledTurn
 
 Wave = NDArray[np.float32]
 
 
-class Source(Protocol):
+class Excerpt(Protocol):
     """A recording that is not a separate file."""
 
     def read(self) -> Wave: ...
@@ -98,10 +98,12 @@ class Conversation:
 class Voices:
     """Recordings to draw from: enough utterances for each speaker. noise: samples to add, any length."""
 
-    speakers: Mapping[str, Sequence[Path | Source]]
+    speakers: Mapping[str, Sequence[Path | Excerpt]]
     noise: Wave
     #: Speech in each recording: recordings are drawn many times, and detection costs more than decoding.
-    _spoken: dict[Path | Source, list[Stretch]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _spoken: dict[Path | Excerpt, list[SampleRange]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, root: Path, utterances: Sequence[Utterance], noise: Wave, least: int = 5) -> Voices:
@@ -116,7 +118,7 @@ class Voices:
             )
         return cls(enough, noise)
 
-    def utter(self, path: Path | Source) -> tuple[Wave, list[Stretch]]:
+    def utter(self, path: Path | Excerpt) -> tuple[Wave, list[SampleRange]]:
         """A recording at a common level, without the silence before and after its speech; and its stretches of
         speech."""
         wave = read_audio(path) if isinstance(path, Path) else path.read()
@@ -139,14 +141,14 @@ def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
     # At least one speaker is enrolled; the others are by chance.
     known = [name for place, name in enumerate(present) if place == 0 or rng.random() < plan.enrolled]
     enrolment: dict[str, Wave] = {}
-    lines: dict[str, list[Path | Source]] = {}
+    lines: dict[str, list[Path | Excerpt]] = {}
     for name in known + rest[: plan.absent]:
         enrolment[name], lines[name] = _enrolment(voices, name, plan.enrolment_s, rng)
     for name in present:
         lines.setdefault(name, list(voices.speakers[name]))
     # A separate generator for channels keeps the draws of conversations without a shared channel unchanged.
     over = np.random.default_rng([seed, 1])
-    channel = Channel.drawn(over, plan.reverberation_s, plan.condition) if plan.shared else None
+    channel = AcousticChannel.drawn(over, plan.reverberation_s, plan.condition) if plan.shared else None
     mix, turns, speech = _floor(voices, lines, present, plan, rng, channel)
     snr_db = float(rng.uniform(*plan.snr_db))
     mix += _noise(voices.noise, len(mix), rng) * np.float32(SPEECH_RMS * 10 ** (-snr_db / 20))
@@ -155,11 +157,13 @@ def converse(voices: Voices, plan: Plan, seed: int) -> Conversation:
     return made if channel is None else _over(made, channel, voices, plan, over)
 
 
-def _over(made: Conversation, channel: Channel, voices: Voices, plan: Plan, rng: np.random.Generator) -> Conversation:
+def _over(
+    made: Conversation, channel: AcousticChannel, voices: Voices, plan: Plan, rng: np.random.Generator
+) -> Conversation:
     """A conversation as recorded over a channel, with its enrolments over the same channel or another."""
     other = channel
     if plan.enrolled_over == "other":
-        other = Channel.drawn(rng, plan.reverberation_s, plan.enrol_condition)
+        other = AcousticChannel.drawn(rng, plan.reverberation_s, plan.enrol_condition)
     quiet_db = float(rng.uniform(*plan.snr_db)) if plan.enrolled_over == "other" else made.snr_db
     enrolment = {}
     for name, dry in made.enrolment.items():
@@ -175,7 +179,9 @@ def _over(made: Conversation, channel: Channel, voices: Voices, plan: Plan, rng:
     )
 
 
-def _enrolment(voices: Voices, name: str, seconds: float, rng: np.random.Generator) -> tuple[Wave, list[Path | Source]]:
+def _enrolment(
+    voices: Voices, name: str, seconds: float, rng: np.random.Generator
+) -> tuple[Wave, list[Path | Excerpt]]:
     """Enough speech to enrol a speaker, and the utterances that are left for the conversation."""
     paths = voices.speakers[name]
     order = [paths[i] for i in rng.permutation(len(paths))]
@@ -187,11 +193,11 @@ def _enrolment(voices: Voices, name: str, seconds: float, rng: np.random.Generat
 
 def _floor(
     voices: Voices,
-    lines: dict[str, list[Path | Source]],
+    lines: dict[str, list[Path | Excerpt]],
     present: list[str],
     plan: Plan,
     rng: np.random.Generator,
-    channel: Channel | None,
+    channel: AcousticChannel | None,
 ) -> tuple[Wave, list[LabelledTurn], list[LabelledTurn]]:
     rooms = {
         name: channel.place(rng) if channel else _room(rng.uniform(*plan.reverberation_s), rng) for name in present
@@ -225,12 +231,12 @@ def _floor(
 
 
 def _speak(
-    voices: Voices, paths: list[Path | Source], samples: int, rng: np.random.Generator
-) -> tuple[Wave, list[Stretch]]:
+    voices: Voices, paths: list[Path | Excerpt], samples: int, rng: np.random.Generator
+) -> tuple[Wave, list[SampleRange]]:
     """This many samples of one speaker's utterances, in order, the last one cut; and the stretches of speech in
     them."""
     pieces: list[Wave] = []
-    stretches: list[Stretch] = []
+    stretches: list[SampleRange] = []
     length = 0
     while length < samples:
         wave, spoken = voices.utter(paths[int(rng.integers(len(paths)))])

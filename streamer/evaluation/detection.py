@@ -18,11 +18,11 @@ from streamer.evaluation.stream import steps_of
 from streamer.models.grid import FrameGrid
 from streamer.speakers.boundaries import SpeechBoundaries
 from streamer.speakers.settings import STEP_S, TrackerSettings
-from streamer.speakers.turn import Piece, frame_speech
+from streamer.speakers.steps import HeardStep, frame_speech
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class DetectedRecording:
     """The output of a detector for one recording.
 
     probabilities, samples: (frames,), of the frames from `first_frame` on, and the first sample of each.
@@ -47,7 +47,7 @@ class Detection:
     seconds: float
 
 
-def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[list[Heard], float]:
+def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[list[DetectedRecording], float]:
     """The probabilities of an engine's detector for each frame; and the seconds of computing for a second of audio,
     network included."""
     heard, audio_s, began = [], 0.0, time.process_time()
@@ -58,18 +58,20 @@ def listen(engine: IncrementalModel, recordings: Sequence[Recording]) -> tuple[l
         probabilities, samples, first = [], [], None
         for step in steps_of(engine, one.samples, STEP_S):
             speech = frame_speech(step, TrackerSettings().silence_db)
-            piece = Piece.of(step, speech)
+            kept = HeardStep.of(step, speech)
             first = step.first_frame if first is None else first
             probabilities.append(speech)
-            samples.append(np.linspace(piece.start_sample, piece.end_sample, len(speech), endpoint=False, dtype=int))
+            samples.append(np.linspace(kept.start_sample, kept.end_sample, len(speech), endpoint=False, dtype=int))
         heard.append(
-            Heard(np.concatenate(probabilities), np.concatenate(samples), first or 0, engine.model.grid, spoken)
+            DetectedRecording(
+                np.concatenate(probabilities), np.concatenate(samples), first or 0, engine.model.grid, spoken
+            )
         )
         audio_s += len(one.samples) / SAMPLE_RATE
     return heard, (time.process_time() - began) / max(audio_s, 1e-9)
 
 
-def detect(heard: Sequence[Heard], settings: TrackerSettings) -> Detection:
+def detect(heard: Sequence[DetectedRecording], settings: TrackerSettings) -> Detection:
     """The accuracy of the detector, with the thresholds of these settings."""
     missed = false_alarm = total = 0
     for one in heard:

@@ -12,7 +12,7 @@ from streamer.rttm import LabelledTurn
 
 
 @dataclass(frozen=True, slots=True)
-class Errors:
+class DiarisationErrors:
     """Seconds of speech in the reference: `missed` have no speaker, `confusion` have another speaker. `false_alarm` has
     a speaker while nobody speaks. In overlaps, each speaker counts."""
 
@@ -27,7 +27,7 @@ class Errors:
         return (self.missed + self.false_alarm + self.confusion) / self.seconds if self.seconds else 0.0
 
     @classmethod
-    def total(cls, each: Sequence[Errors]) -> Errors:
+    def total(cls, each: Sequence[DiarisationErrors]) -> DiarisationErrors:
         """The sum over several recordings."""
         return cls(
             sum(one.seconds for one in each),
@@ -37,13 +37,13 @@ class Errors:
         )
 
 
-def errors(reference: Sequence[LabelledTurn], hypothesis: Sequence[LabelledTurn]) -> Errors:
+def errors(reference: Sequence[LabelledTurn], hypothesis: Sequence[LabelledTurn]) -> DiarisationErrors:
     """The errors of one recording, from its start to the last end of either. Raises MissingDependency without
     pyannote.metrics."""
     found = _metric()(
         _annotation(reference), _annotation(hypothesis), uem=_extent(reference, hypothesis), detailed=True
     )
-    return Errors(
+    return DiarisationErrors(
         float(found["total"]),
         float(found["missed detection"]),
         float(found["false alarm"]),

@@ -18,7 +18,7 @@ from streamer.audio.chunks import SAMPLE_RATE
 from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError
 from streamer.evaluation.conditions import parse_condition
-from streamer.evaluation.diarisation import Errors, errors, mapping
+from streamer.evaluation.diarisation import DiarisationErrors, errors, mapping
 from streamer.evaluation.identification import Identification, delays_s, identify, shown_turns
 from streamer.evaluation.manifest import Float32, read_audio
 from streamer.evaluation.overlap import Found
@@ -26,7 +26,7 @@ from streamer.evaluation.stream import enrolled, follow, steps_of
 from streamer.rttm import LabelledTurn, read_rttm
 from streamer.speakers.backend import Backend
 from streamer.speakers.events import Event, Overlap, Renamed, TurnEnd
-from streamer.speakers.naming import UNKNOWN
+from streamer.speakers.names import UNKNOWN
 from streamer.speakers.overlap import BESIDE
 from streamer.speakers.profiles import Roster
 from streamer.speakers.settings import STEP_S, TrackerSettings
@@ -60,11 +60,11 @@ class Scored:
     """
 
     name: str
-    errors: Errors
+    errors: DiarisationErrors
     speakers: int
     guests: int
     delays_s: list[float] = field(repr=False)
-    single: Errors | None = None
+    single: DiarisationErrors | None = None
     overlap: Found | None = None
 
 
@@ -221,7 +221,7 @@ def within(turns: Sequence[LabelledTurn], start: int, end: int) -> list[Labelled
 
 def together(scored: Sequence[Scored], halves: Sequence[Halves] = ()) -> Report:
     """Combine the results of several recordings into one report."""
-    total = Errors.total([one.errors for one in scored])
+    total = DiarisationErrors.total([one.errors for one in scored])
     speakers, guests = sum(one.speakers for one in scored), sum(one.guests for one in scored)
     delays = np.array([delay for one in scored for delay in one.delays_s])
     strangers = sum(one.found.stranger_s for one in halves)
@@ -244,7 +244,7 @@ def together(scored: Sequence[Scored], halves: Sequence[Halves] = ()) -> Report:
         guests_per_speaker=guests / max(1, speakers),
         delay_s=float(np.quantile(delays, 0.5, method="lower")) if len(delays) else math.nan,
         never=float(np.isinf(delays).mean()) if len(delays) else math.nan,
-        single_der=Errors.total(single).der if single else math.nan,
+        single_der=DiarisationErrors.total(single).der if single else math.nan,
         overlap_precision=overlap.precision,
         overlap_recall=overlap.recall,
         strangers_named=named / strangers if strangers else math.nan,

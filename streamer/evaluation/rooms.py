@@ -21,7 +21,7 @@ BLOCK = 160  # samples of one gain of a level control
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class AcousticChannel:
     """One room with one microphone.
 
     condition: the name of what the sound goes through after the microphone.
@@ -38,7 +38,9 @@ class Channel:
     gain_db: float
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, rt60_s: tuple[float, float], condition: str | None = None) -> Channel:
+    def drawn(
+        cls, rng: np.random.Generator, rt60_s: tuple[float, float], condition: str | None = None
+    ) -> AcousticChannel:
         """A random channel, with the given condition or any."""
         return cls(
             condition or str(rng.choice(DRAWN)),

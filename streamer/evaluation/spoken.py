@@ -18,10 +18,10 @@ THRESHOLD = 0.5
 #: Samples added at either end of a stretch, because the detector reacts after the start of a sound.
 PAD = CHUNK
 
-Stretch = tuple[int, int]
+SampleRange = tuple[int, int]
 
 
-def speech_stretches(samples: NDArray[np.float32]) -> list[Stretch]:
+def speech_stretches(samples: NDArray[np.float32]) -> list[SampleRange]:
     """The stretches (start, end) of speech in undisturbed samples (n,) at 16 kHz, to 32 ms; all samples, if silero-vad
     finds none."""
     (probabilities,) = speech_probabilities([samples])
@@ -31,9 +31,9 @@ def speech_stretches(samples: NDArray[np.float32]) -> list[Stretch]:
     return without_short_pauses(stretches) or [(0, len(samples))]
 
 
-def without_short_pauses(stretches: list[Stretch]) -> list[Stretch]:
+def without_short_pauses(stretches: list[SampleRange]) -> list[SampleRange]:
     """Join stretches, given in order, that are less than `PAUSE_S` apart."""
-    joined: list[Stretch] = []
+    joined: list[SampleRange] = []
     for start, end in stretches:
         if joined and start - joined[-1][1] < PAUSE_S * SAMPLE_RATE:
             joined[-1] = (joined[-1][0], end)

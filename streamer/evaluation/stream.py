@@ -18,7 +18,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.engine.window import Step
 from streamer.errors import MissingDependency
 from streamer.evaluation.conversations import Conversation, Wave
-from streamer.evaluation.diarisation import Errors, errors
+from streamer.evaluation.diarisation import DiarisationErrors, errors
 from streamer.evaluation.identification import (
     Identification,
     delays_s,
@@ -38,7 +38,7 @@ from streamer.speakers.tracker import Tracker
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class FollowedRecording:
     """The result of one recording. final: by the final turns. shown: by the display at each time."""
 
     name: str
@@ -75,7 +75,7 @@ class StreamReport:
     der: float
     minutes: float
     recordings: int = 0
-    each: tuple[Followed, ...] = field(default=(), repr=False)
+    each: tuple[FollowedRecording, ...] = field(default=(), repr=False)
 
 
 def steps_of(engine: IncrementalModel, samples: Wave, step_s: float) -> list[Step]:
@@ -106,10 +106,10 @@ def follow(tracker: Tracker, steps: Iterable[Step]) -> list[Event]:
 
 def judge(
     name: str, events: list[Event], turns: Sequence[LabelledTurn], speech: Sequence[LabelledTurn], known: Sequence[str]
-) -> Followed:
+) -> FollowedRecording:
     """Compare a tracker's events with the turns (`turns`) and with the actual speech (`speech`)."""
     hypothesis, shown = final_turns(events), shown_turns(events)
-    return Followed(
+    return FollowedRecording(
         name,
         identify(speech, hypothesis, known),
         identify(speech, shown, known),
@@ -122,7 +122,7 @@ def judge(
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class ComputedConversation:
     """Everything about a conversation that does not depend on the tracker: the roster, and the engine's steps."""
 
     conversation: Conversation
@@ -130,13 +130,15 @@ class Computed:
     steps: tuple[Step, ...]
 
 
-def compute(engine: IncrementalModel, conversation: Conversation, step_s: float) -> Computed:
+def compute(engine: IncrementalModel, conversation: Conversation, step_s: float) -> ComputedConversation:
     """Enrol for a conversation, and stream it through the engine."""
     roster = enrolled(engine, conversation.enrolment, Backend.of(engine.model), step_s)
-    return Computed(conversation, roster, tuple(steps_of(engine, conversation.samples, step_s)))
+    return ComputedConversation(conversation, roster, tuple(steps_of(engine, conversation.samples, step_s)))
 
 
-def track(computed: Computed, model: Model, backend: Backend, settings: TrackerSettings | None = None) -> Followed:
+def track(
+    computed: ComputedConversation, model: Model, backend: Backend, settings: TrackerSettings | None = None
+) -> FollowedRecording:
     """Run a tracker on a conversation, and score it."""
     conversation, roster = computed.conversation, computed.roster
     events = follow(Tracker(roster, backend, model.embed, settings), computed.steps)
@@ -154,7 +156,7 @@ def evaluate(
     return together([track(compute(engine, one, step_s), engine.model, backend, settings) for one in conversations])
 
 
-def together(followed: Sequence[Followed]) -> StreamReport:
+def together(followed: Sequence[FollowedRecording]) -> StreamReport:
     """Combine the results of several recordings into one report."""
     speech_s = np.array([one.final.speech_s for one in followed])
     strangers_s = np.array([one.final.stranger_s for one in followed])
@@ -184,14 +186,14 @@ def together(followed: Sequence[Followed]) -> StreamReport:
     )
 
 
-def diarisation_error(followed: Sequence[Followed]) -> float:
+def diarisation_error(followed: Sequence[FollowedRecording]) -> float:
     """The diarisation error rate over all recordings, by pyannote.metrics, with no collar and overlaps counted; NaN
     if pyannote.metrics is not installed."""
     try:
         each = [errors(one.reference, one.hypothesis) for one in followed if one.reference]
     except MissingDependency:
         return math.nan
-    return Errors.total(each).der
+    return DiarisationErrors.total(each).der
 
 
 def read_noise(paths: Iterable[Path]) -> Wave:

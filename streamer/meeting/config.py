@@ -72,7 +72,7 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sinks:
+class MeetingSinks:
     """Files to write, relative to the configuration; empty: not written."""
 
     jsonl: str = ""
@@ -99,7 +99,7 @@ class MeetingConfig:
     step_s: float = STEP_S
     keep_guests: bool = False
     inputs: tuple[Input, ...] = ()
-    sinks: Sinks = field(default_factory=Sinks)
+    sinks: MeetingSinks = field(default_factory=MeetingSinks)
     tracker: Mapping[str, Any] = field(default_factory=dict)
     crosstalk: CrossTalkSettings = field(default_factory=CrossTalkSettings)
     folder: Path = Path()
@@ -145,8 +145,8 @@ def _config(values: Mapping[str, Any], folder: Path) -> MeetingConfig:
     return MeetingConfig(
         **_checked(MeetingConfig, rest, "the top", without=taken),
         inputs=tuple(Input(**_checked(Input, item, "[[input]]")) for item in inputs),
-        sinks=Sinks(
-            **_checked(Sinks, sinks, "[sinks]", without={"webhook"}),
+        sinks=MeetingSinks(
+            **_checked(MeetingSinks, sinks, "[sinks]", without={"webhook"}),
             webhook=Hook(**_checked(Hook, hook, "[sinks.webhook]")) if hook else None,
         ),
         tracker=tracker,

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.audio.chunks import SAMPLE_RATE
+from streamer.audio.chunks import SAMPLE_RATE, InputGap
 from streamer.audio.opus import opus_duration
 from streamer.protocol import Refusal, Settings
 
@@ -39,16 +39,8 @@ class Payload:
     num_samples: int
 
 
-@dataclass(frozen=True, slots=True)
-class MissingSamples:
-    """`num_samples` samples per channel, at the client's rate, that did not arrive."""
-
-    num_samples: int
-    reason: str
-
-
 class Framing:
-    """The clock of one session's audio, at the client's rate. Pure: frames in, payloads and holes out."""
+    """The clock of one session's audio, at the client's rate. Pure: frames in, payloads and gaps out."""
 
     def __init__(self, settings: Settings) -> None:
         self.encoding = settings.encoding
@@ -60,7 +52,7 @@ class Framing:
         self._expected: int | None = None
         self._rest = b""
 
-    def receive(self, frame: bytes) -> list[Payload | MissingSamples]:
+    def receive(self, frame: bytes) -> list[Payload | InputGap]:
         """What is new in a binary frame.
 
         Raises:
@@ -79,26 +71,26 @@ class Framing:
         num_samples = self._count(payload)
 
         ahead = 0 if self._expected is None else (sequence - self._expected) % _WRAP
-        # More than half the circle ahead is behind: the frame came before, or comes after its hole was reported.
+        # More than half the circle ahead is behind: the frame came before, or comes after its gap was reported.
         late = ahead >= _WRAP // 2
         # A packet cannot be cut, so one that begins too early is dropped whole.
         last = position if self.encoding == "opus" else position + num_samples - 1
         if late or (payload and last < self.position):
             self.duplicates += 1
             return []
-        out = self._hole_before(position, "packet loss" if ahead else "skipped by the client")
+        out = self._gap_before(position, "packet loss" if ahead else "skipped by the client")
         self._expected = (sequence + 1) % _WRAP
         if position < self.position:
             payload = payload[(self.position - position) * self.width :]
         return out + self._take(payload)
 
-    def rejoin(self, earliest: int | None, away_s: float) -> list[MissingSamples]:
-        """After a lost connection: the hole before what the client can still send, or of the time it was away."""
+    def rejoin(self, earliest: int | None, away_s: float) -> list[InputGap]:
+        """After a lost connection: the gap before what the client can still send, or of the time it was away."""
         self._rest = b""
         self._expected = None
         if earliest is None:
             earliest = self.position + round(away_s * self.rate)
-        return self._hole_before(earliest, "reconnect")
+        return self._gap_before(earliest, "reconnect")
 
     def rewind(self, heard_sample: int) -> int:
         """Go back to where the streams stand: to sample `heard_sample` at 16 kHz, or somewhat before.
@@ -124,7 +116,7 @@ class Framing:
         self.position = int(snapshot["position"])
         self.duplicates = int(snapshot["duplicates"])
 
-    def _plain(self, frame: bytes) -> list[Payload | MissingSamples]:
+    def _plain(self, frame: bytes) -> list[Payload | InputGap]:
         if self.encoding == "opus":
             self._count(frame)
             return self._take(frame)
@@ -149,7 +141,7 @@ class Framing:
             )
         return len(payload) // self.width
 
-    def _hole_before(self, position: int, reason: str) -> list[Any]:
+    def _gap_before(self, position: int, reason: str) -> list[Any]:
         missing = position - self.position
         if missing <= 0:
             return []
@@ -161,9 +153,9 @@ class Framing:
                 fatal=True,
             )
         self.position = position
-        return [MissingSamples(missing, reason)]
+        return [InputGap(missing, reason)]
 
-    def _take(self, payload: bytes) -> list[Payload | MissingSamples]:
+    def _take(self, payload: bytes) -> list[Payload | InputGap]:
         if not payload:
             return []
         num_samples = opus_duration(payload) if self.encoding == "opus" else len(payload) // self.width

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamer import protocol
+from streamer.audio.chunks import InputGap
 from streamer.protocol import Refusal
-from streamer.protocol.framing import Framing, MissingSamples
+from streamer.protocol.framing import Framing
 from streamer.server.replay import Replay
 
 
@@ -32,24 +33,24 @@ class Comeback:
         self._restored = True
         self.ends_at = self._framing.position if ended else None
 
-    def rejoin(self, start: Mapping[str, Any], away_s: float, *, ending: bool) -> list[MissingSamples]:
+    def rejoin(self, start: Mapping[str, Any], away_s: float, *, ending: bool) -> list[InputGap]:
         """What came over the connection before, by the client's `start`, and what of it is missing for good."""
         last_event = protocol.whole(start.get("last_event", 0))
         self._replay.acknowledge(min(last_event, self._replay.last))
-        missing: list[MissingSamples] = []
+        gaps: list[InputGap] = []
         if not ending:
             earliest = start.get("position")
             if earliest is None and self.ends_at is not None:
                 earliest = self.ends_at  # it can't be sent again, and nothing else will come
-            missing = self._framing.rejoin(None if earliest is None else protocol.whole(earliest), away_s)
+            gaps = self._framing.rejoin(None if earliest is None else protocol.whole(earliest), away_s)
         if self._restored and last_event > self._replay.last:
-            # What is heard again is decided again, under the same numbers; across a hole it would be something else.
-            if missing:
+            # What is heard again is decided again, under the same numbers; across a gap it would be something else.
+            if gaps:
                 self._replay.go_on_after(last_event)
             else:
                 self._had = last_event
         self._restored = False
-        return missing
+        return gaps
 
     def ended(self) -> bool:
         """The audio is here whose end another server was told of; said once."""

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamer.audio.chunks import InputGap
+from streamer.protocol.framing import Payload
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send this text frame to the client."""
 
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Audio:
-    """Whole samples in the client's format, directly after those before."""
-
-    data: bytes
-    num_samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """`num_samples` samples per channel, at the client's rate, will never come."""
-
-    num_samples: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +77,5 @@ class Close:
     reason: str
 
 
-Command = Send | Audio | Hole | Flush | Finish | Enroll | Directory | Share | Show | Close
+#: `Payload`: samples in the client's format, which directly follow those before. `InputGap`: they will never come.
+Command = Send | Payload | InputGap | Flush | Finish | Enroll | Directory | Share | Show | Close

@@ -15,7 +15,7 @@ from streamer.models.grid import FrameGrid
 from streamer.server.people import People
 from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, Finding
-from streamer.speakers.turn import Embed
+from streamer.speakers.steps import Embed
 
 # Somebody who forgets to commit must not fill the memory: after so much audio an enrolment hears no more.
 MAX_SECONDS = 120.0

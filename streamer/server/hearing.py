@@ -26,15 +26,16 @@ from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
 from streamer.server.people import People
 from streamer.sinks.recording import Tapped
-from streamer.speakers.candidates import Candidates, Guests
+from streamer.speakers.candidates import Candidates
 from streamer.speakers.enrolment import Coach, Verdict
 from streamer.speakers.events import Event
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import Vector
 from streamer.speakers.recording import QUIETEST_DB
 from streamer.speakers.scoring import log_softmax
+from streamer.speakers.steps import Embed, HeardStep, Pool, frame_speech
 from streamer.speakers.timeline import Timeline
 from streamer.speakers.tracker import Tracker
-from streamer.speakers.turn import Embed, Piece, Pool, frame_speech
 
 #: With less speech, nothing is said of whose voice it is; see `streamer.verification`.
 LEAST_SPEECH_S = 1.0
@@ -52,7 +53,7 @@ class Candidate:
 
 
 @dataclass(slots=True)
-class Heard:
+class HeardRecording:
     """What there is of a recording. samples: its length at 16 kHz. pool: all speech in it."""
 
     samples: int = 0
@@ -105,17 +106,17 @@ class Hearing:
             self._uploads -= 1
             self._admission.give_back(address, cost)
 
-    async def embed(self, data: bytes) -> tuple[Heard, Vector]:
+    async def embed(self, data: bytes) -> tuple[HeardRecording, Vector]:
         """The embedding (dimension,) of all speech in a recording."""
-        heard = Heard()
+        heard = HeardRecording()
         async with self._steps(data, heard) as steps:
             async for _ in steps:
                 pass
         return heard, heard.voice(self._embed)
 
-    async def identify(self, data: bytes) -> tuple[Heard, Timeline, list[Candidate]]:
+    async def identify(self, data: bytes) -> tuple[HeardRecording, Timeline, list[Candidate]]:
         """Who speaks when in a recording, and whom of the enrolled its voice may be, taken as one."""
-        heard, timeline = Heard(), Timeline()
+        heard, timeline = HeardRecording(), Timeline()
         roster = self._people.everybody
         tracker = await self._offload.run(len(roster), lambda: Tracker(roster, self._people.backend, self._embed))
         async with self._steps(data, heard) as steps:
@@ -129,9 +130,9 @@ class Hearing:
         voice = heard.voice(self._embed)
         return heard, timeline, await self._offload.run(len(roster), lambda: self._candidates(voice, heard))
 
-    async def enroll(self, name: str, data: bytes, *, force: bool) -> tuple[Heard, Verdict, bool]:
+    async def enroll(self, name: str, data: bytes, *, force: bool) -> tuple[HeardRecording, Verdict, bool]:
         """Add a recording to somebody's profile, unless the coach advises against it; whether it was added."""
-        heard = Heard()
+        heard = HeardRecording()
         others = self._people.everybody
         profile = await self._people.profile(name)
         coach = Coach(self._people.backend, self._embed, others, profile, source="/v1/speakers")
@@ -150,7 +151,7 @@ class Hearing:
 
     @asynccontextmanager
     async def _steps(
-        self, data: bytes, heard: Heard, listen: Callable[[Samples], None] = lambda samples: None
+        self, data: bytes, heard: HeardRecording, listen: Callable[[Samples], None] = lambda samples: None
     ) -> AsyncIterator[AsyncIterator[Step | Gap]]:
         """The engine's steps of a recording; `heard` and `listen` are told of what goes through."""
         settings = Settings()
@@ -177,14 +178,14 @@ class Hearing:
             yield steps
         self._metrics.audio.inc(heard.duration_s)
 
-    async def _noted(self, steps: AsyncIterator[Step | Gap], heard: Heard) -> AsyncGenerator[Step | Gap]:
+    async def _noted(self, steps: AsyncIterator[Step | Gap], heard: HeardRecording) -> AsyncGenerator[Step | Gap]:
         async for item in steps:
             if isinstance(item, Step):
-                heard.pool.add(Piece.of(item, frame_speech(item, QUIETEST_DB)), 0)
+                heard.pool.add(HeardStep.of(item, frame_speech(item, QUIETEST_DB)), 0)
                 self._metrics.windows.inc(len(item.windows))
             yield item
 
-    def _candidates(self, voice: Vector, heard: Heard) -> list[Candidate]:
+    def _candidates(self, voice: Vector, heard: HeardRecording) -> list[Candidate]:
         roster, backend = self._people.everybody, self._people.backend
         candidates = Candidates(roster, Guests(0, len(voice)), backend, backend.settings.unknown_prior)
         scores, llr = candidates.evidence(voice[None], np.array([heard.pool.speech_s]))

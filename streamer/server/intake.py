@@ -61,7 +61,7 @@ class Intake:
         found = [(number, one.position, one.notice()) for number, one in enumerate(self._conditioners)]
         return [(number, sample, message) for number, sample, message in found if message is not None]
 
-    def hole(self, num_samples: int, reason: str) -> list[list[AudioEvent]]:
+    def gap(self, num_samples: int, reason: str) -> list[list[AudioEvent]]:
         """`num_samples` samples of every channel, at the client's rate, are missing."""
         if self._opus is not None:
             self._opus.reset()

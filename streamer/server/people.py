@@ -31,7 +31,7 @@ from streamer.server import log
 from streamer.server.admission import RETRY_AFTER_S
 from streamer.speakers import elsewhere
 from streamer.speakers.backend import Backend
-from streamer.speakers.known import Followed, Known
+from streamer.speakers.known import Known, StoreChanges
 from streamer.speakers.names import clean_name, few, name_key
 from streamer.speakers.profiles import Exemplar, Profile, Roster
 from streamer.speakers.store import SpeakerStore
@@ -207,7 +207,7 @@ def _log(store: SpeakerStore, error: Exception) -> None:
     log.say("speaker store", level=logging.ERROR, store=store.where, kind=type(error).__name__, problem=problem[:500])
 
 
-def _names(old: Known, known: Known, change: Followed) -> tuple[list[str], list[str]]:
+def _names(old: Known, known: Known, change: StoreChanges) -> tuple[list[str], list[str]]:
     """The names that a change took away, and those that it brought."""
     if change.whole:
         return list(old.roster.names), list(known.roster.names)

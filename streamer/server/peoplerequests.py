@@ -13,7 +13,7 @@ from streamer.server.enrolling import Enrolling
 from streamer.server.people import People
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar
-from streamer.speakers.turn import Embed
+from streamer.speakers.steps import Embed
 
 
 class PeopleRequests:
@@ -87,8 +87,8 @@ def _listening(channels: Sequence[Channel]) -> tuple[Channel, Enrolling]:
 def _guest(channel: Channel, name: str) -> Exemplar:
     """The voice of a guest of this channel, as it is known by now."""
     guests = channel.tracker.guests
-    if name not in guests.names:
+    slot = guests.slot(name)
+    if slot is None:
         known = ", ".join(guest for guest in guests.names if guest is not None) or "none"
         raise Refusal("unknown_speaker", f"There is no guest {name!r} here; there are: {known}.", "Name one of these.")
-    slot = guests.names.index(name)
     return Exemplar(guests.centroids[slot].copy(), float(guests.speech_s[slot]), source=name)

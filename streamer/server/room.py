@@ -16,12 +16,14 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
+from streamer.audio.chunks import InputGap
 from streamer.errors import BufferClosed, StreamClosed, StreamerError
 from streamer.protocol import Refusal
+from streamer.protocol.framing import Payload
 from streamer.server import log
 from streamer.server.auth import Access
 from streamer.server.channel import Channel
-from streamer.server.commands import Audio, Close, Command, Directory, Enroll, Finish, Flush, Hole, Send, Share, Show
+from streamer.server.commands import Close, Command, Directory, Enroll, Finish, Flush, Send, Share, Show
 from streamer.server.config import ServerConfig
 from streamer.server.errands import Errands
 from streamer.server.intake import Intake
@@ -33,7 +35,7 @@ from streamer.server.presence import Presence
 from streamer.server.report import statistics
 from streamer.server.sendqueue import SendQueue
 from streamer.server.session import SessionState
-from streamer.server.sound import Sound
+from streamer.server.sound import SessionSound
 from streamer.server.stages import Showing, Stages
 from streamer.speakers.profiles import Roster
 
@@ -80,7 +82,7 @@ class Room:
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted = session.received
         self._errands: Errands | None = None
-        self._sound: Sound
+        self._sound: SessionSound
         self._showing: Showing
         self._frozen = False
         #: It was written down for who goes on with it: nothing that it still says would be known there.
@@ -91,7 +93,7 @@ class Room:
     def open(self, channels: Sequence[Channel], people_requests: PeopleRequests, stages: Stages) -> None:
         """Begin to follow the engine."""
         self.channels = list(channels)
-        self._sound = Sound(self._intake, self.channels)
+        self._sound = SessionSound(self._intake, self.channels)
         self._showing = Showing(stages, self.access)
         self._errands = Errands(self.session, self.channels, people_requests, self._do)
         task = asyncio.create_task(self._follow(), name=f"session {self.session.name}")
@@ -168,14 +170,14 @@ class Room:
     async def _carry_out(self, commands: Sequence[Command]) -> None:
         for command in commands:
             match command:
-                case Audio(data, num_samples):
+                case Payload(data, num_samples):
                     try:
                         await self._sound.hear(data, num_samples)
                     except Refusal as refusal:
                         self._refuse(refusal)
-                case Hole(num_samples, reason):
+                case InputGap(num_samples, reason):
                     self._metrics.gap_seconds.inc(num_samples / self.session.settings.sample_rate)
-                    await self._sound.miss(num_samples, reason)
+                    await self._sound.gap(num_samples, reason)
                 case Finish():
                     await self._sound.finish()
                 case Flush(request):

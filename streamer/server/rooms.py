@@ -21,7 +21,7 @@ from streamer.server.config import ServerConfig
 from streamer.server.intake import Intake
 from streamer.server.keeping.handover import SETTLE_S, hand_over
 from streamer.server.keeping.keeper import Keeper
-from streamer.server.keeping.kept import Kept
+from streamer.server.keeping.sessionsnapshot import SessionSnapshot
 from streamer.server.keeping.sessionstore import SessionStore
 from streamer.server.metrics import Metrics
 from streamer.server.offload import Offload
@@ -33,8 +33,8 @@ from streamer.server.room import Room
 from streamer.server.session import SessionState
 from streamer.server.stages import Stages
 from streamer.server.summary import summary
+from streamer.speakers.steps import Embed
 from streamer.speakers.tracker import Tracker
-from streamer.speakers.turn import Embed
 
 # How soon after one change of the enrolled the streams are told of another. Where that is much work, it takes a fifth
 # of the time, and yet is done often enough that it is known how the one roster came of the other.
@@ -146,16 +146,16 @@ class Rooms:
             return None
         name = None
         try:
-            kept = Kept.from_bytes(taken.data)
-            name = kept.session.get("name")
+            snapshot = SessionSnapshot.from_bytes(taken.data)
+            name = snapshot.session.get("name")
             keep = Keep(seconds=self._config.resume_s)
-            session = SessionState.restore({**kept.session, "token": token}, self._clock() - taken.away_s, keep)
-            with self._admission.taking(kept.address, session.settings.cost):
-                trackers = await self._trackers(session.settings, [state for _, state in kept.channels])
+            session = SessionState.restored({**snapshot.session, "token": token}, self._clock() - taken.away_s, keep)
+            with self._admission.taking(snapshot.address, session.settings.cost):
+                trackers = await self._trackers(session.settings, [state for _, state in snapshot.channels])
                 if (there := self._rooms.get(token)) is not None:  # another connection was faster
-                    self._admission.give_back(kept.address, session.settings.cost)
+                    self._admission.give_back(snapshot.address, session.settings.cost)
                     return there
-                room = self._restored(session, kept, access, trackers)
+                room = self._restored(session, snapshot, access, trackers)
         except (StreamerError, LookupError, TypeError, ValueError) as error:  # another model, or another version
             log.say("session not restored", session=name, problem=str(error)[:300])
             return None
@@ -181,13 +181,15 @@ class Rooms:
             self.listen_again()
         return trackers
 
-    def _restored(self, session: SessionState, kept: Kept, access: Access, trackers: list[Tracker]) -> Room:
+    def _restored(
+        self, session: SessionState, snapshot: SessionSnapshot, access: Access, trackers: list[Tracker]
+    ) -> Room:
         """A kept session on new streams of the engine. Raises what they and the trackers do not take."""
         settings = session.settings
         policy = cast(Policy, settings.policy)
-        streams = [self._engine.open(policy=policy, restore=state) for state, _ in kept.channels]
+        streams = [self._engine.open(policy=policy, restore=state) for state, _ in snapshot.channels]
         again = session.rewind(min(stream.position for stream in streams))
-        room = Room(session, Intake(settings), kept.address, access, self._config, self._metrics, self._clock)
+        room = Room(session, Intake(settings), snapshot.address, access, self._config, self._metrics, self._clock)
         self._enter(room, streams, trackers)
         for channel in room.channels:
             channel.hear_again(channel.stream.position - again)

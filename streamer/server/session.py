@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamer import protocol
+from streamer.audio.chunks import InputGap
 from streamer.errors import ProtocolError
 from streamer.protocol import Refusal, Settings
-from streamer.protocol.framing import Framing, MissingSamples, Payload
+from streamer.protocol.framing import Framing, Payload
 from streamer.server.comeback import Comeback
-from streamer.server.commands import Audio, Close, Command, Finish, Flush, Hole, Send, Share, Show
+from streamer.server.commands import Close, Command, Finish, Flush, Send, Share, Show
 from streamer.server.replay import Keep, Replay
 from streamer.server.requests import Requests
 
@@ -69,7 +70,7 @@ class SessionState:
         commands: list[Command] = []
         if resumed:
             try:
-                commands += self._holes(self._comeback.rejoin(start, away, ending=self.ending))
+                commands += self._gaps(self._comeback.rejoin(start, away, ending=self.ending))
             except Refusal as refusal:
                 return [_send(refusal.to_dict()), Close(1008, refusal.code)]
         self.attached = True
@@ -146,9 +147,9 @@ class SessionState:
         for item in self.framing.receive(frame):
             if isinstance(item, Payload):
                 self.received += item.num_samples
-                out.append(Audio(item.data, item.num_samples))
+                out.append(item)
             else:
-                out += self._holes([item])
+                out += self._gaps([item])
         return out + self._ended()
 
     def _ended(self) -> list[Command]:
@@ -187,10 +188,10 @@ class SessionState:
             return [Finish()]
         return [self.requests.enroll(message)]
 
-    def _holes(self, missing: Sequence[MissingSamples]) -> list[Command]:
-        self.gaps += len(missing)
-        self.gap_seconds += sum(hole.num_samples for hole in missing) / self.settings.sample_rate
-        return [Hole(hole.num_samples, hole.reason) for hole in missing]
+    def _gaps(self, gaps: Sequence[InputGap]) -> Sequence[Command]:
+        self.gaps += len(gaps)
+        self.gap_seconds += sum(gap.num_samples for gap in gaps) / self.settings.sample_rate
+        return gaps
 
     # What became of it.
 
@@ -285,7 +286,7 @@ class SessionState:
         }
 
     @classmethod
-    def restore(cls, snapshot: Mapping[str, Any], now: float, keep: Keep | None = None) -> SessionState:
+    def restored(cls, snapshot: Mapping[str, Any], now: float, keep: Keep | None = None) -> SessionState:
         """The session of a snapshot, detached since `now`."""
         settings = Settings.of(snapshot["settings"])
         session = cls(snapshot["name"], snapshot["token"], settings, snapshot["model"], keep)

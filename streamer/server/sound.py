@@ -13,7 +13,7 @@ from streamer.server.intake import Intake
 from streamer.speakers.profiles import Roster
 
 
-class Sound:
+class SessionSound:
     """The channels of one session, with what decodes and resamples for them.
 
     channels: whoever has the list may empty it when the session is over; nothing is heard any more then.
@@ -30,15 +30,15 @@ class Sound:
         try:
             events = self._intake.audio(data, num_samples)
         except Refusal:
-            await self.miss(num_samples, "bad audio")
+            await self.gap(num_samples, "bad audio")
             raise
         for channel, sample, message in self._intake.notices():
             self._channels[channel].notice(sample, "inverted_channels", message)
         await self._give(events)
 
-    async def miss(self, num_samples: int, reason: str) -> None:
+    async def gap(self, num_samples: int, reason: str) -> None:
         """Samples that will not come."""
-        await self._give(self._intake.hole(num_samples, reason))
+        await self._give(self._intake.gap(num_samples, reason))
 
     async def finish(self) -> None:
         """Nothing more will come."""

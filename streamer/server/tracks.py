@@ -37,7 +37,7 @@ class Lost:
 
 
 @dataclass(slots=True)
-class _Run:
+class _ChunkRun:
     start: int
     data: bytes
     lost: bool  # chunks before it are missing by their numbers
@@ -47,7 +47,7 @@ class _Run:
         return self.start + len(self.data)
 
 
-def _start(run: _Run) -> int:
+def _start(run: _ChunkRun) -> int:
     return run.start
 
 
@@ -56,7 +56,7 @@ class _Track:
     """end: behind what came, None before anything did. chunk: the number of the last one. heard: some of it went into a
     frame. missing: what did not, while others were heard, and was not yet told."""
 
-    runs: deque[_Run] = field(default_factory=deque)
+    runs: deque[_ChunkRun] = field(default_factory=deque)
     end: int | None = None
     chunk: int = 0
     heard: bool = False
@@ -81,7 +81,7 @@ class Tracks:
         if not data or (track.end is not None and chunk <= track.chunk):
             self.duplicates += bool(data)
             return []
-        run = _Run(start, data, lost=track.end is not None and chunk > track.chunk + 1)
+        run = _ChunkRun(start, data, lost=track.end is not None and chunk > track.chunk + 1)
         if track.end is not None:
             slack = JITTER_AFTER_LOSS if run.lost else JITTER
             run.start = start if start > track.end + slack else track.end
@@ -97,7 +97,7 @@ class Tracks:
         """What waited for another track."""
         return list(self._emit(max((track.end or 0) for track in self._tracks)))
 
-    def _too_late(self, channel: int, run: _Run) -> list[bytes | Lost]:
+    def _too_late(self, channel: int, run: _ChunkRun) -> list[bytes | Lost]:
         """Cut off what the others did not wait for."""
         late = min(self.position, run.end) - run.start
         if late <= 0:
@@ -152,7 +152,7 @@ class Tracks:
         self.position = end
         yield HEADER.pack(self._sequence % 2**32, start) + block
 
-    def _missed(self, channel: int, start: int, end: int, then: _Run | None) -> Iterator[Lost]:
+    def _missed(self, channel: int, start: int, end: int, then: _ChunkRun | None) -> Iterator[Lost]:
         """[start, end) of a track is missing, while another was heard; told once the track is back."""
         track = self._tracks[channel]
         if start < end and track.heard:

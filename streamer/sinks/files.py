@@ -64,7 +64,7 @@ class OutputFiles:
     def write(
         self, spans: Sequence[Span], end_sample: int, title: str, recording: str, channels: Sequence[str] = ()
     ) -> None:
-        """Write complete turns, each file in one piece; `jsonl` holds events, not turns, and is not written.
+        """Write complete turns, each file at once; `jsonl` holds events, not turns, and is not written.
 
         end_sample: the end of the audio. channels: the names of a room's microphones. Raises OSError, and leaves that
         file unchanged.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,12 +58,12 @@ class SpeechBoundaries:
             self._run = frame
 
     def interrupt(self) -> bool:
-        """The stream has a hole, or ends: whether that cut speech short. Starts again in silence."""
+        """The stream has a gap, or ends: whether that cut speech short. Starts again in silence."""
         cut, self.speaking, self._run = self.speaking, False, None
         return cut
 
-    def state(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         return {"speaking": self.speaking, "run": self._run}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.speaking, self._run = state["speaking"], state["run"]
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        self.speaking, self._run = snapshot["speaking"], snapshot["run"]

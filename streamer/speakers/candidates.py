@@ -9,117 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.speakers.backend import Backend, Cohort
+from streamer.speakers.backend import Backend
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import Roster, Vector, unit
 from streamer.speakers.scoring import Array, effective_seconds
 
 T = TypeVar("T")
 
-GUEST = "guest-"
 #: For so many of the enrolled, those with the best scores, evidence is weighed; far more than could be in question.
 SHORTLIST = 64
-
-
-class Guests:
-    """Voices that nobody enrolled, under stable names (guest-1, guest-2, ...) that are never given out twice.
-
-    At most `capacity` at a time: one more pushes out the one not heard for longest.
-    """
-
-    def __init__(self, capacity: int, dimension: int) -> None:
-        self.names: list[str | None] = [None] * capacity
-        self.speech_s = np.zeros(capacity, np.float32)
-        self.heard = np.zeros(capacity, np.int64)
-        self.given = 0
-        self._settled = np.zeros((capacity, dimension), np.float32)
-        self._settled_s = np.zeros(capacity, np.float32)
-        self.centroids = np.zeros((capacity, dimension), np.float32)
-        self._norms = np.zeros((capacity, 2), np.float32)
-        #: Slots whose centroid has moved since its norms were worked out.
-        self._moved = np.ones(capacity, bool)
-
-    @property
-    def active(self) -> NDArray[np.bool_]:
-        return np.array([name is not None for name in self.names], bool)
-
-    def add(self, embedding: Vector, speech_s: float, sample: int) -> int:
-        """A new guest's slot."""
-        free = [slot for slot, name in enumerate(self.names) if name is None]
-        slot = free[0] if free else int(np.argmin(self.heard))
-        self.drop(slot)
-        self.given += 1
-        self.names[slot] = f"{GUEST}{self.given}"
-        self.hear(slot, embedding, speech_s, sample)
-        return slot
-
-    def hear(self, slot: int, embedding: Vector, speech_s: float, sample: int) -> None:
-        """The guest's current turn, as a whole so far: replaces what was heard of it before, until `settle`."""
-        total = self._settled[slot] + unit(embedding) * np.float32(speech_s)
-        self.centroids[slot] = unit(total)
-        self._moved[slot] = True
-        self.speech_s[slot] = self._settled_s[slot] + speech_s
-        self.heard[slot] = sample
-
-    def is_new(self, slot: int) -> bool:
-        """Whether the guest's first turn is not over yet."""
-        return bool(self._settled_s[slot] == 0)
-
-    def settle(self, slot: int) -> None:
-        """The turn is over: what it said of the guest stays."""
-        self._settled[slot] = self.centroids[slot] * self.speech_s[slot]
-        self._settled_s[slot] = self.speech_s[slot]
-
-    def number(self, name: str) -> int:
-        """The number in a guest's name: the lower, the earlier it was first heard."""
-        return int(name.removeprefix(GUEST))
-
-    def merge(self, kept: int | None, lost: int) -> None:
-        """Two guests were one; or, with `kept` None, a guest was somebody enrolled."""
-        if kept is None:
-            return self.drop(lost)
-        self._settled[kept] = self.centroids[kept] * self.speech_s[kept] + self.centroids[lost] * self.speech_s[lost]
-        self._settled_s[kept] = self.speech_s[kept] = self.speech_s[kept] + self.speech_s[lost]
-        self.centroids[kept] = unit(self._settled[kept])
-        self._moved[kept] = True
-        self.heard[kept] = max(self.heard[kept], self.heard[lost])
-        self.drop(lost)
-
-    def drop(self, slot: int) -> None:
-        self.names[slot] = None
-        for values in (self.speech_s, self.heard, self._settled, self._settled_s, self.centroids):
-            values[slot] = 0
-        self._moved[slot] = True
-
-    def norms(self, cohort: Cohort) -> Vector:
-        """The centroids' norms (capacity, 2), see `Cohort.norms`."""
-        moved = np.flatnonzero(self._moved)
-        if len(moved):
-            self._norms[moved] = cohort.norms(self.centroids[moved])
-            self._moved[:] = False
-        return self._norms
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "names": self.names,
-            "given": self.given,
-            "speech_s": self.speech_s,
-            "heard": self.heard,
-            "settled": self._settled,
-            "settled_s": self._settled_s,
-            "centroids": self.centroids,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.names, self.given = list(state["names"]), state["given"]
-        self.speech_s, self.heard = state["speech_s"].copy(), state["heard"].copy()
-        self._settled, self._settled_s = state["settled"].copy(), state["settled_s"].copy()
-        self.centroids = state["centroids"].copy()
-        self._moved[:] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +80,12 @@ class Candidates:
         """The state of a name; the unknown state where nobody has it."""
         if (place := self.roster.index(name)) is not None:
             return place
-        return len(self.roster) + self.guests.names.index(name) if name in self.guests.names else self.unknown
+        slot = self.guests.slot(name)
+        return self.unknown if slot is None else len(self.roster) + slot
 
     def knows(self, name: str) -> bool:
         """Whether anybody, enrolled or a guest, has this name."""
         return self.index(name) != self.unknown
-
-    def guest_slot(self, name: str) -> int | None:
-        return self.guests.names.index(name) if name in self.guests.names else None
 
     def log_prior(self) -> NDArray[np.float64]:
         """(states,): `unknown_prior` for the unknown voice, the rest in equal parts; free slots have none."""

@@ -15,9 +15,9 @@ from streamer.audio.chunks import Samples
 from streamer.engine.window import Step
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Exemplar, Profile, Roster, Vector, centroid, unit
-from streamer.speakers.recording import Recording
+from streamer.speakers.recording import EnrolmentRecording
 from streamer.speakers.scoring import effective_seconds
-from streamer.speakers.turn import Embed, Pool
+from streamer.speakers.steps import Embed, Pool
 
 Code = Literal["too_short", "too_quiet", "clipped", "noisy", "two_voices", "inconsistent_with_profile", "same_as_other"]
 
@@ -40,7 +40,7 @@ class EnrolmentSettings:
     quiet_db: speech below this level (dB below full scale) is refused. clipped: share of the speech's samples at full
     scale from which it is refused. snr_db: signal-to-noise ratio below which it is refused.
     exemplar_s: about how many seconds of speech make one exemplar.
-    piece_s: seconds of speech that are long enough to tell voices apart within an enrolment.
+    stretch_s: seconds of speech that are long enough to tell voices apart within an enrolment.
     sure: log-likelihood ratio (nats) from which two voices are called the same, or, negative, different.
     """
 
@@ -51,7 +51,7 @@ class EnrolmentSettings:
     clipped: float = 0.005
     snr_db: float = 3.0
     exemplar_s: float = 8.0
-    piece_s: float = 2.0
+    stretch_s: float = 2.0
     sure: float = 3.0
 
 
@@ -112,19 +112,19 @@ class Coach:
     source: str = ""
 
     def __post_init__(self) -> None:
-        self._recordings: list[Recording] = []
+        self._recordings: list[EnrolmentRecording] = []
         self.begin_recording()
 
     @property
     def speech_s(self) -> float:
-        return sum(piece.speech_s for recording in self._recordings for piece in recording.pieces)
+        return sum(step.speech_s for recording in self._recordings for step in recording.steps)
 
     def begin_recording(self) -> None:
         """Another recording follows: positions count from 0 again."""
-        self._recordings.append(Recording())
+        self._recordings.append(EnrolmentRecording())
 
     def hear(self, samples: Samples) -> None:
-        """The samples themselves, in order, in pieces of any size; for level, noise and clipping."""
+        """The samples themselves, in order, in chunks of any size; for level, noise and clipping."""
         self._recordings[-1].hear(samples)
 
     def step(self, step: Step) -> Progress:
@@ -191,9 +191,9 @@ class Coach:
     def _embeddings(self, least_s: float) -> list[tuple[Vector, float]]:
         """Embeddings of consecutive stretches, each with about `least_s` seconds of speech."""
         pooled = [
-            Pool.of(pieces, pieces[0].start_sample).embedding(self.embed)
+            Pool.of(steps, steps[0].start_sample).embedding(self.embed)
             for recording in self._recordings
-            for pieces in recording.stretches(least_s)
+            for steps in recording.stretches(least_s)
         ]
         return [found for found in pooled if found is not None]
 
@@ -204,7 +204,7 @@ class Coach:
         are judged by the mean evidence of a stretch of one with a stretch of the other: the parts' own centroids would
         look too far apart, since they were chosen to be.
         """
-        stretches = self._embeddings(self.settings.piece_s)
+        stretches = self._embeddings(self.settings.stretch_s)
         if len(stretches) < 4:
             return []
         directions = unit(np.stack([embedding for embedding, _ in stretches]))

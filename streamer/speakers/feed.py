@@ -51,6 +51,6 @@ def keep_guests(speakers: Speakers, tracker: Tracker, events: Iterable[Event], s
     """Keep the voices of guests whose turns have ended in the store for a day, so that they can be named."""
     guests = tracker.guests
     for event in events:
-        if isinstance(event, TurnEnd) and (slot := tracker.candidates.guest_slot(event.speaker)) is not None:
+        if isinstance(event, TurnEnd) and (slot := guests.slot(event.speaker)) is not None:
             heard = Exemplar(guests.centroids[slot].copy(), float(guests.speech_s[slot]), source=f"guest of {session}")
             speakers.store.remember_guest(session, event.speaker, speakers.model.fingerprint, heard)

@@ -29,7 +29,7 @@ CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Voices:
+class KnownVoices:
     """Speakers and their centroids. ids, counts, speech_s: (speakers,), in the store, of exemplars, of speech.
     centroids: (speakers, dimension) float32, length one."""
 
@@ -41,23 +41,23 @@ class Voices:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class StoreChanges:
     """The store at change number `changes`. whole: `voices` are all there are; else those that have changed, and `gone`
     those that are no more."""
 
     changes: int
     whole: bool
     gone: NDArray[np.int64]
-    voices: Voices
+    voices: KnownVoices
 
 
 class Followable(Protocol):
     """A `SpeakerStore`, as far as those who follow it need it."""
 
-    def follow(self, fingerprint: str, seen: int | None) -> Followed: ...
+    def follow(self, fingerprint: str, seen: int | None) -> StoreChanges: ...
 
 
-def followed(connection: Connection, fingerprint: str, seen: int | None) -> Followed:
+def followed(connection: Connection, fingerprint: str, seen: int | None) -> StoreChanges:
     """See `SpeakerStore.follow`."""
     changes = counter(connection, "changes")
     whole = seen is None or seen < changes - REMEMBERED or seen > changes
@@ -68,16 +68,16 @@ def followed(connection: Connection, fingerprint: str, seen: int | None) -> Foll
         .order_by(speakers.c.id, exemplars.c.id)
     )
     if whole:
-        return Followed(changes, True, np.zeros(0, np.int64), _voices(connection, query))
+        return StoreChanges(changes, True, np.zeros(0, np.int64), _voices(connection, query))
     touched = list(connection.scalars(select(speakers.c.id).where(speakers.c.revision > seen)))
     gone = list(connection.scalars(select(removed.c.id).where(removed.c.revision > seen)))
     voices = _voices(connection, query.where(speakers.c.revision > seen))
     there = set(voices.ids.tolist())
     lost = [number for number in [*gone, *touched] if number not in there]
-    return Followed(changes, False, np.array(lost, np.int64), voices)
+    return StoreChanges(changes, False, np.array(lost, np.int64), voices)
 
 
-def _voices(connection: Connection, query: Any) -> Voices:
+def _voices(connection: Connection, query: Any) -> KnownVoices:
     """Centroids as `profiles.centroid` makes them, of many speakers at a time."""
     ids: list[int] = []
     names: list[str] = []
@@ -98,9 +98,9 @@ def _voices(connection: Connection, query: Any) -> Voices:
         )
     if not parts:
         nothing = np.zeros(0, np.float32)
-        return Voices(np.zeros(0, np.int64), [], np.zeros(0, np.int64), nothing, np.zeros((0, 0), np.float32))
+        return KnownVoices(np.zeros(0, np.int64), [], np.zeros(0, np.int64), nothing, np.zeros((0, 0), np.float32))
     counts, seconds_of, centroids = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Voices(np.array(ids, np.int64), names, counts, seconds_of, centroids)
+    return KnownVoices(np.array(ids, np.int64), names, counts, seconds_of, centroids)
 
 
 def _chunks(connection: Connection, query: Any) -> Iterator[Sequence[Row[Any]]]:
@@ -121,7 +121,7 @@ def _chunks(connection: Connection, query: Any) -> Iterator[Sequence[Row[Any]]]:
 class Known:
     """The speakers of one model at one change of the store, by name.
 
-    roster: to score against. ids, counts: (speakers,), see `Voices`. changes: up to which change.
+    roster: to score against. ids, counts: (speakers,), see `KnownVoices`. changes: up to which change.
     lineage: how the roster came of the one before; `version` is its number there.
     """
 
@@ -137,7 +137,7 @@ class Known:
         """Read everybody. cohort: to work out norms with, which take a while."""
         return cls._of(store.follow(fingerprint, None), dimension, cohort)
 
-    def follow(self, store: Followable, fingerprint: str, cohort: Cohort | None = None) -> tuple[Known, Followed]:
+    def follow(self, store: Followable, fingerprint: str, cohort: Cohort | None = None) -> tuple[Known, StoreChanges]:
         """These speakers as the store has them now, and what has changed."""
         change = store.follow(fingerprint, self.changes)
         if change.whole:
@@ -145,7 +145,7 @@ class Known:
         return self._changed(change, cohort), change
 
     @classmethod
-    def _of(cls, change: Followed, dimension: int, cohort: Cohort | None) -> Known:
+    def _of(cls, change: StoreChanges, dimension: int, cohort: Cohort | None) -> Known:
         voices = change.voices
         if not len(voices.ids):
             return cls(Roster.empty(dimension), voices.ids, voices.counts, change.changes, Lineage(), 0)
@@ -164,7 +164,7 @@ class Known:
             roster.norms(cohort)
         return cls(roster, voices.ids[order], voices.counts[order], change.changes, lineage, 0)
 
-    def _changed(self, change: Followed, cohort: Cohort | None) -> Known:
+    def _changed(self, change: StoreChanges, cohort: Cohort | None) -> Known:
         old, voices = self.roster, change.voices
         touched = np.isin(self.ids, np.concatenate([change.gone, voices.ids]))
         kept = np.flatnonzero(~touched)

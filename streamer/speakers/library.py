@@ -36,7 +36,7 @@ Audio = str | os.PathLike[str] | IO[bytes] | NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
-class Overlap:
+class SimilarProfiles:
     """Two profiles that sound alike: their similarity, and how many times likelier it is that they are one (log)."""
 
     one: str
@@ -58,7 +58,7 @@ class Check:
     between: NDArray[np.float32]
     threshold: float
     measured: bool
-    overlaps: tuple[Overlap, ...]
+    overlaps: tuple[SimilarProfiles, ...]
 
 
 class Speakers:
@@ -240,13 +240,13 @@ class Speakers:
             np.array(within, np.float32), np.array(between, np.float32), threshold, measured, self._overlaps(profiles)
         )
 
-    def _overlaps(self, profiles: list[Profile]) -> tuple[Overlap, ...]:
+    def _overlaps(self, profiles: list[Profile]) -> tuple[SimilarProfiles, ...]:
         roster = Roster.of(profiles, self.model.dimension)
         if len(roster) < 2:
             return ()
         scores, llr = self.backend.compare(roster.centroids, roster.speech_s, roster.centroids, roster.speech_s)
         pairs = [
-            Overlap(roster.names[i], roster.names[j], float(scores[i, j]), float(llr[i, j]))
+            SimilarProfiles(roster.names[i], roster.names[j], float(scores[i, j]), float(llr[i, j]))
             for i, j in zip(*np.triu_indices(len(roster), 1), strict=True)
             if llr[i, j] > 0
         ]

@@ -19,8 +19,12 @@ RAW_LENGTH = 4 * NAME_LENGTH
 #: So many names stand in a message; of the others their number.
 FEW = 10
 
-_GUEST = re.compile(r"guest-\d+")
-_UNKNOWN = "unknown"
+#: How the name of a guest begins, before its number.
+GUEST = "guest-"
+#: The name of a voice that nobody enrolled and that said too little to become a guest.
+UNKNOWN = "unknown"
+
+_GUEST = re.compile(rf"{GUEST}\d+")
 
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
 _VARIATIONS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
@@ -74,7 +78,7 @@ def name_key(name: str) -> str:
 
 def is_stranger(name: str) -> bool:
     """Whether this is what a voice is called that nobody enrolled."""
-    return name == _UNKNOWN or _GUEST.fullmatch(name) is not None
+    return name == UNKNOWN or _GUEST.fullmatch(name) is not None
 
 
 def few(names: Iterable[str]) -> str:

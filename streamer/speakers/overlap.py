@@ -12,7 +12,8 @@ whoever reads turns has both; a turn of nobody known, where it is sure that two 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,11 @@ from streamer.engine.window import Step
 from streamer.models.grid import FrameGrid
 from streamer.speakers.boundaries import SpeechBoundaries
 from streamer.speakers.events import Event, Overlap, Renamed, Speaker, TurnEnd, Unknown
-from streamer.speakers.naming import UNKNOWN
+from streamer.speakers.floor import Floor
+from streamer.speakers.names import UNKNOWN
 from streamer.speakers.settings import TrackerSettings
-from streamer.speakers.trackerstate import TrackerState
 
-#: A shorter dip does not part two stretches, and a shorter piece of one is no turn.
+#: A shorter dip does not part two stretches, and a shorter part of one is no turn.
 SHORTEST_S = 0.1
 #: Turns that are remembered.
 KEPT = 16
@@ -50,7 +51,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TurnSpan:
     """A turn that is over, or how far the present one has come."""
 
     start_sample: int
@@ -71,7 +72,7 @@ class Overlaps:
             settings.overlap_onset, settings.overlap_offset, settings.overlap_s, SHORTEST_S
         )
         self.stretches: list[Stretch] = []
-        self.said: deque[Said] = deque(maxlen=KEPT)
+        self.said: deque[TurnSpan] = deque(maxlen=KEPT)
         self.count = 0
         #: The last probabilities, of which averages are still to be made, and the frame after them.
         self.tail: NDArray[np.float32] = _NO_FRAMES
@@ -102,7 +103,7 @@ class Overlaps:
             stretch.confidence = max(stretch.confidence, float(averages.max(initial=0.0)))
 
     def interrupt(self, sample: int) -> None:
-        """The stream has a hole at `sample`, or ends."""
+        """The stream has a gap at `sample`, or ends."""
         self.next_frame = None
         if self.boundaries.interrupt():
             self.stretches[-1].end_sample = max(sample, self.stretches[-1].start_sample)
@@ -111,12 +112,12 @@ class Overlaps:
         """What was decided about turns meanwhile."""
         for event in events:
             if isinstance(event, TurnEnd):
-                self.said.append(Said(event.start_sample, event.sample, event.speaker))
+                self.said.append(TurnSpan(event.start_sample, event.sample, event.speaker))
             elif isinstance(event, Renamed):
                 renamed = {event.previous: event.speaker}
                 self.said = deque(
                     (
-                        Said(one.start_sample, one.end_sample, renamed.get(one.speaker, one.speaker))
+                        TurnSpan(one.start_sample, one.end_sample, renamed.get(one.speaker, one.speaker))
                         for one in self.said
                     ),
                     maxlen=KEPT,
@@ -124,37 +125,37 @@ class Overlaps:
 
     # Saying who
 
-    def tell(self, tracker: TrackerState, *, everything: bool = False) -> list[Event]:
+    def tell(self, floor: Floor, *, everything: bool = False) -> list[Event]:
         """What there is to say of the stretches; `everything` settles all of them."""
         events: list[Event] = []
-        said = self._said(tracker) if self.stretches else []
+        said = self._said(floor) if self.stretches else []
         for stretch in list(self.stretches):
-            end, heard = stretch.end_sample, tracker.heard_sample
+            end, heard = stretch.end_sample, floor.heard_sample
             over = end is not None and heard >= end + round(self.settings.overlap_settle_s * SAMPLE_RATE)
             final = over or everything
             two = _two(stretch, heard if end is None else end, said, self.settings)
             if final:
                 self.stretches.remove(stretch)
-                events.append(self._event(tracker, stretch, two, final=True))
-                events += self._beside(tracker, stretch, two, said)
+                events.append(self._event(floor, stretch, two, final=True))
+                events += self._beside(floor, stretch, two, said)
             elif two != stretch.told:
                 stretch.told = two
-                events.append(self._event(tracker, stretch, two, final=False))
+                events.append(self._event(floor, stretch, two, final=False))
         return events
 
-    def _said(self, tracker: TrackerState) -> list[Said]:
+    def _said(self, floor: Floor) -> list[TurnSpan]:
         """The turns of those who are still known by their names, the present one among them."""
-        turn, candidates = tracker.turn, tracker.candidates
+        turn, candidates = floor.turn, floor.candidates
         said = [one for one in self.said if one.speaker == UNKNOWN or candidates.knows(one.speaker)]
         if turn is not None and turn.label is not None:
-            said.append(Said(turn.start_sample, max(tracker.heard_sample, turn.start_sample), turn.label))
+            said.append(TurnSpan(turn.start_sample, max(floor.heard_sample, turn.start_sample), turn.label))
         return said
 
-    def _event(self, tracker: TrackerState, stretch: Stretch, two: tuple[str, str | None], *, final: bool) -> Event:
+    def _event(self, floor: Floor, stretch: Stretch, two: tuple[str, str | None], *, final: bool) -> Event:
         return Overlap(
             sample=stretch.start_sample,
             end_sample=stretch.end_sample,
-            decided_sample=tracker.heard_sample,
+            decided_sample=floor.heard_sample,
             overlap=stretch.number,
             speaker=two[0],
             other=two[1],
@@ -162,9 +163,7 @@ class Overlaps:
             final=final,
         )
 
-    def _beside(
-        self, tracker: TrackerState, stretch: Stretch, two: tuple[str, str | None], said: list[Said]
-    ) -> list[Event]:
+    def _beside(self, floor: Floor, stretch: Stretch, two: tuple[str, str | None], said: list[TurnSpan]) -> list[Event]:
         """What of a stretch the turns of the two leave out, as turns; of somebody else too, only where it is sure."""
         events: list[Event] = []
         start, end = stretch.start_sample, stretch.end_sample
@@ -175,35 +174,35 @@ class Overlaps:
             return events
         for who, beside in ((first, second), (second, first)):
             own = sorted((one.start_sample, one.end_sample) for one in said if one.speaker == who)
-            for piece in _left(start, end, own):
-                events += _as_turn(tracker, piece, who, beside, stretch.confidence)
+            for part in _left(start, end, own):
+                events += _as_turn(floor, part, who, beside, stretch.confidence)
         return events
 
     # State
 
-    def state(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         return {
-            "boundaries": self.boundaries.state(),
-            "stretches": [asdict(stretch) for stretch in self.stretches],
-            "said": [asdict(one) for one in self.said],
+            "boundaries": self.boundaries.snapshot(),
+            "stretches": list(self.stretches),
+            "said": list(self.said),
             "count": self.count,
             "tail": self.tail,
             "next_frame": self.next_frame,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.boundaries.restore(state["boundaries"])
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        self.boundaries.restore(snapshot["boundaries"])
         self.stretches = [
-            Stretch(**{**saved, "told": saved["told"] and tuple(saved["told"])}) for saved in state["stretches"]
+            Stretch(**{**saved, "told": saved["told"] and tuple(saved["told"])}) for saved in snapshot["stretches"]
         ]
-        self.said = deque((Said(**saved) for saved in state["said"]), maxlen=KEPT)
-        self.count, self.tail, self.next_frame = state["count"], state["tail"], state["next_frame"]
+        self.said = deque((TurnSpan(**saved) for saved in snapshot["said"]), maxlen=KEPT)
+        self.count, self.tail, self.next_frame = snapshot["count"], snapshot["tail"], snapshot["next_frame"]
 
 
 _NO_FRAMES = np.zeros(0, np.float32)
 
 
-def _two(stretch: Stretch, end: int, said: list[Said], settings: TrackerSettings) -> tuple[str, str | None]:
+def _two(stretch: Stretch, end: int, said: list[TurnSpan], settings: TrackerSettings) -> tuple[str, str | None]:
     """Who has the floor in a stretch, unknown where nobody with a name has it yet, and who speaks nearest to it beside
     them."""
     start = stretch.start_sample
@@ -220,29 +219,27 @@ def _two(stretch: Stretch, end: int, said: list[Said], settings: TrackerSettings
 
 
 def _left(start: int, end: int, own: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What of [start, end) lies in none of these, in their order; pieces that are too short for a turn are left out."""
-    pieces, position = [], start
+    """What of [start, end) lies in none of these, in their order; what is too short for a turn is left out."""
+    parts, position = [], start
     for a, b in [*own, (end, end)]:
         if min(a, end) - position >= SHORTEST_S * SAMPLE_RATE:
-            pieces.append((position, min(a, end)))
+            parts.append((position, min(a, end)))
         position = max(position, b)
-    return pieces
+    return parts
 
 
-def _as_turn(tracker: TrackerState, piece: tuple[int, int], who: str, beside: str, confidence: float) -> list[Event]:
+def _as_turn(floor: Floor, part: tuple[int, int], who: str, beside: str, confidence: float) -> list[Event]:
     """A voice beside another's, as a turn that is over."""
-    tracker.turns += 1
-    start, end = piece
-    reason = f"{BESIDE}{beside}"
+    start, end = part
     common: dict[str, Any] = {
-        "decided_sample": tracker.heard_sample,
-        "turn": tracker.turns,
+        "decided_sample": floor.heard_sample,
+        "turn": floor.next_number(),
         "speaker": who,
         "confidence": confidence,
-        "reason": reason,
+        "reason": f"{BESIDE}{beside}",
     }
-    if tracker.roster.index(who) is None:
+    if floor.roster.index(who) is None:
         named: Event = Unknown(sample=start, final=True, **common)
     else:
-        named = Speaker(sample=start, final=True, score=tracker.score(piece, who), **common)
+        named = Speaker(sample=start, final=True, score=floor.score(part, who), **common)
     return [named, TurnEnd(sample=end, start_sample=start, **common)]

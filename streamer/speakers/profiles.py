@@ -47,7 +47,7 @@ def by_dimension(vectors: Vector) -> Vector:
 
 @dataclass(frozen=True, slots=True)
 class Exemplar:
-    """One piece of enrolled speech: its embedding (dimension,), and how it was come by.
+    """Enrolled speech of one recording, or a part of it: its embedding (dimension,), and how it was come by.
 
     speech_s: seconds of speech in it. quality: signal-to-noise ratio in dB, as the coach measured it.
     created: when, as Unix time. source: a word for people, such as a file's name.

@@ -1,4 +1,4 @@
-"""What an enrolment hears of one recording: the engine's pieces of it, its levels, and its clipped samples."""
+"""What an enrolment hears of one recording: the engine's steps of it, its levels, and its clipped samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from streamer.audio.chunks import Samples
 from streamer.engine.window import Step
 from streamer.models.grid import FrameGrid
-from streamer.speakers.turn import Piece, frame_speech
+from streamer.speakers.steps import HeardStep, frame_speech
 
 #: Samples from here on count as clipped.
 FULL_SCALE = 0.99
@@ -16,11 +16,11 @@ FULL_SCALE = 0.99
 QUIETEST_DB = -60.0
 
 
-class Recording:
+class EnrolmentRecording:
     """One stretch of uninterrupted audio within an enrolment."""
 
     def __init__(self) -> None:
-        self.pieces: list[Piece] = []
+        self.steps: list[HeardStep] = []
         self.samples = 0
         self.clipped = 0
         #: Of the steps. Until there is one, samples wait: what follows is counted in its strides.
@@ -54,7 +54,7 @@ class Recording:
         speech = frame_speech(step, QUIETEST_DB)
         for frame, probability in enumerate(speech.tolist(), step.first_frame):
             self._speech[grid.sound_start(frame) // grid.stride] = probability
-        self.pieces.append(Piece.of(step, speech))
+        self.steps.append(HeardStep.of(step, speech))
 
     def levels(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Power and speech probability of each stride of samples that a frame stands for."""
@@ -62,18 +62,18 @@ class Recording:
         heard = [hop for hop in sorted(self._speech) if hop < len(energy)]
         return energy[heard], np.array([self._speech[hop] for hop in heard])
 
-    def stretches(self, least_s: float) -> list[list[Piece]]:
-        """The pieces in groups with about `least_s` seconds of speech each; a short rest joins the last group."""
-        groups: list[list[Piece]] = []
-        for piece in self.pieces:
+    def stretches(self, least_s: float) -> list[list[HeardStep]]:
+        """The steps in groups with about `least_s` seconds of speech each; a short rest joins the last group."""
+        groups: list[list[HeardStep]] = []
+        for step in self.steps:
             if not groups or _speech_s(groups[-1]) >= least_s:
                 groups.append([])
-            groups[-1].append(piece)
+            groups[-1].append(step)
         if len(groups) > 1 and _speech_s(groups[-1]) < least_s / 2:
             rest = groups.pop()
             groups[-1] += rest
         return groups
 
 
-def _speech_s(pieces: list[Piece]) -> float:
-    return sum(piece.speech_s for piece in pieces)
+def _speech_s(steps: list[HeardStep]) -> float:
+    return sum(step.speech_s for step in steps)

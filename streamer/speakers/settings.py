@@ -49,7 +49,7 @@ class TrackerSettings:
     guest_merge: log-likelihood ratio (nats) from which a guest is the same as another or as somebody enrolled:
         what was said before is renamed for good.
     guest_merge_s: seconds of speech that two guests need, each, to be found the same.
-    kept_pieces: how many steps back a change of speaker can be placed.
+    kept_steps: how many steps back a change of speaker can be placed.
     """
 
     speech_onset: float = 0.5
@@ -86,7 +86,7 @@ class TrackerSettings:
     guest_forget_s: float = 1800.0
     guest_merge: float = 1.0
     guest_merge_s: float = 2.5
-    kept_pieces: int = 12
+    kept_steps: int = 12
 
     def __post_init__(self) -> None:
         check(asdict(self))
@@ -98,8 +98,8 @@ class TrackerSettings:
             raise ConfigurationError(
                 f"overlap_offset={self.overlap_offset} is above overlap_onset={self.overlap_onset}; it must not be."
             )
-        if self.max_guests < 1 or self.kept_pieces < 2:
-            raise ConfigurationError("max_guests must be 1 or more, and kept_pieces 2 or more.")
+        if self.max_guests < 1 or self.kept_steps < 2:
+            raise ConfigurationError("max_guests must be 1 or more, and kept_steps 2 or more.")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -14,7 +14,7 @@ from sqlalchemy import delete as sql_delete
 
 from streamer.errors import ConfigurationError, SpeakerExists, SpeakerNotFound
 from streamer.speakers.guestbook import GuestBook
-from streamer.speakers.known import Followed, followed
+from streamer.speakers.known import StoreChanges, followed
 from streamer.speakers.names import clean_name, few, name_key
 from streamer.speakers.opened import counter
 from streamer.speakers.profiles import Exemplar, Profile
@@ -75,7 +75,7 @@ class SpeakerStore(GuestBook):
                 query = query.where(speakers.c.id.in_([_speaker(connection, name) for name in names]))
             return grouped(connection.execute(query))
 
-    def follow(self, fingerprint: str, seen: int | None) -> Followed:
+    def follow(self, fingerprint: str, seen: int | None) -> StoreChanges:
         """What has changed of the speakers of one model since change number `seen`; everything, where it is None or
         too long ago."""
         with self._read(long=True) as connection:

@@ -26,12 +26,15 @@ class SpeechState(Protocol):
         """Nothing is known up to `to_sample`: begin again there."""
         ...
 
-    def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """All of the state, for a snapshot."""
+    @property
+    def nbytes(self) -> int: ...
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """All of the state, for `streamer.snapshot.pack`."""
         ...
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Put back what `arrays` gave."""
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on where the state was that gave the snapshot."""
         ...
 
 

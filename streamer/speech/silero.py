@@ -57,14 +57,18 @@ class SileroState:
         self.__init__()  # type: ignore[misc]
         self.start = to_sample
 
-    def arrays(self) -> Mapping[str, NDArray[Any]]:
+    @property
+    def nbytes(self) -> int:
+        return self.rest.nbytes + self.hidden.nbytes + self.probabilities.nbytes
+
+    def snapshot(self) -> Mapping[str, Any]:
         clock = np.array([self.start, self.heard], np.int64)
         return {"clock": clock, "rest": self.rest, "hidden": self.hidden, "probabilities": self.probabilities}
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.start, self.heard = (int(value) for value in arrays["clock"])
-        self.rest, self.hidden = arrays["rest"].copy(), arrays["hidden"].copy()
-        self.probabilities = arrays["probabilities"].copy()
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        self.start, self.heard = (int(value) for value in snapshot["clock"])
+        self.rest, self.hidden = snapshot["rest"].copy(), snapshot["hidden"].copy()
+        self.probabilities = snapshot["probabilities"].copy()
 
 
 class SileroDetector:

@@ -43,7 +43,7 @@ People = Mapping[str, Sequence[Take]]
 
 
 @dataclass(frozen=True, slots=True)
-class Errors:
+class WindowErrors:
     """Error rates on windows of held-out recordings; shares from 0 to 1.
 
     missed: windows of enrolled speakers that got another name, or none. strangers: windows that got a name while their
@@ -61,7 +61,7 @@ class Errors:
         """The mean of both error rates."""
         return (self.missed + self.strangers) / 2
 
-    def better_than(self, other: Errors) -> bool:
+    def better_than(self, other: WindowErrors) -> bool:
         """Whether the mean error is lower, and the equal error rate no higher."""
         return self.mean < other.mean and self.eer <= other.eer
 
@@ -172,7 +172,7 @@ def refitted(
     return replace(calibration, **values)  # type: ignore[arg-type]
 
 
-def measure(enrolled: People, held_out: People, found: Adapted) -> Errors:
+def measure(enrolled: People, held_out: People, found: Adapted) -> WindowErrors:
     """The error rates on held-out recordings of people who are enrolled from their other recordings."""
     names = list(enrolled)
     profiles = [_profile([_moved(take, found.transform) for take in enrolled[name]]) for name in names]
@@ -189,7 +189,7 @@ def measure(enrolled: People, held_out: People, found: Adapted) -> Errors:
             same.append(llr[:, place])
             different.append(others.ravel())
     rate, _ = _crossing(np.concatenate(same), np.concatenate(different))
-    return Errors(missed / windows, strangers / windows, rate, windows)
+    return WindowErrors(missed / windows, strangers / windows, rate, windows)
 
 
 def threshold_moved(people: People, transform: Matrix) -> float:

@@ -21,9 +21,9 @@ from streamer.training.adapt import (
     LEAST_PEOPLE,
     LEAST_RECORDINGS,
     Adapted,
-    Errors,
     People,
     Take,
+    WindowErrors,
     adapt,
     measure,
     parted,
@@ -41,8 +41,8 @@ class Outcome:
     recordings."""
 
     adapted: Adapted
-    before: Errors
-    after: Errors
+    before: WindowErrors
+    after: WindowErrors
     people: int
     learnt: int
     held_out: int
@@ -166,5 +166,5 @@ def put_in(model: Model, outcome: Outcome, people: People, name: str) -> Model:
     return Model(network, card, model.cohort @ found.transform.T.astype(np.float32))
 
 
-def _told(errors: Errors) -> dict[str, float]:
+def _told(errors: WindowErrors) -> dict[str, float]:
     return {name: round(getattr(errors, name), 4) for name in ("missed", "strangers", "eer")}

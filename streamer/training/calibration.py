@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamer.evaluation.stream import Computed
+from streamer.evaluation.stream import ComputedConversation
 from streamer.models.model import Model
 from streamer.speakers.backend import Cohort
-from streamer.speakers.candidates import Guests
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import Roster, Vector
 from streamer.speakers.scoring import Array, Calibration, effective_seconds, fit
 from streamer.speakers.settings import TrackerSettings
-from streamer.speakers.turn import Piece, Pool, frame_speech
+from streamer.speakers.steps import HeardStep, Pool, frame_speech
 
 #: A turn's scores are taken after these many seconds of its speech.
 HEARD_S = (0.7, 1.5, 3.0, 6.0)
@@ -51,7 +51,7 @@ class HeardTurn:
     whole: tuple[Vector, float]
 
 
-def usual_mean(groups: Mapping[str, Sequence[Computed]], cohorts: Mapping[str, Cohort]) -> float:
+def usual_mean(groups: Mapping[str, Sequence[ComputedConversation]], cohorts: Mapping[str, Cohort]) -> float:
     """The mean score of voices against unrelated cohorts: the enrolled of each group against the cohort of that
     group."""
     each = [
@@ -61,7 +61,9 @@ def usual_mean(groups: Mapping[str, Sequence[Computed]], cohorts: Mapping[str, C
     return float(np.mean([means.mean() for means in each]))
 
 
-def calibrate(groups: Mapping[str, Sequence[Computed]], model: Model, cohorts: Mapping[str, Cohort]) -> Calibrations:
+def calibrate(
+    groups: Mapping[str, Sequence[ComputedConversation]], model: Model, cohorts: Mapping[str, Cohort]
+) -> Calibrations:
     """The calibrations, with equal weight for every group.
 
     cohorts: by group, the cohort that its scores are normalised by. A cohort with voices from the group's corpus makes
@@ -123,20 +125,20 @@ def _known_by_then(turns: Sequence[HeardTurn], dimension: int) -> Iterator[Roste
         guests.settle(slots[turn.who])
 
 
-def _turns(one: Computed, model: Model) -> Iterator[HeardTurn]:
+def _turns(one: ComputedConversation, model: Model) -> Iterator[HeardTurn]:
     """The turns without overlap, as the tracker gets them."""
     settings = TrackerSettings()
-    pieces = [Piece.of(step, frame_speech(step, settings.silence_db)) for step in one.steps]
+    steps = [HeardStep.of(step, frame_speech(step, settings.silence_db)) for step in one.steps]
     turns = one.conversation.turns
     for start, end, who in turns:
         if sum(start < other_end and end > other_start for other_start, other_end, _ in turns) > 1:
             continue
         pool = Pool()
         parts: dict[float, tuple[Vector, float]] = {}
-        for piece in pieces:
-            if piece.start_sample < start or piece.end_sample > end:
+        for step in steps:
+            if step.start_sample < start or step.end_sample > end:
                 continue
-            pool.add(piece, start)
+            pool.add(step, start)
             if len(parts) < len(HEARD_S) and pool.speech_s >= HEARD_S[len(parts)]:
                 heard = pool.embedding(model.embed)
                 assert heard is not None

@@ -19,7 +19,7 @@ PARTIALS = 640  # for the principal components
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardCorpus:
     """A teacher's outputs for a corpus, see `hear_corpus`.
 
     embeddings: of every partial of every row, (partials, dimension). Partial k of a row covers its samples
@@ -33,7 +33,7 @@ class Heard:
     frames: TeacherFrames | None = None
 
 
-def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices: int = 0) -> Heard:
+def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices: int = 0) -> HeardCorpus:
     """The teacher's outputs for a corpus, saved in `folder` in half precision, or loaded from it.
 
     frame_voices: the number of the corpus' voices, from the first, for which frames are computed too. They are mapped.
@@ -46,7 +46,7 @@ def hear_corpus(kind: type[Teacher], corpus: Corpus, folder: Path, frame_voices:
     framed = int(kind.counts(corpus.samples[: len(corpus) // corpus.voices * frame_voices]).sum())
     if not embeddings.exists() or _stored(frames) < framed:
         _listen(kind, corpus, framed, embeddings, frames)
-    return Heard(
+    return HeardCorpus(
         kind,
         np.load(embeddings).astype(np.float32),
         TeacherFrames(kind, np.load(frames, mmap_mode="r")[:framed]) if framed else None,

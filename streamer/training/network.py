@@ -15,7 +15,7 @@ from streamer.models.sinc import SincFilters
 from streamer.models.xvector import XVectorSincNet
 from streamer.training import losses
 from streamer.training.recipe import Loss
-from streamer.training.sampler import Batch
+from streamer.training.sampler import CropBatch
 
 DITHER = 1e-3
 
@@ -56,7 +56,9 @@ class Student(nn.Module):
         embeddings: Tensor = self.network.embedding(torch.cat(moments.statistics(), dim=1))
         return embeddings
 
-    def forward(self, heard: Tensor, batch: Batch, voices: Tensor, weights: Loss, margin: float) -> dict[str, Tensor]:
+    def forward(
+        self, heard: Tensor, batch: CropBatch, voices: Tensor, weights: Loss, margin: float
+    ) -> dict[str, Tensor]:
         """The losses of a batch.
 
         heard: (batch + extra, samples), the disturbed crops, then pieces without any speech.
@@ -88,7 +90,7 @@ class Student(nn.Module):
                 total = total + weights.frames * parts["frames"]
         return {"loss": total, **parts}
 
-    def frames_unexplained(self, features: Tensor, batch: Batch, voices: Tensor) -> Tensor:
+    def frames_unexplained(self, features: Tensor, batch: CropBatch, voices: Tensor) -> Tensor:
         """The loss against the teacher's frames, at the frames `asked`; features (batch, channels, frames)."""
         assert self.hearing is not None and batch.heard is not None
         asked = batch.asked(voices)

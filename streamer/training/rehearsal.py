@@ -9,7 +9,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError
 from streamer.evaluation.conversations import Plan, Voices, converse
 from streamer.evaluation.manifest import read_manifest
-from streamer.evaluation.stream import Computed, compute, read_noise
+from streamer.evaluation.stream import ComputedConversation, compute, read_noise
 from streamer.speakers.settings import STEP_S
 from streamer.training.recipe import Data
 
@@ -35,7 +35,7 @@ def groups(data: Data) -> dict[str, Voices]:
     return found
 
 
-def rehearse(engine: IncrementalModel, data: Data, count: int, seed: int) -> dict[str, list[Computed]]:
+def rehearse(engine: IncrementalModel, data: Data, count: int, seed: int) -> dict[str, list[ComputedConversation]]:
     """`count` conversations of each group, through the engine; the first one is drawn from `seed`."""
     return {
         name: [compute(engine, converse(voices, Plan(), seed + number), STEP_S) for number in range(count)]

@@ -16,14 +16,14 @@ from streamer.speech.silero import CHUNK
 from streamer.training import speech
 from streamer.training.data import Corpus, Int64
 from streamer.training.frames import FrameTargets
-from streamer.training.hearing import Heard
+from streamer.training.hearing import HeardCorpus
 from streamer.training.targets import class_sums, compensation, spread
 
 LEAST_SPEECH = 0.5  # of a partial, so that crops are taken around it
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class CropBatch:
     """Clean crops and their labels.
 
     Shapes: waves (batch, samples); target (batch, dimension) of norm 1; label (batch,) int64; speech (batch, frames).
@@ -36,8 +36,8 @@ class Batch:
     speech: Tensor
     heard: FrameTargets | None = None
 
-    def to(self, device: torch.device) -> Batch:
-        return Batch(
+    def to(self, device: torch.device) -> CropBatch:
+        return CropBatch(
             self.waves.to(device),
             self.target.to(device),
             self.label.to(device),
@@ -71,7 +71,7 @@ class Sampler:
     def __init__(
         self,
         corpus: Corpus,
-        heard: Heard,
+        heard: HeardCorpus,
         labels: Float32,
         grid: FrameGrid,
         dimension: int,
@@ -126,7 +126,7 @@ class Sampler:
         noise = rng.standard_normal(sums.shape).astype(np.float32) * np.float32(1e-3)
         return torch.nn.functional.normalize(torch.from_numpy(sums + noise), dim=1)
 
-    def draw(self, count: int, seconds: float, rng: np.random.Generator, classes: Int64 | None = None) -> Batch:
+    def draw(self, count: int, seconds: float, rng: np.random.Generator, classes: Int64 | None = None) -> CropBatch:
         """A batch of crops of one length; utterances that are shorter are repeated.
 
         classes: the class of each crop, (count,); None draws them at random.
@@ -147,7 +147,7 @@ class Sampler:
             waves[i] = np.resize(self.corpus.wave(row, start, start + samples), samples)
             target[i] = self.target(row, start, min(samples, length))
             places[i] = (start + centres) % length
-        return Batch(
+        return CropBatch(
             waves=torch.from_numpy(waves / 32768),
             target=torch.from_numpy(target),
             label=torch.from_numpy(self.corpus.label(rows)),

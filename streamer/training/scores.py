@@ -22,9 +22,9 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.evaluation.conditions import CHANNELS
 from streamer.evaluation.conversations import Plan, Voices, converse
 from streamer.evaluation.manifest import Float32, read_manifest
-from streamer.evaluation.rooms import Channel
+from streamer.evaluation.rooms import AcousticChannel
 from streamer.evaluation.scoring import cosine, speaker_means
-from streamer.evaluation.stream import Computed, compute, read_noise
+from streamer.evaluation.stream import ComputedConversation, compute, read_noise
 from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import embed_items, embedder
 from streamer.models.checkpoint import save
@@ -80,7 +80,7 @@ def cohort_of(model: Model, voices: dict[str, list[Clip]], noise: Float32, seed:
     for number, clips in enumerate(voices.values()):
         crops = list(_crops(clips, rng))
         for kind, conditions in enumerate(KINDS.values()):
-            channel = Channel.drawn(rng, ROOM_RT60_S, str(rng.choice(conditions))) if conditions else None
+            channel = AcousticChannel.drawn(rng, ROOM_RT60_S, str(rng.choice(conditions))) if conditions else None
             for crop in crops:
                 waves.append(crop if channel is None else _heard(crop, channel, noise, rng))
                 labels.append(number * len(KINDS) + kind)
@@ -99,7 +99,7 @@ def _crops(clips: list[Clip], rng: np.random.Generator) -> Iterator[Float32]:
         yield np.asarray(crop * (0.05 / max(float(np.sqrt(np.mean(crop**2))), 1e-5)), np.float32)
 
 
-def _heard(crop: Float32, channel: Channel, noise: Float32, rng: np.random.Generator) -> Float32:
+def _heard(crop: Float32, channel: AcousticChannel, noise: Float32, rng: np.random.Generator) -> Float32:
     """A crop at a random place in the channel's room, with noise 8 to 35 dB below it."""
     wet = oaconvolve(crop, channel.place(rng))[: len(crop)].astype(np.float32)
     if len(noise) > len(crop):
@@ -119,9 +119,11 @@ class Drawing:
     enrolled: Enrolled = "same"
 
 
-def rehearsed(engine: IncrementalModel, groups: dict[str, Voices], drawing: Drawing) -> dict[str, list[Computed]]:
+def rehearsed(
+    engine: IncrementalModel, groups: dict[str, Voices], drawing: Drawing
+) -> dict[str, list[ComputedConversation]]:
     """Conversations over shared channels of each group, with enrolments over the channels that the drawing says."""
-    found: dict[str, list[Computed]] = {}
+    found: dict[str, list[ComputedConversation]] = {}
     kinds = ENROLLED[drawing.enrolled]
     for name, voices in groups.items():
         for number in range(drawing.conversations):

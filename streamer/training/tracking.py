@@ -18,7 +18,7 @@ import typer
 
 from streamer.engine.incremental import IncrementalModel
 from streamer.evaluation.scoring import Float
-from streamer.evaluation.stream import Computed, StreamReport, together, track
+from streamer.evaluation.stream import ComputedConversation, StreamReport, together, track
 from streamer.models.model import Model
 from streamer.speakers.backend import Backend
 from streamer.speakers.profiles import Roster
@@ -61,7 +61,7 @@ def cost(reports: Sequence[StreamReport]) -> float:
     return float(np.mean(each))
 
 
-def with_nobody_enrolled(computed: dict[str, list[Computed]]) -> dict[str, list[Computed]]:
+def with_nobody_enrolled(computed: dict[str, list[ComputedConversation]]) -> dict[str, list[ComputedConversation]]:
     """The same conversations with an empty roster: everybody is a guest."""
     return {
         f"{name}, nobody enrolled": [replace(one, roster=Roster.empty(one.roster.dimension)) for one in group]
@@ -70,7 +70,10 @@ def with_nobody_enrolled(computed: dict[str, list[Computed]]) -> dict[str, list[
 
 
 def choose(
-    computed: dict[str, list[Computed]], model: Model, settings: TrackerSettings, values: dict[str, tuple[float, ...]]
+    computed: dict[str, list[ComputedConversation]],
+    model: Model,
+    settings: TrackerSettings,
+    values: dict[str, tuple[float, ...]],
 ) -> TrackerSettings:
     """The best settings of a coordinate search from the given settings."""
     backend = Backend.of(model)

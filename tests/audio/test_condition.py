@@ -1,4 +1,4 @@
-"""From input to events: the same samples and the same time, however the input is cut and wherever it has holes."""
+"""From input to events: the same samples and the same time, however the input is cut and wherever it has gaps."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def cut(data: st.DataObject, length: int) -> list[slice]:
 @given(data=st.data(), rate=RATES, length=st.integers(0, 20_000))
 def test_any_cut_resamples_to_the_same_bits_as_all_at_once(data: st.DataObject, rate: int, length: int) -> None:
     resampler = StreamResampler(rate)
-    pieces = [resampler.push(NOISE[0, part]) for part in cut(data, length)]
-    streamed = np.concatenate([*pieces, resampler.finish()])
+    chunks = [resampler.push(NOISE[0, part]) for part in cut(data, length)]
+    streamed = np.concatenate([*chunks, resampler.finish()])
     assert len(streamed) == resampled_length(length, rate)
     if length:
         np.testing.assert_array_equal(streamed, Audio(NOISE[:1, :length], rate, "noise").mono_16k())

@@ -141,8 +141,8 @@ def test_the_server_notices_it_too_however_a_client_cuts_its_audio(size: int) ->
     content = encode_pcm(np.stack([VOICE, -VOICE])[:, : RATE // 2], "s16le")
     heard, notices = [], []
     for start in range(0, len(content), 4 * size):
-        piece = content[start : start + 4 * size]
-        (events,) = intake.audio(piece, len(piece) // 4)
+        chunk = content[start : start + 4 * size]
+        (events,) = intake.audio(chunk, len(chunk) // 4)
         heard += [event.samples for event in events]
         notices += intake.notices()
     (events,) = intake.finish()

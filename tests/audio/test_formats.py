@@ -75,8 +75,8 @@ def test_any_cut_of_the_bytes_gives_the_same_samples(
     )
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=10)))
     decoder = PcmDecoder(encoding, channels)
-    pieces = [decoder.decode(content[a:b]) for a, b in zip([0, *cuts], [*cuts, len(content)], strict=True)]
-    whole = np.concatenate(pieces, axis=1)
+    chunks = [decoder.decode(content[a:b]) for a, b in zip([0, *cuts], [*cuts, len(content)], strict=True)]
+    whole = np.concatenate(chunks, axis=1)
     assert whole.shape == (channels, frames)
     np.testing.assert_array_equal(whole, PcmDecoder(encoding, channels).decode(content))
     np.testing.assert_allclose(whole, samples, atol=HALF_STEP[encoding] * 1.0001)

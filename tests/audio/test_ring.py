@@ -153,7 +153,7 @@ def test_block_loses_nothing_whoever_is_cancelled(
                 expected.extend(range(start, ring.end_sample))
                 if name == "write":
                     assert ring.end_sample == start + count
-                elif count <= capacity:  # in one piece, or not at all
+                elif count <= capacity:  # at once, or not at all
                     assert ring.end_sample in (start, start + count)
             ring.close()
 

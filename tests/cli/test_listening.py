@@ -12,7 +12,7 @@ import soundfile
 from streamer.cli import main
 from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
 from streamer.evaluation.identification import identify
-from streamer.meeting.config import Sinks
+from streamer.meeting.config import MeetingSinks
 from streamer.rttm import read_rttm
 from streamer.sinks.files import OutputFiles
 
@@ -103,7 +103,7 @@ def test_a_run_writes_everything_that_a_meeting_does(store, tmp_path, capsys):
         # A room hears the same turns, with a channel to each event.
         assert room.count("carol") == alone.count("carol") > 0, name
     assert set(wanted) == {item.name for item in fields(OutputFiles)}
-    assert {item.name for item in fields(Sinks)} == {*wanted, "webhook"}
+    assert {item.name for item in fields(MeetingSinks)} == {*wanted, "webhook"}
 
 
 def test_two_outputs_that_are_one_file_are_refused(tmp_path, capsys):

@@ -21,7 +21,7 @@ from streamer.cli.page import page_settings, shown
 from streamer.demo import ENROLMENT
 from streamer.demo.room import seats
 from streamer.errors import ConfigurationError
-from streamer.meeting.config import Hook, Input, MeetingConfig, Sinks, load
+from streamer.meeting.config import Hook, Input, MeetingConfig, MeetingSinks, load
 from streamer.rttm import read_rttm
 from streamer.server.auth import new_token
 from streamer.server.config import ServerConfig
@@ -172,7 +172,7 @@ def test_the_room_of_the_documentation_is_one(tmp_path):
     assert config.crosstalk.leak_db == 10.0
 
 
-@pytest.mark.parametrize("kind", [MeetingConfig, Input, Sinks, Hook], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [MeetingConfig, Input, MeetingSinks, Hook], ids=lambda kind: kind.__name__)
 def test_every_field_is_documented(kind):
     page = (Path(__file__).parents[2] / "docs" / "meeting.md").read_text()
     inside = {"inputs", "sinks", "tracker", "crosstalk", "folder", "webhook"}

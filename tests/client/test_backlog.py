@@ -33,13 +33,13 @@ class Restless(RuleBasedStateMachine):
 
     @rule()
     def take(self):
-        piece = self.backlog.take()
-        if piece is None:
+        chunk = self.backlog.take()
+        if chunk is None:
             return
-        assert list(piece.data) == self.audio[piece.position : piece.end]
-        # What lies between the last piece and this one was skipped.
-        assert all(sample is None for sample in self.audio[self.sent : piece.position])
-        self.sent = max(self.sent, piece.end)
+        assert list(chunk.data) == self.audio[chunk.position : chunk.end]
+        # What lies between the last chunk and this one was skipped.
+        assert all(sample is None for sample in self.audio[self.sent : chunk.position])
+        self.sent = max(self.sent, chunk.end)
 
     @rule(back=st.integers(0, 40))
     def rewind(self, back):

@@ -70,7 +70,7 @@ async def test_audio_that_is_no_longer_kept_becomes_a_marked_gap(server):
     assert gaps
     assert {gap["reason"] for gap in gaps} == {"reconnect"}
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
-    # The clock is the client's: the holes are in it, nothing is shifted.
+    # The clock is the client's: the gaps are in it, nothing is shifted.
     assert max(event["decided_sample"] for event in events) == SECONDS * RATE
     for event in events:
         if event["type"] == "window":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamer.cluster.app import Wanted
+from streamer.cluster.app import ReplicaPolicy
 from streamer.cluster.config import read
 from streamer.cluster.replica import Hosted
 from streamer.engine.engine import Engine
@@ -46,7 +46,7 @@ def test_what_cannot_be_is_said_with_the_way_out(tmp_path, text, why):
 
 
 def test_replicas_come_with_streams_and_with_lag_and_go_only_where_there_is_room_to_spare():
-    wanted = Wanted(streams=50, lag_s=1.0)
+    wanted = ReplicaPolicy(streams=50, lag_s=1.0)
     assert wanted.replicas(streams=0, lag_s=0.0, now=1) == 1
     assert wanted.replicas(streams=51, lag_s=0.0, now=1) == 2
     assert wanted.replicas(streams=240, lag_s=0.0, now=2) == 5

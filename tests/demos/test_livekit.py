@@ -28,8 +28,8 @@ async def speak(source: rtc.AudioSource, samples: np.ndarray) -> None:
     """Samples of 16 kHz, as a browser sends them: frames of 10 ms at 48 kHz."""
     pcm = (np.repeat(samples, RATE // 16_000) * 32_767).astype("<i2")
     for at in range(0, len(pcm), RATE // 100):
-        piece = pcm[at : at + RATE // 100]
-        await source.capture_frame(rtc.AudioFrame(piece.tobytes(), RATE, 1, len(piece)))
+        chunk = pcm[at : at + RATE // 100]
+        await source.capture_frame(rtc.AudioFrame(chunk.tobytes(), RATE, 1, len(chunk)))
     await source.wait_for_playout()
 
 

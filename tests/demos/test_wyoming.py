@@ -22,7 +22,7 @@ from wyoming.info import Describe, Info
 
 
 async def said(client: AsyncClient, samples: np.ndarray, rate: int = 16_000) -> str:
-    """What the service makes of these samples, sent in pieces as a satellite does."""
+    """What the service makes of these samples, sent in chunks as a satellite does."""
     await client.write_event(AudioStart(rate, 2, 1).event())
     pcm = (samples * 32767).astype("<i2").tobytes()
     for at in range(0, len(pcm), 2048):

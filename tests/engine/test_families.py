@@ -13,7 +13,7 @@ from toy import GRID, TOYS, ToyDescription, toy_model
 
 import streamer
 from streamer.engine.incremental import IncrementalModel
-from streamer.engine.sincnet.layers import FrameLayers
+from streamer.engine.sincnet.layers import SincNetFrameLayers
 from streamer.engine.window import Step
 from streamer.errors import ConfigurationError
 from streamer.models.model import Model
@@ -65,11 +65,11 @@ def test_speech_is_told_on_the_grid_of_the_network_and_weighs_its_frames(
     assert len(speech) == GRID.num_frames(len(voice[0]))
     assert 0 < speech.min() < speech.max() < 1
     for window in windows_of(steps)[-2:]:
-        piece = torch.from_numpy(voice[:1, window.start_sample : window.end_sample])
+        heard = torch.from_numpy(voice[:1, window.start_sample : window.end_sample])
         first = window.start_sample // GRID.stride
-        weights = torch.from_numpy(speech[first : first + GRID.num_frames(piece.shape[1])])[None]
-        assert deviation(window.embedding, model(piece[None], weights)[0].numpy()) < tolerance
-        assert deviation(window.embedding, model(piece[None])[0].numpy()) > 10 * tolerance
+        weights = torch.from_numpy(speech[first : first + GRID.num_frames(heard.shape[1])])[None]
+        assert deviation(window.embedding, model(heard[None], weights)[0].numpy()) < tolerance
+        assert deviation(window.embedding, model(heard[None])[0].numpy()) > 10 * tolerance
 
 
 @pytest.mark.parametrize("kind", TOYS)
@@ -115,7 +115,7 @@ def test_what_a_family_cannot_do_is_refused() -> None:
 
 
 def test_the_hops_of_a_sincnet_follow_from_its_layers(any_model: Model) -> None:
-    hops = FrameLayers(sincnet_of(any_model.network)).hops
+    hops = SincNetFrameLayers(sincnet_of(any_model.network)).hops
 
     # TDNN contexts 4, 4 and 6; 9 positions of 30 samples, 271 seen by each; 4 positions at 9 a hop and 4 at 3 a hop.
     assert (hops.lag, hops.reads, hops.warm_up) == (14, 8 * 30 + 271, 2)

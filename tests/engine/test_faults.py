@@ -30,11 +30,11 @@ def test_a_gap_advances_the_clock_and_joins_nothing_across_it(forgetful: Increme
     late = [window for window in windows_of(steps) if window.start_sample >= lost.stop]
     assert any(not window.partial for window in late)
     for window in late:
-        piece = torch.from_numpy(samples[window.start_sample : window.end_sample])
-        offline = engine.model(piece[None, None])[0].numpy()
+        heard = torch.from_numpy(samples[window.start_sample : window.end_sample])
+        offline = engine.model(heard[None, None])[0].numpy()
         assert deviation(window.embedding, offline) < (1e-5 if engine.mode == "cached" else 1e-4)
     spanning = [window for window in windows_of(steps) if window.start_sample < lost.start < window.end_sample - 5000]
-    # Frames can be pooled from both sides of a hole; what is computed anew begins after it.
+    # Frames can be pooled from both sides of a gap; what is computed anew begins after it.
     assert bool(spanning) == (engine.mode == "cached")
     assert all(window.partial for window in spanning)
 

@@ -49,8 +49,8 @@ def test_a_window_is_what_the_network_says_of_its_samples(
     assert len(found) > 3 * len(durations)
     found = found[:: max(1, len(found) // 12)]
     for window in found:
-        piece = torch.from_numpy(samples[window.start_sample : window.end_sample])
-        offline = engine.model(piece[None, None])[0].numpy()
+        heard = torch.from_numpy(samples[window.start_sample : window.end_sample])
+        offline = engine.model(heard[None, None])[0].numpy()
         assert deviation(window.embedding, offline) < TOLERANCE[engine.mode]
 
 
@@ -68,9 +68,9 @@ def test_a_rectified_front_with_fixed_norms_is_cached_exactly(pyannote_model: Mo
 
     (window,) = windows_of(engine.open((1.0,), 1.0).push(samples)[-1:])
 
-    piece = torch.from_numpy(samples[window.start_sample : window.end_sample])
+    heard = torch.from_numpy(samples[window.start_sample : window.end_sample])
     assert engine.mode == "cached"
-    assert deviation(window.embedding, model(piece[None, None])[0].numpy()) < TOLERANCE["cached"]
+    assert deviation(window.embedding, model(heard[None, None])[0].numpy()) < TOLERANCE["cached"]
 
 
 def test_a_full_window_misses_less_than_one_stride_at_each_end(engine: IncrementalModel) -> None:
@@ -228,10 +228,10 @@ def test_the_speech_head_weighs_the_frames(local_model: Model) -> None:
     for window in windows_of(steps):
         first = window.start_sample // 270
         count = local_model.grid.num_frames(window.end_sample - window.start_sample)
-        piece = wave[window.start_sample : window.end_sample]
+        heard = wave[window.start_sample : window.end_sample]
         weights = torch.from_numpy(speech[first : first + count])[None]
-        assert deviation(window.embedding, local_model(piece[None, None], weights)[0].numpy()) < 1e-5
-        assert window.speech_s == pytest.approx(weights.mean().item() * len(piece) / RATE, rel=1e-4)
+        assert deviation(window.embedding, local_model(heard[None, None], weights)[0].numpy()) < 1e-5
+        assert window.speech_s == pytest.approx(weights.mean().item() * len(heard) / RATE, rel=1e-4)
 
 
 def test_blocks_pool_to_the_embedding_of_the_whole(local_model: Model) -> None:

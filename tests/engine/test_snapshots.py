@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 from steps import RATE, assert_same, noise
 
-from streamer.engine.incremental import IncrementalModel
-from streamer.engine.state import Snapshot
+from streamer.engine.incremental import IncrementalModel, IncrementalStream
 from streamer.engine.window import Step
 from streamer.errors import ConfigurationError, StateMismatch
 from streamer.models.model import Model
+from streamer.snapshot import pack, unpack
+from streamer.speech.detector import SpeechChoice
 
 #: Float32 sums in another order; `exact` normalises by statistics summed in another order besides.
 TOLERANCE = {"cached": 1e-5, "exact": 1e-4}
@@ -53,29 +56,62 @@ def test_a_snapshot_that_cannot_be_is_refused(local_model: Model) -> None:
     engine = IncrementalModel(local_model, speech="off")
     stream = engine.open((1.0,), 0.5)
     stream.push(noise(1.3))
-    data = stream.snapshot()
-    whole = Snapshot.from_bytes(data)
-    clock = whole.values["clock"]
-    shifted = replace(whole, values={**whole.values, "clock": {**clock, "next_hop": clock["next_hop"] + 1}})
-    beyond = replace(whole, arrays={**whole.arrays, "index": whole.arrays["index"] + 9})
+    whole = unpack(stream.snapshot())
+    state = whole["state"]
+    shifted = {**state["clock"], "next_hop": state["clock"]["next_hop"] + 1}
+    beyond = {**state["row"], "index": state["row"]["index"] + 9}
 
-    for header in (rb"\"counts\": [0]", rb"\"counts\": [9999999]", rb"\"counts\": [\"2\"]"):
+    for counts in ([0], [9999999], ["2"], None):
         with pytest.raises(StateMismatch):
-            engine.restore(with_header(data, rb"\"counts\": [2]", header))
+            engine.restore(pack({**whole, "counts": counts}))
     with pytest.raises(StateMismatch, match="clock"):
-        engine.restore(shifted.to_bytes())
+        engine.restore(pack({**whole, "state": {**state, "clock": shifted}}))
     with pytest.raises(StateMismatch, match="cells do not fit"):
-        engine.restore(beyond.to_bytes())
+        engine.restore(pack({**whole, "state": {**state, "row": beyond}}))
+    with pytest.raises(StateMismatch, match="this version reads"):
+        engine.restore(pack({**whole, "format": "streamer-stream-9"}))
+    for other in ({}, [], {"state": state}, {**whole, "state": None}, {**whole, "pending": None}):
+        with pytest.raises(StateMismatch):
+            engine.restore(pack(other))
 
 
-def with_header(data: bytes, old: bytes, new: bytes) -> bytes:
-    """A snapshot's bytes with something else in their header."""
-    length = int.from_bytes(data[:8], "little")
-    header = data[8 : 8 + length].rstrip(b" ")
-    assert old in header
-    header = header.replace(old, new)
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+def as_before(data: bytes) -> bytes:
+    """A snapshot as the version before wrote it: what is plain in the header, all arrays side by side."""
+    saved = unpack(data)
+    state, arrays = saved.pop("state"), {"pending": saved.pop("pending")}
+    heads = (state["begun"] if "clock" in state else state["tally"]) or {}
+    if heads.get("heads") is not None:
+        arrays["tally.heads"] = heads.pop("heads")
+    arrays |= {f"speech.{name}": array for name, array in (state.pop("speech") or {}).items()}
+    if "clock" in state:
+        arrays |= state.pop("row")
+        if state["pieces"] is not None:
+            arrays["pieces"] = state["pieces"]
+        state["begun"], state["pooled"] = state["begun"] is not None, state.pop("pieces") is not None
+    arrays |= {name: state.pop(name) for name in list(state) if isinstance(state[name], np.ndarray)}
+    header = {**saved, "format": "streamer-stream-2", "values": state}
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {"stream": json.dumps(header)})
+
+
+@pytest.mark.parametrize("cut", [0, 7, 12_345, 20_000], ids=str)
+@pytest.mark.parametrize("speech", ["off", "silero"])
+def test_a_snapshot_of_the_version_before_goes_on(engine: IncrementalModel, speech: SpeechChoice, cut: int) -> None:
+    if speech == "silero":
+        engine = IncrementalModel(engine.model, engine.mode, speech="silero")
+    samples = noise(36_000 / RATE)
+
+    def half() -> IncrementalStream:
+        stream = engine.open((0.5, 1.0), 0.5)
+        stream.push(samples[:cut])
+        # Within a step, so that frames of before it are kept for after it.
+        stream.gap(cut + 1_000)
+        return stream
+
+    expected, first = half(), half()
+    second = engine.restore(as_before(first.snapshot()))
+
+    assert second.received == cut + 1_000
+    assert_same(second.push(samples[cut:]) + second.finish(), expected.push(samples[cut:]) + expected.finish())
 
 
 def test_a_snapshot_fits_its_own_model_and_mode_alone(local_model: Model, pyannote_model: Model) -> None:
@@ -101,9 +137,11 @@ def test_a_damaged_snapshot_is_refused_or_still_whole(local_model: Model, damage
     if damage.draw(st.booleans()):
         del data[damage.draw(st.integers(0, len(data) - 1)) :]
     else:
-        # The header alone: a changed number in an array is another state, not a damaged one.
+        # What is plain alone: a changed number in an array is another state, not a damaged one.
         header = 8 + int.from_bytes(data[:8], "little")
-        data[damage.draw(st.integers(0, header - 1))] ^= damage.draw(st.integers(1, 255))
+        tree = data.index(b'{"format"')
+        place = damage.draw(st.integers(0, header - 1) | st.integers(tree, len(data) - 1))
+        data[place] ^= damage.draw(st.integers(1, 255))
 
     with contextlib.suppress(StateMismatch, ConfigurationError):
         engine.restore(bytes(data)).push(noise(0.5))

@@ -9,7 +9,7 @@ from streamer.errors import ConfigurationError
 from streamer.evaluation import conversations
 from streamer.evaluation.conversations import Plan, Voices, converse
 from streamer.evaluation.manifest import Utterance
-from streamer.evaluation.rooms import Channel
+from streamer.evaluation.rooms import AcousticChannel
 from streamer.evaluation.spoken import speech_stretches
 
 
@@ -133,7 +133,7 @@ def test_a_room_has_short_turns(voices):
 @pytest.mark.parametrize("control", [0.0, 0.7])
 def test_a_level_control_brings_levels_together_and_moves_nothing(control):
     rng = np.random.default_rng(0)
-    channel = replace(Channel.drawn(rng, (0.2, 0.2), "clean"), control=control, release_s=0.3, gain_db=0.0)
+    channel = replace(AcousticChannel.drawn(rng, (0.2, 0.2), "clean"), control=control, release_s=0.3, gain_db=0.0)
     sound = rng.standard_normal(8 * RATE).astype(np.float32)
     sound *= np.repeat([0.01, 0.1], 4 * RATE)
 

@@ -16,7 +16,7 @@ from streamer.cli import main
 from streamer.demo import ENROLMENT
 from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError
-from streamer.evaluation.diarisation import Errors, errors, mapping
+from streamer.evaluation.diarisation import DiarisationErrors, errors, mapping
 from streamer.evaluation.identification import identify
 from streamer.evaluation.recordings import (
     Halves,
@@ -55,7 +55,7 @@ def test_the_parts_of_the_error_add_up_and_times_are_seconds() -> None:
 
     found = errors(reference, hypothesis)
 
-    assert found == Errors(seconds=9.0, missed=2.0, false_alarm=1.0, confusion=2.0)
+    assert found == DiarisationErrors(seconds=9.0, missed=2.0, false_alarm=1.0, confusion=2.0)
     assert found.der == pytest.approx(5 / 9)
     assert mapping(reference, hypothesis) == {"x": "a", "y": "b"}
 
@@ -111,7 +111,7 @@ def test_what_strangers_are_called_counts_by_their_time() -> None:
         theirs, named = ([turn for turn in turns if turn[2] == "a"] for turns in (reference, hypothesis))
         return Halves("x", ("a",), identify(reference, hypothesis, ["a"]), identify(theirs, named, ["a"]))
 
-    scored = [Scored("x", Errors(10.0, 1.0, 2.0, 3.0), 4, 2, [0.5, math.inf, math.inf])]
+    scored = [Scored("x", DiarisationErrors(10.0, 1.0, 2.0, 3.0), 4, 2, [0.5, math.inf, math.inf])]
     report = together(scored, [half(good), half(bad)])
 
     assert (report.strangers_named, report.strangers_s) == (0.5, 4.0)

@@ -46,7 +46,7 @@ def test_stretches_lie_in_order_inside_of_the_recording_with_pauses_between(voic
     assert (np.diff(edges)[1::2] >= 0.3 * RATE).all()
 
 
-def test_a_recording_is_heard_the_same_in_pieces(voice, monkeypatch):
+def test_a_recording_is_heard_the_same_in_chunks(voice, monkeypatch):
     whole = speech_stretches(voice)
     monkeypatch.setattr(silero, "AT_ONCE", 7)
 

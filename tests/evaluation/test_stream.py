@@ -8,7 +8,7 @@ import soundfile
 from streamer.audio.chunks import SAMPLE_RATE as S
 from streamer.cli import main
 from streamer.evaluation.identification import identify
-from streamer.evaluation.stream import Followed, diarisation_error, together
+from streamer.evaluation.stream import FollowedRecording, diarisation_error, together
 from streamer.speakers.profiles import Roster
 
 
@@ -17,7 +17,7 @@ def followed(reference, hypothesis, delays, known=("ada", "bob")):
     hypothesis = [(a * S, b * S, who) for a, b, who in hypothesis]
     found = identify(reference, hypothesis, known)
     seconds = sum(end - start for start, end, _ in reference) / S
-    return Followed("x", found, found, delays, 1, seconds, reference, hypothesis)
+    return FollowedRecording("x", found, found, delays, 1, seconds, reference, hypothesis)
 
 
 ONE = followed([(0, 4, "ada"), (5, 10, "bob")], [(0, 4, "ada"), (5, 10, "bob")], [0.5, 1.0])

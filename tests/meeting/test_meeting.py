@@ -29,7 +29,7 @@ def speakers():
         yield speakers
 
 
-class Kept(Sink):
+class SessionSnapshot(Sink):
     def __init__(self):
         self.events, self.closed = [], 0
 
@@ -42,7 +42,7 @@ class Kept(Sink):
 
 async def held(speakers, sounds, **options):
     """A meeting over these microphones, flat out."""
-    kept = Kept()
+    kept = SessionSnapshot()
     meeting = Meeting(speakers, len(sounds), live=False, sinks=[kept], **options)
     async with Engine(speakers.model) as engine:
         await meeting.run_room(engine, [IteratorSource(_blocks(sound)) for sound in sounds])
@@ -89,7 +89,7 @@ async def test_when_all_microphones_fail_the_meeting_does(speakers):
 
 
 async def test_a_meeting_that_is_stopped_ends_with_its_last_events(speakers):
-    stop, kept = asyncio.Event(), Kept()
+    stop, kept = asyncio.Event(), SessionSnapshot()
 
     class Stopping(Sink):
         def step(self, step, session):

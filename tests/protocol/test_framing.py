@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.audio.chunks import InputGap
 from streamer.audio.opus import opus_duration
 from streamer.protocol import Refusal, Settings
-from streamer.protocol.framing import HEADER, MAX_GAP_S, Framing, MissingSamples, Payload
+from streamer.protocol.framing import HEADER, MAX_GAP_S, Framing, Payload
 
 
 def mono(**kwargs) -> Framing:
@@ -23,7 +24,7 @@ def numbered(first: int, last: int) -> bytes:
     return struct.pack(f"<{last - first}i", *range(first, last))
 
 
-def heard(items: list[Payload | MissingSamples]) -> list[int | None]:
+def heard(items: list[Payload | InputGap]) -> list[int | None]:
     """The stream sample by sample; None where one is missing."""
     out: list[int | None] = []
     for item in items:
@@ -49,7 +50,7 @@ frames = st.lists(st.integers(0, 9), min_size=1, max_size=12)
 
 @given(frames, st.integers(0, 2**32 - 1), st.data())
 def test_lost_repeated_and_late_frames_never_shift_the_clock(lengths, first_sequence, data):
-    """What is heard at a position is the sample of that position, or a hole; nothing is heard twice."""
+    """What is heard at a position is the sample of that position, or a gap; nothing is heard twice."""
     sent, position = [], 0
     for index, length in enumerate(lengths):
         sequence = (first_sequence + index) % 2**32
@@ -107,12 +108,12 @@ def test_a_refused_frame_changes_nothing(frame, code):
     assert framing.receive(HEADER.pack(5, 0) + b"ok") == [Payload(b"ok", 1)]
 
 
-def test_after_a_reconnect_the_hole_is_what_the_client_can_no_longer_send():
+def test_after_a_reconnect_the_gap_is_what_the_client_can_no_longer_send():
     framing = mono()
     framing.receive(bytes(2 * 16_000) + b"x")
     assert framing.rejoin(12_000, away_s=9.0) == []  # it kept enough: audio goes on from `position`
-    assert framing.rejoin(20_000, away_s=9.0) == [MissingSamples(4_000, "reconnect")]
-    assert framing.rejoin(None, away_s=0.5) == [MissingSamples(8_000, "reconnect")]
+    assert framing.rejoin(20_000, away_s=9.0) == [InputGap(4_000, "reconnect")]
+    assert framing.rejoin(None, away_s=0.5) == [InputGap(8_000, "reconnect")]
     assert framing.position == 28_000
     assert framing.receive(b"ab") == [Payload(b"ab", 1)]  # half a sample from before does not linger
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from streamer import protocol
 from streamer.server.http import assets, documents
-from streamer.server.http.site import Front
+from streamer.server.http.site import FrontMiddleware
 
 #: The AsyncAPI initiative's own schema (Apache-2.0), as in the npm package @asyncapi/specs 6.11.1.
 ASYNCAPI = Path(__file__).parent / "support" / "asyncapi-3.0.0.json.gz"
@@ -58,7 +58,7 @@ async def test_they_are_served_and_head_works(server):
 
 async def test_every_route_is_in_the_document(server):
     front = server._plains._config.app
-    assert isinstance(front, Front)
+    assert isinstance(front, FrontMiddleware)
     found = {
         (route.path, method)
         for route in front._application.routes

@@ -15,7 +15,7 @@ from streamer.server.config import ServerConfig
 from streamer.server.keeping.database import Database
 from streamer.server.keeping.folder import Folder
 from streamer.server.keeping.keeper import LOOK_AGAIN_S, Keeper
-from streamer.server.keeping.kept import Kept, key_of
+from streamer.server.keeping.sessionsnapshot import SessionSnapshot, key_of
 from streamer.server.keeping.sessionstore import FIRST, Item
 from streamer.server.metrics import Metrics
 from streamer.speakers.store import SpeakerStore
@@ -25,11 +25,11 @@ __all__ = ["database", "url"]
 KEEP_S = 90.0
 TOKEN = "d0nt-wr1te-me-down"
 KEY = key_of(TOKEN)
-KEPT = Kept({"name": "room", "token": TOKEN}, "kitchen", "127.0.0.1", ((b"engine", b"tracker"),))
+KEPT = SessionSnapshot({"name": "room", "token": TOKEN}, "kitchen", "127.0.0.1", ((b"engine", b"tracker"),))
 
 
 def item(fence: int = FIRST, key: str = KEY, **session: object) -> Item:
-    kept = Kept({**KEPT.session, **session}, KEPT.client, KEPT.address, KEPT.channels)
+    kept = SessionSnapshot({**KEPT.session, **session}, KEPT.client, KEPT.address, KEPT.channels)
     return Item(key, fence, kept.client, kept.to_bytes())
 
 
@@ -96,7 +96,7 @@ def test_a_session_is_found_as_it_was_last_written_and_how_long_it_lies_there(pl
     assert session_store.put([item(said=2)]) == [True]
     place.age(5.0)
     taken = place.open().take(KEY, "kitchen")
-    kept = Kept.from_bytes(taken.data)
+    kept = SessionSnapshot.from_bytes(taken.data)
     assert (kept.session, kept.client, kept.channels) == ({"name": "room", "said": 2}, "kitchen", KEPT.channels)
     assert taken.away_s == pytest.approx(5.0, abs=4.0)
 
@@ -129,7 +129,7 @@ def test_a_former_owner_cannot_write_over_the_present_one_nor_end_its_session(pl
     assert after.put([item(taken.fence, said="after")]) == [True]
     assert before.put([item(said="later still")]) == [False]
     again = place.open().take(KEY, "kitchen")
-    assert Kept.from_bytes(again.data).session["said"] == "after"
+    assert SessionSnapshot.from_bytes(again.data).session["said"] == "after"
     assert again.fence > taken.fence
 
 
@@ -215,7 +215,7 @@ def test_a_write_that_fails_leaves_the_state_of_before_and_no_part(tmp_path, mon
         with pytest.raises(OSError, match="No space"):
             session_store.put([item(said="after")])
     assert [file.suffix for file in place.path.iterdir()] == [".session"]
-    assert Kept.from_bytes(session_store.take(KEY, "kitchen").data).session["said"] == "before"
+    assert SessionSnapshot.from_bytes(session_store.take(KEY, "kitchen").data).session["said"] == "before"
 
 
 def test_a_disk_that_is_full_is_a_store_error(tmp_path):
@@ -225,7 +225,7 @@ def test_a_disk_that_is_full_is_a_store_error(tmp_path):
     with session_store._engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         connection.commit()
-        big = Kept(KEPT.session, "kitchen", "127.0.0.1", ((bytes(1 << 20), b""),)).to_bytes()
+        big = SessionSnapshot(KEPT.session, "kitchen", "127.0.0.1", ((bytes(1 << 20), b""),)).to_bytes()
     with pytest.raises(StoreError):
         session_store.put([Item(KEY, FIRST, "kitchen", big)])
     session_store.close()
@@ -244,7 +244,7 @@ def test_a_place_that_cannot_be_is_said_at_the_start(tmp_path):
 def test_bytes_of_anything_else_are_no_session():
     for data in (b"", b"PK", os.urandom(4096), KEPT.to_bytes()[:-20]):
         with pytest.raises(StateMismatch):
-            Kept.from_bytes(data)
+            SessionSnapshot.from_bytes(data)
 
 
 def test_an_age_is_never_negative_however_clocks_jump(tmp_path):

@@ -15,7 +15,7 @@ from postgres import database, frozen, url
 from talking import PATIENCE_S, RATE, pcm, talking
 
 from streamer.client import Client
-from streamer.server.keeping.kept import key_of
+from streamer.server.keeping.sessionsnapshot import key_of
 
 __all__ = ["database", "url"]
 
@@ -69,7 +69,7 @@ async def written_last(server, events=1):
     server.rooms._keeper._wanted = lambda *_: False
 
 
-async def run(port, audio, halfway=None, quarter=None, piece=6_400, **options):
+async def run(port, audio, halfway=None, quarter=None, chunk=6_400, **options):
     """Send all of the audio, and do something after a quarter and a half of it.
 
     Every event, the client, and all messages.
@@ -77,12 +77,12 @@ async def run(port, audio, halfway=None, quarter=None, piece=6_400, **options):
     async with Client(f"ws://127.0.0.1:{port}", **{**OPTIONS, **options}) as client:
 
         async def send():
-            moments = {len(audio) // 4 // piece * piece: quarter, len(audio) // 2 // piece * piece: halfway}
-            for start in range(0, len(audio), piece):
+            moments = {len(audio) // 4 // chunk * chunk: quarter, len(audio) // 2 // chunk * chunk: halfway}
+            for start in range(0, len(audio), chunk):
                 if (then := moments.get(start)) is not None:
                     await client.ask("flush")
                     await then()
-                await client.send(audio[start : start + piece])
+                await client.send(audio[start : start + chunk])
             await client.end()
 
         messages = []

@@ -10,7 +10,8 @@ import pytest
 
 from streamer.server.offload import FEW_PEOPLE, TOGETHER, Offload
 from streamer.speakers.backend import Backend
-from streamer.speakers.candidates import Candidates, Guests, Question
+from streamer.speakers.candidates import Candidates, Question
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import Roster
 from streamer.speakers.scoring import Calibration
 

@@ -104,11 +104,11 @@ async def a_turn_is_heard_again(page: Page, talk) -> None:
     await expect(button).to_have_attribute("aria-pressed", "false")
     said, _ = soundfile.read(talk, dtype="float32")
     start = round(6.3 * 16_000)
-    piece = np.interp(np.arange(0, 5, 1 / 16_000), np.arange(len(heard)) / rate, heard)
+    part = np.interp(np.arange(0, 5, 1 / 16_000), np.arange(len(heard)) / rate, heard)
     # Somewhere about there, to the sample, whatever the browser's rate did to it.
     span = said[start - 16_000 : start + 8 * 16_000]
-    match = correlate(span, piece, "valid")
-    energy = np.sqrt(correlate(span**2, np.ones(len(piece)), "valid") * np.sum(piece**2))
+    match = correlate(span, part, "valid")
+    energy = np.sqrt(correlate(span**2, np.ones(len(part)), "valid") * np.sum(part**2))
     assert np.max(match / energy) > 0.95
     # Left alone, it ends by itself.
     await button.click()

@@ -14,7 +14,7 @@ from talking import PATIENCE_S, RATE, empty, pcm, talking
 
 from streamer.server import auth
 from streamer.server.keeping import handover, keeper
-from streamer.speakers.snapshot import pack, unpack
+from streamer.snapshot import pack, unpack
 
 QUIET = {"stats_interval": 0}
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamer import protocol
+from streamer.audio.chunks import InputGap
 from streamer.protocol import Refusal, Settings
-from streamer.server.commands import Audio, Close, Directory, Enroll, Finish, Flush, Hole, Send, Share, Show
+from streamer.protocol.framing import Payload
+from streamer.server.commands import Close, Directory, Enroll, Finish, Flush, Send, Share, Show
 from streamer.server.replay import Keep
 from streamer.server.session import MAX_ERRORS, SessionState
 
@@ -53,7 +55,7 @@ def test_a_fault_of_the_servers_is_not_put_down_to_the_client():
 def test_audio_flush_and_end_come_out_in_their_order():
     room = session()
     commands = [*room.receive(b"abcd"), *tell(room, type="flush", request=4), *tell(room, type="end")]
-    assert commands == [Audio(b"abcd", 2), Flush(4), Finish()]
+    assert commands == [Payload(b"abcd", 2), Flush(4), Finish()]
     [flushed] = said(room.flushed(4, 2))
     assert flushed == {"type": "flushed", "request": 4, "sample": 2}
     *_, goodbye, close = room.drained()
@@ -80,7 +82,7 @@ def test_a_mistake_is_answered_and_the_session_goes_on(message, code):
     room = session()
     [error] = said(tell(room, **message))
     assert (error["type"], error["code"], error["fatal"]) == ("error", code, False)
-    assert room.receive(b"ab") == [Audio(b"ab", 1)]
+    assert room.receive(b"ab") == [Payload(b"ab", 1)]
 
 
 def test_too_many_mistakes_end_the_connection():
@@ -127,14 +129,14 @@ def test_one_enrolment_at_a_time():
     assert tell(room, type="enroll", action="start", name="Bob") == [Enroll("start", "Bob", 0, False)]
 
 
-def test_a_late_return_starts_after_the_events_that_arrived_and_marks_the_hole():
+def test_a_late_return_starts_after_the_events_that_arrived_and_marks_the_gap():
     room = session(sample_rate=8_000)
     room.receive(bytes(16_000))
     room.emit(0, [EVENT] * 5)
     room.detach(now=10.0)
     room.emit(0, [EVENT])
     commands = room.attach({"type": "start", "resume": "secret", "last_event": 3}, ALL, now=12.0)
-    assert commands[0] == Hole(16_000, "reconnect")
+    assert commands[0] == InputGap(16_000, "reconnect")
     ready, *events = said(commands)
     assert (ready["resumed"], ready["position"], ready["lost_events"]) == (True, 24_000, 0)
     assert [event["id"] for event in events] == [4, 5, 6]
@@ -175,7 +177,7 @@ def test_an_end_that_came_before_a_restart_is_not_forgotten():
     room = session()
     tell(room, type="end")
     room.detach(now=1.0)
-    restored = SessionState.restore(room.snapshot(), now=1.0)
+    restored = SessionState.restored(room.snapshot(), now=1.0)
     commands = restored.attach({"type": "start", "resume": "secret"}, ALL, now=2.0)
     assert [message["type"] for message in said(commands)] == ["ready"]
     assert commands[-1] == Finish()
@@ -214,7 +216,7 @@ class Restless(RuleBasedStateMachine):
 
     def read(self, commands) -> None:
         for command in commands:
-            if isinstance(command, Audio | Hole):
+            if isinstance(command, Payload | InputGap):
                 self.taken += command.num_samples
         for message in said(commands):
             if "id" in message:
@@ -251,7 +253,7 @@ class Restless(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 20), restart=st.booleans(), kept=st.booleans())
     def come_back(self, seconds, restart, kept):
         if restart:
-            self.room = SessionState.restore(
+            self.room = SessionState.restored(
                 json.loads(json.dumps(self.room.snapshot())), self.now, self.room.replay.keep
             )
         self.now += seconds
@@ -280,7 +282,7 @@ TestRestless = Restless.TestCase
 
 def test_a_snapshot_of_an_unknown_shape_is_not_taken():
     with pytest.raises(KeyError):
-        SessionState.restore({"name": "room"}, now=0.0)
+        SessionState.restored({"name": "room"}, now=0.0)
 
 
 def test_what_is_shared_is_shown_to_those_who_watch_also_while_its_client_is_away():

@@ -22,8 +22,8 @@ def audio(channel: int, samples: int, seed: int = 0) -> bytes:
 
 
 def laid(frames: list[bytes | Lost], count: int) -> tuple[list[bytes], list[tuple[int, int]]]:
-    """Each track as the frames have it, gaps as zero-length cuts left out, and the holes of all tracks."""
-    position, tracks, holes = 0, [b""] * count, []
+    """Each track as the frames have it, zeros in gaps, and the gaps of all tracks."""
+    position, tracks, gaps = 0, [b""] * count, []
     for frame in frames:
         if isinstance(frame, Lost):
             continue
@@ -31,11 +31,11 @@ def laid(frames: list[bytes | Lost], count: int) -> tuple[list[bytes], list[tupl
         body = frame[HEADER.size :]
         assert start >= position
         if start > position:
-            holes.append((position, start))
+            gaps.append((position, start))
             tracks = [track + bytes(start - position) for track in tracks]
         tracks = [track + body[channel::count] for channel, track in enumerate(tracks)]
         position = start + len(body) // count
-    return tracks, holes
+    return tracks, gaps
 
 
 def sequences(frames: list[bytes | Lost]) -> list[int]:
@@ -74,10 +74,10 @@ def test_any_order_and_any_tremor_of_the_time_stamps_give_each_track_as_it_was_s
         start = max(0, (sent[channel] - 1) * CHUNK + (tremor[sent[channel]] if sent[channel] > 1 else 0))
         out += tracks.add(channel, sent[channel], start, audio(channel, CHUNK, sent[channel]))
     out += tracks.finish()
-    heard, holes = laid(out, 2)
+    heard, gaps = laid(out, 2)
     for channel in (INBOUND, OUTBOUND):
         assert heard[channel].rstrip(SILENCE) == said(channel, range(1, sent[channel] + 1))
-    assert (holes, lost(out)) == ([], [])
+    assert (gaps, lost(out)) == ([], [])
 
 
 @given(
@@ -102,25 +102,23 @@ def test_every_sample_stands_at_its_time_or_is_missing_in_so_many_words(inbound,
             # Without a missing number two chunks are within the tremor: so much too early a chunk may stand.
             places = [max(0, slot * CHUNK - early) for early in (0, CHUNK, 2 * CHUNK)]
             assert said_then in [heard[channel][place : place + CHUNK] for place in places]
-    for hole in lost(out):
-        assert hole.start_sample < hole.end_sample
-        assert set(heard[hole.channel][hole.start_sample : hole.end_sample]) <= set(SILENCE + b"\0")
-        assert hole.reason == "not sent" or (
-            hole.reason == "packet loss" and "lost" in (inbound, outbound)[hole.channel]
-        )
+    for gap in lost(out):
+        assert gap.start_sample < gap.end_sample
+        assert set(heard[gap.channel][gap.start_sample : gap.end_sample]) <= set(SILENCE + b"\0")
+        assert gap.reason == "not sent" or (gap.reason == "packet loss" and "lost" in (inbound, outbound)[gap.channel])
 
 
-def test_a_chunk_lost_on_the_only_track_is_a_hole_that_the_session_calls_packet_loss():
+def test_a_chunk_lost_on_the_only_track_is_a_gap_that_the_session_calls_packet_loss():
     tracks = Tracks(1)
     out = one(tracks, INBOUND, range(1, 5)) + one(tracks, INBOUND, range(6, 9))
-    heard, holes = laid(out, 1)
-    assert holes == [(4 * CHUNK, 5 * CHUNK)]
+    heard, gaps = laid(out, 1)
+    assert gaps == [(4 * CHUNK, 5 * CHUNK)]
     assert heard[0] == said(0, range(1, 5)) + bytes(CHUNK) + said(0, range(6, 9))
     assert [b - a for a, b in pairwise(sequences(out))] == [1, 1, 1, 2, 1, 1]
     assert lost(out) == []
 
 
-def test_time_that_passed_without_a_chunk_is_a_hole_that_nobody_lost():
+def test_time_that_passed_without_a_chunk_is_a_gap_that_nobody_lost():
     tracks = Tracks(1)
     out = one(tracks, INBOUND, range(1, 5))
     out += tracks.add(INBOUND, 5, 4 * CHUNK + 4_000, audio(0, CHUNK, 5))
@@ -135,10 +133,10 @@ def test_what_one_track_alone_has_lost_is_silence_and_is_told_while_the_other_is
         if not 11 <= number <= 30:
             out += one(tracks, OUTBOUND, range(number, number + 1))
     out += tracks.finish()
-    heard, holes = laid(out, 2)
+    heard, gaps = laid(out, 2)
     assert heard[INBOUND] == said(INBOUND, range(1, 41))
     assert heard[OUTBOUND] == (said(OUTBOUND, range(1, 11)) + 20 * CHUNK * SILENCE + said(OUTBOUND, range(31, 41)))
-    assert holes == []
+    assert gaps == []
     assert lost(out) == [Lost(OUTBOUND, 10 * CHUNK, 30 * CHUNK, "packet loss")]
 
 
@@ -147,11 +145,11 @@ def test_a_track_that_has_not_begun_holds_the_other_up_for_a_fifth_of_a_second_o
     out = one(tracks, INBOUND, range(1, 51))
     assert tracks.position == 50 * CHUNK - PATIENCE
     out += one(tracks, OUTBOUND, range(1, 11), by=50 * CHUNK) + tracks.finish()
-    heard, holes = laid(out, 2)
+    heard, gaps = laid(out, 2)
     assert heard[INBOUND].rstrip(SILENCE) == said(INBOUND, range(1, 51))
     assert heard[OUTBOUND].lstrip(SILENCE) == said(OUTBOUND, range(1, 11))
     # It had not begun: nothing of it is missing.
-    assert (holes, lost(out)) == ([], [])
+    assert (gaps, lost(out)) == ([], [])
 
 
 def test_what_comes_too_late_for_the_others_is_left_out_and_told():

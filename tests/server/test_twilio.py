@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from telephone import CHUNK, STREAM, media, start, stop
 
 from streamer import protocol
+from streamer.audio.chunks import InputGap
 from streamer.protocol import Refusal, Settings
-from streamer.protocol.framing import HEADER, Framing, MissingSamples, Payload
+from streamer.protocol.framing import HEADER, Framing, Payload
 from streamer.server.tracks import Lost
 from streamer.server.twilio import END, Translator, sign
 
@@ -142,7 +143,7 @@ def test_no_message_does_anything_but_be_taken_or_refused(data):
             if isinstance(item, Lost):
                 assert 0 <= item.start_sample < item.end_sample
             else:
-                assert all(isinstance(part, Payload | MissingSamples) for part in taken(framing, item))
+                assert all(isinstance(part, Payload | InputGap) for part in taken(framing, item))
     assert framing.duplicates == 0
 
 
@@ -150,7 +151,7 @@ class Leap(Exception):
     """The session ends, because time went on by more than an hour."""
 
 
-def taken(framing: Framing, frame: bytes) -> list[Payload | MissingSamples]:
+def taken(framing: Framing, frame: bytes) -> list[Payload | InputGap]:
     try:
         return framing.receive(frame)
     except Refusal as refusal:

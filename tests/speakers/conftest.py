@@ -43,6 +43,9 @@ class Stage:
     seed: int = 0
     voices: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
+    backend = Backend(CALIBRATION)
+    embed = staticmethod(embed)
+
     def voice(self, name: str) -> NDArray[np.float32]:
         if name not in self.voices:
             rng = np.random.default_rng([self.seed, *name.encode()])
@@ -55,7 +58,7 @@ class Stage:
         return Roster(names, np.stack([self.voice(name) for name in names]), [30.0] * len(names))
 
     def tracker(self, *names: str, **settings: object) -> Tracker:
-        return Tracker(self.roster(*names), Backend(CALIBRATION), embed, TrackerSettings(**settings))  # type: ignore[arg-type]
+        return Tracker(self.roster(*names), self.backend, self.embed, TrackerSettings(**settings))  # type: ignore[arg-type]
 
     def steps(
         self,

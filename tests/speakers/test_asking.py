@@ -7,7 +7,8 @@ import pytest
 
 from streamer.speakers.asking import AT_ONCE, answered, answered_together
 from streamer.speakers.backend import Backend, Cohort
-from streamer.speakers.candidates import Candidates, Guests, Question
+from streamer.speakers.candidates import Candidates, Question
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import MANY, Roster
 from streamer.speakers.scoring import Calibration
 

@@ -14,7 +14,8 @@ from streamer.models.architecture import Architecture
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.speakers.backend import CHUNK, Backend, Cohort
-from streamer.speakers.candidates import Candidates, Guests
+from streamer.speakers.candidates import Candidates
+from streamer.speakers.guests import Guests
 from streamer.speakers.profiles import Roster, unit
 from streamer.speakers.scoring import Calibration
 from streamer.speakers.settings import TrackerSettings

@@ -45,13 +45,13 @@ def test_least_durations_are_counted_in_the_frames_that_come():
 @given(st.lists(st.floats(0, 1), max_size=80), st.data())
 def test_any_cutting_of_the_frames_gives_the_same_boundaries(probabilities, data):
     whole = boundaries().update(GRID, 0, np.array(probabilities))
-    pieces, found, position = boundaries(), [], 0
+    cuts, found, position = boundaries(), [], 0
     while position < len(probabilities):
         size = data.draw(st.integers(1, len(probabilities) - position))
-        found += pieces.update(GRID, position, np.array(probabilities[position : position + size]))
+        found += cuts.update(GRID, position, np.array(probabilities[position : position + size]))
         restored = boundaries()
-        restored.restore(pieces.state())
-        pieces, position = restored, position + size
+        restored.restore(cuts.snapshot())
+        cuts, position = restored, position + size
     assert found == whole
 
 

@@ -26,8 +26,7 @@ def enrol(stage, script, samples=None, others=(), profile=None, steps=None):
 
 
 def new_coach(stage, others=(), profile=None):
-    tracker = stage.tracker(*others)
-    return Coach(tracker.candidates.backend, tracker.embed, tracker.roster, profile)
+    return Coach(stage.backend, stage.embed, stage.roster(*others), profile)
 
 
 def codes(verdict):
@@ -117,8 +116,8 @@ def test_several_recordings_make_one_enrolment(stage):
 def test_however_the_samples_arrive_the_verdict_is_the_same(stage):
     whole = enrol(stage, PAUSED)
     coach = new_coach(stage)
-    for piece in np.array_split(sound(PAUSED), [7, 100, 5000, 5001, 70_000]):
-        coach.hear(piece)
+    for chunk in np.array_split(sound(PAUSED), [7, 100, 5000, 5001, 70_000]):
+        coach.hear(chunk)
     for step in stage.steps(PAUSED):
         coach.step(step)
     assert coach.verdict().snr_db == whole.snr_db

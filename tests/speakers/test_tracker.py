@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from streamer.audio.chunks import Gap
 from streamer.errors import ConfigurationError, StateMismatch
+from streamer.snapshot import pack, unpack
 from streamer.speakers.asking import answered
 from streamer.speakers.settings import TrackerSettings
 
@@ -262,6 +263,43 @@ def test_a_snapshot_of_other_settings_or_another_model_is_refused(stage):
         stage.tracker("ada", commit=0.9).restore(data)
     with pytest.raises(StateMismatch, match="not a snapshot"):
         stage.tracker("ada").restore(data[:-30])
+
+
+@pytest.mark.parametrize("place", [3, 7, 13], ids=["speech begins", "a turn lasts", "silence"])
+def test_a_snapshot_of_the_version_before_is_restored(stage, place):
+    steps = stage.steps([(None, 1.0), ("ada", 5.0), (None, 1.0), ("dan", 5.0), (None, 1.0)])
+    first = stage.tracker("ada", "bob")
+    events = [event for step in steps[:place] for event in first.update(step)]
+
+    snapshot = unpack(first.snapshot())
+    snapshot["version"] = 4
+    snapshot["settings"]["kept_pieces"] = snapshot["settings"].pop("kept_steps")
+    if snapshot["turn"] is not None:
+        snapshot["turn"]["pieces"] = snapshot["turn"].pop("steps")
+    second = stage.tracker("ada", "bob")
+    second.restore(pack(snapshot))
+
+    assert events + run(second, steps[place:]) == run(stage.tracker("ada", "bob"), steps)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"version": 3},
+        {"version": 6},
+        {"turn": {"number": 1}},
+        {"belief": {}},
+        {"guests": None},
+        {"recent": [{"start_sample": 0}]},
+        {"settings": "usual"},
+    ],
+    ids=str,
+)
+def test_a_snapshot_of_an_unknown_shape_is_refused(stage, wrong):
+    with pytest.raises(StateMismatch):
+        stage.tracker("ada").restore(pack({**unpack(stage.tracker("ada").snapshot()), **wrong}))
+    with pytest.raises(StateMismatch):
+        stage.tracker("ada").restore(pack([1, 2]))
 
 
 def test_a_snapshot_is_restored_into_a_roster_that_changed(stage):

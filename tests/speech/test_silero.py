@@ -93,7 +93,7 @@ def test_its_state_goes_out_and_back(detector: SileroDetector, spoken: np.ndarra
     first, second = detector.new_state(), detector.new_state()
     detector.hear([first], [spoken[:7777]])
 
-    second.restore(first.arrays())
+    second.restore(first.snapshot())
     detector.hear([second], [spoken[7777:]])
 
     np.testing.assert_allclose(known(second), expected, atol=1e-5)

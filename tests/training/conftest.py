@@ -16,7 +16,7 @@ from streamer.models.grid import FrameGrid
 from streamer.training import speech
 from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
 from streamer.training.data import Corpus, prepare
-from streamer.training.hearing import Heard
+from streamer.training.hearing import HeardCorpus
 from streamer.training.recipe import Data, Loss, Recipe, Schedule
 from streamer.training.sampler import Sampler
 from streamer.training.teachers import Teacher
@@ -92,7 +92,7 @@ def labels(corpus: Corpus) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def sampler(corpus: Corpus, targets: np.ndarray, labels: np.ndarray) -> Sampler:
-    return Sampler(corpus, Heard(Listener, targets), labels, Architecture().grid, 256, utterance_share=0.4)
+    return Sampler(corpus, HeardCorpus(Listener, targets), labels, Architecture().grid, 256, utterance_share=0.4)
 
 
 @pytest.fixture(scope="session")

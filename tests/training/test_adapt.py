@@ -17,7 +17,7 @@ from streamer.models.model import Model, ModelCard
 from streamer.speakers.backend import Backend, Cohort
 from streamer.speakers.scoring import Calibration
 from streamer.training import adapting
-from streamer.training.adapt import Adapted, Errors, Take, adapt, measure, parted, refitted, unchanged
+from streamer.training.adapt import Adapted, Take, WindowErrors, adapt, measure, parted, refitted, unchanged
 
 DIMENSION = 24
 CALIBRATION = Calibration((1.0, 5.0), (3.0, 4.0), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0))
@@ -60,10 +60,10 @@ def test_what_differs_within_people_is_made_small_and_new_recordings_are_mistake
 
 
 def test_one_that_makes_no_fewer_mistakes_is_no_better():
-    same = Errors(0.1, 0.1, 0.05, 100)
+    same = WindowErrors(0.1, 0.1, 0.05, 100)
     assert not same.better_than(same)
-    assert not Errors(0.0, 0.1, 0.06, 100).better_than(same)
-    assert Errors(0.0, 0.15, 0.05, 100).better_than(same)
+    assert not WindowErrors(0.0, 0.1, 0.06, 100).better_than(same)
+    assert WindowErrors(0.0, 0.15, 0.05, 100).better_than(same)
 
 
 def test_a_calibration_is_moved_to_what_was_measured_and_kept_where_it_was_right():
@@ -100,7 +100,7 @@ def test_the_written_model_gives_the_transformed_embeddings(local_model, voice, 
     model = Model(local_model.network, card, cohort)
     transform = np.eye(model.dimension) + 0.1 * rng.normal(size=(model.dimension, model.dimension))
     backend = Backend.of(model)
-    errors = Errors(0.1, 0.1, 0.1, 9)
+    errors = WindowErrors(0.1, 0.1, 0.1, 9)
     vectors = rng.normal(size=(3, 4, 2, model.dimension)).astype(np.float32)
     some = {f"p{n}": [Take(f"{m}", np.ones(2), vectors[n, m]) for m in range(4)] for n in range(3)}
     outcome = adapting.Outcome(Adapted(transform, 0.5, backend), errors, errors, 3, 6, 3)

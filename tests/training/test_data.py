@@ -16,7 +16,7 @@ from streamer.evaluation.manifest import read_manifest
 from streamer.models.architecture import Architecture
 from streamer.models.xvector import XVectorSincNet
 from streamer.training.data import STORED_DBFS, Corpus, prepare
-from streamer.training.hearing import Heard
+from streamer.training.hearing import HeardCorpus
 from streamer.training.sampler import Sampler
 from streamer.training.teachers import Teacher
 from streamer.training.voices import voices_of
@@ -109,7 +109,7 @@ def test_who_is_left_out_is_never_drawn(
     corpus: Corpus, listener: type[Teacher], targets: np.ndarray, labels: np.ndarray
 ) -> None:
     sampler = Sampler(
-        corpus, Heard(listener, targets), labels, Architecture().grid, 256, without=["b"], held_out_every=4
+        corpus, HeardCorpus(listener, targets), labels, Architecture().grid, 256, without=["b"], held_out_every=4
     )
 
     drawn = sampler.draw(200, 1.2, np.random.default_rng(0)).label.numpy() % len(corpus.speakers)
@@ -121,7 +121,7 @@ def test_who_is_left_out_is_never_drawn(
 def test_the_target_of_a_crop_is_the_teachers_mean_over_its_partials(
     corpus: Corpus, listener: type[Teacher], targets: np.ndarray, labels: np.ndarray
 ) -> None:
-    sampler = Sampler(corpus, Heard(listener, targets), labels, Architecture().grid, 256, utterance_share=0.0)
+    sampler = Sampler(corpus, HeardCorpus(listener, targets), labels, Architecture().grid, 256, utterance_share=0.0)
     row = int(np.argmax(corpus.samples))
     first = sampler.first[row]
 

@@ -13,7 +13,7 @@ from streamer.models.model import Model
 from streamer.training.augmentation import Augmenter
 from streamer.training.data import Corpus
 from streamer.training.frames import TeacherFrames, principal
-from streamer.training.hearing import Heard, hear_corpus
+from streamer.training.hearing import HeardCorpus, hear_corpus
 from streamer.training.loop import Trainer
 from streamer.training.network import Student
 from streamer.training.recipe import Loss, Recipe
@@ -31,7 +31,7 @@ def sampler(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Sampler:
     heard = hear_corpus(attentive, corpus, tmp_path_factory.mktemp("heard"), frame_voices=1)
-    return Sampler(corpus, Heard(attentive, targets, heard.frames), labels, Architecture().grid, 256)
+    return Sampler(corpus, HeardCorpus(attentive, targets, heard.frames), labels, Architecture().grid, 256)
 
 
 def test_the_frame_that_is_nearest_to_a_sample_is_found(attentive: type[Teacher]) -> None:

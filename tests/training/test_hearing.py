@@ -10,17 +10,17 @@ import torch
 
 from streamer.errors import ConfigurationError
 from streamer.training.data import Corpus
-from streamer.training.hearing import Heard, hear_corpus
+from streamer.training.hearing import HeardCorpus, hear_corpus
 from streamer.training.teachers import Teacher
 
 
 @pytest.fixture(scope="module")
-def heard(corpus: Corpus, attentive: type[Teacher], tmp_path_factory: pytest.TempPathFactory) -> Heard:
+def heard(corpus: Corpus, attentive: type[Teacher], tmp_path_factory: pytest.TempPathFactory) -> HeardCorpus:
     return hear_corpus(attentive, corpus, tmp_path_factory.mktemp("heard"), frame_voices=1)
 
 
 def test_a_corpus_is_heard_partial_by_partial_and_short_rows_repeated(
-    corpus: Corpus, attentive: type[Teacher], heard: Heard
+    corpus: Corpus, attentive: type[Teacher], heard: HeardCorpus
 ) -> None:
     counts = attentive.counts(corpus.samples)
     assert len(heard.embeddings) == counts.sum()
@@ -33,7 +33,9 @@ def test_a_corpus_is_heard_partial_by_partial_and_short_rows_repeated(
         np.testing.assert_allclose(found, expected[0].numpy(), rtol=2e-3)  # half precision
 
 
-def test_frames_are_those_of_the_first_voices_partials(corpus: Corpus, attentive: type[Teacher], heard: Heard) -> None:
+def test_frames_are_those_of_the_first_voices_partials(
+    corpus: Corpus, attentive: type[Teacher], heard: HeardCorpus
+) -> None:
     counts = attentive.counts(corpus.samples)
     own = int(counts[corpus.voice == 0].sum())
 
@@ -66,7 +68,7 @@ def test_what_was_heard_is_read_again(corpus: Corpus, attentive: type[Teacher], 
 
 
 def test_frames_that_are_wanted_later_are_heard_then(
-    corpus: Corpus, attentive: type[Teacher], heard: Heard, tmp_path: Path
+    corpus: Corpus, attentive: type[Teacher], heard: HeardCorpus, tmp_path: Path
 ) -> None:
     assert hear_corpus(attentive, corpus, tmp_path).frames is None
     some = hear_corpus(attentive, corpus, tmp_path, frame_voices=1)

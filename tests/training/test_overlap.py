@@ -9,18 +9,18 @@ from streamer.models.campplus.network import campplus_of
 from streamer.models.campplus.overlap import OverlapHead, overlap_of
 from streamer.models.carry import Carry
 from streamer.models.model import Model
-from streamer.training.overlap.floor import Floor
+from streamer.training.overlap.floor import FloorPlan
 from streamer.training.overlap.run import early_blocks, folded, learn, levelled, with_head
 
 
-def drawn(floor: Floor, count: int = 40) -> np.ndarray:
+def drawn(floor: FloorPlan, count: int = 40) -> np.ndarray:
     rng = np.random.default_rng(0)
     return np.stack([floor.draw(20.0, 100, rng) for _ in range(count)])
 
 
 def test_floors_overlap_but_for_the_share_in_which_nobody_does():
-    assert (drawn(Floor(alone=1.0)).sum(1) <= 1).all()
-    assert 0.1 < (drawn(Floor(alone=0.0)).sum(1) > 1).mean() < 0.5
+    assert (drawn(FloorPlan(alone=1.0)).sum(1) <= 1).all()
+    assert 0.1 < (drawn(FloorPlan(alone=0.0)).sum(1) > 1).mean() < 0.5
 
 
 def test_the_early_blocks_are_those_that_the_network_tells_overlaps_by(campplus_past: Model):
@@ -36,7 +36,7 @@ def test_the_early_blocks_are_those_that_the_network_tells_overlaps_by(campplus_
 
     expected = seen[-1][network.lag :]
     assert blocks.shape == expected.shape
-    # Kept in half precision.
+    # SessionSnapshot in half precision.
     assert (blocks - expected).abs().max() < 2e-3 * expected.abs().max()
 
 

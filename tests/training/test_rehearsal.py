@@ -15,7 +15,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError
 from streamer.evaluation.conversations import Plan, Voices, converse
 from streamer.evaluation.manifest import Utterance
-from streamer.evaluation.stream import Computed, compute, together, track
+from streamer.evaluation.stream import ComputedConversation, compute, together, track
 from streamer.models.model import Model
 from streamer.speakers.backend import Backend, Cohort
 from streamer.speakers.settings import TrackerSettings
@@ -63,12 +63,12 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="module")
-def computed(model: Model, voices: Voices) -> list[Computed]:
+def computed(model: Model, voices: Voices) -> list[ComputedConversation]:
     engine, plan = IncrementalModel(model), Plan(seconds=20.0, enrolment_s=6.0, turn_s=(3.0, 8.0), overlap=0.0)
     return [compute(engine, converse(voices, plan, seed), 0.5) for seed in (3, 4)]
 
 
-def test_the_search_keeps_what_follows_conversations_better(model: Model, computed: list[Computed]) -> None:
+def test_the_search_keeps_what_follows_conversations_better(model: Model, computed: list[ComputedConversation]) -> None:
     # Nothing on earth is named with these: any other value follows better.
     worst = TrackerSettings(evidence_s=1000.0)
 
@@ -101,7 +101,7 @@ def test_what_helps_in_one_half_of_the_conversations_and_harms_in_the_other_is_n
 
 
 def test_scores_are_worth_what_turns_score_against_their_speakers_and_others(
-    model: Model, computed: list[Computed]
+    model: Model, computed: list[ComputedConversation]
 ) -> None:
     assert model.cohort is not None
     cohort = Cohort(model.cohort)
@@ -119,7 +119,7 @@ def test_scores_are_worth_what_turns_score_against_their_speakers_and_others(
     assert repeated.same_mean == pytest.approx(once.same_mean, abs=0.1)
 
 
-def test_a_guest_is_whoever_had_a_turn_before(model: Model, computed: list[Computed]) -> None:
+def test_a_guest_is_whoever_had_a_turn_before(model: Model, computed: list[ComputedConversation]) -> None:
     turns = list(_turns(computed[0], model))
     known = list(_known_by_then(turns, model.dimension))
 
@@ -135,7 +135,9 @@ def test_a_guest_is_whoever_had_a_turn_before(model: Model, computed: list[Compu
     assert scores.argmax() == alone
 
 
-def test_conversations_are_followed_with_nobody_enrolled_too(model: Model, computed: list[Computed]) -> None:
+def test_conversations_are_followed_with_nobody_enrolled_too(
+    model: Model, computed: list[ComputedConversation]
+) -> None:
     ((name, group),) = with_nobody_enrolled({"voices": computed}).items()
 
     report = together([track(one, model, Backend.of(model)) for one in group])

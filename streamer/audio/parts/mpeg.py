@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from streamer.audio.parts.raw import Bytes, Part, Piece
+from streamer.audio.parts.raw import Bytes, Part, Splice
 
 RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -76,7 +76,7 @@ def parts(data: Bytes, start: int) -> Iterator[Part]:
             announced = max(run.announced, run.frames)
             whole = run.frames - (short > 0)
             lost = f"{whole} of the {announced} frames it announces are whole"
-        yield Part(run.start, end, tuple(_pieces(run, len(data))), lost=lost)
+        yield Part(run.start, end, tuple(_splices(run, len(data))), lost=lost)
 
 
 def _runs(data: Bytes, place: int) -> Iterator[_Run]:
@@ -142,7 +142,7 @@ def _announced(frame: bytes, place: int) -> int:
     return int.from_bytes(frame[place + 8 : place + 12], "big") if flags & FRAMES_FLAG else 0
 
 
-def _pieces(run: _Run, length: int) -> Iterator[Piece]:
+def _splices(run: _Run, length: int) -> Iterator[Splice]:
     """The frames alone, after a Xing header with their true number: the original one of the stream (it also has the
     padding of the encoder), or a new one."""
     place = _xing(run.xing, run.header) if run.xing else None

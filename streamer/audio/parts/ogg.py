@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from streamer.audio.opus import opus_duration
-from streamer.audio.parts.raw import Bytes, Part, Piece
+from streamer.audio.parts.raw import Bytes, Part, Splice
 from streamer.audio.parts.sniff import kind_of
 
 MAGIC = b"OggS"
@@ -77,9 +77,9 @@ def pages_of(data: Bytes, place: int) -> Iterator[Page]:
 
 @dataclass(slots=True)
 class _Stretch:
-    """Pages without a gap between them. hole_s: seconds before them."""
+    """Pages without a gap between them. gap_s: seconds before them."""
 
-    hole_s: float
+    gap_s: float
     pages: list[Page] = field(default_factory=list)
 
 
@@ -104,9 +104,9 @@ def _opus(data: Bytes, pages: list[Page], start: int, end: int, lost: str | None
     for number, stretch in enumerate(stretches):
         last = number == len(stretches) - 1
         kept = stretch.pages
-        pieces: list[Piece] = [(page.start, page.end) for page in [*heads, *kept]]
+        splices: list[Splice] = [(page.start, page.end) for page in [*heads, *kept]]
         begin, stop = (start if number == 0 else kept[0].start), (end if last else kept[-1].end)
-        found.append(Part(begin, stop, tuple(pieces), lost=lost if last else None, hole_s=stretch.hole_s))
+        found.append(Part(begin, stop, tuple(splices), lost=lost if last else None, gap_s=stretch.gap_s))
     return found
 
 

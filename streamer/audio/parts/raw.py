@@ -19,7 +19,7 @@ Block = NDArray[np.float32]
 #: Bytes to search at a time.
 BLOCK = 1 << 20
 
-Piece = bytes | tuple[int, int]
+Splice = bytes | tuple[int, int]
 
 
 class Bytes:
@@ -67,18 +67,18 @@ class Bytes:
 class Part:
     """One recording in a file.
 
-    start, end: its range in the file. pieces: the part as a separate file: ranges [start, end) of the original file,
+    start, end: its range in the file. splices: the part as a separate file: ranges [start, end) of the original file,
     and bytes that replace others. lost: the error to report after reading all of it, because more was announced. whole:
-    whether the file itself is this part. hole_s: seconds that are missing before it, by the time stamps of the
+    whether the file itself is this part. gap_s: seconds that are missing before it, by the time stamps of the
     container.
     """
 
     start: int
     end: int
-    pieces: tuple[Piece, ...]
+    splices: tuple[Splice, ...]
     whole: bool = False
     lost: str | None = None
-    hole_s: float = 0.0
+    gap_s: float = 0.0
 
     @classmethod
     def of(cls, data: Bytes, start: int, end: int, lost: str | None = None) -> Part:
@@ -87,12 +87,12 @@ class Part:
 
 
 class Spliced(io.RawIOBase):
-    """A readable file, spliced from pieces of another."""
+    """A readable file, spliced from ranges of another, and from bytes."""
 
-    def __init__(self, data: Bytes, pieces: tuple[Piece, ...]) -> None:
+    def __init__(self, data: Bytes, splices: tuple[Splice, ...]) -> None:
         self._data = data
-        self._pieces = [piece for piece in pieces if _length(piece)]
-        self._ends = list(accumulate(map(_length, self._pieces)))
+        self._splices = [splice for splice in splices if _length(splice)]
+        self._ends = list(accumulate(map(_length, self._splices)))
         self._position = 0
 
     @property
@@ -125,10 +125,12 @@ class Spliced(io.RawIOBase):
         taken = b""
         while count > 0 and self._ends and self._position < self._ends[-1]:
             place = bisect_right(self._ends, self._position)
-            piece = self._pieces[place]
+            splice = self._splices[place]
             inside = self._position - (self._ends[place - 1] if place else 0)
-            size = min(count, _length(piece) - inside)
-            part = piece[inside : inside + size] if isinstance(piece, bytes) else self._data.at(piece[0] + inside, size)
+            size = min(count, _length(splice) - inside)
+            part = (
+                splice[inside : inside + size] if isinstance(splice, bytes) else self._data.at(splice[0] + inside, size)
+            )
             if not part:
                 break
             taken += part
@@ -137,8 +139,8 @@ class Spliced(io.RawIOBase):
         return taken
 
 
-def _length(piece: Piece) -> int:
-    return len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+def _length(splice: Splice) -> int:
+    return len(splice) if isinstance(splice, bytes) else splice[1] - splice[0]
 
 
 def rewind(file: IO[bytes] | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from streamer.audio.parts.raw import Bytes, Part, Piece
+from streamer.audio.parts.raw import Bytes, Part, Splice
 from streamer.audio.parts.sniff import kind_of
 from streamer.errors import AudioUnreadable
 
@@ -114,7 +114,7 @@ def _is_chunk(data: Bytes, place: int, order: str) -> bool:
     return place + 8 + int(struct.unpack(order + "I", head[4:])[0]) <= len(data)
 
 
-def _header(order: str, form: bytes, ranges: list[tuple[int, int]]) -> list[Piece]:
+def _header(order: str, form: bytes, ranges: list[tuple[int, int]]) -> list[Splice]:
     """A correct header for the audio in these ranges."""
     size = sum(end - begin for begin, end in ranges)
     form += b"\0" * (len(form) % 2)

@@ -1,6 +1,6 @@
 """Sources of audio: files, microphones, pipes, iterators, addresses. Each is a `streamer.audio.chunks.Source`."""
 
-from streamer.audio.chunks import Missing
+from streamer.audio.chunks import InputGap
 from streamer.audio.sources.base import BaseSource, InputFormat
 from streamer.audio.sources.file import FileSource
 from streamer.audio.sources.iterator import IteratorSource
@@ -15,9 +15,9 @@ __all__ = [
     "FileSource",
     "InputDevice",
     "InputFormat",
+    "InputGap",
     "IteratorSource",
     "MicrophoneSource",
-    "Missing",
     "PipeSource",
     "StandardInputSource",
     "UrlSource",

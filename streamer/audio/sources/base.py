@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from streamer.audio.chunks import AudioEvent, Missing
+from streamer.audio.chunks import AudioEvent, InputGap
 from streamer.audio.condition import AnyBlock, Channel, Conditioner
 from streamer.audio.formats import Encoding
 from streamer.errors import ConfigurationError
@@ -29,7 +29,7 @@ class InputFormat:
     name: str
 
 
-Item = AnyBlock | Missing
+Item = AnyBlock | InputGap
 
 
 class BaseSource(ABC):
@@ -63,7 +63,7 @@ class BaseSource(ABC):
 
     @abstractmethod
     async def next_item(self) -> Item | None:
-        """The next block, or `Missing`; None at the end."""
+        """The next block, or `InputGap`; None at the end."""
 
     @abstractmethod
     async def close_input(self) -> None:
@@ -148,8 +148,8 @@ class BaseSource(ABC):
 def _events(conditioner: Conditioner, item: Item | None) -> list[AudioEvent]:
     if item is None:
         return conditioner.finish()
-    if isinstance(item, Missing):
-        return conditioner.gap(item.num_frames, item.reason)
+    if isinstance(item, InputGap):
+        return conditioner.gap(item.num_samples, item.reason)
     return conditioner.push(item)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 
-from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, Missing
+from streamer.audio.chunks import SAMPLE_RATE, AudioEvent, Chunk, InputGap
 from streamer.audio.condition import Channel
 from streamer.audio.decode import Decoder, PathOrFile, open_decoder
 from streamer.audio.parts.raw import Block
@@ -55,7 +55,7 @@ class FileSource(BaseSource):
         self.speed = 1.0 if realtime else speed
         self._clock, self._sleep = clock, sleep
         self._decoder: Decoder | None = None
-        self._reading: asyncio.Future[Block | Missing] | None = None
+        self._reading: asyncio.Future[Block | InputGap] | None = None
         self._began: float | None = None
         self._empty = True
 
@@ -82,7 +82,7 @@ class FileSource(BaseSource):
         frames = round(decoder.sample_rate * (UNPACED_BLOCK_S if self.speed is None else PACED_BLOCK_S))
         self._reading = asyncio.ensure_future(asyncio.to_thread(decoder.read, frames))
         block = await asyncio.shield(self._reading)
-        if isinstance(block, Missing) or block.shape[1]:
+        if isinstance(block, InputGap) or block.shape[1]:
             self._empty = False
             return block
         if self._empty:

@@ -13,7 +13,7 @@ from streamer.errors import ConfigurationError
 
 
 class IteratorSource(BaseSource):
-    """The blocks of an iterator: bytes (of `encoding`), arrays (n,) or (channels, n), or `Missing` for lost samples.
+    """The blocks of an iterator: bytes (of `encoding`), arrays (n,) or (channels, n), or `InputGap` for lost samples.
 
     blocks: an async iterable, or a sync one, which must not block: it runs in the event loop.
     rate: Hz. channels: of each block. channel: "downmix" (the mean) or the index of one.

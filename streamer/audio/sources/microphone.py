@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.audio.chunks import Gap, Missing
+from streamer.audio.chunks import Gap, InputGap
 from streamer.audio.condition import Channel
 from streamer.audio.formats import check_channels
 from streamer.audio.resample import check_rate
@@ -112,7 +112,7 @@ class MicrophoneSource(BaseSource):
         if event is None:
             return None
         if isinstance(event, Gap):
-            return Missing(event.end_sample - event.start_sample, event.reason)
+            return InputGap(event.end_sample - event.start_sample, event.reason)
         return event.samples.T
 
     async def close_input(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.audio.chunks import Missing
+from streamer.audio.chunks import InputGap
 from streamer.audio.decode import open_decoder
 from streamer.audio.files import full_scale
 from streamer.audio.formats import PcmDecoder
@@ -96,13 +96,13 @@ class _Tee:
             return
         self.ended = item is None
         if item is None and self._decoder is not None and self._decoder.flush():
-            item = Missing(1, "partial sample")
+            item = InputGap(1, "partial sample")
         if item is not None:
             for tap in self.taps:
                 tap.offer(item)
 
-    def _decoded(self, item: Item | None) -> Planar | Missing | None:
-        if item is None or isinstance(item, Missing):
+    def _decoded(self, item: Item | None) -> Planar | InputGap | None:
+        if item is None or isinstance(item, InputGap):
             return item
         if isinstance(item, bytes | bytearray | memoryview):
             if self._decoder is None:
@@ -118,13 +118,13 @@ class _Tap(BaseSource):
     def __init__(self, tee: _Tee, channel: int) -> None:
         super().__init__(channel)
         self._tee = tee
-        self._waiting: deque[Planar | Missing] = deque()
+        self._waiting: deque[Planar | InputGap] = deque()
         self._frames = 0
         self._dropped = 0
         self._capacity: float = float("inf")
         self._left = False
 
-    def offer(self, item: Planar | Missing) -> None:
+    def offer(self, item: Planar | InputGap) -> None:
         if self._left:
             return
         self._waiting.append(item)
@@ -145,7 +145,7 @@ class _Tap(BaseSource):
             await self._tee.pull()
         if self._dropped:
             lost, self._dropped = self._dropped, 0
-            return Missing(lost, "overflow")
+            return InputGap(lost, "overflow")
         if self._waiting:
             item = self._waiting.popleft()
             self._frames -= _num_frames(item)
@@ -160,5 +160,5 @@ class _Tap(BaseSource):
         await self._tee.leave()
 
 
-def _num_frames(item: Planar | Missing) -> int:
-    return item.num_frames if isinstance(item, Missing) else item.shape[1]
+def _num_frames(item: Planar | InputGap) -> int:
+    return item.num_samples if isinstance(item, InputGap) else item.shape[1]

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from streamer.audio.chunks import Missing
+from streamer.audio.chunks import InputGap
 from streamer.audio.condition import Channel
 from streamer.audio.formats import check_channels
 from streamer.audio.sources.base import BaseSource, InputFormat, Item
@@ -181,7 +181,7 @@ class UrlSource(BaseSource):
                             self._mark(lost_at)
                             lost_at = None
                         if lost:
-                            self._offer(Missing(lost, "packet loss"))
+                            self._offer(InputGap(lost, "packet loss"))
                         self._offer(block)
                         if self._left.is_set():
                             return
@@ -211,7 +211,7 @@ class UrlSource(BaseSource):
         assert self._given is not None
         frames = round((self._clock() - since) * self._given.rate)
         if frames > 0:
-            self._offer(Missing(frames, "reconnect"))
+            self._offer(InputGap(frames, "reconnect"))
 
     def _open(self) -> Any:
         import av

@@ -67,11 +67,11 @@ export class Client {
   /** The next samples, channels interleaved: an Int16Array, or a Float32Array with full scale at 1. Waits for room. */
   async send(samples) {
     const pcm = samples instanceof Int16Array ? samples : toPcm(samples);
-    const piece = Math.max(1, Math.floor(this.#settings.sample_rate / 10)) * (this.#settings.channels ?? 1);
-    for (let at = 0; at < pcm.length; at += piece) {
+    const chunk = Math.max(1, Math.floor(this.#settings.sample_rate / 10)) * (this.#settings.channels ?? 1);
+    for (let at = 0; at < pcm.length; at += chunk) {
       while (!this.#over && this.#connection.unsent > UNSENT_S) await pause();
       if (this.#over) throw this.#failure ?? new ServerRefused({ code: "over", message: "The session is over." });
-      this.#connection.audio(pcm.slice(at, at + piece).buffer);
+      this.#connection.audio(pcm.slice(at, at + chunk).buffer);
     }
   }
 
@@ -161,7 +161,7 @@ export class Client {
 
   /** What is said comes after the audio that was given before it. */
   async #sent() {
-    while (!this.#over && (!this.#connection.ready || this.#connection.next < this.#connection.pieces.length)) await pause();
+    while (!this.#over && (!this.#connection.ready || this.#connection.next < this.#connection.chunks.length)) await pause();
     if (this.#over) throw this.#failure ?? new ServerRefused({ code: "over", message: "The session is over." });
   }
 

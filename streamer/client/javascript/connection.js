@@ -17,7 +17,7 @@ export class Connection {
     this.token = token;
     this.url = url.replace(/\/*$/, "").replace(/(\/v1\/stream)?$/, "/v1/stream");
     this.WebSocket = WebSocket;
-    this.pieces = []; // { position, data } in order: those sent of late, and those that wait
+    this.chunks = []; // { position, data } in order: those sent of late, and those that wait
     this.next = 0; // of them, the first to send
     this.position = 0; // samples taken so far
     this.sequence = 0;
@@ -51,7 +51,7 @@ export class Connection {
     const start = { ...this.settings };
     if (this.token) start.token = this.token;
     if (this.resume) {
-      Object.assign(start, { resume: this.resume, last_event: this.lastEvent, position: Math.max(0, (this.pieces[0]?.position ?? this.position) - this.origin) });
+      Object.assign(start, { resume: this.resume, last_event: this.lastEvent, position: Math.max(0, (this.chunks[0]?.position ?? this.position) - this.origin) });
     }
     this.socket.send(JSON.stringify(start));
   }
@@ -89,9 +89,9 @@ export class Connection {
     this.resume = null;
     this.lastEvent = this.acknowledged = this.sequence = 0;
     this.ready = false;
-    const wanted = Math.max(Math.floor((this.decided * this.rate) / 16000), this.pieces[0]?.position ?? this.position);
+    const wanted = Math.max(Math.floor((this.decided * this.rate) / 16000), this.chunks[0]?.position ?? this.position);
     this.rewind(wanted);
-    this.origin = Math.min(wanted, this.pieces[this.next]?.position ?? this.position);
+    this.origin = Math.min(wanted, this.chunks[this.next]?.position ?? this.position);
     this.pause = pause;
     const sample = this.moved(0);
     this.on.restarted({ sample, lostFrom: Math.min(this.decided, sample), reason });
@@ -124,19 +124,19 @@ export class Connection {
 
   /** Send again from this position on, as far as it is kept. */
   rewind(position) {
-    this.next = this.pieces.findIndex((piece) => piece.position + piece.data.byteLength / this.width > position);
-    if (this.next < 0) this.next = this.pieces.length;
+    this.next = this.chunks.findIndex((chunk) => chunk.position + chunk.data.byteLength / this.width > position);
+    if (this.next < 0) this.next = this.chunks.length;
   }
 
   /** s16le samples (an ArrayBuffer, channels interleaved), the next of the stream. */
   audio(data) {
     if (this.done || this.ended || !data.byteLength) return;
-    this.pieces.push({ position: this.position, data });
+    this.chunks.push({ position: this.position, data });
     this.position += data.byteLength / this.width;
     this.pump();
     const keep = KEEP_S * (this.rate ?? 48000);
-    while (this.pieces.length && this.pieces[0].position < this.position - keep) {
-      this.pieces.shift();
+    while (this.chunks.length && this.chunks[0].position < this.position - keep) {
+      this.chunks.shift();
       this.next = Math.max(0, this.next - 1);
     }
   }
@@ -148,15 +148,15 @@ export class Connection {
 
   /** Seconds of sound that have not left yet. */
   get unsent() {
-    const waiting = this.position - (this.pieces[this.next]?.position ?? this.position);
+    const waiting = this.position - (this.chunks[this.next]?.position ?? this.position);
     return (waiting + this.socket.bufferedAmount / this.width) / (this.rate ?? this.settings.sample_rate ?? 16000);
   }
 
   pump() {
     clearTimeout(this.pumping);
     if (!this.ready) return;
-    while (this.next < this.pieces.length && this.socket.bufferedAmount < BUFFERED) {
-      const { position, data } = this.pieces[this.next++];
+    while (this.next < this.chunks.length && this.socket.bufferedAmount < BUFFERED) {
+      const { position, data } = this.chunks[this.next++];
       const frame = new Uint8Array(HEADER_BYTES + data.byteLength);
       const view = new DataView(frame.buffer);
       view.setUint32(0, this.sequence, true);
@@ -166,7 +166,7 @@ export class Connection {
       this.socket.send(frame);
     }
     // The rest waits, it is kept; the end comes after it.
-    if (this.next < this.pieces.length) this.pumping = setTimeout(() => this.pump(), 20);
+    if (this.next < this.chunks.length) this.pumping = setTimeout(() => this.pump(), 20);
     else if (this.ended) this.tell({ type: "end" });
   }
 

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from streamer.audio.chunks import Samples
 from streamer.engine.layers import to_device
-from streamer.engine.recompute import Wanted, WindowStepper, WindowStream
+from streamer.engine.recompute import WantedWindow, WindowStepper, WindowStream
 from streamer.engine.settings import WindowSettings
-from streamer.engine.state import Arrays
 from streamer.models.campplus.network import CamPlusPlus
-from streamer.models.campplus.surroundings import Window
+from streamer.models.campplus.surroundings import WholeWindow
 from streamer.models.fbank import BANDS
 from streamer.models.fbank import GRID as BAND_GRID
 from streamer.models.model import Model
@@ -66,9 +65,9 @@ class BandStream(WindowStream):
     def kept(self) -> dict[str, NDArray[Any]]:
         return {"rows": self.rows.cpu().numpy(), "tail": self.tail}
 
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
-        WindowStream.restore(self, values, arrays)
-        self.rows, self.tail = torch.from_numpy(arrays["rows"]).to(self.rows.device), arrays["tail"]
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        WindowStream.restore(self, snapshot)
+        self.rows, self.tail = torch.from_numpy(snapshot["rows"]).to(self.rows.device), snapshot["tail"]
         if self.rows.shape[1:] != (BANDS,) or len(self.tail) != max(
             0, self.position - self.next_row * BAND_GRID.stride
         ):
@@ -102,14 +101,14 @@ class CamPlusPlusStepper(WindowStepper[BandStream]):
                 ):
                     stream.take(rows[:count])
 
-    def length(self, wanted: Wanted[BandStream]) -> int:
+    def length(self, wanted: WantedWindow[BandStream]) -> int:
         """In rows."""
         return wanted.stream.next_row - wanted.start // BAND_GRID.stride
 
     @torch.inference_mode()
-    def embed(self, batch: list[Wanted[BandStream]], length: int) -> NDArray[np.float32]:
+    def embed(self, batch: list[WantedWindow[BandStream]], length: int) -> NDArray[np.float32]:
         rows = torch.stack([wanted.stream.rows[-length:] for wanted in batch], 1)
-        block, _ = self.network.layers(rows, Window())
+        block, _ = self.network.layers(rows, WholeWindow())
         frames = self.network.frames_of(block)
         weights = None
         if batch[0].stream.speech is not None:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from streamer.engine.backbone import Backbone, Batch, FrameBlock
 from streamer.engine.settings import WindowSettings
-from streamer.engine.sincnet.layers import FrameLayers
+from streamer.engine.sincnet.layers import SincNetFrameLayers
 
 
 class SincNetBackbone(Backbone):
     """Exact where no norm looks at the window."""
 
-    def __init__(self, layers: FrameLayers) -> None:
+    def __init__(self, layers: SincNetFrameLayers) -> None:
         self.layers = layers
         self.hops = layers.hops
         self.channels = layers.channels

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from streamer.audio.chunks import Samples
 from streamer.engine.layers import to_device
-from streamer.engine.recompute import Wanted, WindowStepper, WindowStream
+from streamer.engine.recompute import WantedWindow, WindowStepper, WindowStream
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sincnet.instance import InstanceWeights, after_sinc
-from streamer.engine.sincnet.layers import FrameLayers, rectified
-from streamer.engine.state import Arrays
+from streamer.engine.sincnet.layers import SincNetFrameLayers, rectified
 from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
 from streamer.models.carry import NoCarry
 from streamer.models.model import Model
@@ -85,10 +84,10 @@ class ExactStream(WindowStream):
     def kept(self) -> dict[str, NDArray[Any]]:
         return {"sinc": self.sinc.cpu().numpy(), "tail": self.tail, "waves": self.waves}
 
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
-        WindowStream.restore(self, values, arrays)
-        self.sinc = torch.from_numpy(arrays["sinc"]).to(self.sinc.device)
-        self.tail, self.waves = arrays["tail"], arrays["waves"]
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        WindowStream.restore(self, snapshot)
+        self.sinc = torch.from_numpy(snapshot["sinc"]).to(self.sinc.device)
+        self.tail, self.waves = snapshot["tail"], snapshot["waves"]
 
 
 class ExactStepper(WindowStepper[ExactStream]):
@@ -97,7 +96,7 @@ class ExactStepper(WindowStepper[ExactStream]):
     #: A window begins with a step, and its first filter's output must be among those that were kept.
     step_unit = SINC_STRIDE
 
-    def __init__(self, model: Model, layers: FrameLayers) -> None:
+    def __init__(self, model: Model, layers: SincNetFrameLayers) -> None:
         super().__init__(model)
         sincnet = sincnet_of(model.network).sincnet
         self.layers = layers
@@ -124,12 +123,12 @@ class ExactStepper(WindowStepper[ExactStream]):
                     stream.tail = stream.tail[count * SINC_STRIDE :].copy()
                     stream.next_position += count
 
-    def length(self, wanted: Wanted[ExactStream]) -> int:
+    def length(self, wanted: WantedWindow[ExactStream]) -> int:
         """In positions after the sinc filters."""
         return wanted.stream.next_position - wanted.start // SINC_STRIDE
 
     @torch.inference_mode()
-    def embed(self, batch: list[Wanted[ExactStream]], length: int) -> NDArray[np.float32]:
+    def embed(self, batch: list[WantedWindow[ExactStream]], length: int) -> NDArray[np.float32]:
         layers, groups = self.layers, length // POOL
         rows = torch.stack([wanted.stream.sinc[-length:][: groups * POOL] for wanted in batch])
         filtered = rows.view(len(batch), groups, POOL, SINC_FILTERS).transpose(0, 1)

@@ -26,7 +26,7 @@ from streamer.models.xvector import ATTENTION_LAYER, SPEECH_LAYER, XVectorSincNe
 SLOPE = nn.LeakyReLU().negative_slope
 
 
-class FrameLayers:
+class SincNetFrameLayers:
     """The layers of a network up to the pooling, prepared for one device and precision."""
 
     def __init__(self, network: XVectorSincNet, precision: Precision = "float32") -> None:

@@ -7,7 +7,7 @@ from streamer.engine.layers import Precision
 from streamer.engine.settings import Mode
 from streamer.engine.sincnet.cached import SincNetBackbone
 from streamer.engine.sincnet.exact import ExactStepper
-from streamer.engine.sincnet.layers import FrameLayers
+from streamer.engine.sincnet.layers import SincNetFrameLayers
 from streamer.engine.sincnet.trailing import TrailingBackbone
 from streamer.engine.stepper import Stepper
 from streamer.errors import ConfigurationError
@@ -38,7 +38,7 @@ class SincNetStreaming:
         self, model: Model, mode: Mode, precision: Precision, use_head: bool, compiled: bool | None = None
     ) -> Stepper:
         network = sincnet_of(model.network)
-        layers = FrameLayers(network, precision)
+        layers = SincNetFrameLayers(network, precision)
         if mode == "exact":
             return ExactStepper(model, layers)
         if network.architecture.frame_local:

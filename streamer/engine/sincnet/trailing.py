@@ -17,7 +17,7 @@ from streamer.engine.layers import Affine
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sincnet.cached import SincNetBackbone
 from streamer.engine.sincnet.instance import InstanceWeights, after_sinc
-from streamer.engine.sincnet.layers import FrameLayers, rectified
+from streamer.engine.sincnet.layers import SincNetFrameLayers, rectified
 from streamer.models.pooling import Moments
 from streamer.models.xvector import XVectorSincNet
 
@@ -29,7 +29,7 @@ class TrailingBackbone(SincNetBackbone):
     norm, one after the other; oldest first.
     """
 
-    def __init__(self, network: XVectorSincNet, layers: FrameLayers) -> None:
+    def __init__(self, network: XVectorSincNet, layers: SincNetFrameLayers) -> None:
         super().__init__(layers)
         sincnet = network.sincnet
         self.wave_norm = InstanceWeights.of(sincnet.wav_norm1d)

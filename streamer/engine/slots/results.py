@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.audio.chunks import SAMPLE_RATE
-from streamer.engine.heard import Heard
+from streamer.engine.heard import HeardBatch
 from streamer.engine.sliding import FRAMES, SPEECH, moments_of
 from streamer.engine.slots.cells import Cells
 from streamer.engine.slots.embedding import Embedding
@@ -26,7 +26,7 @@ OVERLAP = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class BatchResults:
     """What came back from the device, for the streams of a `Work`.
 
     windows: by kind, which streams' step is complete, and what `Embedding.of` says of each window. blocks (streams,
@@ -41,7 +41,7 @@ class Computed:
     heads: list[Floats]
 
     @classmethod
-    def of(cls, kinds: list[tuple[int, Numbers]], back: list[Floats], kept: Numbers, groups: int) -> Computed:
+    def of(cls, kinds: list[tuple[int, Numbers]], back: list[Floats], kept: Numbers, groups: int) -> BatchResults:
         windows = [(kind, own, found) for (kind, own), found in zip(kinds, back, strict=False)]
         blocks, pieces, *heads = back[len(kinds) :]
         return cls(windows, blocks, kept, pieces, heads)
@@ -59,7 +59,7 @@ class Computed:
 
 
 def handed_out(
-    store: Store, work: Work, heard: Heard, computed: Computed, embedding: Embedding, detected: bool
+    store: Store, work: Work, heard: HeardBatch, computed: BatchResults, embedding: Embedding, detected: bool
 ) -> list[Step | StreamerError | None]:
     """The outcome of each block, in their order; the clocks of streams whose step is complete begin the next."""
     clock, grid = store.streams.on_host, store.hops.grid
@@ -131,7 +131,7 @@ def _begin_next(store: Store, work: Work) -> None:
 def _windows(
     store: Store,
     work: Work,
-    heard: Heard,
+    heard: HeardBatch,
     cells: Cells,
     own: Numbers,
     back: Floats,
@@ -167,15 +167,15 @@ def _windows(
 
 
 def _used(
-    store: Store, work: Work, heard: Heard, own: Numbers, nominal: NDArray[np.int64], longest: int
+    store: Store, work: Work, heard: HeardBatch, own: Numbers, nominal: NDArray[np.int64], longest: int
 ) -> tuple[NDArray[np.int64], Numbers]:
     """The first frame there is at or after each window's nominal one, (streams, windows), and one past the last."""
     ends = work.end[own].copy()
     run_first = store.streams.on_host("run_first")[work.slots[own], None]
     starts = np.where(ends[:, None] > nominal, np.maximum(run_first, nominal), nominal)
-    if store.holed:
-        holed = np.flatnonzero(np.isin(work.slots[own], list(store.holed)))
-        for place in holed.tolist():
+    if store.with_gaps:
+        gapped = np.flatnonzero(np.isin(work.slots[own], list(store.with_gaps)))
+        for place in gapped.tolist():
             row = own[place]
             stream = heard.states[work.order[row]]
             stream.older = [run for run in stream.older if run[1] > nominal[place, -1]]

@@ -29,7 +29,7 @@ def tail_samples(hops: Hops) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class BatchSamples:
     """The new samples of a batch of streams.
 
     flat (samples,): on the device, as `rows`, which are a `Work`'s.

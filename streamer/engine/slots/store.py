@@ -46,9 +46,9 @@ class Store:
         #: Samples of a step, by kind.
         self.steps = np.zeros(0, np.int64)
         self._kind_of: dict[WindowSettings, int] = {}
-        #: Slots of streams with a hole in their frames (`CachedStream.older`), and of those within a step that began
+        #: Slots of streams with a gap in their frames (`CachedStream.older`), and of those within a step that began
         #: before a gap.
-        self.holed: set[int] = set()
+        self.with_gaps: set[int] = set()
         self.begun: set[int] = set()
         #: Rows of streams that were garbage-collected, on whichever thread that happened.
         self._left: deque[tuple[int, int, int]] = deque()
@@ -111,7 +111,7 @@ class Store:
 
     def note(self, slot: int, stream: CachedStream) -> None:
         """Remember what of a stream is not in arrays."""
-        for slots, there in ((self.holed, bool(stream.older)), (self.begun, stream.begun is not None)):
+        for slots, there in ((self.with_gaps, bool(stream.older)), (self.begun, stream.begun is not None)):
             if there:
                 slots.add(slot)
             else:
@@ -127,7 +127,7 @@ class Store:
         return kind
 
     def _take_back(self, kind: int, slot: int, place: int) -> None:
-        self.holed.discard(slot)
+        self.with_gaps.discard(slot)
         self.begun.discard(slot)
         self.streams.give_back(slot)
         cells = self.cells(kind)

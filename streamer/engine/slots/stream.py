@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streamer.engine.backbone import Hops
 from streamer.engine.settings import WindowSettings
-from streamer.engine.state import Arrays
+from streamer.engine.slots.table import StreamRow
 from streamer.engine.stepper import StepTally
 from streamer.speech.detector import SpeechState
 
@@ -58,7 +58,7 @@ class CachedStream:
         self.pieces: NDArray[np.float32] | None = None
         self.older: list[list[int]] = []
         #: Of a restored stream, until it has a slot.
-        self.outside: Arrays | None = None
+        self.outside: StreamRow | None = None
 
     @property
     def position(self) -> int:
@@ -67,31 +67,26 @@ class CachedStream:
 
     @property
     def nbytes(self) -> int:
-        own = [self.pieces, *(self.begun.heads if self.begun else [])]
-        heard = self.speech.arrays() if self.speech else {}
-        beside = sum(array.nbytes for array in own if array is not None)
-        return self.store.row_bytes(self.settings) + beside + sum(array.nbytes for array in heard.values())
+        beside = sum(part.nbytes for part in (self.pieces, self.begun, self.speech) if part is not None)
+        return self.store.row_bytes(self.settings) + beside
 
-    def values(self) -> dict[str, Any]:
-        row = self.store.read(self, device=False)
-        clock = {name: row[name].item() for name in (*CLOCK, *CELLS)}
-        return {"clock": clock, "older": self.older, "begun": self.begun is not None, "pooled": self.pieces is not None}
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def snapshot(self) -> dict[str, Any]:
         row = self.store.read(self)
-        arrays = {name: array for name, array in row.items() if name not in (*CLOCK, *CELLS)}
+        clock = {name: row[name].item() for name in (*CLOCK, *CELLS)}
+        arrays = {name: array for name, array in row.items() if name not in clock}
         arrays["tail"] = row["tail"][self.store.tail - _waiting(row, self.store.hops) :]
-        if self.begun is not None:
-            arrays |= self.begun.arrays()
-        if self.pieces is not None:
-            arrays["pieces"] = self.pieces
-        heard = self.speech.arrays() if self.speech else {}
-        return arrays | {f"speech.{name}": array for name, array in heard.items()}
+        return {
+            "clock": clock,
+            "row": arrays,
+            "older": self.older,
+            "begun": self.begun and self.begun.snapshot(),
+            "pieces": self.pieces,
+            "speech": self.speech and self.speech.snapshot(),
+        }
 
-    def restore(self, values: Mapping[str, Any], arrays: Arrays) -> None:
-        """Raises ValueError, KeyError, TypeError or OverflowError for what no stream of these settings gave."""
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
         row: dict[str, NDArray[Any]] = {}
-        clock = values["clock"]
+        clock, arrays = snapshot["clock"], snapshot["row"]
         for name, fresh in self.store.fresh(self.settings).items():
             if name in (*CLOCK, *CELLS):
                 given = np.array(clock[name], fresh.dtype)
@@ -109,21 +104,20 @@ class CachedStream:
         # What would be read or written beside the arrays.
         if not ((row["index"] >= 0) & (row["index"] <= np.maximum(self.store.lengths(self.settings), 0))).all():
             raise ValueError("its cells do not fit its windows")
-        self.older = [[int(first), int(end)] for first, end in values["older"]]
-        if values["begun"]:
-            heads = [arrays["tally.heads"]] if "tally.heads" in arrays else []
-            self.begun = StepTally(clock["start_sample"], clock["first_frame"], heads=heads)
-        self.pieces = arrays["pieces"] if values["pooled"] else None
+        self.older = [[int(first), int(end)] for first, end in snapshot["older"]]
+        if snapshot["begun"] is not None:
+            self.begun = StepTally.restored(snapshot["begun"])
+        self.pieces = snapshot["pieces"]
         if self.pieces is not None and (self.pieces.shape, self.pieces.dtype) != (
             (2, row["rows"].shape[1]),
             row["rows"].dtype,
         ):
             raise ValueError(f"pieces of shape {self.pieces.shape} are none of this network")
         if self.speech:
-            self.speech.restore({name.removeprefix("speech."): array for name, array in arrays.items()})
+            self.speech.restore(snapshot["speech"])
         self.outside = row
 
 
-def _waiting(row: Arrays, hops: Hops) -> int:
+def _waiting(row: StreamRow, hops: Hops) -> int:
     """How many samples before its position a stream's next hop reads."""
     return max(0, int(row["position"] - (row["next_hop"] * hops.stride + hops.start)))

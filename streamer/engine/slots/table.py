@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.engine.layers import to_device
-from streamer.engine.state import Arrays
 
 Numbers = NDArray[np.int64]
+#: One stream's, by name.
+StreamRow = Mapping[str, NDArray[Any]]
 
 
 class Slots:
@@ -84,7 +85,7 @@ class Slots:
         row = {name: array[number].cpu().numpy().copy() for name, array in self._device.items() if device}
         return row | {name: array[number].copy() for name, array in self._host.items()}
 
-    def write(self, number: int, row: Arrays) -> None:
+    def write(self, number: int, row: StreamRow) -> None:
         """Put back what `read` gave."""
         for name, array in self._device.items():
             array[number].copy_(torch.from_numpy(np.ascontiguousarray(row[name])))

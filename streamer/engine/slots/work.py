@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamer.engine.backbone import Hops
-from streamer.engine.heard import NOWHERE, Heard
+from streamer.engine.heard import NOWHERE, HeardBatch
 from streamer.engine.slots.store import Store
 from streamer.engine.slots.table import Numbers
 from streamer.engine.slots.transfer import sent, staged
@@ -45,7 +45,7 @@ class Work:
     complete: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, store: Store, heard: Heard) -> Work:
+    def of(cls, store: Store, heard: HeardBatch) -> Work:
         """Take the new samples into the streams' clocks."""
         clock, network = store.streams.on_host, store.hops
         slots, places, kinds = store.rows(heard.states)
@@ -122,7 +122,7 @@ class Work:
         np.stack(list(columns.values()), out=host.numpy())
         return dict(zip(columns, sent(host, device).unbind(), strict=True))
 
-    def restart(self, store: Store, heard: Heard) -> Numbers:
+    def restart(self, store: Store, heard: HeardBatch) -> Numbers:
         """Which streams go on elsewhere, once their step is handed out; their clocks do."""
         skips = heard.skips[self.order]
         rows = np.flatnonzero(skips != NOWHERE)

@@ -15,7 +15,7 @@ from streamer.errors import ConfigurationError
 from streamer.models.campplus.architecture import CamPlusPlusArchitecture
 from streamer.models.campplus.layers import FrameLayers
 from streamer.models.campplus.overlap import OverlapHead, overlap_of
-from streamer.models.campplus.surroundings import Past, Window
+from streamer.models.campplus.surroundings import Past, WholeWindow
 from streamer.models.carry import Carry
 from streamer.models.fbank import GRID as BAND_GRID
 from streamer.models.fbank import KaldiFilterBank
@@ -61,7 +61,7 @@ class CamPlusPlus(nn.Module):
         """Features (batch, 512, frames), and the attention of each frame where there is one."""
         waves = waveforms.squeeze(1)
         if self.architecture.context == "window":
-            block, _ = self.layers(self.bank(waves).transpose(0, 1), Window())
+            block, _ = self.layers(self.bank(waves).transpose(0, 1), WholeWindow())
             return self.frames_of(block)
         return self._streamed(waves)
 
@@ -86,7 +86,7 @@ class CamPlusPlus(nn.Module):
         return weights
 
     def _streamed(self, waves: Tensor) -> Frames:
-        """A recording as a stream from its first sample on, computed piece by piece."""
+        """A recording as a stream from its first sample on, computed block by block."""
         grid, lag = self.architecture.grid, self.lag
         frames = grid.num_frames(waves.shape[1])
         # A hop reads two rows, of which a stream's very first has nothing but silence before the stream.

@@ -1,10 +1,8 @@
 """What a frame of CAM++ knows beside itself: rows and frames around it, and the running picture of the whole.
 
-The layers are the same for both networks; what they see around a frame is here. `Window` looks at a whole window, as
-published: zeros beyond its ends, means of all of it. `Past` goes on where a stream stands: convolutions look ahead as
-far as the network waits anyway, taps and means look back, and all of it is taken from and left in a `Carry`.
-
-Shapes: maps (streams, channels, rows, bands); blocks (frames, streams, channels).
+The layers are the same for both networks; what they see around a frame is here. `WholeWindow` looks at a whole window,
+as published: zeros beyond its ends, means of all of it. `Past` goes on where a stream stands: convolutions look ahead
+as far as the network waits anyway, taps and means look back, and all of it is taken from and left in a `Carry`.
 """
 
 from __future__ import annotations
@@ -66,7 +64,7 @@ class Surroundings(Protocol):
         ...
 
 
-class Window:
+class WholeWindow:
     """Whole windows: nothing is before and nothing behind, and means are of all there is."""
 
     def normalised(self, rows: Tensor, shape: Tensor, heard: Tensor) -> Tensor:
@@ -166,9 +164,9 @@ def running_sum(block: Tensor, before: Tensor, remembered: float) -> Tensor:
     position t keeps of each before it.
     """
     last, sums = before.reshape(1, -1), []
-    for piece in torch.split(block.flatten(1), BLOCK):
-        kept, fading = decay(len(piece), remembered, block.device)
-        sums.append(torch.addmm(fading[:, None] * last, kept, piece))
+    for rows in torch.split(block.flatten(1), BLOCK):
+        kept, fading = decay(len(rows), remembered, block.device)
+        sums.append(torch.addmm(fading[:, None] * last, kept, rows))
         last = sums[-1][-1:]
     return (torch.cat(sums) if len(sums) > 1 else sums[0]).view(block.shape)
 

@@ -61,13 +61,13 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b""})
 
     async def _write(self, feed: Feed, send: Send) -> None:
-        while (piece := await self._piece(feed)) is not None:
+        while (body := await self._next(feed)) is not None:
             # So long may a message wait for a viewer that does not read.
             self._door.allow(self._config.send_timeout_s)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": body, "more_body": True})
             self._door.allow(None)
 
-    async def _piece(self, feed: Feed) -> bytes | None:
+    async def _next(self, feed: Feed) -> bytes | None:
         try:
             async with asyncio.timeout(self._config.ping_interval_s):
                 text = await feed.next()

@@ -49,8 +49,8 @@ class PeopleRoutes:
     async def rename(self, request: Request) -> Response:
         self._doorkeeper.admit(request, "admin")
         body = b""
-        async for piece in request.stream():
-            body += piece
+        async for received in request.stream():
+            body += received
             if len(body) > RENAME_BYTES:
                 raise Problem(413, "too_large", f"At most {RENAME_BYTES} bytes are taken here.", "Send less.")
         try:

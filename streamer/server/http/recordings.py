@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.errors import ConfigurationError
 from streamer.server.config import ServerConfig
-from streamer.server.hearing import Heard, Hearing
+from streamer.server.hearing import HeardRecording, Hearing
 from streamer.server.http.access import Doorkeeper
 from streamer.server.http.problems import Problem
 from streamer.server.http.racing import while_connected
@@ -97,12 +97,12 @@ class Recordings:
         if kind == "multipart/form-data":
             data = await _file_of_form(request, _bounded(request, limit + (64 << 10), limit), limit)
         else:
-            data = b"".join([piece async for piece in _bounded(request, limit, limit)])
+            data = b"".join([received async for received in _bounded(request, limit, limit)])
         if not data:
             raise Problem(400, "invalid_message", "No recording came.", "Send it as the body, or as a form's file.")
         return data
 
-    def _about(self, heard: Heard) -> dict[str, Any]:
+    def _about(self, heard: HeardRecording) -> dict[str, Any]:
         return {
             "model": self._hearing.model,
             "duration": round(heard.duration_s, 3),
@@ -111,16 +111,16 @@ class Recordings:
 
 
 async def _bounded(request: Request, limit: int, said: int) -> AsyncIterator[bytes]:
-    """The body, piece by piece. Raises Problem once it is over the limit, which it is called `said` in."""
+    """The body, as it comes. Raises Problem once it is over the limit, which it is called `said` in."""
     length = request.headers.get("content-length", "")
     size = int(length) if length.isdecimal() else 0
     if size <= limit:
         size = 0
-        async for piece in request.stream():
-            size += len(piece)
+        async for received in request.stream():
+            size += len(received)
             if size > limit:
                 break
-            yield piece
+            yield received
     if size > limit:
         raise Problem(413, "too_large", f"A recording may have {said} bytes.", "Send it compressed, or in parts.")
 

@@ -94,7 +94,7 @@ def application(routes: Sequence[Route], config: ServerConfig, metrics: Metrics)
     )
     inner = Starlette(routes=routes, exception_handlers=handlers, middleware=[cross] if config.origins else [])
     inner.router.redirect_slashes = False
-    return Front(inner, metrics, config.http_timeout_s)
+    return FrontMiddleware(inner, metrics, config.http_timeout_s)
 
 
 def by_method(**endpoints: Endpoint) -> Endpoint:
@@ -142,7 +142,7 @@ class Watched:
         return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
-class Front:
+class FrontMiddleware:
     """What is in front of all routes: a full server, mistakes of ours, headers, and a client that still sends when it
     is answered: it must not be cut off before it has read why."""
 

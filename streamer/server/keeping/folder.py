@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from streamer.errors import ConfigurationError, StateMismatch
-from streamer.server.keeping.kept import Kept
+from streamer.server.keeping.sessionsnapshot import SessionSnapshot
 from streamer.server.keeping.sessionstore import Item, Taken
 
 SUFFIX = ".session"
@@ -120,6 +120,6 @@ class Folder:
 
 def _owned(data: bytes, client: str) -> bool:
     try:
-        return Kept.from_bytes(data).client == client
+        return SessionSnapshot.from_bytes(data).client == client
     except StateMismatch:
         return False

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from streamer.server import log
 from streamer.server.keeping.keeper import FAILURES, Keeper
-from streamer.server.keeping.snapshot import look, settled
+from streamer.server.keeping.taking import settled, take_snapshot
 from streamer.server.room import Room
 
 # How long a stopping server waits for streams that have not computed all they were given: beside the time to stop in,
@@ -43,9 +43,9 @@ async def _write_down(room: Room, keeper: Keeper, settle: float, clock: Callable
             room.kept = True  # its client can send again what came since
             return True
         if late or (room.settled and settled(room)):
-            kept = await look(room, keeper.aside, anyway=late)
-            if kept is not None and (late or room.settled):
+            snapshot = await take_snapshot(room, keeper.aside, anyway=late)
+            if snapshot is not None and (late or room.settled):
                 room.kept = True
-                return await keeper.keep(room, kept)
+                return await keeper.keep(room, snapshot)
         await asyncio.sleep(SETTLE_S / 200)
     return False

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 from streamer.errors import StoreError
 from streamer.protocol import Refusal
 from streamer.server import log
-from streamer.server.keeping.kept import Kept, key_of
+from streamer.server.keeping.sessionsnapshot import SessionSnapshot, key_of
 from streamer.server.keeping.sessionstore import FIRST, Item, SessionStore, Taken
-from streamer.server.keeping.snapshot import look, settled
+from streamer.server.keeping.taking import settled, take_snapshot
 from streamer.server.metrics import Metrics
 from streamer.server.room import Room
 
@@ -117,19 +117,19 @@ class Keeper:
                 log.say("session not kept", level=logging.ERROR, exc_info=True)
                 await asyncio.sleep(RETRY_S)
 
-    async def _due(self) -> list[tuple[Room, Kept]]:
+    async def _due(self) -> list[tuple[Room, SessionSnapshot]]:
         """Those that are due, as they are, up to a batch: of a place that was gone, one is asked for first."""
         now = self._clock()
         rooms = sorted((mark.at, number, room) for number, (room, mark) in enumerate(self._marks.items()))
-        found: list[tuple[Room, Kept]] = []
+        found: list[tuple[Room, SessionSnapshot]] = []
         for _, _, room in rooms:
             if len(found) >= (1 if self._down else BATCH):
                 break
             mark = self._marks.get(room)
             if mark is None or not self._wanted(room, mark, now) or not settled(room):
                 continue
-            if (kept := await look(room, self.aside)) is not None:
-                found.append((room, kept))
+            if (snapshot := await take_snapshot(room, self.aside)) is not None:
+                found.append((room, snapshot))
         return found
 
     def _wanted(self, room: Room, mark: Mark, now: float) -> bool:
@@ -144,17 +144,17 @@ class Keeper:
         acknowledged_or_left = before[:2] != seen[:2]
         return acknowledged_or_left or (passed >= self._period_s and before != seen) or passed >= TOUCH_S
 
-    async def _write(self, found: list[tuple[Room, Kept]]) -> None:
+    async def _write(self, found: list[tuple[Room, SessionSnapshot]]) -> None:
         if not found:
             if self._clock() - self._cleared >= CLEAR_S:
                 self._cleared = self._clock()
                 await self._in(self._writer, self._session_store.clear)
             return
         seen = [_seen(room) for room, _ in found]
-        parts = [(room, self._marks[room].fence, kept) for room, kept in found if room in self._marks]
+        parts = [(room, self._marks[room].fence, snapshot) for room, snapshot in found if room in self._marks]
 
         def put() -> list[bool]:
-            return self._session_store.put([_item(room.session.token, fence, kept) for room, fence, kept in parts])
+            return self._session_store.put([_item(room.session.token, fence, one) for room, fence, one in parts])
 
         owned = await self._in(self._writer, put)
         self._found_again()
@@ -165,10 +165,10 @@ class Keeper:
             elif (mark := self._marks.get(room)) is not None:
                 mark.at, mark.seen = self._clock(), known
 
-    async def keep(self, room: Room, kept: Kept) -> bool:
+    async def keep(self, room: Room, snapshot: SessionSnapshot) -> bool:
         """Write a session down for the last time; whether it lies there. Raises what the session store does."""
         mark = self._marks[room]
-        item = _item(room.session.token, mark.fence, kept)
+        item = _item(room.session.token, mark.fence, snapshot)
         [owned] = await self._in(self._writer, lambda: self._session_store.put([item]))
         if not owned:
             room.give_up()
@@ -273,8 +273,8 @@ class Keeper:
             log.say("sessions kept again", where=self._session_store.where)
 
 
-def _item(token: str, fence: int, kept: Kept) -> Item:
-    return Item(key_of(token), fence, kept.client, kept.to_bytes())
+def _item(token: str, fence: int, snapshot: SessionSnapshot) -> Item:
+    return Item(key_of(token), fence, snapshot.client, snapshot.to_bytes())
 
 
 def _seen(room: Room) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamer.server.config import ServerConfig
-from streamer.server.keeping.kept import RESTART_S
+from streamer.server.keeping.sessionsnapshot import RESTART_S
 from streamer.server.keeping.sessionstore import SessionStore
 
 

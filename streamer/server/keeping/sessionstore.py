@@ -17,7 +17,8 @@ FIRST = 1
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a session's owner writes down. key: see `key_of`. client: who may take it up. data: `Kept.to_bytes`."""
+    """What a session's owner writes down. key: see `key_of`. client: who may take it up.
+    data: `SessionSnapshot.to_bytes`."""
 
     key: str
     fence: int

@@ -88,7 +88,7 @@ function lowpass(factor) {
   return taps.map((tap) => tap / sum);
 }
 
-/** Plays one piece at a time. changed(): called when it begins and ends. */
+/** Plays one recording at a time. changed(): called when it begins and ends. */
 export class Player {
   constructor(changed) {
     this.changed = changed;

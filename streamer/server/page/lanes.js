@@ -1,4 +1,4 @@
-// Draws the time line: a lane for each voice, holes where sound was lost, and the whole session in a strip below.
+// Draws the time line: a lane for each voice, gaps where sound was lost, and the whole session in a strip below.
 
 import { clock } from "./dom.js";
 import { colour, display, isGuest } from "./people.js";
@@ -31,7 +31,7 @@ export function drawLanes(canvas, { view, lanes, spans, gaps, passes, playing, n
   const { context, width, ink } = sheet;
   const x = (sample) => ((sample - view.from) / (view.to - view.from)) * width;
   grid(sheet, x, view);
-  holes(sheet, x, gaps, view);
+  drawGaps(sheet, x, gaps, view);
   for (const span of spans) {
     if (span.end < view.from || span.start > view.to) continue;
     context.globalAlpha = passes(span.speaker) ? 1 : 0.15;
@@ -88,7 +88,7 @@ function grid({ context, width, height, ink, font }, x, view) {
   }
 }
 
-function holes({ context, height, ink }, x, gaps, view) {
+function drawGaps({ context, height, ink }, x, gaps, view) {
   context.strokeStyle = ink("--soft");
   context.globalAlpha = 0.45;
   for (const gap of gaps) {

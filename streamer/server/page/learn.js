@@ -9,20 +9,20 @@ const PATIENCE_MS = 60000;
 /** Enrol `name` from these spans ({ start, end } in samples at 16 kHz) of a Memory, the longest first.
  * force: although the coach advises against it. Throws an Error with what stands against it. */
 export async function learn(name, spans, memory, { token = null, force = false } = {}) {
-  const pieces = [];
+  const chunks = [];
   let left = LONGEST_S * memory.rate;
   for (const { start, end } of [...spans].sort((a, b) => b.end - b.start - (a.end - a.start))) {
     if (left <= 0) break;
     const samples = memory.slice(start, end).slice(0, left);
     left -= samples.length;
-    pieces.push(samples);
+    chunks.push(samples);
   }
   const client = new Client(server(), { token, sampleRate: Math.round(memory.rate), stats_interval: 0 });
   const timer = setTimeout(() => client.close(), PATIENCE_MS);
   try {
     await client.open();
     await client.enroll(name, async () => {
-      for (const samples of pieces) await client.send(samples);
+      for (const samples of chunks) await client.send(samples);
     }, { force });
   } finally {
     clearTimeout(timer);

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Floor:
+class FloorPlan:
     """The distribution of conversations; times are in seconds, and ranges are uniform.
 
     alone: the share of conversations without overlap. short: the share of turns of a word or two.

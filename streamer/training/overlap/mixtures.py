@@ -17,7 +17,7 @@ from streamer.models.grid import FrameGrid
 from streamer.speech.silero import CHUNK, speech_probabilities
 from streamer.training.campplus.disturbance import Disturbance, rms
 from streamer.training.campplus.pieces import Pieces
-from streamer.training.overlap.floor import Floor
+from streamer.training.overlap.floor import FloorPlan
 
 #: Positions a second at which turns are drawn; a voice fades in or out within one of them.
 RATE = 100
@@ -37,7 +37,7 @@ class Mixtures:
     grid: FrameGrid
     generator: torch.Generator
     rng: np.random.Generator
-    floor: Floor = field(default_factory=Floor)
+    floor: FloorPlan = field(default_factory=FloorPlan)
 
     @torch.no_grad()
     def draw(self, count: int, seconds: float) -> tuple[Tensor, Tensor]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from streamer.errors import ConfigurationError
 from streamer.training.teachers.base import Teacher
-from streamer.training.teachers.campplus import CamPlusPlus
+from streamer.training.teachers.campplus import CamPlusPlusTeacher
 from streamer.training.teachers.resemblyzer import Resemblyzer
 
-__all__ = ["CamPlusPlus", "Resemblyzer", "Teacher", "teacher_of"]
+__all__ = ["CamPlusPlusTeacher", "Resemblyzer", "Teacher", "teacher_of"]
 
-TEACHERS: dict[str, type[Teacher]] = {kind.name: kind for kind in (CamPlusPlus, Resemblyzer)}
+TEACHERS: dict[str, type[Teacher]] = {kind.name: kind for kind in (CamPlusPlusTeacher, Resemblyzer)}
 
 
 def teacher_of(name: str) -> type[Teacher]:

@@ -21,7 +21,7 @@ from streamer.training.teachers.base import Teacher, packaged
 MEL_BANDS = 80
 
 
-class CamPlusPlus(Teacher):
+class CamPlusPlusTeacher(Teacher):
     """Waveforms (batch, samples) at 16 kHz -> embeddings (batch, 192)."""
 
     name: ClassVar[str] = "campplus"

@@ -22,9 +22,9 @@ from streamer.audio.formats import ENCODINGS, decode_pcm, encode_pcm
 from streamer.audio.sources import (
     BaseSource,
     FileSource,
+    InputGap,
     IteratorSource,
     MicrophoneSource,
-    Missing,
     PipeSource,
     split_channels,
 )
@@ -180,7 +180,9 @@ async def test_leaving_an_iterator_closes_it() -> None:
 
 
 async def test_what_an_iterator_says_is_missing_becomes_a_gap() -> None:
-    source = IteratorSource([np.ones(480, np.int16), Missing(4800, "packet loss"), np.ones(480, np.int16)], rate=48_000)
+    source = IteratorSource(
+        [np.ones(480, np.int16), InputGap(4800, "packet loss"), np.ones(480, np.int16)], rate=48_000
+    )
     events = await collect(source)
     assert [event for event in events if isinstance(event, Gap)] == [Gap(160, 1760, "packet loss")]
     assert len(timeline(events)) == 1920

@@ -21,8 +21,8 @@ async function talk() {
       if (message.id && process.env.STREAMER_TELL) tell({ heard: message.id });
     }
   })();
-  const pieces = floats ? Float32Array.from(samples, (value) => value / 32767) : samples;
-  for (let at = 0; at < pieces.length; at += 4800) await client.send(pieces.slice(at, at + 4800));
+  const values = floats ? Float32Array.from(samples, (value) => value / 32767) : samples;
+  for (let at = 0; at < values.length; at += 4800) await client.send(values.slice(at, at + 4800));
   client.end();
   await reading;
   return { ready, said, states };

@@ -114,19 +114,19 @@ def test_a_checkpoint_that_lacks_a_tensor_says_which(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 1000])
-def test_a_recording_of_the_past_is_the_same_in_any_pieces(
+def test_a_recording_of_the_past_is_the_same_in_any_blocks(
     campplus_past: Model, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, audio = campplus_of(campplus_past.network), torch.from_numpy(seeded.seeded_audio(32_000))[None]
     with torch.inference_mode():
         whole = network.frames(audio)
         monkeypatch.setattr(module, "AT_ONCE", at_once)
-        pieces = network.frames(audio)
+        cuts = network.frames(audio)
 
     assert whole.features.shape == (1, 512, network.architecture.grid.num_frames(32_000))
-    torch.testing.assert_close(pieces.features, whole.features, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(pieces.attention, whole.attention, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(pieces.overlap, whole.overlap, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cuts.features, whole.features, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cuts.attention, whole.attention, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cuts.overlap, whole.overlap, atol=1e-4, rtol=1e-4)
 
 
 def test_a_frame_of_the_past_waits_for_its_receptive_field_and_no_longer(campplus_past: Model) -> None:

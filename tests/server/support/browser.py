@@ -46,11 +46,11 @@ async def browsing(microphone: Path, **options: object) -> AsyncIterator[tuple[B
 def microphone(path: Path, *parts: np.ndarray | float, rate: int = 16_000) -> Path:
     """A WAV of these parts in a row: samples at 16 kHz, or seconds of near silence."""
     quiet = np.random.default_rng(0)
-    pieces = [
+    parts = [
         part if isinstance(part, np.ndarray) else quiet.normal(0, 1e-4, int(part * rate)).astype(np.float32)
         for part in parts
     ]
-    soundfile.write(path, np.concatenate(pieces), rate, subtype="PCM_16")
+    soundfile.write(path, np.concatenate(parts), rate, subtype="PCM_16")
     return path
 
 

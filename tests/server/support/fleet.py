@@ -195,16 +195,16 @@ async def talk(
     await asyncio.sleep(delay_s)
     found = Talked()
     loop = asyncio.get_running_loop()
-    piece = RATE // 10
+    chunk = RATE // 10
     options = {"windows": True, "stats_interval": 0.25, **settings}
     async with Client(url, patience_s=PATIENCE_S, **options) as client, asyncio.TaskGroup() as group:
 
         async def send() -> None:
             began = loop.time()
-            for start in range(0, len(samples), piece):
-                await client.send(samples[start : start + piece])
+            for start in range(0, len(samples), chunk):
+                await client.send(samples[start : start + chunk])
                 if speed is not None:
-                    due = began + (start + piece) / RATE / speed
+                    due = began + (start + chunk) / RATE / speed
                     await asyncio.sleep(max(0.0, due - loop.time()))
             await client.end()
 

@@ -12,7 +12,7 @@ class Proxy:
     """Forwards TCP to a port, badly.
 
     cuts: after so many bytes upstream, in total, the connection that carries them is cut (one after the other).
-    split: pieces of up to so many bytes are forwarded one by one. delay_s: at most so long before each.
+    split: parts of up to so many bytes are forwarded one by one. delay_s: at most so long before each.
     """
 
     def __init__(self, port: int, *, cuts: list[int], split: int, delay_s: float = 0.0, seed: int = 0) -> None:
@@ -77,15 +77,15 @@ class Proxy:
             while data := await reader.read(self._random.randint(1, 65_536)):
                 at = 0
                 while at < len(data):
-                    piece = data[at : at + self._random.randint(1, self._split)]
-                    at += len(piece)
-                    if counted and self._cuts and self._passed + len(piece) > self._cuts[0]:
-                        piece = piece[: self._cuts.pop(0) - self._passed]
-                        self._passed += len(piece)
-                        writer.write(piece)
+                    part = data[at : at + self._random.randint(1, self._split)]
+                    at += len(part)
+                    if counted and self._cuts and self._passed + len(part) > self._cuts[0]:
+                        part = part[: self._cuts.pop(0) - self._passed]
+                        self._passed += len(part)
+                        writer.write(part)
                         return
-                    self._passed += len(piece) if counted else 0
-                    writer.write(piece)
+                    self._passed += len(part) if counted else 0
+                    writer.write(part)
                     await writer.drain()
                     if self._delay_s:
                         await asyncio.sleep(self._random.uniform(0, self._delay_s))

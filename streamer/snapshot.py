@@ -1,8 +1,14 @@
-"""Nested plain values and numpy arrays to bytes and back, with nothing in them that could run."""
+"""Snapshots: the state of a stream, a tracker or a session as bytes, with nothing in them that could run.
+
+Whatever has a state gives a snapshot of it, in plain values and arrays, its parts' included (`snapshot`), and goes on
+from one: in place (`restore`), or as a new object (`restored`). What is to leave the process is packed here. Each kind
+of snapshot says its version itself, and refuses others.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +23,8 @@ ARRAY = "__array__"
 
 
 def pack(tree: Any) -> bytes:
-    """Dicts with string keys, lists, tuples (which come back as lists), strings, numbers, None, and arrays."""
+    """Dicts with string keys, lists, strings, numbers, None, and arrays; tuples, which come back as lists, and
+    dataclasses, which come back as the dicts of their fields."""
     arrays: list[NDArray[Any]] = []
 
     def plain(value: Any) -> Any:
@@ -28,6 +35,8 @@ def pack(tree: Any) -> bytes:
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [plain(item) for item in value]
+        if is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         return value
 
     text = json.dumps(plain(tree)).encode()
@@ -49,5 +58,5 @@ def unpack(data: bytes) -> Any:
     try:
         arrays = load(data)
         return whole(json.loads(arrays.pop(TREE).tobytes()))
-    except (SafetensorError, ValueError, LookupError, TypeError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise StateMismatch(f"these {len(data)} bytes are not a snapshot, or a damaged one ({error}).") from error

@@ -1,4 +1,4 @@
-"""A session as it is written down, so that another process can go on with it.
+"""A session's snapshot, so that another process can go on with it.
 
 It holds what a client's events were and the state of its streams: numbers, names of speakers, and voice prints of those
 who spoke of late. No audio but the part of a step that had come is in it, and not the resume token: who can read what
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from streamer.errors import StateMismatch
-from streamer.speakers.snapshot import pack, unpack
+from streamer.snapshot import pack, unpack
 
 # Who resumes is given so much longer than a session outlives its connection: a restart takes a while, in which nobody
 # can come back.
@@ -24,10 +24,10 @@ RESTART_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SessionSnapshot:
     """A session at one moment.
 
-    session: `Session.snapshot`, without its token. client: `Access.name` of who began it. address: theirs.
+    session: `SessionState.snapshot`, without its token. client: `Access.name` of who began it. address: theirs.
     channels: of each, the state of the engine's stream, and that of the tracker.
     """
 
@@ -43,7 +43,7 @@ class Kept:
         return pack({"session": session, "client": self.client, "address": self.address, "channels": channels})
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Kept:
+    def from_bytes(cls, data: bytes) -> SessionSnapshot:
         """Raises StateMismatch for what is damaged or of another release."""
         try:
             tree = unpack(data)

@@ -1,4 +1,4 @@
-"""A session's state while it runs: its streams, their trackers and its events, all as of one moment."""
+"""Snapshots of a session while it runs: its streams, their trackers and its events, all as of one moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from streamer.server.keeping.kept import Kept
+from streamer.server.keeping.sessionsnapshot import SessionSnapshot
 from streamer.server.room import Room
 
 #: Runs a call in a thread: what is packed there does not hold up the loop.
@@ -18,7 +18,7 @@ def settled(room: Room) -> bool:
     return not any(channel.busy or channel.stream.unread for channel in room.channels)
 
 
-async def look(room: Room, aside: Aside, *, anyway: bool = False) -> Kept | None:
+async def take_snapshot(room: Room, aside: Aside, *, anyway: bool = False) -> SessionSnapshot | None:
     """The session as it is; None where its engine was just then ahead of its trackers, so that it is to be tried again.
 
     anyway: take it even so; what the trackers have not heard is lost to who goes on from it.
@@ -39,4 +39,4 @@ async def look(room: Room, aside: Aside, *, anyway: bool = False) -> Kept | None
             return None
         session = room.session.snapshot()
         trackers = [await aside(channel.tracker.snapshot) for channel in channels]
-    return Kept(session, room.access.name, room.address, tuple(zip(states, trackers, strict=True)))
+    return SessionSnapshot(session, room.access.name, room.address, tuple(zip(states, trackers, strict=True)))
