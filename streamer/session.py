@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from streamer.audio.chunks import Gap
 from streamer.engine.stream import Stream
@@ -18,11 +17,87 @@ from streamer.sinks.base import SessionView, Sink, Sinks
 from streamer.speakers.events import Event, Notice
 from streamer.speakers.feed import RosterFeed, keep_guests
 from streamer.speakers.library import Speakers
+from streamer.speakers.profiles import Roster
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.timeline import Timeline
+from streamer.speakers.tracker import Tracker
 
 
-class Session:
+class Follower(Protocol):
+    """A tracker, or those of a room as one."""
+
+    @property
+    def heard_sample(self) -> int: ...
+
+    def set_roster(self, roster: Roster) -> list[Event]: ...
+
+    def finish(self) -> list[Event]: ...
+
+
+class BaseSession:
+    """What all sessions share: a roster that follows the store, a view of what was said, and sinks.
+
+    follower: who decides. tracker: who knows the guests. feed: made before either, so that no change is missed.
+    """
+
+    def __init__(
+        self,
+        speakers: Speakers,
+        feed: RosterFeed,
+        follower: Follower,
+        tracker: Tracker,
+        sinks: Sinks,
+        *,
+        keep_guests: bool,
+    ) -> None:
+        self.speakers = speakers
+        self.view = sinks.view
+        self._feed, self._follower, self._tracker, self._sinks = feed, follower, tracker, sinks
+        self._keep_guests = keep_guests
+
+    @property
+    def name(self) -> str:
+        return self.view.name
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.view.timeline
+
+    @property
+    def sinks(self) -> list[Sink]:
+        return self._sinks.sinks
+
+    def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
+        """Tell the sinks something about the sound itself, up to `sample`. See `BaseSource.on_notice`."""
+        self._tell([Notice.at(sample, code, message)])
+
+    def finish(self) -> list[Event]:
+        """All is over. Returns the last events, and closes the sinks."""
+        events = self._follower.finish()
+        self._tell(events)
+        self._sinks.close()
+        return events
+
+    def _look(self) -> list[Event]:
+        """Follow the store, if it is time to; what was decided by that."""
+        if (roster := self._feed.poll()) is None:
+            return []
+        self.view.enrolled = len(roster)
+        return self._follower.set_roster(roster)
+
+    def _heard(self, events: list[Event], step: Step | None) -> list[Event]:
+        """What was decided by one more result, after the sinks have received it."""
+        self._tell(events)
+        self._sinks.advance(self._follower.heard_sample, step)
+        return events
+
+    def _tell(self, events: list[Event]) -> None:
+        if self._keep_guests:
+            keep_guests(self.speakers, self._tracker, events, self.name)
+        self._sinks.tell(events)
+
+
+class Session(BaseSession):
     """Who speaks in one stream.
 
     Reads and writes the speaker store: it looks for changes to the roster, and keeps guests. `hear` and `finish` do no
@@ -43,47 +118,17 @@ class Session:
         sinks: Iterable[Sink] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.speakers = speakers
-        self._feed = RosterFeed(speakers, roster, clock)
+        feed = RosterFeed(speakers, roster, clock)
         self.tracker = speakers.tracker(roster, settings)
-        self.view = SessionView(uuid.uuid4().hex[:12], Timeline(keep_s=3600), enrolled=len(self.tracker.roster))
-        self._sinks = Sinks(sinks, self.view)
-        self._keep_guests = keep_guests
-
-    @property
-    def name(self) -> str:
-        return self.view.name
-
-    @property
-    def timeline(self) -> Timeline:
-        return self.view.timeline
-
-    @property
-    def sinks(self) -> list[Sink]:
-        return self._sinks.sinks
+        view = SessionView(timeline=Timeline(keep_s=3600), enrolled=len(self.tracker.roster))
+        super().__init__(speakers, feed, self.tracker, self.tracker, Sinks(sinks, view), keep_guests=keep_guests)
 
     def hear(self, result: Step | Gap) -> list[Event]:
         """Hear one step or gap. Returns what was decided, after the sinks have received it."""
-        events: list[Event] = []
-        if (roster := self._feed.poll()) is not None:
-            events += self.tracker.set_roster(roster)
-            self.view.enrolled = len(roster)
-        step = None if isinstance(result, Gap) else result
-        events += self.tracker.gap(result) if isinstance(result, Gap) else self.tracker.update(result)
-        self._tell(events)
-        self._sinks.advance(self.tracker.heard_sample, step)
-        return events
-
-    def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
-        """Tell the sinks something about the sound itself, up to `sample`. See `BaseSource.on_notice`."""
-        self._tell([Notice.at(sample, code, message)])
-
-    def finish(self) -> list[Event]:
-        """The stream is over. Returns the last events, and closes the sinks."""
-        events = self.tracker.finish()
-        self._tell(events)
-        self._sinks.close()
-        return events
+        events = self._look()
+        if isinstance(result, Gap):
+            return self._heard(events + self.tracker.gap(result), None)
+        return self._heard(events + self.tracker.update(result), result)
 
     async def run(self, stream: Stream, stop: asyncio.Event | None = None) -> None:
         """Hear a stream until it ends, or until `stop` is set."""
@@ -95,11 +140,6 @@ class Session:
     async def _read(self, stream: Stream) -> None:
         async for result in stream.steps():
             self.hear(result)
-
-    def _tell(self, events: list[Event]) -> None:
-        if self._keep_guests:
-            keep_guests(self.speakers, self.tracker, events, self.name)
-        self._sinks.tell(events)
 
 
 async def until(reading: asyncio.Future[Any], stop: asyncio.Event | None, finish: Callable[[], object]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
@@ -20,20 +19,19 @@ from streamer.engine.window import Step
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.meeting.crosstalk import CrossTalkSettings
 from streamer.meeting.room import RoomTracker
-from streamer.session import until
+from streamer.session import BaseSession, until
 from streamer.sinks.base import SessionView, Sink, Sinks
-from streamer.speakers.events import Event, Notice
-from streamer.speakers.feed import RosterFeed, keep_guests
+from streamer.speakers.events import Event
+from streamer.speakers.feed import RosterFeed
 from streamer.speakers.library import Speakers
 from streamer.speakers.settings import DURATIONS, STEP_S, TrackerSettings
-from streamer.speakers.timeline import Timeline
 
 #: How long the room waits for a live microphone that is behind the others, and how far one channel of a recording may
 #: be read ahead of the others, in seconds of audio.
 HOLD_S = 3.0
 
 
-class Meeting:
+class Meeting(BaseSession):
     """The session of a room with several microphones. Each turn has the channel where it is best heard.
 
     channels: the number of microphones, or their names. live: process audio as time passes; the room then goes on
@@ -56,8 +54,7 @@ class Meeting:
         step_s: float = STEP_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.speakers = speakers
-        self._feed = RosterFeed(speakers, roster, clock)
+        feed = RosterFeed(speakers, roster, clock)
         names = [f"microphone {number + 1}" for number in range(channels)] if isinstance(channels, int) else channels
         self.channels = list(names)
         trackers = [speakers.tracker(roster, settings)]
@@ -72,54 +69,20 @@ class Meeting:
             hold_s=HOLD_S if live else None,
         )
         self.live, self.step_s = live, step_s
-        # The time line keeps the whole meeting, for the minutes.
-        enrolled = len(trackers[0].roster)
-        self.view = SessionView(uuid.uuid4().hex[:12], Timeline(), self.channels, enrolled)
-        self._sinks = Sinks(sinks, self.view)
-        self._keep_guests = keep_guests
+        # The time line keeps the whole meeting, for the minutes. The trackers of a room share their guests.
+        view = SessionView(channels=self.channels, enrolled=len(trackers[0].roster))
+        super().__init__(speakers, feed, self.room, trackers[0], Sinks(sinks, view), keep_guests=keep_guests)
         #: Microphones that failed, with the error.
         self.failures: dict[int, StreamerError] = {}
 
-    @property
-    def name(self) -> str:
-        return self.view.name
-
-    @property
-    def timeline(self) -> Timeline:
-        return self.view.timeline
-
-    @property
-    def sinks(self) -> list[Sink]:
-        return self._sinks.sinks
-
     def hear_channel(self, channel: int, result: Step | Gap) -> list[Event]:
         """Process one step or gap of one microphone. Returns the new events, after the sinks have received them."""
-        events: list[Event] = []
-        if (roster := self._feed.poll()) is not None:
-            events += self.room.set_roster(roster)
-            self.view.enrolled = len(roster)
-        events += self.room.hear(channel, result)
-        self._tell(events)
-        self._sinks.advance(self.room.heard_sample, None if isinstance(result, Gap) else result)
-        return events
+        events = self._look() + self.room.hear(channel, result)
+        return self._heard(events, None if isinstance(result, Gap) else result)
 
     def end_channel(self, channel: int) -> list[Event]:
         """This microphone has ended; the others continue."""
-        events = self.room.end(channel)
-        self._tell(events)
-        self._sinks.advance(self.room.heard_sample, None)
-        return events
-
-    def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
-        """Send a notice about the sound, up to `sample`, to the sinks. See `BaseSource.on_notice`."""
-        self._tell([Notice.at(sample, code, message)])
-
-    def finish(self) -> list[Event]:
-        """End the meeting. Returns the last events, and closes the sinks."""
-        events = self.room.finish()
-        self._tell(events)
-        self._sinks.close()
-        return events
+        return self._heard(self.room.end(channel), None)
 
     async def run_room(self, engine: Engine, sources: Sequence[Source], stop: asyncio.Event | None = None) -> None:
         """Process all microphones to their ends, or until `stop` is set.
@@ -158,9 +121,3 @@ class Meeting:
         async with moved:
             self.end_channel(channel)
             moved.notify_all()
-
-    def _tell(self, events: list[Event]) -> None:
-        if self._keep_guests:
-            # The trackers of a room share their guests.
-            keep_guests(self.speakers, self.room.trackers[0], events, self.name)
-        self._sinks.tell(events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ class SessionView:
     enrolled: the number of speakers in the roster.
     """
 
-    name: str
+    name: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     timeline: Timeline = field(default_factory=Timeline)
     channels: Sequence[str] = ()
     enrolled: int = 0
