@@ -42,19 +42,18 @@ from streamer.speakers import elsewhere
 from streamer.speakers.backend import Backend
 from streamer.speakers.store import SpeakerStore
 
-# Between two looks at every session: short beside a stats interval, long beside the work of it.
+# Between two checks of every session: short compared with a stats interval, long compared with the work.
 TICK_S = 0.25
-# How often the speaker store is asked whether another process changed it: others are to know of an enrolment within a
-# second.
+# How often to ask the speaker store for changes by other processes: an enrolment must be known within a second.
 STORE_S = 0.5
-# The share of the time to stop in that clients have to leave; sockets, events of calls and the engine want theirs.
+# The share of the grace period in which clients may leave; sockets, events of calls and the engine need the rest.
 LEAVE = 0.4
 
 
 class Server:
-    """Serves streams of an engine that runs already.
+    """Serves streams with a running engine.
 
-    Raises ConfigurationError for a token file or a certificate that can't be used, OSError for a port that is taken.
+    Raises ConfigurationError for an invalid token file or certificate, OSError for a port that is taken.
     """
 
     def __init__(self, config: ServerConfig, engine: Engine, store: SpeakerStore) -> None:
@@ -85,7 +84,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where to point a browser."""
+        """The address to open in a browser."""
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}/"
 
@@ -97,7 +96,7 @@ class Server:
     def people(self) -> People:
         return self._people
 
-    # Beginning and end
+    # Start and end
 
     async def __aenter__(self) -> Server:
         model = self._engine.model
@@ -150,7 +149,7 @@ class Server:
         return self
 
     async def _listen(self) -> SocketServer:
-        """Accept connections from here on."""
+        """Accept connections from now on."""
         refused = self.metrics.refused.inc
         return await listen(self.handle, self.config, self._gate, self._tls, self.admission, self._plains, refused)
 
@@ -170,15 +169,15 @@ class Server:
             self._signals.release()
 
     def stop(self) -> None:
-        """Let `run` end: no new streams, a goodbye with a hint to resume for those that run."""
+        """Make `run` return: it takes no new streams, and tells running ones to resume elsewhere."""
         self._stopping.set()
 
     async def run(self, ready: Callable[[], None] = lambda: None, force: Callable[[], None] | None = None) -> None:
         """Serve until `stop`, SIGTERM or SIGINT, then drain. SIGHUP reads tokens and certificate again.
 
-        ready: called once signals are heeded. force: ends the process where stopping takes longer than `grace_s`; it
-        is then taken as the process's own, so that a signal during the last steps does not end it halfway.
-        Raises EngineFailed where there is no going on; the clients have been told.
+        ready: called when signals are handled. force: ends the process if stopping takes longer than `grace_s`. With
+        it, the server owns the process, so a second signal does not interrupt the last steps. Raises EngineFailed if
+        the engine cannot continue; clients have been told.
         """
         self._signals = Signals(self.stop, self.reload, self.config.grace_s, force)
         self._owns_process = force is not None
@@ -190,10 +189,10 @@ class Server:
             await self.drain()
         else:
             await self._rooms.gone(LEAVE * self.config.grace_s)
-            raise EngineFailed(f"{self.failure} Start the server again; its log says what went before.")
+            raise EngineFailed(f"{self.failure} Start the server again; its log has the reason.")
 
     async def drain(self) -> None:
-        """Take no new streams, send the running ones away, keep what can be resumed."""
+        """Take no new streams, dismiss the running ones, and save what can be resumed."""
         self.admission.draining = True
         log.say("draining", sessions=len(self._rooms))
         message = f"The server stops; connect again in {RETRY_AFTER_S:g} s."
@@ -201,7 +200,7 @@ class Server:
         await asyncio.gather(self._rooms.close(message, RETRY_AFTER_S, leave_s), self._plains.finish(leave_s))
 
     def fail(self, problem: str) -> None:
-        """There is no going on: new streams are refused, clients told, and `run` ends."""
+        """The server cannot continue: refuse new streams, tell the clients, and let `run` return."""
         if self.failure is None:
             self.failure = problem
             self.admission.draining = True
@@ -210,11 +209,11 @@ class Server:
             self.stop()
 
     def reload(self) -> None:
-        """Read the token file and the certificate again; keep the old ones, both, if one of the new is no good."""
+        """Read the token file and the certificate again; keep both old ones if either of the new ones is invalid."""
         try:
             tokens = Tokens.load(Path(self.config.token_file)) if self.config.token_file else None
             if self._tls is not None:
-                # New connections use it at once: a context is asked at each handshake.
+                # New connections use it at once: each handshake reads the context.
                 tls.reload(self._tls, self.config)
         except ConfigurationError as error:
             log.say(
@@ -224,16 +223,16 @@ class Server:
             self._tokens = tokens
             log.say("reloaded", tokens=None if self._tokens is None else len(self._tokens))
 
-    # Who may
+    # Access
 
     def identify(self, token: str | None) -> Access | None:
-        """What a token may do; without a token file everybody may do everything."""
+        """The access of a token; without a token file, everybody has full access."""
         return EVERYBODY if self._tokens is None else self._tokens.find(token)
 
     # A connection
 
     async def handle(self, connection: Peer) -> None:
-        """From `start` to the end of the connection. Never raises but for a mistake of ours."""
+        """From `start` to the end of the connection. Raises only for a bug in this package."""
         try:
             if self._calls is not None and _path(connection) == twilio.PATH:
                 return await self._calls.serve(
@@ -265,7 +264,7 @@ class Server:
             await self._turn_away(connection, mistake)
 
     def _access(self, connection: Peer, named: str | None, *scopes: str) -> Access:
-        """named: the token in the first message. scopes: one of which it must have. Raises Refusal: unauthorized,
+        """named: the token in the first message. scopes: the token needs one of them. Raises Refusal: unauthorized,
         forbidden."""
         assert connection.request is not None
         headers = connection.request.headers.get_all("Authorization")
@@ -275,7 +274,7 @@ class Server:
             change = "Send a token that is" if token else "Send one as a header, a subprotocol or in `start`"
             raise Refusal("unauthorized", "A known bearer token is needed.", f"{change}.", fatal=True)
         if access.scopes.isdisjoint(scopes):
-            message = f"This token has not the scope {' or '.join(scopes)}."
+            message = f"This token does not have the scope {' or '.join(scopes)}."
             raise Refusal("forbidden", message, "Use one that has it.", fatal=True)
         return access
 
@@ -284,11 +283,11 @@ class Server:
         code = {"busy": 1013, "internal": 1011}.get(refusal.code, 1008)
         with contextlib.suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(self.config.send_timeout_s):
-                if _path(connection) != twilio.PATH:  # Twilio knows messages of its own only
+                if _path(connection) != twilio.PATH:  # Twilio understands only its own messages
                     await connection.send(protocol.write({**refusal.to_dict(), "fatal": True}))
                 await connection.close(code, refusal.code)
 
-    # Within
+    # Internal tasks
 
     async def _stop_calls(self) -> None:
         if self._calls is not None:
@@ -315,9 +314,9 @@ class Server:
             try:
                 if await people.refresh():
                     self._rooms.listen_again()
-            except Refusal:  # it is in the log
+            except Refusal:  # it is already in the log
                 continue
-            except Exception:  # enrolments are to be heard of again once it is well
+            except Exception:  # keep following the store: later enrolments must arrive
                 log.say("speaker store", level=logging.ERROR, exc_info=True)
 
     def _watch(self) -> None:
