@@ -1,4 +1,4 @@
-"""A model as an ONNX file, for onnxruntime and whatever else reads them, checked against torch before it is kept."""
+"""Exports a model as an ONNX file, for onnxruntime and other readers, and checks it against torch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from streamer.errors import CheckpointError, ConfigurationError
 from streamer.models.model import Model
 from streamer.models.onnx import load
 
-#: What the file's embeddings may differ by from torch's: 1 less their cosine.
+#: The largest difference between the file's embeddings and torch's: 1 minus their cosine.
 TOLERANCE = 1e-5
-#: Seconds that are compared; the file must not be made for one length.
+#: Lengths to compare, in seconds; the file must not depend on one length.
 SECONDS = (1.0, 2.3, 5.0)
 OPSET = 17
 
 
 def to_onnx(model: Model) -> tuple[bytes, float]:
-    """The file, which takes waveforms (batch, 1, samples) at 16 kHz and gives embeddings (batch, dimension); and the
-    largest difference from torch (1 less the cosine) that was found.
+    """The file, which takes waveforms (batch, 1, samples) at 16 kHz and returns embeddings (batch, dimension); and the
+    largest difference from torch (1 minus the cosine).
 
-    Raises ConfigurationError for a family that has no such file, CheckpointError where the file gives other embeddings,
+    Raises ConfigurationError for a family without ONNX export, CheckpointError if the file gives other embeddings,
     MissingDependency without onnxruntime.
     """
     if model.architecture.family != "sincnet":
@@ -37,12 +37,12 @@ def to_onnx(model: Model) -> tuple[bytes, float]:
     file = io.BytesIO()
     example = torch.zeros(2, 1, 2 * SAMPLE_RATE)
     with warnings.catch_warnings():
-        # The other exporter needs onnxscript, and neither is of ours to warn of.
+        # The other exporter needs onnxscript; the warnings about both are not for users of this package.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             cast(nn.Module, model.to("cpu").network),
             (example,),
-            cast(Any, file),  # it takes more than it says
+            cast(Any, file),  # it accepts more than its type says
             dynamo=False,
             input_names=["waveform"],
             output_names=["embedding"],
@@ -64,7 +64,7 @@ def _read(data: bytes, name: str) -> Model:
 
 
 def compared(model: Model, other: Model) -> float:
-    """The largest difference (1 less the cosine) of two models' embeddings of noise that comes and goes."""
+    """The largest difference (1 minus the cosine) between two models' embeddings of noise with varying level."""
     rng = np.random.default_rng(0)
     worst = 0.0
     for seconds in SECONDS:
