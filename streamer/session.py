@@ -23,14 +23,14 @@ from streamer.speakers.timeline import Timeline
 
 
 class Session:
-    """Who speaks in one stream.
+    """Decides who speaks in one stream.
 
-    Reads and writes the speaker store: it looks for changes to the roster, and keeps guests. `hear` and `finish` do no
-    other I/O than the store's and the sinks'.
+    Reads and writes the speaker store: it loads changes of the roster, and keeps guests. `hear` and `finish` do no
+    other I/O than that of the store and the sinks.
 
-    roster: the names to listen for; None for everybody enrolled, including those who are enrolled meanwhile.
-    keep_guests: keep the voices of guests in the store for a day, so that they can be named.
-    clock: seconds; says when to look for changes in the store.
+    roster: the names to listen for; None for everybody enrolled, including people enrolled later.
+    keep_guests: keep the voice prints of guests in the store for a day, so that they can be named.
+    clock: seconds; determines when to check the store for changes.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Session:
         return self._sinks.sinks
 
     def hear(self, result: Step | Gap) -> list[Event]:
-        """Hear one step or gap. Returns what was decided, after the sinks have received it."""
+        """Process one step or gap. Returns the new events, after the sinks have received them."""
         events: list[Event] = []
         if (roster := self._feed.poll()) is not None:
             events += self.tracker.set_roster(roster)
@@ -75,18 +75,18 @@ class Session:
         return events
 
     def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
-        """Tell the sinks something about the sound itself, up to `sample`. See `BaseSource.on_notice`."""
+        """Send a notice about the sound, up to `sample`, to the sinks. See `BaseSource.on_notice`."""
         self._tell([Notice.at(sample, code, message)])
 
     def finish(self) -> list[Event]:
-        """The stream is over. Returns the last events, and closes the sinks."""
+        """End the session. Returns the last events, and closes the sinks."""
         events = self.tracker.finish()
         self._tell(events)
         self._sinks.close()
         return events
 
     async def run(self, stream: Stream, stop: asyncio.Event | None = None) -> None:
-        """Hear a stream until it ends, or until `stop` is set."""
+        """Process a stream until it ends, or until `stop` is set."""
         reading = asyncio.ensure_future(self._read(stream))
         await until(reading, stop, self.finish)
         if not reading.cancelled():
