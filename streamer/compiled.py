@@ -1,4 +1,4 @@
-"""Loops over samples and frames: compiled, kept on disk where that is possible, and run beside other threads."""
+"""Compiles loops over samples and frames, caches them on disk if possible, and lets them run beside other threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def compiled(function: F) -> F:
 
 
 def summing(function: F) -> F:
-    """For loops that add up numbers, in whatever order is fastest."""
+    """Compile loops that sum numbers, with the fastest order of summation."""
     return _compiled(function, {"contract", "nsz", "reassoc"})
 
 
@@ -24,5 +24,5 @@ def _compiled(function: F, fastmath: set[str]) -> F:
     try:
         return cast(F, numba.njit(cache=True, **options)(function))
     except RuntimeError:
-        # Nowhere to keep what was compiled: the package is read-only and the user has no home, as a service may be.
+        # There is no writable folder for the cache: the package is read-only and a service may have no home folder.
         return cast(F, numba.njit(**options)(function))

@@ -1,6 +1,6 @@
-"""What there is on this machine of what streamer needs or can use, and what to do where something is not.
+"""Checks what streamer needs or can use on this machine, and says what to do about problems.
 
-Every check stands alone: one that fails tells of itself, and the others go on.
+Every check is independent: if one fails, it reports that, and the others continue.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from streamer.errors import MissingDependency, StreamerError
 
 DISTRIBUTION = "speaker-streamer"
 PYTHONS = ((3, 11), (3, 13))
-#: An optional module, what it adds, and the extra that brings it.
+#: An optional module, what it adds, and the extra that installs it.
 OPTIONAL = (
     ("onnxruntime", "networks of your own from ONNX files", "onnx"),
     ("psycopg", "a speaker store on PostgreSQL", "postgres"),
     ("matplotlib", "plots of `streamer evaluate`", "evaluation"),
 )
 
-#: What nothing works without.
+#: The checks that everything depends on.
 NEEDED = ("python", "packages", "torch", "processor", "compiled loops", "model", "store")
 
 State = Literal["ok", "missing", "broken"]
@@ -35,10 +35,10 @@ State = Literal["ok", "missing", "broken"]
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One thing that was looked at.
+    """The result of one check.
 
-    state: "ok"; "missing" for what some commands need and others do not; "broken" for what nothing works without.
-    said: what was found. advice: what to do; empty where there is nothing to do.
+    state: "ok"; "missing" for something that only some commands need; "broken" for something that everything needs.
+    said: the finding. advice: what to do; empty if there is nothing to do.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Diagnosis:
 
 
 def examine(model: str = "default", device: str = "auto", store: str | None = None) -> Iterator[Diagnosis]:
-    """Look at everything, one after the other. The arguments are those of the commands."""
+    """Run all checks in order. The arguments are those of the commands."""
     checks: list[tuple[str, Callable[[], Diagnosis]]] = [
         ("python", _python),
         ("packages", _packages),
@@ -66,9 +66,9 @@ def examine(model: str = "default", device: str = "auto", store: str | None = No
             yield check()
         except StreamerError as error:
             yield Diagnosis(name, _failed(name), str(error))
-        except Exception as error:  # a library that is damaged may raise anything
+        except Exception as error:  # a damaged library may raise anything
             said = f"{type(error).__name__}: {error}"
-            yield Diagnosis(name, _failed(name), said, f"install it anew: pip install {DISTRIBUTION}")
+            yield Diagnosis(name, _failed(name), said, f"install it again: pip install {DISTRIBUTION}")
 
 
 def _failed(name: str) -> State:
@@ -84,7 +84,7 @@ def _python() -> Diagnosis:
 
 
 def _packages() -> Diagnosis:
-    """Every distribution that ours requires, with its version."""
+    """Every required distribution, with its version."""
     from streamer import __version__
 
     found, absent = [f"streamer {__version__}"], []
@@ -216,7 +216,7 @@ def _store(store: str | None, model: str) -> Diagnosis:
 
 
 def _fingerprint(source: str) -> str | None:
-    """A model's; None for one that cannot be loaded, which is said of the model."""
+    """A model's fingerprint; None for one that cannot be loaded, which its own check reports."""
     from streamer.models.model import Model
     from streamer.models.places import fingerprint_of
 

@@ -1,16 +1,16 @@
-"""How results look in a notebook: tables in HTML, with every value escaped."""
+"""HTML tables for notebooks, with every value escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-#: Rows of a table that are shown; a notebook is not helped by thousands.
+#: Most rows of a table; a notebook cannot show thousands usefully.
 SHOWN = 50
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """An HTML table of at most `SHOWN` rows, which says how many there are beyond. Values are shown by `str`."""
+    """An HTML table of at most `SHOWN` rows, with the number of further rows. Values are shown by `str`."""
 
     def line(cell: str, values: Sequence[object]) -> str:
         return "<tr>" + "".join(f"<{cell}>{escape(str(value))}</{cell}>" for value in values) + "</tr>"

@@ -2,15 +2,15 @@
 
     StreamerError
     ├── ConfigurationError (ValueError)      a setting that cannot work
-    │   └── UnsupportedFormat                a PCM encoding or number of channels that is not known
+    │   └── UnsupportedFormat                an unknown PCM encoding or number of channels
     ├── MissingDependency (ImportError)      an optional package or system library is not installed
-    ├── AudioError                           something is wrong with the audio given
+    ├── AudioError                           a problem with the given audio
     │   ├── AudioNotFound (FileNotFoundError)
     │   ├── AudioUnreadable                  not audio, damaged, or no permission
     │   ├── AudioEmpty
     │   ├── AudioTooShort
-    │   │   └── SpeechTooShort               too little speech to say whose voice it is; `heard_s`, `needed_s`
-    │   ├── AudioTooLong                     more of it than is heard of one recording
+    │   │   └── SpeechTooShort               too little speech to identify a speaker; `heard_s`, `needed_s`
+    │   ├── AudioTooLong                     longer than the limit of one recording
     │   ├── AudioNotFinite                   NaN or infinite samples
     │   ├── MicrophoneUnavailable            no such device, or it cannot be opened
     │   ├── SourceUnreachable                an address that cannot be opened, or was lost for good
@@ -20,15 +20,15 @@
     ├── CheckpointError                      a model that cannot be loaded
     │   ├── CheckpointUnreadable             not a checkpoint, damaged, too large, or not safe to read
     │   ├── CheckpointMismatch               a missing, left-over, misshapen or non-finite tensor
-    │   ├── WrongArchitecture                a model, but not a speaker embedding model of ours
+    │   ├── WrongArchitecture                a model, but not a supported speaker embedding model
     │   └── HubError                         the model could not be fetched
     │       ├── GatedModel
     │       ├── ModelNotFound
     │       ├── RevisionNotFound
     │       └── HubUnreachable
     ├── StoreError                           the speaker store cannot be used
-    │   ├── StoreUnreadable                  not a store of ours, or damaged
-    │   ├── StoreNotFound                    no such file, where one was named
+    │   ├── StoreUnreadable                  not a speaker store, or damaged
+    │   ├── StoreNotFound                    the named file does not exist
     │   ├── StoreTooNew                      written by a newer version
     │   ├── StoreReadOnly
     │   ├── StoreFull                        no space left on the device
@@ -36,16 +36,16 @@
     │   ├── StoreUnreachable                 the database server does not answer
     │   └── StoreNotErased                   what was deleted is still in a file of the store
     ├── TranscriptUnreadable                 not a transcript, or not a file of turns
-    ├── SpeakerNotFound (LookupError)        nobody of that name is enrolled
+    ├── SpeakerNotFound (LookupError)        nobody with this name is enrolled
     ├── SpeakerExists (ValueError)           the name is taken
-    ├── EnrolmentRefused                     what was said would poison the profile; `findings` say why
+    ├── EnrolmentRefused                     the recording would damage the profile; `findings` say why
     ├── StateMismatch                        a snapshot that is damaged, or of another model, mode or setting
     ├── StreamClosed                         the stream, or the engine it belongs to, was closed
-    ├── EngineFailed                         the engine is dead, stands still, or fails at everything
-    ├── StreamFailed                         the state of one stream is broken; the others go on
-    ├── ProtocolError                        a message or an address that the protocol streamer.v1 doesn't have
+    ├── EngineFailed                         the engine is dead, hangs, or fails at everything
+    ├── StreamFailed                         the state of one stream is broken; other streams continue
+    ├── ProtocolError                        a message or an address that is not part of the protocol streamer.v1
     ├── ServerRefused                        the server answered with an error; `code` and `change` say more
-    │   └── ServerBusy                       no room now; `retry_after` seconds
+    │   └── ServerBusy                       no capacity at the moment; `retry_after` seconds
     └── ConnectionLost (ConnectionError)     the server could not be reached, or not again in time to resume
 
 Each message names the value, the limit and the way out.
@@ -55,7 +55,7 @@ from __future__ import annotations
 
 
 class StreamerError(Exception):
-    """The root of the tree: `except StreamerError` catches what a user can act on."""
+    """The root of the tree: `except StreamerError` catches all errors that a user can act on."""
 
 
 class ConfigurationError(StreamerError, ValueError):
@@ -63,19 +63,19 @@ class ConfigurationError(StreamerError, ValueError):
 
 
 class UnsupportedFormat(ConfigurationError):
-    """A PCM encoding, or a number of channels, that is not known here."""
+    """A PCM encoding, or a number of channels, that is not supported."""
 
 
 class MissingDependency(StreamerError, ImportError):
-    """An optional package or a system library is needed for this and is not installed."""
+    """An optional package or a system library is needed and not installed."""
 
 
 class AudioError(StreamerError):
-    """Something is wrong with the audio."""
+    """There is a problem with the audio."""
 
 
 class AudioNotFound(AudioError, FileNotFoundError):
-    """There is no such file."""
+    """The file does not exist."""
 
 
 class AudioUnreadable(AudioError):
@@ -91,7 +91,7 @@ class AudioTooShort(AudioError):
 
 
 class SpeechTooShort(AudioTooShort):
-    """There is too little speech to say whose voice it is.
+    """There is too little speech to identify a speaker.
 
     heard_s: seconds of speech in each recording. needed_s: how many are needed in each.
     """
@@ -103,27 +103,27 @@ class SpeechTooShort(AudioTooShort):
 
 
 class AudioTooLong(AudioError):
-    """The recording is longer than what is heard of one."""
+    """The recording is longer than the limit of one recording."""
 
 
 class AudioNotFinite(AudioError):
-    """The audio holds NaN or infinite samples."""
+    """The audio contains NaN or infinite samples."""
 
 
 class MicrophoneUnavailable(AudioError):
-    """There is no such input device, or it cannot be opened as asked, or it was lost for good."""
+    """There is no such input device, it cannot be opened with these settings, or it was lost for good."""
 
 
 class SourceUnreachable(AudioError):
-    """An address cannot be opened, or was lost and is not to be opened again."""
+    """An address cannot be opened, or was lost and must not be opened again."""
 
 
 class SegmentOutOfRange(AudioError, ValueError):
-    """A segment is empty or lies outside of the file."""
+    """A segment is empty or lies outside the file."""
 
 
 class BufferOverflow(StreamerError):
-    """A ring buffer with overflow="error" has no room for what was written."""
+    """A ring buffer with overflow="error" has no room for the samples."""
 
 
 class BufferClosed(StreamerError):
@@ -167,7 +167,7 @@ class HubUnreachable(HubError):
 
 
 class ProtocolError(StreamerError):
-    """A message or an address is not as the protocol streamer.v1 has it."""
+    """A message or an address is not valid in the protocol streamer.v1."""
 
 
 class ServerRefused(StreamerError):
@@ -183,7 +183,7 @@ class ServerRefused(StreamerError):
 
 
 class ServerBusy(ServerRefused):
-    """The server has no room for another stream; try again after `retry_after` seconds."""
+    """The server has no capacity for another stream; try again after `retry_after` seconds."""
 
     def __init__(self, message: str, change: str, retry_after: float) -> None:
         super().__init__("busy", message, change)
@@ -191,7 +191,7 @@ class ServerBusy(ServerRefused):
 
 
 class ConnectionLost(StreamerError, ConnectionError):
-    """The server could not be reached, or not again in time to go on with the session."""
+    """The server could not be reached, or not again in time to resume the session."""
 
 
 class StoreError(StreamerError):
@@ -203,7 +203,7 @@ class StoreUnreadable(StoreError):
 
 
 class StoreNotFound(StoreError, FileNotFoundError):
-    """A store was named by its file, which is not there."""
+    """The named store file does not exist."""
 
 
 class StoreTooNew(StoreError):
@@ -219,7 +219,7 @@ class StoreFull(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Another process held the store for longer than we wait."""
+    """Another process held the store for longer than the timeout."""
 
 
 class StoreUnreachable(StoreError):
@@ -227,23 +227,23 @@ class StoreUnreachable(StoreError):
 
 
 class StoreNotErased(StoreError):
-    """The change was made, but what was deleted by it could not be erased from the store's files yet."""
+    """The change was made, but the deleted data could not be erased from the store's files yet."""
 
 
 class TranscriptUnreadable(StreamerError):
-    """A file is not a transcript with times, or does not say who speaks when."""
+    """A file is not a transcript with times, or not a file of turns."""
 
 
 class SpeakerNotFound(StreamerError, LookupError):
-    """Nobody of that name is enrolled."""
+    """Nobody with this name is enrolled."""
 
 
 class SpeakerExists(StreamerError, ValueError):
-    """Somebody of that name is enrolled already."""
+    """Somebody with this name is enrolled already."""
 
 
 class EnrolmentRefused(StreamerError):
-    """The coach advises against this enrolment; `findings` are its reasons."""
+    """The check advises against this enrolment; `findings` are its reasons."""
 
     def __init__(self, message: str, findings: tuple[object, ...] = ()) -> None:
         super().__init__(message)
@@ -251,7 +251,7 @@ class EnrolmentRefused(StreamerError):
 
 
 class StateMismatch(StreamerError):
-    """A snapshot is damaged, or was taken of another model, mode or setting."""
+    """A snapshot is damaged, or belongs to another model, mode or setting."""
 
 
 class StreamClosed(StreamerError):
@@ -259,8 +259,8 @@ class StreamClosed(StreamerError):
 
 
 class EngineFailed(StreamerError):
-    """The engine of a server has ended, stands still, or fails at everything: the process has to begin again."""
+    """The engine of a server has ended, hangs, or fails at everything: the process has to restart."""
 
 
 class StreamFailed(StreamerError):
-    """The state of one stream is broken; the others go on."""
+    """The state of one stream is broken; other streams continue."""

@@ -1,6 +1,6 @@
 """Speaker embeddings of whole recordings, with the interface and the results of pyannote.audio 4's `Inference`.
 
-Reference: pyannote.audio 4.0.7, `pyannote/audio/core/inference.py`. Differences are on purpose: a whole file gives
+Reference: pyannote.audio 4.0.7, `pyannote/audio/core/inference.py`. It differs on purpose: a whole file gives
 (1, dimension), as pyannote's model card says; a device can be a string; a wrong input raises a typed error.
 """
 
@@ -26,9 +26,9 @@ WindowKind = Literal["sliding", "whole"]
 Embeddings = NDArray[np.float32]
 Hook = Callable[..., Any]
 
-#: Seconds that pyannote/embedding was trained on, used where a checkpoint does not say.
+#: Seconds that pyannote/embedding was trained on, the default if a checkpoint has none.
 DEFAULT_DURATION_S = 3.0
-#: Of the duration, where no step is given.
+#: The default step, as a share of the duration.
 DEFAULT_STEP_RATIO = 0.1
 BATCH_SIZE = 32
 
@@ -118,7 +118,7 @@ class Inference:
         hook: called with `completed=` and `total=` (numbers of windows) before the first batch and after each.
 
         Returns (1, dimension) float32 for window="whole", and for "sliding" a SlidingWindowFeature of (windows,
-        dimension), whose last window is filled up with zeros where the audio ends inside of it.
+        dimension); its last window is padded with zeros if the audio ends inside it.
 
         A file is read block by block. For window="whole" it takes the same memory however long it is; but a model with
         window norms (pyannote's) normalises by all of the audio, and takes about 90 MB for each minute.
@@ -130,7 +130,7 @@ class Inference:
     def timed(
         self, file: AudioInput, hook: Hook | None = None, *, sample_rate: int | None = None
     ) -> tuple[Embeddings | SlidingWindowFeature, float]:
-        """What `__call__` returns, and how long the audio is, in seconds."""
+        """The result of `__call__`, and the length of the audio in seconds."""
         if not is_file(file) or sample_rate is not None:
             audio = read_audio(file, sample_rate)
             if self.window == "sliding":
@@ -155,8 +155,9 @@ class Inference:
         """Embed a segment of a recording, or several.
 
         Several segments are joined end to end for window="whole"; for "sliding", the span that covers them is used.
-        Returns as `__call__` does; the windows' times count from the recording's start.
-        Raises SegmentOutOfRange for a segment that is empty or not inside of the audio, beside what `__call__` does.
+        Returns the same as `__call__`; the windows' times count from the recording's start.
+        Raises SegmentOutOfRange for a segment that is empty or not inside the audio, in addition to the errors of
+        `__call__`.
         """
         audio = read_audio(file, sample_rate)
         segments = [chunk] if isinstance(chunk, Segment) else list(chunk)
@@ -179,7 +180,7 @@ class Inference:
         return embedding
 
     def _streamed(self, mono: MonoFile, hook: Hook | None) -> Embeddings:
-        """One embedding of a file, as it is read."""
+        """One embedding of a file, computed while it is read."""
         _call(hook, 0, 1)
         embedding = self._guarded(lambda: self._pooled(mono, mono.name), 1)
         _call(hook, 1, 1)
@@ -193,8 +194,7 @@ class Inference:
         return pool.finish()
 
     def _slide(self, samples: Embeddings, name: str, start: float, hook: Hook | None) -> SlidingWindowFeature:
-        """Embed the windows of samples (n,) at 16 kHz, of which the first starts at `start` seconds of the
-        recording."""
+        """Embed the windows of samples (n,) at 16 kHz; the first one starts at `start` seconds of the recording."""
         self._check_length(len(samples), name)
         windows, tail = cut(torch.from_numpy(samples), self._samples(self.duration), self._samples(self.step))
         total = len(windows) + len(tail)
@@ -215,11 +215,11 @@ class Inference:
         return self._guarded(lambda: self.model(waveforms).float().cpu().numpy(), len(waveforms))
 
     def _guarded(self, work: Callable[[], Embeddings], count: int) -> Embeddings:
-        """What `work` gives, for `count` windows at once. Raises MemoryError where the device has too little."""
+        """The result of `work`, for `count` windows at once. Raises MemoryError if the device has too little."""
         try:
             return work()
         except RuntimeError as error:
-            # CUDA and MPS say the one, the CPU's allocator the other; only CUDA has a class of its own for it.
+            # CUDA and MPS use the first message, the CPU's allocator the second; only CUDA has a class for it.
             if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
                 raise
             raise MemoryError(
@@ -240,9 +240,9 @@ class Inference:
 
 
 def cut(samples: Tensor, size: int, step: int) -> tuple[Tensor, Tensor]:
-    """The windows of `samples` (n,), in pyannote.audio's way: complete ones, and one to hold what they leave over.
+    """The windows of `samples` (n,), as in pyannote.audio: complete ones, and one for the remaining samples.
 
-    Returns (windows, size) and (0 or 1, size), the latter filled up with zeros; its samples begin where the next
+    Returns (windows, size) and (0 or 1, size), the latter padded with zeros; its samples begin where the next
     complete window would.
     """
     windows = samples.unfold(0, size, step) if len(samples) >= size else samples.new_empty(0, size)
@@ -263,5 +263,5 @@ def _call(hook: Hook | None, completed: int, total: int) -> None:
 
 
 def _seconds_up(samples: int, rate: int) -> str:
-    """Seconds, rounded up, so that the length which a message asks for is enough."""
+    """Seconds, rounded up, so that the length in a message is long enough."""
     return f"{math.ceil(samples * 1000 / rate) / 1000:.3f}"

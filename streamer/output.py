@@ -1,8 +1,8 @@
-"""Files that are written: never one that is read, never emptied for nothing, and named where they cannot be written.
+"""Safe output files: an output never overwrites an input, is never emptied without need, and errors name the file.
 
-A format that is a whole file is written beside it and put in its place at the end (`replacing`). One that is valid
-while it is written, because others follow it, is opened when there is something to write in it, which is after what is
-read was found good; `check_outputs` says before all work whether that could go well.
+A format that must be complete is written beside its target and renamed at the end (`replacing`). A format that is valid
+while it grows, because others follow it, is opened at the first output, after the input was found valid;
+`check_outputs` checks before all work whether writing is possible.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ PathLike = str | os.PathLike[str]
 
 
 def check_outputs(outputs: Mapping[str, PathLike | None], inputs: Iterable[PathLike | None] = ()) -> None:
-    """Refuse what cannot be written, before anything is done.
+    """Refuse outputs that cannot be written, before anything is done.
 
-    outputs: what the user calls each (`--rttm`) -> its path. inputs: all that is read: recordings, model, store, lists.
-    Raises ConfigurationError for an output that is an input, by whatever name or link, or that another output is too;
-    OSError, with the path, for a directory, for one whose folder is not there, and for one that may not be written.
+    outputs: the user's name for each (`--rttm`) -> its path. inputs: all files that are read: recordings, model, store,
+    lists. Raises ConfigurationError for an output that is also an input, by whatever name or link, or another output;
+    OSError, with the path, for a directory, for one in a missing folder, and for one that may not be written.
     """
     read = [path for path in inputs if path is not None]
     taken: dict[str, PathLike] = {}
@@ -48,8 +48,8 @@ def check_outputs(outputs: Mapping[str, PathLike | None], inputs: Iterable[PathL
 
 
 def same_file(one: PathLike, other: PathLike) -> bool:
-    """Whether two paths are one file that holds something: by links, by upper and lower case where that is the same,
-    or, where it is not there yet, by where it would be. Devices and pipes hold nothing."""
+    """Whether two paths are the same regular file: through links, in file systems that ignore case, or, if it does not
+    exist yet, by its location. Devices and pipes do not count."""
     try:
         if os.path.exists(one) and not os.path.isfile(one):
             return False
@@ -71,7 +71,7 @@ def check_writable(path: PathLike) -> None:
 
 @contextmanager
 def named(path: PathLike) -> Iterator[None]:
-    """Errors of the system within say which file they are about: "No space left on device" does not by itself."""
+    """Add the path to system errors inside the context: "No space left on device" alone does not name the file."""
     try:
         yield
     except OSError as error:
@@ -82,10 +82,10 @@ def named(path: PathLike) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: PathLike, *, private: bool = False) -> Iterator[Path]:
-    """The path to write to, in the folder of `path`, whose place it takes at the end.
+    """The path to write to, in the folder of `path`; it replaces `path` at the end.
 
-    Where that fails, or what is done within does, `path` is as it was, and nothing is left over. What is no ordinary
-    file (a pipe, /dev/stdout) is written to itself. Its permissions stay what they were, unless `private`: then
+    On a failure, `path` stays unchanged, and nothing is left over. A file that is not a regular one
+    (a pipe, /dev/stdout) is written directly. Its permissions stay the same, unless `private`: then
     nobody else may read it, not even while it is written. A link stays a link.
     """
     target = Path(os.path.realpath(path))
@@ -99,7 +99,7 @@ def replacing(path: PathLike, *, private: bool = False) -> Iterator[Path]:
         new = Path(name)
         try:
             yield new
-            if not private:  # as it was made, it is the user's alone
+            if not private:  # the new file is readable for its owner only
                 new.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask())
             new.replace(target)
         except BaseException:

@@ -1,7 +1,7 @@
-"""Pictures for notebooks and reports: `plot.timeline`, `plot.embeddings`, `plot.scores`. Needs matplotlib.
+"""Plots for notebooks and reports: `plot.timeline`, `plot.embeddings`, `plot.scores`. Needs matplotlib.
 
-Each returns a matplotlib Figure that no window shows and no global state holds; a notebook shows it as it is, and
-`figure.savefig("talk.png")` keeps it.
+Each returns a matplotlib Figure without a window or global state; a notebook shows it, and
+`figure.savefig("talk.png")` saves it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pyannote.core import Annotation
 
-#: Okabe and Ito's colours, which people see apart whatever their eyes: https://jfly.uni-koeln.de/color/
+#: The colours of Okabe and Ito, which colour-blind people can tell apart: https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 
 def timeline(found: Timeline | Annotation, reference: Annotation | None = None) -> Figure:
-    """Who spoke when, one lane a speaker, and the reference's lanes below where there is one.
+    """Who spoke when, one lane for each speaker, with the lanes of a reference below, if there is one.
 
-    A name that both have gets one colour.
+    A name in both has one colour.
     """
     told = found.to_annotation() if isinstance(found, Timeline) else found
     parts = [("", told)] if reference is None else [("found", told), ("reference", reference)]
@@ -51,11 +51,11 @@ def timeline(found: Timeline | Annotation, reference: Annotation | None = None) 
 
 
 def embeddings(vectors: ArrayLike, labels: Sequence[str]) -> Figure:
-    """A map of embeddings (many, dimension): their directions, seen from where they differ most.
+    """A map of embeddings (many, dimension): a projection of their directions.
 
-    labels: whose each is; one colour a label. The axes are the first two principal components of the unit vectors, and
-    say how much of all variance they show. Raises ConfigurationError where the two do not fit, or fewer than 3 are
-    given.
+    labels: the speaker of each; one colour for each label. The axes are the first two principal components of the unit
+    vectors, labelled with their shares of the variance. Raises ConfigurationError if the numbers of vectors and labels
+    differ, or there are fewer than 3.
     """
     points = np.asarray(vectors, np.float64)
     if points.ndim != 2 or len(points) != len(labels) or len(points) < 3:
@@ -104,7 +104,7 @@ def new_figure(width: float, height: float) -> Figure:
         raise MissingDependency("plots need matplotlib: pip install 'speaker-streamer[notebook]'.") from error
 
     class Picture(Figure):
-        """A figure that a notebook shows without pyplot and its state."""
+        """A figure that a notebook shows without pyplot and its global state."""
 
         def _repr_png_(self) -> bytes:
             file = io.BytesIO()
@@ -115,7 +115,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def _principal(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Unit vectors on their first two principal components, (many, 2), and each one's share of the variance."""
+    """Unit vectors on their first two principal components, (many, 2), and each component's share of the variance."""
     directions = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
     left, size, _ = np.linalg.svd(directions - directions.mean(0), full_matrices=False)
     variance = size**2
@@ -123,6 +123,6 @@ def _principal(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
 
 def _colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour for each label, in the order of their first coming."""
+    """A colour for each label, in order of first occurrence."""
     names = dict.fromkeys(str(label) for label in labels)
     return {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}

@@ -7,7 +7,7 @@
     [project.entry-points."streamer.networks"]    # --model NAME  ->  factory(), a Model
     mine = "my_package:model"
 
-Nothing of a package is imported before its name is used. https://packaging.python.org/specifications/entry-points/
+A package is imported only when its name is used. https://packaging.python.org/specifications/entry-points/
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = Literal["sources", "sinks", "networks"]
 
 
 def names(kind: Kind) -> list[str]:
-    """What there is, in order."""
+    """The available names, sorted."""
     return sorted({point.name for point in _points(kind)})
 
 
@@ -31,7 +31,7 @@ def has(kind: Kind, name: str) -> bool:
 
 
 def made(kind: Kind, name: str, *arguments: str) -> Any:
-    """What the factory of this name makes.
+    """The object that the factory with this name makes.
 
     Raises ConfigurationError for a name that no package has, for one that several have, and for a package that fails.
     """
@@ -52,11 +52,11 @@ def made(kind: Kind, name: str, *arguments: str) -> Any:
 
 
 def source_of(file: Path | str) -> tuple[str, str] | None:
-    """The name and the rest of NAME:REST, where a package brings a source of that name and no file is called so."""
+    """NAME and REST of NAME:REST, if a plugin has a source of that name and no file has this path."""
     name, colon, rest = str(file).partition(":")
     return (name, rest) if colon and has("sources", name) and not Path(file).exists() else None
 
 
 def _points(kind: Kind) -> list[EntryPoint]:
-    # A package that is found twice on the path is one.
+    # A package that is found twice on the path counts once.
     return list({(point.name, point.value): point for point in entry_points(group=f"streamer.{kind}")}.values())

@@ -24,7 +24,7 @@ from streamer.speakers.tracker import Tracker
 
 
 class Follower(Protocol):
-    """A tracker, or those of a room as one."""
+    """A tracker, or the trackers of a room."""
 
     @property
     def heard_sample(self) -> int: ...
@@ -35,9 +35,9 @@ class Follower(Protocol):
 
 
 class BaseSession:
-    """What all sessions share: a roster that follows the store, a view of what was said, and sinks.
+    """The common part of sessions: a roster that follows the store, a view of the session, and sinks.
 
-    follower: who decides. tracker: who knows the guests. feed: made before either, so that no change is missed.
+    follower: decides who speaks. tracker: has the guests. feed: made before both, so that no change is missed.
     """
 
     def __init__(
@@ -68,25 +68,25 @@ class BaseSession:
         return self._sinks.sinks
 
     def note(self, sample: int, message: str, code: str = "inverted_channels") -> None:
-        """Tell the sinks something about the sound itself, up to `sample`. See `BaseSource.on_notice`."""
+        """Send a notice about the sound, up to `sample`, to the sinks. See `BaseSource.on_notice`."""
         self._tell([Notice.at(sample, code, message)])
 
     def finish(self) -> list[Event]:
-        """All is over. Returns the last events, and closes the sinks."""
+        """End the session. Returns the last events, and closes the sinks."""
         events = self._follower.finish()
         self._tell(events)
         self._sinks.close()
         return events
 
     def _look(self) -> list[Event]:
-        """Follow the store, if it is time to; what was decided by that."""
+        """Follow the store, if it is time to. Returns the new events."""
         if (roster := self._feed.poll()) is None:
             return []
         self.view.enrolled = len(roster)
         return self._follower.set_roster(roster)
 
     def _heard(self, events: list[Event], step: Step | None) -> list[Event]:
-        """What was decided by one more result, after the sinks have received it."""
+        """Returns the events of one result, after the sinks have received them."""
         self._tell(events)
         self._sinks.advance(self._follower.heard_sample, step)
         return events
@@ -98,14 +98,14 @@ class BaseSession:
 
 
 class Session(BaseSession):
-    """Who speaks in one stream.
+    """Decides who speaks in one stream.
 
-    Reads and writes the speaker store: it looks for changes to the roster, and keeps guests. `hear` and `finish` do no
-    other I/O than the store's and the sinks'.
+    Reads and writes the speaker store: it loads changes of the roster, and keeps guests. `hear` and `finish` do no
+    other I/O than that of the store and the sinks.
 
-    roster: the names to listen for; None for everybody enrolled, including those who are enrolled meanwhile.
-    keep_guests: keep the voices of guests in the store for a day, so that they can be named.
-    clock: seconds; says when to look for changes in the store.
+    roster: the names to listen for; None for everybody enrolled, including people enrolled later.
+    keep_guests: keep the voice prints of guests in the store for a day, so that they can be named.
+    clock: seconds; determines when to check the store for changes.
     """
 
     def __init__(
@@ -124,14 +124,14 @@ class Session(BaseSession):
         super().__init__(speakers, feed, self.tracker, self.tracker, Sinks(sinks, view), keep_guests=keep_guests)
 
     def hear(self, result: Step | Gap) -> list[Event]:
-        """Hear one step or gap. Returns what was decided, after the sinks have received it."""
+        """Process one step or gap. Returns the new events, after the sinks have received them."""
         events = self._look()
         if isinstance(result, Gap):
             return self._heard(events + self.tracker.gap(result), None)
         return self._heard(events + self.tracker.update(result), result)
 
     async def run(self, stream: Stream, stop: asyncio.Event | None = None) -> None:
-        """Hear a stream until it ends, or until `stop` is set."""
+        """Process a stream until it ends, or until `stop` is set."""
         reading = asyncio.ensure_future(self._read(stream))
         await until(reading, stop, self.finish)
         if not reading.cancelled():

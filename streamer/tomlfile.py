@@ -1,4 +1,4 @@
-"""A file of settings in TOML, and what is wrong with one that cannot be read."""
+"""Reads TOML files of settings, with a message for a file that cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are two recordings of the same speaker? With a verdict only where both say enough."""
+"""Compares two recordings: are they of the same speaker? There is a verdict only if both have enough speech."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from streamer.inference import Inference
 from streamer.models.model import Model
 from streamer.speakers.steps import frame_speech
 
-#: Less speech says nothing of a voice; an enrolment refuses it too.
+#: Less speech says nothing about a voice; enrolment refuses it too.
 LEAST_SPEECH_S = 1.0
 #: Without a speech detector, all sound above this level (dB below full scale) counts as speech.
 QUIETEST_DB = -60.0
-#: A model that computes windows anew is asked for few of them: only the speech in them is wanted.
+#: For a model that computes each window anew, few windows are used: only their speech is needed.
 DURATION_S, STEP_S = 3.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """similarity: cosine, -1 to 1. threshold: from which on two are the same; None where neither the model nor the
-    caller has one. speech_s: seconds of speech in each recording."""
+    """similarity: cosine, -1 to 1. threshold: the least similarity of the same speaker; None if neither the model nor
+    the caller has one. speech_s: seconds of speech in each recording."""
 
     similarity: float
     threshold: float | None
@@ -47,10 +47,10 @@ def verify(
     threshold: float | None = None,
     least_speech_s: float = LEAST_SPEECH_S,
 ) -> Verification:
-    """Compare two recordings by the embeddings of all of each.
+    """Compare two recordings by an embedding of each.
 
-    threshold: cosine similarity from which two are the same; default: that of the model. least_speech_s: how much
-    speech each must have. Raises SpeechTooShort, with the amount that was heard, if there is less: silence and noise
+    threshold: the least cosine similarity of the same speaker; default: that of the model. least_speech_s: the speech
+    that each needs. Raises SpeechTooShort, with the amount of speech, if there is less: silence and noise
     have embeddings too, which mean nothing. Raises AudioError for a file that cannot be read.
     """
     if not (np.isfinite(least_speech_s) and least_speech_s >= 0):
@@ -74,7 +74,7 @@ def verify(
 
 
 def speech_s(engine: IncrementalModel, file: AudioInput) -> float:
-    """Seconds of speech in a recording, as the engine's detector hears it."""
+    """Seconds of speech in a recording, by the engine's detector."""
     stream = engine.open((DURATION_S,), STEP_S)
     steps = []
     for samples in _samples(file):
@@ -84,7 +84,7 @@ def speech_s(engine: IncrementalModel, file: AudioInput) -> float:
 
 
 def cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Cosine similarity, in -1 to 1; 0 where a vector is zero."""
+    """Cosine similarity, in -1 to 1; 0 if a vector is zero."""
     norm = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(np.clip(np.dot(first, second) / norm, -1, 1)) if norm > 0 else 0.0
 

@@ -1,8 +1,8 @@
-"""One embedding of a whole recording, at the same memory however long it is.
+"""One embedding of a whole recording, with constant memory for any length.
 
-Where the frames of a stream can be computed once each, a recording is a stream: the moments of its blocks are merged,
-as the engine does for windows. A model with window norms normalises by the whole window, layer by layer, so that all
-of it has to be there at once: see `Inference`.
+If each frame of a stream can be computed once, a recording is processed as a stream: the moments of its blocks are
+merged, as in the engine's windows. A model with window norms normalises by the whole window, layer by layer, so it
+needs all of it at once: see `Inference`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from streamer.engine.window import Step
 from streamer.models.model import Model
 from streamer.models.pooling import Moments
 
-#: Computed at once, in seconds: some 40 MB of activations.
+#: Seconds that are computed at once: some 40 MB of activations.
 BLOCK_S = 30.0
 
 
 class WholePool:
-    """Hears samples in chunks of any size, and has the embedding of all of them at the end.
+    """Takes samples in chunks of any size, and returns the embedding of all of them at the end.
 
-    model: one whose frames can be computed once each (`model.architecture.frame_local`).
+    model: its frames can be computed once each (`model.architecture.frame_local`).
     """
 
     def __init__(self, model: Model) -> None:
@@ -35,12 +35,12 @@ class WholePool:
         self._moments: Moments[NDArray[np.float32]] | None = None
 
     def push(self, samples: Samples) -> None:
-        """The next samples (n,), float32 mono at 16 kHz."""
+        """Take the next samples (n,), float32 mono at 16 kHz."""
         self.num_samples += len(samples)
         self._pool(self._stream.push(samples))
 
     def finish(self) -> NDArray[np.float32]:
-        """(1, dimension) float32. There must have been `model.minimum_samples` or more."""
+        """(1, dimension) float32. Needs `model.minimum_samples` or more."""
         self._pool(self._stream.finish())
         assert self._moments is not None
         return self.model.embed(self._moments)[None]

@@ -1,6 +1,6 @@
-"""Past one machine: rooms on a Ray cluster (`streamer.cluster.app`), and a corpus at once (`embed`).
+"""More than one machine: a server on a Ray cluster (`streamer.cluster.app`), and embedding of a corpus (`embed`).
 
-Nothing here imports Ray before it is asked for anything: `pip install 'speaker-streamer[ray]'`.
+Ray is imported only when something here is used: `pip install 'speaker-streamer[ray]'`.
 """
 
 from __future__ import annotations

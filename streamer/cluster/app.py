@@ -1,9 +1,9 @@
-"""The application for Ray Serve: replicas that speak `streamer.v1`, each with an engine of its own.
+"""The application for Ray Serve: replicas that speak `streamer.v1`, each with its own engine.
 
 serve run streamer.cluster.app:build config=cluster.toml
 
-Serve keeps a WebSocket at the replica that took it, chooses the less busy of two for a new one, and begins another
-replica for one that died. What a session was lies in the store that they share, so that it goes on at any of them.
+Serve keeps a WebSocket at the replica that took it, chooses the less busy of two for a new one, and starts another
+replica for one that died. Sessions are saved in the store that the replicas share, so they can continue at any of them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from streamer.cluster.config import ClusterConfig, read
 from streamer.cluster.library import ray_or_why
 from streamer.errors import ConfigurationError
 
-#: A replica that is to go is not waited for: its sessions lie in the store, and their clients come back at once.
+#: A replica that is taken down is not waited for: its sessions are in the store, and their clients resume at once.
 DRAIN_S = 2.0
 HEALTH_S = 2.0
 
 
 class ReplicaPolicy:
-    """How many replicas there are to be: a policy of Serve's.
+    """The number of replicas: an autoscaling policy of Serve.
 
-    streams: of one replica at most. lag_s: beyond it there is one more, whatever the streams.
+    streams: most streams of one replica. lag_s: above this lag, one more replica starts, whatever the streams.
     """
 
     def __init__(self, streams: int, lag_s: float) -> None:
@@ -39,7 +39,7 @@ class ReplicaPolicy:
         return self.replicas(streams, lag_s, context.target_num_replicas), {}
 
     def replicas(self, streams: float, lag_s: float, now: int) -> int:
-        """Fewer only where a fifth of each of them would be free: every change moves sessions."""
+        """Scale down only if a fifth of each remaining replica stays free, because every change moves sessions."""
         if lag_s > self._lag_s:
             return max(now + 1, math.ceil(streams / self._streams))
         needed = max(1, math.ceil(streams / self._streams))
@@ -63,7 +63,7 @@ def application(config: ClusterConfig) -> Any:
         await serve.get_replica_context().servable_object.asgi(scope, receive, send)
 
     def door() -> Any:
-        return streams  # Serve calls a function that it is given: what comes of it is the application
+        return streams  # Serve calls this function: its result is the application
 
     class RoomsReplica:
         async def __init__(self) -> None:  # type: ignore[misc] # Serve awaits it
@@ -91,7 +91,7 @@ def application(config: ClusterConfig) -> Any:
 
     options: dict[str, Any] = {
         "name": "rooms",
-        # A session is one request for as long as it lives; who is beyond is told `busy` by the replica itself.
+        # A session is one request for its whole life; the replica itself answers `busy` beyond its capacity.
         "max_ongoing_requests": 100_000,
         "graceful_shutdown_timeout_s": DRAIN_S,
         "graceful_shutdown_wait_loop_s": DRAIN_S / 4,
@@ -122,20 +122,20 @@ def build(args: dict[str, str]) -> Any:
 
 
 def start(config: ClusterConfig) -> None:
-    """Join the Ray cluster of the settings, or begin one here, and deploy. Returns once all replicas serve."""
+    """Join the Ray cluster of the settings, or start one here, and deploy. Returns when all replicas serve."""
     ray = ray_or_why()
     from ray import serve
 
     if not ray.is_initialized():
         where = {"address": config.address} if config.address else {"include_dashboard": False}
         ray.init(log_to_driver=False, logging_level="warning", **where)
-    # A proxy on every node: any of them is a way in, and one that dies takes nobody's session with it.
+    # A proxy on every node: clients can use any of them, and a failed proxy ends no session.
     serve.start(proxy_location="EveryNode", http_options={"host": config.host, "port": config.port})
     serve.run(application(config), name="streamer", route_prefix="/")
 
 
 def stop() -> None:
-    """Take the rooms off the cluster; what they were lies in their store."""
+    """Remove the rooms from the cluster; their sessions stay in the store."""
     ray_or_why()
     from ray import serve
 

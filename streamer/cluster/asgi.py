@@ -1,4 +1,4 @@
-"""A WebSocket of an ASGI server, as the rooms see one: https://asgi.readthedocs.io/en/latest/specs/www.html#websocket"""
+"""A WebSocket of an ASGI server as a `Peer`. https://asgi.readthedocs.io/en/latest/specs/www.html#websocket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ABNORMAL = 1006
 
 
 def request_of(scope: Scope) -> Request:
-    """The request line and headers of an ASGI connection. Its query is kept, since nothing secret may stand there."""
+    """The request line and headers of an ASGI connection. Its query is kept, since it must not contain secrets."""
     headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
     query = scope.get("query_string", b"").decode("latin-1")
     path = scope["path"] + (f"?{query}" if query else "")
@@ -30,7 +30,7 @@ def request_of(scope: Scope) -> Request:
 
 
 class AsgiPeer:
-    """A `streamer.server.peer.Peer`. Sockets, pings and limits of connections are the ASGI server's."""
+    """A `streamer.server.peer.Peer`. The ASGI server handles sockets, pings and limits of connections."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ class AsgiPeer:
 
     @property
     def heard_at(self) -> float:
-        """The server in front watches over the socket."""
+        """Always now: the ASGI server watches the socket."""
         return self.loop.time()
 
     @property
@@ -58,10 +58,10 @@ class AsgiPeer:
         return received is not None and received.code == 1000 and self._received_first
 
     def allow(self, seconds: float | None) -> None:
-        """How long its client may take is the server's in front."""
+        """Does nothing: the ASGI server limits the time of its clients."""
 
     async def accept(self, subprotocol: str | None) -> bool:
-        """Open it; whether there is anybody."""
+        """Accept the connection; returns whether the client is still there."""
         first = await self._receive()
         if first["type"] != "websocket.connect":
             return False
@@ -69,7 +69,7 @@ class AsgiPeer:
         return True
 
     async def recv(self) -> str | bytes:
-        """The next message. Raises ConnectionClosed. Cancelled, nothing is lost."""
+        """The next message. Raises ConnectionClosed. Cancellation loses nothing."""
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._receive())
         gone = asyncio.ensure_future(self._gone.wait())
@@ -103,11 +103,11 @@ class AsgiPeer:
         self._gone.set()
 
     def abort(self) -> None:
-        """Read and send nothing more."""
+        """Stop reading and sending."""
         self._gone.set()
 
     async def leave(self) -> None:
-        """The room is done with it."""
+        """The room has finished with it."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)

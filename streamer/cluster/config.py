@@ -1,4 +1,4 @@
-"""What can be set about a cluster: a TOML file with the tables `[cluster]` and `[server]`.
+"""The settings of a cluster: a TOML file with the tables `[cluster]` and `[server]`.
 
 [cluster]
 host = "127.0.0.1"
@@ -24,14 +24,13 @@ from streamer.tomlfile import read_toml
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
-    """Raises ConfigurationError for what cannot be.
+    """Raises ConfigurationError for invalid settings.
 
-    host, port: where every node's proxy listens. address: of a Ray cluster that runs; empty: one that begins here.
-    replicas: how many; with max_replicas, at least so many, and more as streams come.
-    max_replicas: 0 for as many as `replicas`. streams_per_replica: beyond it another replica is begun, if there may be.
-    lag_s: with a lag beyond this, too, another one is begun.
-    cpus, gpus: of each replica, as Ray counts them.
-    server: the settings of `streamer serve` for each; it is not listened on host and port of these.
+    host, port: address of every node's proxy. address: of a running Ray cluster; empty: start one here. replicas: their
+    number; with max_replicas, the least number, and more start with more streams. max_replicas: 0 for the same as
+    `replicas`. streams_per_replica: beyond it another replica starts, up to the maximum. lag_s: above this lag, another
+    one starts too. cpus, gpus: of each replica, as Ray counts them. server: the settings of `streamer serve` for each
+    replica; their host and port are not used.
     """
 
     host: str = "127.0.0.1"
@@ -62,7 +61,7 @@ class ClusterConfig:
 
 
 def read(file: Path) -> ClusterConfig:
-    """Raises ConfigurationError, with the file, for a name that there is not or a value that cannot be."""
+    """Raises ConfigurationError, with the file, for an unknown name or an invalid value."""
     tables = read_toml(file)
     if strange := sorted(set(tables) - {"cluster", "server"}):
         raise ConfigurationError(f"{file}: {', '.join(strange)}: only the tables [cluster] and [server] belong here.")
@@ -70,7 +69,7 @@ def read(file: Path) -> ClusterConfig:
 
 
 def of(cluster: dict[str, Any], server: dict[str, Any], where: str) -> ClusterConfig:
-    """The settings of two tables. where: what messages call them."""
+    """The settings of two tables. where: their name in messages."""
     known = {item.name: type(item.default) for item in fields(ClusterConfig) if item.name != "server"}
     for name, value in cluster.items():
         if name not in known:

@@ -1,4 +1,4 @@
-"""A corpus at once: many recordings to embeddings on Ray Data, as Parquet; what was stopped goes on where it was."""
+"""Embeds a corpus of recordings with Ray Data, as Parquet; a run that was stopped continues where it was."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from streamer.cluster.library import ray_or_why
 from streamer.errors import AudioError, ConfigurationError
 
-#: Recordings in a file of Parquet, at most: so many are done again where a worker dies.
+#: Most recordings in a Parquet file; if a worker dies, this many are repeated.
 PART = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What came of a corpus. new: embedded by this call. before: by earlier ones. failed: could not be read."""
+    """The result for a corpus. new: embedded by this call. before: by earlier ones. failed: could not be read."""
 
     new: int
     before: int
@@ -38,12 +38,12 @@ def embed(
 ) -> Embedded:
     """Embed whole recordings, each file one row, into a folder of Parquet.
 
-    Columns: path; start and end (seconds); fingerprint of the model; embedding (dimension) float32; problem, where a
-    file could not be read: it has no embedding then. Called again with the same folder, it does those that are not
-    there; those that could not be read, again. A cluster that Ray is connected to is used, else one is begun here.
+    Columns: path; start and end (seconds); fingerprint of the model; embedding (dimension) float32; problem, if a
+    file could not be read: it has no embedding then. A second call with the same folder embeds the missing recordings,
+    and retries those that could not be read. It uses the cluster that Ray is connected to, or else starts one here.
 
-    workers: processes, each with a model of its own. cpus, gpus: of each, as Ray counts them.
-    Raises ConfigurationError for numbers that cannot be, MissingDependency without Ray.
+    workers: processes, each with its own model. cpus, gpus: of each, as Ray counts them.
+    Raises ConfigurationError for invalid numbers, MissingDependency without Ray.
     """
     if workers < 1 or cpus < 0 or gpus < 0:
         raise ConfigurationError(f"workers={workers}, cpus={cpus}, gpus={gpus}: at least 1, 0 and 0 are needed.")
@@ -81,7 +81,7 @@ def embed(
 
 
 def _done(folder: Path, fingerprint: str) -> set[str]:
-    """The recordings that have an embedding of this model there. What a killed writer left half written is deleted."""
+    """The recordings with an embedding of this model. Incomplete files of a killed writer are deleted."""
     import pyarrow
     import pyarrow.parquet
 
@@ -98,7 +98,7 @@ def _done(folder: Path, fingerprint: str) -> set[str]:
 
 
 class _Worker:
-    """One process's model; Ray Data makes it once and gives it part after part."""
+    """One process's model; Ray Data creates it once and passes it parts of the corpus."""
 
     def __init__(self, model: str, device: str) -> None:
         import torch
@@ -113,7 +113,7 @@ class _Worker:
         self._fingerprint = loaded.fingerprint
 
     def __call__(self, batch: dict[str, Any]) -> Any:
-        """A part of the paths to a table of rows."""
+        """Embed a part of the paths into a table of rows."""
         import pyarrow
 
         schema = pyarrow.schema(

@@ -1,4 +1,4 @@
-"""Ray itself, which is optional."""
+"""Imports Ray, which is optional."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamer.errors import MissingDependency
 
 
 def ray_or_why() -> Any:
-    """Ray, told to phone nobody. Raises MissingDependency where it is not installed."""
+    """Ray, with its usage statistics disabled. Raises MissingDependency if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

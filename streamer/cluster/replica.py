@@ -1,4 +1,4 @@
-"""One replica: a server without a socket of its own, whose connections an ASGI server brings."""
+"""One replica: a server without sockets, whose connections come from an ASGI server."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from streamer.speakers.store import SpeakerStore
 
 
 class _NoSockets:
-    """In place of the sockets of a server that has none."""
+    """Replaces the sockets of a server that has none."""
 
     def close(self, code: int = 1001) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
     async def wait_closed(self) -> None:
-        """Nothing is to be waited for."""
+        """Does nothing."""
 
 
 class Hosted(Server):
-    """A `Server` whose sockets are another's."""
+    """A `Server` whose sockets belong to an ASGI server."""
 
     @property
     def port(self) -> int:
@@ -50,7 +50,7 @@ class Hosted(Server):
         request = request_of(scope)
         wire = AsgiPeer(scope, receive, send)
         if scope["type"] == "http":
-            # What the site asks of the socket that a request came through, the wire answers.
+            # `wire` answers the site's questions about the socket of a request.
             through = {**scope, "state": {**scope.get("state", {}), "door": wire}}
             await self.site(through, cast(Any, receive), cast(Any, send))
             return
@@ -66,7 +66,7 @@ class Hosted(Server):
 
 
 class Replica:
-    """The engine, the store and the rooms of one process. Entered, it serves."""
+    """The engine, the store and the rooms of one process. As a context manager, it serves."""
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
@@ -89,12 +89,12 @@ class Replica:
         await self._stack.aclose()
 
     def check(self) -> None:
-        """Raises EngineFailed where there is no going on."""
+        """Raises EngineFailed if the server cannot continue."""
         if self.server.failure is not None:
             raise EngineFailed(self.server.failure)
 
     def load(self) -> dict[str, Any]:
-        """Streams that hold a slot, and how late the latest of them is, in seconds."""
+        """Streams that hold a slot, and the largest lag of any, in seconds."""
         now = asyncio.get_running_loop().time()
         lags = [
             max(channel.progress.lag_s, channel.progress.waited_s(now))

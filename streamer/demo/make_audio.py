@@ -1,7 +1,7 @@
 """Makes the bundled speech: `python -m streamer.demo.make_audio`, with Debian's `flite` installed.
 
-Everything is drawn from one seed. Four voices take turns at different distances from the microphone, in a small room
-with background noise; the reference says who speaks when.
+All random numbers come from one seed. Four voices take turns at different distances from the microphone, in a small
+room with background noise; the reference says who speaks when.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streamer.demo import CONVERSATION, ENROLMENT, REFERENCE
 
 Wave = NDArray[np.float64]
 
-#: flite's voice, and how fast its recording is played: two are made deeper and higher, to be four different people.
+#: flite's voice, and its playback speed: two are made deeper and higher, so that there are four different people.
 VOICES = {"angus": ("awb", 1.0), "brian": ("rms", 0.86), "carol": ("slt", 1.0), "dave": ("kal16", 1.15)}
 
 ENROL = {

@@ -1,4 +1,4 @@
-"""The bundled conversation in a room with a microphone at each seat: its own voice near, others weaker and later."""
+"""The bundled conversation in a room with a microphone at each seat: other voices arrive weaker and later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.demo import CONVERSATION, REFERENCE
 from streamer.rttm import read_rttm
 
 SEATS = ("angus", "brian", "carol", "dave")
-#: What a voice has at its own microphone, and the microphones' own noise, dB below full scale.
+#: The level of a voice at its own microphone, and the microphones' noise, dB below full scale.
 VOICE_DB, NOISE_DB = -26.0, -62.0
 #: A voice's reverberation after the end of its turn still belongs to it.
 TAIL = SAMPLE_RATE // 5
@@ -22,9 +22,9 @@ TAIL = SAMPLE_RATE // 5
 def seats(
     order: Sequence[str] = SEATS, *, loss_db: float = 12.0, delay_ms: float = 3.0, seed: int = 0
 ) -> NDArray[np.float32]:
-    """(seats, samples) at 16 kHz. loss_db, delay_ms: on the way to the next seat; a third of it more for each further.
+    """(seats, samples) at 16 kHz. loss_db, delay_ms: on the way to the next seat; a third more for each further seat.
 
-    Deterministic in `seed`, which draws the microphones' noise.
+    Deterministic in `seed`, which determines the microphones' noise.
     """
     conversation = read_audio(CONVERSATION).mono_16k()
     rng = np.random.default_rng(seed)

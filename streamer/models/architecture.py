@@ -1,4 +1,4 @@
-"""The hyper-parameters of a SincNet x-vector, as they are recorded in a checkpoint."""
+"""The hyper-parameters of a SincNet x-vector, as recorded in a checkpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POOL = 3
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What distinguishes one SincNet x-vector from another; `Architecture()` is pyannote/embedding's.
+    """The parameters that differ between SincNet x-vectors; `Architecture()` is that of pyannote/embedding.
 
     front: "rectified" takes the absolute value of each sinc filter's output, as SincNet does; "log" takes the log
         power of each quadrature pair (cos and sin filter of one band), and the next convolution's kernels sum to zero,
@@ -58,12 +58,12 @@ class Architecture:
 
     @property
     def frame_local(self) -> bool:
-        """Whether a frame depends on its receptive field alone, which makes caching it exact."""
+        """Whether a frame depends on its receptive field alone, so that caching it is exact."""
         return self.norm == "batch"
 
     @property
     def grid(self) -> FrameGrid:
-        """The grid of the frames that are pooled."""
+        """The grid of the pooled frames."""
         return _frame_grid()
 
     def to_dict(self) -> dict[str, Any]:

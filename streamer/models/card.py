@@ -1,4 +1,4 @@
-"""What a checkpoint holds: a network, what it says of itself, and other people's embeddings."""
+"""The contents of a checkpoint: a network, its model card, and a cohort of other people's embeddings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Source = str | os.PathLike[str] | IO[bytes]
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a checkpoint says of itself beside its weights.
+    """The description of a model, stored beside its weights.
 
     threshold: cosine similarity from which two embeddings are called the same speaker; None where none was measured.
     details: provenance and calibration as written by training (plain JSON values).

@@ -1,8 +1,8 @@
-"""What layers keep of a stream's past from block to block, for many streams at once.
+"""The state that layers keep from block to block, for many streams at once.
 
 A block is (time, streams, channels). Layers advance in hops of one frame, so that every layer moves by a whole number
-of its positions and what it carries over has a constant size. Streams with fewer new hops than the batch's longest are
-padded; what is computed of the padding is never kept.
+of its positions and its state has a constant size. Streams with fewer new hops than the longest in the batch are
+padded; results for the padding are never kept.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor
 
 
 class Carry:
-    """The past of a batch, as one row a stream, taken apart and put together layer by layer, in the layers' order.
+    """The state of a batch, one row for each stream, split and rebuilt layer by layer, in the layers' order.
 
-    rows (streams, size) float32; hops (streams,) int64, how many of the block's hops are each stream's own; common,
-    that number where all have the same, so that the past to keep is in one place.
+    rows (streams, size) float32; hops (streams,) int64, each stream's number of hops in the block; common,
+    that number if all streams have the same, so that the state to keep is a slice.
     """
 
     def __init__(self, rows: Tensor, hops: Tensor, common: int | None) -> None:
@@ -36,15 +36,15 @@ class Carry:
         return extended
 
     def take(self, context: int, channels: int) -> Tensor:
-        """The next layer's past (context, streams, channels); what it is next time must be said by `keep`."""
+        """The next layer's past (context, streams, channels); `keep` must set its next value."""
         size = context * channels
         past = self.rows[:, self.offset : self.offset + size].view(len(self.rows), context, channels)
         self.offset += size
         return past.transpose(0, 1)
 
     def keep(self, extended: Tensor, context: int, rate: int) -> None:
-        """Keep, of each stream, the last `context` positions of its own hops: of a past that was taken and the block
-        behind it, (context + time, streams, channels)."""
+        """Keep, for each stream, the last `context` positions of its hops, from the past and the block after it,
+        (context + time, streams, channels)."""
         streams, channels = extended.shape[1:]
         if self.common is not None:
             kept = extended[self.common * rate :][:context].transpose(0, 1)
@@ -54,20 +54,20 @@ class Carry:
         self.kept.append(kept.reshape(streams, context * channels))
 
     def keep_last(self, block: Tensor, rate: int) -> None:
-        """Keep, of each stream, the last position of its own hops in a block (time, streams, channels)."""
+        """Keep, for each stream, the position of its last hop in a block (time, streams, channels)."""
         if self.common is not None:
             self.kept.append(block[self.common * rate - 1])
         else:
             self.kept.append(block[self.hops * rate - 1, torch.arange(block.shape[1], device=block.device)])
 
     def divided(self, size: int, at_once: int) -> list[Carry]:
-        """The next `size` of each row, as carries of at most so many streams each; `join` them when they are done."""
+        """The next `size` of each row, as carries of at most `at_once` streams each; call `join` after using them."""
         own, self.offset = self.rows[:, self.offset : self.offset + size], self.offset + size
         pairs = zip(torch.split(own, at_once), torch.split(self.hops, at_once), strict=True)
         return [Carry(rows, hops, self.common) for rows, hops in pairs]
 
     def join(self, parts: Sequence[Carry]) -> None:
-        """Keep what the parts that `divided` gave keep."""
+        """Keep the states that the parts from `divided` keep."""
         self.kept.append(torch.cat([part.next_rows() for part in parts]))
 
     def next_rows(self) -> Tensor:
@@ -75,7 +75,7 @@ class Carry:
 
 
 class NoCarry:
-    """Whole windows have no past: every layer uses up frames of its own input."""
+    """Whole windows have no past: every layer consumes frames of its own input."""
 
     def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
         return block

@@ -1,4 +1,4 @@
-"""Reading what distinguishes a network from others of its family, as a checkpoint keeps it."""
+"""Reads the hyper-parameters of a network, as stored in a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ D = TypeVar("D")
 
 
 def from_values(cls: type[D], values: Mapping[str, Any]) -> D:
-    """An instance of a dataclass from its fields. Raises WrongArchitecture on one that this version does not know."""
+    """An instance of a dataclass from its fields. Raises WrongArchitecture for a field unknown to this version."""
     unknown = set(values) - {field.name for field in fields(cls)}  # type: ignore[arg-type]
     if unknown:
         raise WrongArchitecture(f"unknown architecture field(s) {sorted(unknown)}: a newer version wrote this model.")

@@ -1,8 +1,8 @@
-"""Float32 that is float32: while a network of ours computes, no product is rounded to fewer bits than it says.
+"""Exact float32: while one of this package's networks computes, no product is rounded to fewer bits.
 
-torch lets cuDNN's convolutions run in TF32 (ten bits of each factor) unless told otherwise, and a program may have
-allowed the same, or bfloat16, for matrix products on any device. These settings are the process's, not a thread's: they
-are changed when the first of our computations begins and are the caller's again when the last one has ended.
+By default, torch lets cuDNN's convolutions run in TF32 (ten bits of each factor), and a program may have
+allowed the same, or bfloat16, for matrix products on any device. These settings belong to the process, not to a thread:
+they are changed when the first computation begins, and restored when the last one has ended.
 https://docs.pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
 """
 
@@ -22,8 +22,8 @@ Products = Literal["exact", "tf32"]
 
 
 def _kinds() -> list[Any]:
-    """What has a precision of its own in torch's newer settings: cuDNN's convolutions and recurrences and CUDA's matrix
-    products, where there is CUDA, and the same of a CPU."""
+    """The parts with a separate precision in torch's newer settings: cuDNN's convolutions and recurrences and CUDA's
+    matrix products, if there is CUDA, and the same of a CPU."""
     backends: Any = torch.backends  # whose types do not know them yet
     if not hasattr(backends.cudnn, "conv"):  # before torch 2.9
         return []
@@ -44,7 +44,7 @@ def _as_wanted(kinds: list[str], wanted: Products) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """torch's, as it gives them.
+    """The present settings of torch.
 
     convolutions: whether cuDNN's may be in TF32, matrices: of matrix products; None where somebody has used the newer
     settings, so that the older ones cannot be asked. kinds: the newer ones.
@@ -65,16 +65,16 @@ class _Settings:
         return cls(convolutions, matrices, [kind.fp32_precision for kind in _kinds()])
 
     def changed_to(self, wanted: Products) -> None:
-        """From these settings on."""
+        """Change from these settings to the wanted ones."""
         tf32 = wanted == "tf32"
-        # By the older settings, where they can be used: changed by the newer ones, others could not ask them meanwhile.
+        # With the older settings, if possible: after a change by the newer ones, other code could not read the older.
         if self.convolutions is not None and self.convolutions != tf32:
             torch.backends.cudnn.allow_tf32 = tf32
         if self.matrices is not None and (self.matrices != "highest" or tf32):
             torch.set_float32_matmul_precision("high" if tf32 else "highest")
         kinds = _kinds()
         for place, kind in enumerate(kinds):
-            # A CPU's products, the last two, are exact either way.
+            # A CPU's products, the last two, are exact in both cases.
             suits = ("tf32",) if tf32 and place < len(kinds) - 2 else ("ieee", "none")
             if kind.fp32_precision not in suits:
                 kind.fp32_precision = suits[0]
@@ -90,7 +90,7 @@ class _Settings:
 
 
 _lock = threading.Lock()
-#: How many computations of each kind go on, and how to give the caller's settings back.
+#: Number of running computations of each kind, and the caller's settings to restore.
 _running: dict[Products, int] = {"exact": 0, "tf32": 0}
 _callers: _Settings | None = None
 _in_force: Products | None = None
@@ -98,7 +98,8 @@ _in_force: Products | None = None
 
 @contextmanager
 def products(wanted: Products = "exact") -> Iterator[None]:
-    """Compute so in here. Where two threads want both at once, both are exact, as all are without CUDA."""
+    """Compute with this precision inside. If two threads want both at once, both are exact, as is everything without
+    CUDA."""
     if not _cuda():
         wanted = "exact"
     _change(wanted, 1)

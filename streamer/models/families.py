@@ -1,6 +1,6 @@
-"""The kinds of network that a checkpoint of our own format can hold, by the name that stands in it.
+"""The families of networks that a checkpoint in this package's format can hold, by name.
 
-How the networks of a family are streamed is said in `streamer.engine.families`.
+`streamer.engine.families` defines how the networks of a family are streamed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from streamer.models.network import Description, Network
 from streamer.models.onnx import OnnxDescription, OnnxNetwork
 from streamer.models.xvector import XVectorSincNet
 
-#: Of a checkpoint that does not say.
+#: The family of a checkpoint that names none.
 SINCNET = Architecture.family
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """describe: the description that a checkpoint's `architecture` values stand for; raises WrongArchitecture on one
-    that this version does not know. build: a network of a description, whose weights are about to be replaced.
+    """describe: makes the description from a checkpoint's `architecture` values; raises WrongArchitecture for values
+    unknown to this version. build: makes a network from a description, with weights that will be replaced.
     """
 
     name: str
@@ -36,12 +36,12 @@ FAMILIES: dict[str, Family] = {}
 
 
 def register(family: Family) -> None:
-    """Make a family known: checkpoints of it can be read from now on."""
+    """Register a family: checkpoints of it can be read from now on."""
     FAMILIES[family.name] = family
 
 
 def family_named(name: str) -> Family:
-    """Raises WrongArchitecture for one that nobody made known."""
+    """The family with this name. Raises WrongArchitecture if it is not registered."""
     if name not in FAMILIES:
         raise WrongArchitecture(
             f"family {name!r} is not known here, only {', '.join(sorted(FAMILIES))}: a newer version wrote this model, "

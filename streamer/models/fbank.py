@@ -1,7 +1,7 @@
-"""Kaldi's log mel filter bank, for whole batches: what most speaker networks hear instead of the waveform.
+"""Kaldi's log mel filter bank, for batches: the input of most speaker networks.
 
-Numbers of `compute-fbank-feats` without dither and with whole frames only (`snip_edges`), as kaldi-native-fbank and
-torchaudio give them. https://kaldi-asr.org/doc/feat.html
+Equal to `compute-fbank-feats` without dither and with whole frames only (`snip_edges`), as computed by
+kaldi-native-fbank and torchaudio. https://kaldi-asr.org/doc/feat.html
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BANDS = 80
 PREEMPHASIS = 0.97
 FFT = 512
 LOWEST_HZ = 20.0
-#: The least energy of a band, of which the log is taken.
+#: The least energy of a band before the logarithm.
 FLOOR = torch.finfo(torch.float32).eps
 
 
@@ -40,7 +40,7 @@ class KaldiFilterBank(nn.Module):
         super().__init__()
         self.scale = scale
         self.subtract_mean = subtract_mean
-        # Said, since networks are built on the meta device, where nothing is, and these are in no checkpoint.
+        # The device is given because networks are built on the meta device, and these tensors are in no checkpoint.
         hann = torch.hann_window(GRID.receptive_field, periodic=False, dtype=torch.float64, device="cpu")
         self.register_buffer("window", hann.pow(0.85).float(), persistent=False)  # Kaldi's "povey"
         self.register_buffer("mel", _triangles(bands), persistent=False)
@@ -60,7 +60,7 @@ class KaldiFilterBank(nn.Module):
 
 
 def _triangles(bands: int) -> Tensor:
-    """What each band takes of each frequency, (frequencies, bands): triangles that are even on the mel scale."""
+    """The weight of each frequency in each band, (frequencies, bands): triangles that are regular on the mel scale."""
     edges = _edges(bands)
     low, middle, high = edges[:-2], edges[1:-1], edges[2:]
     places = [_mel(place * SAMPLE_RATE / FFT) for place in range(FFT // 2 + 1)]

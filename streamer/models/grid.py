@@ -1,4 +1,4 @@
-"""The arithmetic of frames: which samples a frame sees, which frames a run of samples holds, and which sound they mean.
+"""The arithmetic of frames: the samples that a frame sees, the frames in a run of samples, and the sound of a frame.
 
 All positions are integers, in samples from the stream's start. Receptive field arithmetic after
 Araujo, Norris & Sim (2019), https://distill.pub/2019/computing-receptive-fields/
@@ -38,11 +38,11 @@ class FrameGrid:
         return FrameGrid(self.stride * stride, self.receptive_field + more, look_ahead)
 
     def num_frames(self, num_samples: int) -> int:
-        """How many frames `num_samples` samples hold, counted from a grid point."""
+        """The number of frames in `num_samples` samples, counted from a grid point."""
         return max(0, (num_samples - self.receptive_field) // self.stride + 1)
 
     def num_samples(self, num_frames: int) -> int:
-        """How many samples `num_frames` consecutive frames see."""
+        """The number of samples that `num_frames` consecutive frames see."""
         return self.receptive_field + self.stride * (num_frames - 1) if num_frames > 0 else 0
 
     def first_frame(self, start_sample: int) -> int:
@@ -55,11 +55,11 @@ class FrameGrid:
 
     @property
     def centre(self) -> int:
-        """From a frame's first sample to the middle of the sound that it stands for."""
+        """The distance from a frame's first sample to the middle of its sound."""
         return self.receptive_field // 2 if self.look_ahead is None else self.receptive_field - 1 - self.look_ahead
 
     def sound_start(self, frame: int) -> int:
-        """Where the sound that a frame stands for begins, one stride of it: half a stride before its middle."""
+        """The start of a frame's sound, which lasts one stride: half a stride before its middle."""
         return frame * self.stride + self.centre - self.stride // 2
 
     def centres(self, first: int, end: int) -> NDArray[np.int64]:
@@ -71,5 +71,5 @@ class FrameGrid:
         return frames * self.stride / SAMPLE_RATE
 
     def frames_of(self, seconds: float) -> int:
-        """How many frames make this many seconds, at least 1."""
+        """The number of frames in this many seconds, at least 1."""
         return max(1, round(seconds * SAMPLE_RATE / self.stride))

@@ -23,7 +23,7 @@ class Head(Protocol):
     """Embeddings (..., dimension) of moments with (..., channels)."""
 
     def __call__(self, moments: Moments[Array]) -> Array:
-        """Uses the calling thread only. The threads of torch meet at a barrier: beside a busy engine, work of a tenth
+        """Uses the calling thread only. torch's threads synchronise at a barrier: beside a busy engine, work of a tenth
         of a millisecond would wait for milliseconds."""
         ...
 
@@ -33,7 +33,7 @@ class Head(Protocol):
 
 
 class LinearHead:
-    """Mean and standard deviation, side by side, through one linear layer.
+    """Concatenates mean and standard deviation, and applies one linear layer.
 
     weight (dimension, 2 * channels), bias (dimension,). epsilon: added to the variance before the square root.
     """
@@ -45,7 +45,7 @@ class LinearHead:
 
     @classmethod
     def of(cls, layer: nn.Linear | nn.Conv1d, norm: nn.BatchNorm1d | None = None, epsilon: float = 0.0) -> LinearHead:
-        """A linear layer, or a convolution of one tap; a norm that follows it is folded in."""
+        """A head from a linear layer, or a convolution of one tap; a norm after it is folded in."""
         weight = layer.weight.detach().flatten(1)
         bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
         if norm is not None:

@@ -1,4 +1,4 @@
-"""A speaker embedding model: the network, how it was made, and how its scores are to be read."""
+"""A speaker embedding model: the network, its card, and its cohort for scoring."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class Model:
     ) -> Model:
         """Load a model.
 
-        source: the name of a model in this package ("campplus-live", which "default" is too, "sincnet", "campplus"),
-            a safetensors file of ours, a Lightning checkpoint (file, directory or binary file object), 3D-Speaker's
-            CAM++ (file), an ONNX file, or a Hugging Face id such as "pyannote/embedding", for which `token`,
-            `revision`, `cache_dir` and `subfolder` count. `use_auth_token` is the older name of `token`.
+        source: the name of a model in this package ("campplus-live", the "default", "sincnet", "campplus"),
+            a safetensors file of this package, a Lightning checkpoint (file, directory or binary file object),
+            3D-Speaker's CAM++ (file), an ONNX file, or a Hugging Face id such as "pyannote/embedding", for which
+            `token`, `revision`, `cache_dir` and `subfolder` apply. `use_auth_token` is the older name of `token`.
 
         Raises a `streamer.errors.CheckpointError` that says what is wrong and what to do next.
         """
@@ -102,7 +102,7 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that name these weights: embeddings of different fingerprints are never to be compared."""
+        """16 hex digits that identify these weights: never compare embeddings of different fingerprints."""
         digest = hashlib.sha256(repr(self.architecture).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
@@ -111,7 +111,7 @@ class Model:
         return digest.hexdigest()[:16]
 
     def to(self, device: str | torch.device) -> Model:
-        """Move the weights. `device` is anything torch takes, or "auto": CUDA, MPS or the CPU, whichever is there."""
+        """Move the weights. `device` is anything torch takes, or "auto": CUDA, MPS or the CPU, in this order."""
         self.network.to(resolve_device(device))
         return self
 
@@ -119,7 +119,7 @@ class Model:
     def __call__(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
         """Embed waveforms (batch, 1, samples) at 16 kHz -> (batch, dimension); see `Network.__call__`.
 
-        In float32 on every device, whatever torch has been allowed.
+        Computed in float32 on every device, whatever torch's settings are.
         """
         with products("exact"):
             return self.network(waveforms.to(self.device), weights)
@@ -127,13 +127,13 @@ class Model:
     def embed(self, moments: Moments[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Embeddings (..., dimension) of frames that were pooled elsewhere: moments (..., channels) of its frames.
 
-        On the calling thread alone, whatever torch's threads are busy with. Raises ConfigurationError for a network
-        that has no frames to pool.
+        Runs on the calling thread alone, however busy torch's threads are. Raises ConfigurationError for a network
+        without frames to pool.
         """
         return self._head(moments)
 
     def embed_batch(self, moments: Moments[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The same of moments (batch, channels), for the thread that torch's threads work for: one matrix product."""
+        """The same for moments (batch, channels), as one matrix product with torch's threads."""
         return self._head.batch(moments)
 
     @cached_property

@@ -18,16 +18,16 @@ from streamer.models.head import Head
 
 
 class Description(Protocol):
-    """What distinguishes one network from another of its family. Its `repr` is part of the model's fingerprint."""
+    """The hyper-parameters of a network in its family. Its `repr` is part of the model's fingerprint."""
 
     @property
     def family(self) -> str:
-        """The name by which `streamer.models.families` builds it, and `streamer.engine.families` streams it."""
+        """The name under which `streamer.models.families` builds it, and `streamer.engine.families` streams it."""
         ...
 
     @property
     def grid(self) -> FrameGrid:
-        """The grid of the frames that are pooled; for a network without frames, of the weights that it would take."""
+        """The grid of the pooled frames; for a network without frames, of the weights that it would take."""
         ...
 
     @property
@@ -47,7 +47,7 @@ class Description(Protocol):
 
     @property
     def speech_head(self) -> bool:
-        """Whether `Frames.speech` is there."""
+        """Whether `Frames.speech` is available."""
         ...
 
     def to_dict(self) -> Mapping[str, Any]:
@@ -57,7 +57,7 @@ class Description(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What a network computes for each frame.
+    """A network's outputs for each frame.
 
     features: (batch, channels, frames). attention: (batch, frames) in (0, 1), or None. speech: (batch, frames) logits,
     or None. overlap: (batch, frames) in (0, 1), the probability that more than one speaks, or None.
@@ -90,7 +90,8 @@ class Network(Protocol):
         ...
 
     def __call__(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
-        """weights: one for each frame of its grid, (batch, frames); a network that cannot weigh frames ignores them."""
+        """weights: one for each frame of its grid, (batch, frames); a network that cannot weight frames ignores
+        them."""
         ...
 
     def eval(self) -> Any: ...

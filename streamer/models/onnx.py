@@ -1,7 +1,7 @@
 """Speaker networks in ONNX files, as WeSpeaker, 3D-Speaker, sherpa-onnx and others export them; run by onnxruntime.
 
-What a file takes is read from the shape of its input: waveforms (batch, samples) or (batch, 1, samples), or Kaldi's log
-mel filter banks (batch, frames, bands), each band's mean taken off.
+The shape of a file's input says what it takes: waveforms (batch, samples) or (batch, 1, samples), or Kaldi's log
+mel filter banks (batch, frames, bands), with each band's mean subtracted.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from streamer.models.card import Checkpoint, ModelCard
 from streamer.models.fbank import GRID, KaldiFilterBank
 from streamer.models.grid import FrameGrid
 
-#: The shortest audio that is embedded, in frames of 10 ms: half a second. Files do not say theirs.
+#: The shortest audio that is embedded, in frames of 10 ms: half a second. Files do not declare a minimum.
 MINIMUM_FRAMES = 48
-#: More bands than that are no filter bank.
+#: An axis with more bands is not a filter bank.
 MOST_BANDS = 256
 #: Kaldi's samples are 16-bit numbers, and so are those of networks trained with its tools.
 KALDI_SCALE = 32_768.0
@@ -31,7 +31,7 @@ KALDI_SCALE = 32_768.0
 
 @dataclass(frozen=True, slots=True)
 class OnnxDescription:
-    """What a file takes and gives.
+    """The input and output of a file.
 
     size: bytes of the file. input, output: names. bands: of the filter bank; 0 for waveforms, and then channel says
     whether they have an axis for their one channel. scale: what samples are multiplied by. batched: whether the file
@@ -76,9 +76,10 @@ class OnnxDescription:
 
 
 class OnnxNetwork(nn.Module):
-    """Embeds waveforms (batch, 1, samples) with a file, which is its only tensor; on the CPU, wherever they are.
+    """Embeds waveforms (batch, 1, samples) with a file, which is its only tensor; on the CPU, on whatever device they
+    are.
 
-    Built of a description, it is empty until its state is loaded.
+    A network made from a description is empty until its state is loaded.
     """
 
     file: Tensor
@@ -113,10 +114,10 @@ class OnnxNetwork(nn.Module):
 
 
 def load(data: bytes, name: str, path: str) -> Checkpoint:
-    """Read an ONNX file. `name` names the model, `path` stands in the messages.
+    """Read an ONNX file. `name` is the name of the model, `path` appears in messages.
 
-    Raises CheckpointUnreadable for bytes that are none, WrongArchitecture for a network with another kind of input or
-    output, MissingDependency without onnxruntime.
+    Raises CheckpointUnreadable for bytes that are not ONNX, WrongArchitecture for a network with another kind of input
+    or output, MissingDependency without onnxruntime.
     """
     session = _session(data, path)
     known = session.get_modelmeta().custom_metadata_map
@@ -144,12 +145,12 @@ def _session(data: bytes, path: str) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has a dozen of its own, without a common class
+    except Exception as error:  # onnxruntime has a dozen exceptions, without a common class
         raise CheckpointUnreadable(f"{path!r} is not a readable ONNX file: {_first_line(error)}.") from error
 
 
 def _described(session: Any, known: Mapping[str, str], size: int, path: str) -> OnnxDescription:
-    """What the file takes, by the shape of its input; what it gives, by trying."""
+    """The input of the file, from its shape; its output, by trying."""
     inputs = session.get_inputs()
     shape = inputs[0].shape if inputs else []
     if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(shape) not in (2, 3):
@@ -174,7 +175,7 @@ def _described(session: Any, known: Mapping[str, str], size: int, path: str) -> 
 
 
 def _tried(session: Any, about: OnnxDescription, outputs: list[str], path: str) -> OnnxDescription:
-    """The description with the first output that gives an embedding for a second of noise."""
+    """The description with the first output that is an embedding for a second of noise."""
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 1, SAMPLE_RATE)).astype(np.float32)
     heard = KaldiFilterBank(about.bands, scale=about.scale)(torch.from_numpy(noise)).numpy() if about.bands else noise
     if not about.bands and not about.channel:

@@ -1,6 +1,6 @@
-"""Where a model that is asked for lies: in this package, on disk, or on the hub. Known without torch.
+"""Finds the file of a model: in this package, on disk, or on the hub. Works without torch.
 
-A mistyped path is an answer of milliseconds; importing torch to say it takes seconds.
+A mistyped path can be reported within milliseconds; importing torch first would take seconds.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ FINGERPRINTS = {
 }
 PACKAGED = tuple(FINGERPRINTS)
 DEFAULT = "campplus-live"
-#: The names of a model's file in a repository or a directory, in the order of preference. pyannote's first: a
-#: safetensors file beside it would have been written by others and lack the metadata that we need.
+#: File names of a model in a repository or a directory, in order of preference. pyannote's name comes first: a
+#: safetensors file beside it would be from others and lack the metadata that this package needs.
 FILE_NAMES = ("pytorch_model.bin", "model.safetensors")
-#: An x-vector has 17 MB; with the optimiser's state, which a training checkpoint has too, some 60.
+#: An x-vector has 17 MB; with the state of the optimiser, which a training checkpoint also has, some 60.
 MAX_BYTES = 2**30
-#: So much of a file tells its format.
+#: The first bytes of a file that determine its format.
 HEAD_BYTES = 64
 
 _REPOSITORY_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@.*)?", re.ASCII)
@@ -34,15 +34,15 @@ _FILE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 
 
 def is_repository_id(source: str) -> bool:
-    """Whether this can be OWNER/NAME on the hub, rather than a mistyped path, for which nobody asked the network."""
+    """Whether this can be OWNER/NAME on the hub, and is not a mistyped path, for which no request should be made."""
     return _REPOSITORY_ID.fullmatch(source) is not None and not source.lower().endswith(_FILE_SUFFIXES)
 
 
 def locate(source: str | os.PathLike[str], subfolder: str | None = None, revision: str | None = None) -> Path | None:
-    """The file of a model, and None for one of the hub's.
+    """The file of a model, or None for a model of the hub.
 
-    Raises ModelNotFound for what is neither, or a directory without a model; ConfigurationError for a revision of what
-    is here on disk.
+    Raises ModelNotFound if it is neither, or a directory without a model; ConfigurationError for a revision of a model
+    on disk.
     """
     if isinstance(source, str) and source in ("default", *PACKAGED):
         return WEIGHTS / f"{DEFAULT if source == 'default' else source}.safetensors"
@@ -63,21 +63,21 @@ def locate(source: str | os.PathLike[str], subfolder: str | None = None, revisio
 
 
 def of_a_package(source: object) -> bool:
-    """Whether a model's name is one that an installed package brings; files and the models of this one come first."""
+    """Whether this names a model of an installed plugin; files and the models of this package come first."""
     if not isinstance(source, str) or source in ("default", *PACKAGED) or Path(source).exists():
         return False
     return plugins.has("networks", source)
 
 
 def format_of(head: bytes, size: int, path: str) -> str:
-    """What a file that begins like this is: "onnx", "torch" or "native". Raises CheckpointUnreadable for none of them.
+    """The format of a file by its first bytes: "onnx", "torch" or "native". Raises CheckpointUnreadable for any other.
 
     head: its first bytes, `HEAD_BYTES` or all. size: of the whole file. path: what messages call it, with its ending.
     """
     if size > MAX_BYTES:
         raise CheckpointUnreadable(f"{path!r} has {size:,} bytes, more than the {MAX_BYTES:,} that a model may have.")
     if path.lower().endswith(".onnx"):
-        return "onnx"  # nothing in the bytes says it
+        return "onnx"  # ONNX files have no magic bytes
     if head.startswith(b"PK"):
         return "torch"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
@@ -96,19 +96,19 @@ def format_of(head: bytes, size: int, path: str) -> str:
 
 
 def fingerprint_of(source: str) -> str | None:
-    """The fingerprint of a model in this package, as `Model.fingerprint` has it; None for any other source."""
+    """The fingerprint of a model in this package, as in `Model.fingerprint`; None for any other source."""
     return FINGERPRINTS.get(DEFAULT if source == "default" else source)
 
 
 def called(fingerprint: str) -> str:
-    """What to say of a model of which the fingerprint is known: its name, where it is one of this package's."""
+    """The name of a model with this fingerprint, for messages: its name, if it is one of this package."""
     names = [name for name, known in FINGERPRINTS.items() if known == fingerprint]
     return names[0] if names else fingerprint
 
 
 def check(source: str | os.PathLike[str], revision: str | None = None) -> None:
-    """Look for a model without loading it. Raises what `locate` and `format_of` do, and CheckpointUnreadable for a file
-    that may not be read. What is on the hub is not asked for."""
+    """Check a model without loading it. Raises the errors of `locate` and `format_of`, and CheckpointUnreadable for a
+    file that may not be read. The hub is not asked."""
     if of_a_package(source):
         return
     path = locate(source, revision=revision)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: Keeps the division finite where all weights are zero; the value is pyannote.audio's.
+#: Keeps the division finite if all weights are zero; the value is pyannote.audio's.
 EPSILON = 1e-8
 
 Array = TypeVar("Array", Tensor, NDArray[np.float32])
@@ -45,14 +45,14 @@ class Moments(Generic[Array]):
         return cls(weight, (weights**2).sum(-2), mean, (weights * deviation**2).sum(-2))
 
     def merged(self) -> Moments[Array]:
-        """The moments of the union of disjoint runs, which lie along the last axis but one."""
+        """The moments of the union of disjoint runs, along the second to last axis."""
         weight = self.weight.sum(-2)
         mean = (self.mean * self.weight).sum(-2) / (weight + EPSILON)
         between = self.weight * (self.mean - mean[..., None, :]) ** 2
         return Moments(weight, self.weight2.sum(-2), mean, (self.m2 + between).sum(-2))
 
     def joined(self, other: Moments[Array]) -> Moments[Array]:
-        """The moments of the union of these frames and those, which must be disjoint."""
+        """The moments of the union of these frames and the others, which must be disjoint."""
         weight = self.weight + other.weight
         share = other.weight / (weight + EPSILON)
         apart = other.mean - self.mean
@@ -60,13 +60,13 @@ class Moments(Generic[Array]):
         return Moments(weight, self.weight2 + other.weight2, self.mean + apart * share, m2)
 
     def statistics(self, epsilon: float = 0.0) -> tuple[Array, Array]:
-        """Weighted mean and unbiased weighted standard deviation, (..., channels) each; zeros where no frame counts.
+        """Weighted mean and unbiased weighted standard deviation, (..., channels) each; zeros without any weight.
 
-        epsilon: added to the variance before its root is taken.
+        epsilon: added to the variance before its root.
         """
-        # Reliability weights leave no unbiased variance to a single frame: without the floor, 0 / 0 by rounding.
+        # Reliability weights give no unbiased variance for a single frame: without the floor, 0 / 0 by rounding.
         freedom = self.weight - self.weight2 / (self.weight + EPSILON) + EPSILON
-        # numpy's types take a float32 array to the power of a float for a float64 one, which it is not.
+        # numpy's types give float64 for a float32 array to the power of a float, which is wrong.
         return self.mean, (self.m2 / abs(freedom) + epsilon) ** 0.5  # type: ignore[return-value]
 
 
@@ -88,5 +88,5 @@ def statistics_pool(frames: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def at_frame_rate(weights: Tensor, num_frames: int) -> Tensor:
-    """Weights (batch, speakers, n) brought to (batch, speakers, num_frames) by nearest interpolation."""
+    """Resample weights (batch, speakers, n) to (batch, speakers, num_frames) by nearest interpolation."""
     return weights if weights.shape[-1] == num_frames else F.interpolate(weights, size=num_frames, mode="nearest")

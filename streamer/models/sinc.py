@@ -1,11 +1,11 @@
 """The sinc filterbank over the samples of many streams, three neighbouring positions at a time, as they will be pooled.
 
-The cos filters are even and the sin filters odd. On a CPU, where products are what takes time, each window of 251
-samples is folded on its centre c first: x[c + k] + x[c - k] and x[c + k] - x[c - k] are all that a cos and a sin filter
-see of it, so that half the products do. The folded windows are four times the samples they come from; they are made and
-used a block at a time, while they are in the second-level cache.
+The cos filters are even and the sin filters odd. On a CPU, where products dominate the time, each window of 251
+samples is first folded on its centre c: a cos filter needs only x[c + k] + x[c - k], and a sin filter only
+x[c + k] - x[c - k], so half the products are enough. The folded windows are four times as large as their samples; they
+are computed and used a block at a time, while they are in the second-level cache.
 
-Any other device has products to spare, and takes the three positions as one product with the 271 samples they see.
+On other devices products are cheap: the three positions are one product with the 271 samples that they see.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from streamer.compiled import compiled
 from streamer.models.architecture import POOL, SINC_FILTERS, SINC_STRIDE, SINC_TAPS
 from streamer.models.sincnet import POWER_FLOOR
 
-#: Samples between positions after the sinc convolution and its pooling, and how many such samples one position sees.
+#: Samples between positions after the sinc convolution and its pooling, and samples that one position sees.
 POSITION_STRIDE = SINC_STRIDE * POOL
 POSITION_FIELD = SINC_TAPS + SINC_STRIDE * (POOL - 1)
-#: Length of a folded window, its centre included; of filters of one half.
+#: Length of a folded window, with its centre, and of the filters of one half.
 FOLD = SINC_TAPS // 2 + 1
 HALF = SINC_FILTERS // 2
-#: Folded windows at a time: 1.5 MB of them.
+#: Folded windows at a time, which take 1.5 MB.
 BLOCK_WINDOWS = 1536
 
 Floats = NDArray[np.float32]
@@ -39,7 +39,7 @@ class SincFilters:
     def __init__(self, filters: Tensor) -> None:
         self.filters = filters
         right = filters[:, FOLD - 1 :].clone()
-        right[:, 0] /= 2  # the centre folds on itself
+        right[:, 0] /= 2  # the centre is folded onto itself
         self.cos, self.sin = right[:HALF].t().contiguous(), right[HALF:].t().contiguous()
         self.grouped = None if filters.device.type == "cpu" else grouped(filters)
 
@@ -58,7 +58,7 @@ class SincFilters:
         return power.log_()
 
     def _blocks(self, waves: Tensor) -> Iterator[Tensor]:
-        """The convolution, some positions at a time."""
+        """The convolution, for some positions at a time."""
         positions = _positions(waves)
         if self.grouped is not None:
             yield _triples(waves, positions).mm(self.grouped).view(positions, len(waves), POOL, SINC_FILTERS)
@@ -86,7 +86,7 @@ def fold(waves: Floats, first: int, folded: Floats) -> None:
                 start = (first + position) * POSITION_STRIDE + place * SINC_STRIDE
                 window = waves[stream, start : start + SINC_TAPS]
                 row = folded[position, stream, place]
-                # Unsigned, an index needs no test for counting from the end, which would keep these from vectorising.
+                # An unsigned index needs no test for negative values, which would prevent vectorisation.
                 for k in range(FOLD):
                     row[k] = window[np.uint64(FOLD - 1 + k)] + window[np.uint64(FOLD - 1 - k)]
                 for k in range(FOLD):
@@ -125,7 +125,7 @@ def _triples(waves: Tensor, positions: int) -> Tensor:
 
 
 def grouped(filters: Tensor) -> Tensor:
-    """The matrix (271, 240) that gives three neighbouring positions of all filters from the 271 samples they see."""
+    """The matrix (271, 240) from the 271 samples to three neighbouring positions of all filters."""
     matrix = filters.new_zeros(POSITION_FIELD, POOL, SINC_FILTERS)
     for position in range(POOL):
         start = position * SINC_STRIDE

@@ -1,4 +1,4 @@
-"""SincNet: band-pass filters learned by their cut-offs alone, then two small convolutions.
+"""SincNet: band-pass filters with learned cut-offs, then two small convolutions.
 
 Ravanelli & Bengio (2018), "Speaker Recognition from Raw Waveform with SincNet", https://arxiv.org/abs/1808.00158,
 with the quadrature pairs of Pariente et al. (2020), https://arxiv.org/abs/1910.10400. Names of modules and parameters
@@ -61,11 +61,11 @@ class SincFilterbank(nn.Module):
         return self.training and self.low_hz_.requires_grad
 
     def filters(self) -> Tensor:
-        """The filters (filters, 1, taps): generated once, and at each call only while their cut-offs learn."""
+        """The filters (filters, 1, taps): cached, and generated at each call only while the cut-offs are trained."""
         return self._generate() if self.learning else self._filters
 
     def refresh(self) -> None:
-        """Generate the filters again, after the cut-offs have changed."""
+        """Generate the filters again, after a change of the cut-offs."""
         with torch.no_grad():
             self._filters = self._generate()
 
@@ -107,7 +107,7 @@ class LogPower(nn.Module):
 
 
 class ZeroSumConv1d(nn.Conv1d):
-    """A convolution whose kernels each sum to zero, so that a constant added to all of its input changes nothing."""
+    """A convolution whose kernels each sum to zero, so that a constant added to its input has no effect."""
 
     def kernel(self) -> Tensor:
         return self.weight - self.weight.mean(dim=(1, 2), keepdim=True)
@@ -148,18 +148,18 @@ class SincNet(nn.Module):
         return self.after_first_stage(bands)
 
     def after_first_stage(self, bands: Tensor) -> Tensor:
-        """What follows `first_stage`: (batch, 80 or 40, positions) -> (batch, 60, frames)."""
+        """The layers after `first_stage`: (batch, 80 or 40, positions) -> (batch, 60, frames)."""
         with self._precise(bands):
             outputs = self.conv1d[1](bands)
         outputs = F.leaky_relu(self.norm1d[1](self.pool1d[1](outputs)))
         return F.leaky_relu(self.norm1d[2](self.pool1d[2](self.conv1d[2](outputs))))
 
     def _precise(self, inputs: Tensor) -> torch.autocast:
-        # The log domain has a large common offset, which cancels in the zero-sum kernels only in float32.
+        # The log domain has a large common offset, which the zero-sum kernels cancel only in float32.
         return torch.autocast(inputs.device.type, enabled=not self.log_front and torch.is_autocast_enabled())
 
     def first_stage(self, filtered: Tensor) -> Tensor:
-        """What follows the sinc filters: (batch, 80, positions) -> (batch, 80 or 40, positions // 3)."""
+        """The layers after the sinc filters: (batch, 80, positions) -> (batch, 80 or 40, positions // 3)."""
         if self.log_front:
             return cast(Tensor, self.pool1d[0](filtered))
         return F.leaky_relu(self.norm1d[0](self.pool1d[0](filtered.abs())))

@@ -1,4 +1,4 @@
-"""A model as an ONNX file, for onnxruntime and whatever else reads them, checked against torch before it is kept."""
+"""Exports a model as an ONNX file, for onnxruntime and other readers, and checks it against torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamer.models.model import Model
 from streamer.models.onnx import OnnxNetwork, load
 from streamer.models.xvector import XVectorSincNet
 
-#: Seconds that are compared, and how many waveforms at once; the file must not be made for one length or number.
+#: Lengths to compare, in seconds, and batch sizes; the file must not depend on one length or batch size.
 SECONDS = (1.0, 2.3, 5.0)
 BATCHES = (1, 2)
 OPSET = 17
@@ -41,24 +41,24 @@ SINCNET = Bounds(1e-5, shortest=False)
 
 
 def to_onnx(model: Model) -> tuple[bytes, float]:
-    """The file, which takes waveforms (batch, 1, samples) at 16 kHz and gives embeddings (batch, dimension); and the
-    largest difference from torch (1 less the cosine) that was found.
+    """The file, which takes waveforms (batch, 1, samples) at 16 kHz and returns embeddings (batch, dimension); and the
+    largest difference from torch (1 minus the cosine).
 
-    Of the model it has the network alone: neither threshold nor calibration, cohort or licence.
+    The file holds the network alone, without threshold, calibration, cohort and licence.
 
-    Raises ConfigurationError for a network that is not exported, CheckpointError where the file gives other embeddings,
+    Raises ConfigurationError for a family without ONNX export, CheckpointError if the file gives other embeddings,
     MissingDependency without onnxruntime.
     """
     network = _exportable(model)
     file = io.BytesIO()
     example = torch.zeros(2, 1, 2 * SAMPLE_RATE)
     with warnings.catch_warnings():
-        # The other exporter needs onnxscript, and neither is of ours to warn of.
+        # The other exporter needs onnxscript; the warnings about both are not for users of this package.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
             (example,),
-            cast(Any, file),  # it takes more than it says
+            cast(Any, file),  # it accepts more than its type says
             dynamo=False,
             input_names=["waveform"],
             output_names=["embedding"],
@@ -99,7 +99,7 @@ def _read(data: bytes, name: str) -> Model:
 
 
 def compared(model: Model, other: Model) -> float:
-    """The largest difference (1 less the cosine) of two models' embeddings of noise that comes and goes."""
+    """The largest difference (1 minus the cosine) between two models' embeddings of noise with varying level."""
     rng = np.random.default_rng(0)
     lengths = [round(seconds * SAMPLE_RATE) for seconds in SECONDS]
     if bounds_of(model).shortest:

@@ -19,7 +19,7 @@ from streamer.models.network import Frames, Network
 from streamer.models.pooling import at_frame_rate, statistics_pool
 from streamer.models.sincnet import SincNet
 
-#: The speech head reads the output of this TDNN layer, in the geometry of the next, so that it is one more of its rows.
+#: The speech head reads the output of this TDNN layer, with the geometry of the next layer, as an additional row of it.
 SPEECH_LAYER = 1
 #: The attention reads the output of this TDNN layer.
 ATTENTION_LAYER = 3
@@ -54,7 +54,7 @@ class XVectorSincNet(nn.Module):
         return LinearHead.of(self.embedding)
 
     def frames(self, waveforms: Tensor) -> Frames:
-        """All that is known of each frame before pooling."""
+        """Everything that is computed for each frame before pooling."""
         return self.frames_of(self.sincnet(waveforms))
 
     def frames_of(self, outputs: Tensor) -> Frames:
@@ -85,7 +85,7 @@ class XVectorSincNet(nn.Module):
     def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
         """Embed waveforms, with an optional weight for each frame: (batch, n) or (batch, speakers, n).
 
-        Weights that are not at the frame rate are brought to it by nearest interpolation.
+        Weights at another rate are resampled to the frame rate by nearest interpolation.
         """
         return self.pool(self.frames(waveforms), weights)
 
@@ -102,7 +102,7 @@ def sincnet_of(network: Network) -> XVectorSincNet:
 def convolve(convolution: nn.Conv1d, block: Tensor) -> Tensor:
     """An unpadded Conv1d on (batch, time, channels), as one matrix product.
 
-    Twice as fast as torch's own one-dimensional convolution on a CPU, and more in the backward pass.
+    On a CPU it is twice as fast as torch's one-dimensional convolution, and more in the backward pass.
     """
     (taps,), (dilation,) = convolution.kernel_size, convolution.dilation
     time = block.shape[1] - dilation * (taps - 1)

@@ -24,7 +24,7 @@ PATH = "/v1/stream"
 # Clients send small messages: a roster of 1,000 names of 100 characters is the largest that makes sense.
 MAX_TEXT_BYTES = 256 * 1024
 
-#: About how long the short windows are in which changes of speaker are found.
+#: Target length of the short windows, which detect changes of speaker.
 SHORT_S = 1.0
 #: The step that a server's capacity is measured with.
 USUAL_STEP_S = 0.5
@@ -62,8 +62,8 @@ def _validator(type_: str) -> Any:
 def read(text: str, sender: Side) -> dict[str, Any]:
     """The message in a text frame, valid by the schema.
 
-    Raises:
-        ProtocolError: not JSON, not an object, of a type that this side doesn't send, or not as the schema has it.
+    Raises ProtocolError if it is not JSON, not an object, of a type that this side doesn't send, or not valid by the
+    schema.
     """
     message = load(text)
     check(message, sender)
@@ -72,7 +72,7 @@ def read(text: str, sender: Side) -> dict[str, Any]:
 
 
 def load(text: str) -> Any:
-    """The JSON value of a text frame. Raises ProtocolError for what is too long, or is no JSON."""
+    """The JSON value of a text frame. Raises ProtocolError if it is too long, or not JSON."""
     if len(text) > MAX_TEXT_BYTES:
         raise ProtocolError(f"A text message of {len(text)} characters is too long: {MAX_TEXT_BYTES} are allowed.")
     try:
@@ -86,13 +86,13 @@ def load(text: str) -> Any:
 
 
 def check(message: object, sender: Side) -> None:
-    """Raise ProtocolError unless `message` is one that `sender` may send, as the schema has it."""
+    """Raise ProtocolError unless `message` is one that `sender` may send, valid by the schema."""
     if not isinstance(message, dict):
         raise ProtocolError(f"A message must be a JSON object, not {_kind(message)}.")
     type_ = message.get("type")
     known = message_types(sender)
     if not isinstance(type_, str) or type_ not in known:
-        raise ProtocolError(f"{_short(type_)} is no message of the {sender}'s: they are {', '.join(sorted(known))}.")
+        raise ProtocolError(f"{_short(type_)} is not a message of the {sender}; use one of {', '.join(sorted(known))}.")
     error = next(iter(_validator(type_).iter_errors(message)), None)
     if error is not None:
         where = ".".join(str(part) for part in error.absolute_path)
@@ -100,7 +100,7 @@ def check(message: object, sender: Side) -> None:
 
 
 def write(message: Mapping[str, Any]) -> str:
-    """The text frame of a message. Numbers that JSON doesn't have are a bug of ours, so they raise ValueError."""
+    """The text frame of a message. Numbers without JSON form are a bug of this package, so they raise ValueError."""
     return json.dumps(message, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
@@ -124,7 +124,7 @@ def _short(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a session hears its audio: the fields of `start` of the same names, described in the schema."""
+    """The settings of a session's audio: the fields of `start` with the same names, described in the schema."""
 
     sample_rate: int = 16_000
     encoding: str = "s16le"
@@ -141,11 +141,11 @@ class Settings:
 
     @classmethod
     def of(cls, start: Mapping[str, Any]) -> Settings:
-        """The settings that a valid `start` message (or the settings of `ready`) asks for."""
+        """The settings in a valid `start` message (or in the settings of `ready`)."""
         roster = start.get("roster")
         encoding = start.get("encoding", "s16le")
         return cls(
-            # An Opus packet decodes at 48 kHz whatever rate it was made from; RFC 7587 counts its time so, too.
+            # An Opus packet decodes at 48 kHz whatever its original rate; RFC 7587 counts its time in the same way.
             sample_rate=48_000 if encoding == "opus" else whole(start.get("sample_rate", 16_000)),
             encoding=encoding,
             channels=whole(start.get("channels", 1)),
@@ -166,25 +166,25 @@ class Settings:
 
     @property
     def streams(self) -> int:
-        """How many engine streams the session needs."""
+        """The number of engine streams that the session needs."""
         return self.channels if self.channel_mode == "split" else 1
 
     @property
     def durations(self) -> tuple[float, ...]:
-        """The window lengths of its streams: the one asked for, and a short one that divides into its steps."""
+        """The window lengths of its streams: the requested one, and a short one that is a multiple of its step."""
         short = max(1, round(SHORT_S / self.step)) * self.step
         return (short, self.duration) if short < self.duration else (self.duration,)
 
     @property
     def cost(self) -> int:
-        """How many of the streams that the server has room for the session takes: those are of steps of half a second,
-        and one that looks five times as often takes the room of five."""
+        """The session's share of the server's capacity, in streams with steps of half a second: one with steps five
+        times as short counts as five."""
         return self.streams * max(1, math.ceil(USUAL_STEP_S / self.step - 1e-9))
 
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """Why something could not be done: an `error` message, raised. The shell sends it; nobody else sees it."""
+    """Why a request failed: an `error` message, raised. The shell sends it; nobody else sees it."""
 
     code: str
     message: str

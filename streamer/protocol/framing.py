@@ -1,8 +1,8 @@
-"""Binary frames to a gapless account of time: which bytes are new, which come again, and how much is missing.
+"""Turns binary frames into a gapless stream: finds new bytes, repeated bytes, and missing samples.
 
 A frame is PCM of any length, or (framing `sequenced`) the 12-byte header, little endian: the frame's sequence number,
-uint32, one more than the frame's before it and wrapping at 2**32, and the position of its first sample, uint64, counted
-per channel at the client's rate from the session's start. Opus packets are counted by their own table of contents
+uint32, one more than that of the previous frame and wrapping at 2**32, and the position of its first sample, uint64,
+counted per channel at the client's rate from the session's start. Opus packets are counted by their table of contents
 (RFC 6716, section 3.1), so that no decoder is needed to know the time.
 """
 
@@ -20,11 +20,11 @@ from streamer.protocol import Refusal, Settings
 HEADER = struct.Struct("<IQ")
 BYTES_PER_SAMPLE = {"s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "mulaw": 1, "alaw": 1}
 
-# A client that was away longer than this should start anew: trackers and people have moved on.
+# A client that was away longer than this should start anew: its speakers and people have changed.
 MAX_GAP_S = 3600
 
-# Who goes on with a session has a new decoder and a new resampler: what comes before the sound that is wanted lets them
-# settle, and is not heard. Opus packets begin at multiples of their length, which divides 120 ms.
+# A server that continues a session has a new decoder and a new resampler. Audio before the required sound lets them
+# settle, and is not used. Opus packets begin at multiples of their length, which divides 120 ms.
 SETTLE_S = 0.05
 OPUS_GRID_S = 0.12
 
@@ -33,7 +33,7 @@ _WRAP = 2**32
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Whole samples of every channel (one packet of Opus), which directly follow what came before."""
+    """Whole samples of every channel (one packet of Opus), directly after the previous ones."""
 
     data: bytes
     num_samples: int
@@ -53,10 +53,10 @@ class Framing:
         self._rest = b""
 
     def receive(self, frame: bytes) -> list[Payload | InputGap]:
-        """What is new in a binary frame.
+        """The new data in a binary frame.
 
-        Raises:
-            Refusal: bad_audio (no header, part of a sample, no Opus packet) or gap_too_long. Nothing has changed then.
+        Raises Refusal: bad_audio (no header, part of a sample, no Opus packet) or gap_too_long. The state is then
+        unchanged.
         """
         if not self.sequenced:
             return self._plain(frame)
@@ -71,9 +71,9 @@ class Framing:
         num_samples = self._count(payload)
 
         ahead = 0 if self._expected is None else (sequence - self._expected) % _WRAP
-        # More than half the circle ahead is behind: the frame came before, or comes after its gap was reported.
+        # More than half the range ahead is behind: the frame came before, or comes after its gap was reported.
         late = ahead >= _WRAP // 2
-        # A packet cannot be cut, so one that begins too early is dropped whole.
+        # A packet cannot be cut, so one that begins too early is dropped as a whole.
         last = position if self.encoding == "opus" else position + num_samples - 1
         if late or (payload and last < self.position):
             self.duplicates += 1
@@ -85,7 +85,8 @@ class Framing:
         return out + self._take(payload)
 
     def rejoin(self, earliest: int | None, away_s: float) -> list[InputGap]:
-        """After a lost connection: the gap before what the client can still send, or of the time it was away."""
+        """After a lost connection: the gap before the audio that the client can still send, or the time it was
+        away."""
         self._rest = b""
         self._expected = None
         if earliest is None:
@@ -93,11 +94,11 @@ class Framing:
         return self._gap_before(earliest, "reconnect")
 
     def rewind(self, heard_sample: int) -> int:
-        """Go back to where the streams stand: to sample `heard_sample` at 16 kHz, or somewhat before.
+        """Go back to the position of the streams: to sample `heard_sample` at 16 kHz, or somewhat earlier.
 
-        Returns at which sample, at 16 kHz, the audio goes on: it is that of `position` to the sample.
+        Returns the sample, at 16 kHz, from which audio continues: exactly that of `position`.
         """
-        # At these samples both clocks meet.
+        # At these samples both clocks coincide.
         grid = SAMPLE_RATE // math.gcd(SAMPLE_RATE, self.rate)
         settle = 0
         if self.encoding == "opus":
@@ -122,7 +123,7 @@ class Framing:
             return self._take(frame)
         data = self._rest + frame if self._rest else frame
         whole = len(data) - len(data) % self.width
-        # Any cut is allowed, also within a sample: the rest waits for the next frame.
+        # Any cut is allowed, even within a sample: the rest waits for the next frame.
         self._rest = bytes(data[whole:])
         return self._take(data[:whole])
 

@@ -1,7 +1,7 @@
-"""Who is let in: so many streams in all and for each address, and so many connections that have not started one.
+"""Admission: limits on streams, in total and for each address, and on connections without a stream.
 
-A slot is taken before any work is done for a stream and given back when its session is over, so a session that waits
-for its client's return still holds it. Nothing here waits: a client without a slot is told to come back later.
+A slot is taken before any work is done for a stream, and given back when its session is over, so a session that waits
+for its client still holds its slot. Nothing here waits: a client without a slot is told to come back later.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 
 from streamer.protocol import Refusal
 
-# A refused client should come back when something may have changed, and not all at once with the others.
+# A refused client should come back when something may have changed, and not at the same time as all others.
 RETRY_AFTER_S = 5.0
-# Sockets beyond the limit that may ask for /healthz, /readyz and /metrics, and nothing else: whoever watches a server
-# has to see it most of all when it is full.
+# Sockets beyond the limit, for /healthz, /readyz and /metrics only: monitoring matters most when the server is full.
 SPARE = 16
 
 
@@ -24,9 +23,9 @@ SPARE = 16
 class Admission:
     """Counts streams and connections against their limits.
 
-    max_streams: in all, each counting as `protocol.Settings.cost` says. max_streams_per_address: of one address.
-    max_connections: open sockets of any kind, of which one address may hold a quarter; beyond it a connection is
-        dropped before it costs anything.
+    max_streams: in total, with the weight `protocol.Settings.cost` of each. max_streams_per_address: from one address.
+    max_connections: open sockets of any kind, of which one address may hold a quarter; further connections are
+        dropped before they cost anything.
     """
 
     max_streams: int
@@ -46,13 +45,14 @@ class Admission:
         return self._connections.total()
 
     def open(self) -> None:
-        """Raises Refusal("busy") where the server is stopping."""
+        """Raises Refusal("busy") if the server is stopping."""
         if self.draining:
             raise self._busy("The server is stopping.", "Try again in a moment, or another server.")
 
     @contextmanager
     def taking(self, address: str, streams: int) -> Iterator[None]:
-        """Take slots for a session that is made within; they are given back if that fails. Raises Refusal("busy")."""
+        """Take slots for a session that is made inside the context; give them back on failure. Raises
+        Refusal("busy")."""
         self.take(address, streams)
         try:
             yield
@@ -79,7 +79,7 @@ class Admission:
         _take_off(self._streams, address, streams)
 
     def connect(self, address: str) -> bool:
-        """A socket was opened; whether it may stay. It must be given to `disconnect` only if it may."""
+        """Count an opened socket; returns whether it may stay. Call `disconnect` only if it may."""
         per_address = max(self.max_connections // 4, self.max_streams_per_address + 8)
         if self.connections >= self.max_connections or self._connections[address] >= per_address:
             return False
@@ -90,7 +90,7 @@ class Admission:
         _take_off(self._connections, address, 1)
 
     def connect_spare(self, address: str) -> bool:
-        """A socket beyond the limit was opened; whether it may ask, in a moment's time, how the server does."""
+        """Count an opened socket beyond the limit; returns whether it may ask for the server's state, for a moment."""
         if self._spare.total() >= SPARE or self._spare[address] >= SPARE // 4:
             return False
         self._spare[address] += 1
@@ -105,6 +105,6 @@ class Admission:
 
 def _take_off(counter: Counter[str], address: str, amount: int) -> None:
     counter[address] -= amount
-    # Addresses that have left must not be remembered for ever.
+    # Addresses without connections must not be kept for ever.
     if counter[address] <= 0:
         del counter[address]

@@ -39,19 +39,18 @@ from streamer.speakers import elsewhere
 from streamer.speakers.backend import Backend
 from streamer.speakers.store import SpeakerStore
 
-# Between two looks at every session: short beside a stats interval, long beside the work of it.
+# Between two checks of every session: short compared with a stats interval, long compared with the work.
 TICK_S = 0.25
-# How often the speaker store is asked whether another process changed it: others are to know of an enrolment within a
-# second.
+# How often to ask the speaker store for changes by other processes: an enrolment must be known within a second.
 STORE_S = 0.5
-# The share of the time to stop in that clients have to leave; sockets, events of calls and the engine want theirs.
+# The share of the grace period in which clients may leave; sockets, events of calls and the engine need the rest.
 LEAVE = 0.4
 
 
 class Server:
-    """Serves streams of an engine that runs already.
+    """Serves streams with a running engine.
 
-    Raises ConfigurationError for a token file or a certificate that can't be used, OSError for a port that is taken.
+    Raises ConfigurationError for an invalid token file or certificate, OSError for a port that is taken.
     """
 
     def __init__(self, config: ServerConfig, engine: Engine, store: SpeakerStore) -> None:
@@ -82,7 +81,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where to point a browser."""
+        """The address to open in a browser."""
         return address(self.config, self.port)
 
     @property
@@ -93,7 +92,7 @@ class Server:
     def people(self) -> People:
         return self._people
 
-    # Beginning and end
+    # Start and end
 
     async def __aenter__(self) -> Server:
         model = self._engine.model
@@ -146,7 +145,7 @@ class Server:
         return self
 
     async def _listen(self) -> SocketServer:
-        """Accept connections from here on."""
+        """Accept connections from now on."""
         refused = self.metrics.refused.inc
         return await listen(self.handle, self.config, self._gate, self._tls, self.admission, self._plains, refused)
 
@@ -166,15 +165,15 @@ class Server:
             self._signals.release()
 
     def stop(self) -> None:
-        """Let `run` end: no new streams, a goodbye with a hint to resume for those that run."""
+        """Make `run` return: it takes no new streams, and tells running ones to resume elsewhere."""
         self._stopping.set()
 
     async def run(self, ready: Callable[[], None] = lambda: None, force: Callable[[], None] | None = None) -> None:
         """Serve until `stop`, SIGTERM or SIGINT, then drain. SIGHUP reads tokens and certificate again.
 
-        ready: called once signals are heeded. force: ends the process where stopping takes longer than `grace_s`; it
-        is then taken as the process's own, so that a signal during the last steps does not end it halfway.
-        Raises EngineFailed where there is no going on; the clients have been told.
+        ready: called when signals are handled. force: ends the process if stopping takes longer than `grace_s`. With
+        it, the server owns the process, so a second signal does not interrupt the last steps. Raises EngineFailed if
+        the engine cannot continue; clients have been told.
         """
         self._signals = Signals(self.stop, self.reload, self.config.grace_s, force)
         self._owns_process = force is not None
@@ -186,10 +185,10 @@ class Server:
             await self.drain()
         else:
             await self._rooms.gone(LEAVE * self.config.grace_s)
-            raise EngineFailed(f"{self.failure} Start the server again; its log says what went before.")
+            raise EngineFailed(f"{self.failure} Start the server again; its log has the reason.")
 
     async def drain(self) -> None:
-        """Take no new streams, send the running ones away, keep what can be resumed."""
+        """Take no new streams, dismiss the running ones, and save what can be resumed."""
         self.admission.draining = True
         log.say("draining", sessions=len(self._rooms))
         message = f"The server stops; connect again in {RETRY_AFTER_S:g} s."
@@ -197,7 +196,7 @@ class Server:
         await asyncio.gather(self._rooms.close(message, RETRY_AFTER_S, leave_s), self._plains.finish(leave_s))
 
     def fail(self, problem: str) -> None:
-        """There is no going on: new streams are refused, clients told, and `run` ends."""
+        """The server cannot continue: refuse new streams, tell the clients, and let `run` return."""
         if self.failure is None:
             self.failure = problem
             self.admission.draining = True
@@ -206,11 +205,11 @@ class Server:
             self.stop()
 
     def reload(self) -> None:
-        """Read the token file and the certificate again; keep the old ones, both, if one of the new is no good."""
+        """Read the token file and the certificate again; keep both old ones if either of the new ones is invalid."""
         try:
             tokens = self._entrance.read_tokens()
             if self._tls is not None:
-                # New connections use it at once: a context is asked at each handshake.
+                # New connections use it at once: each handshake reads the context.
                 tls.reload(self._tls, self.config)
         except ConfigurationError as error:
             log.say(
@@ -221,7 +220,7 @@ class Server:
             log.say("reloaded", tokens=self._count_tokens())
 
     def identify(self, token: str | None) -> Access | None:
-        """What a token may do; without a token file everybody may do everything."""
+        """The access of a token; without a token file, everybody has full access."""
         return self._entrance.identify(token)
 
     def _count_tokens(self) -> int | None:
@@ -230,7 +229,7 @@ class Server:
     # A connection
 
     async def handle(self, connection: Peer) -> None:
-        """From `start` to the end of the connection. Never raises but for a mistake of ours."""
+        """From `start` to the end of the connection. Raises only for a bug in this package."""
         await self._entrance.receive(connection, self._serve)
 
     async def _serve(self, connection: Peer) -> None:
@@ -248,7 +247,7 @@ class Server:
             room = await self._rooms.begin(start, allowed, connection.address)
         await self._rooms.serve(room, connection, start, allowed.scopes)
 
-    # Within
+    # Internal tasks
 
     async def _stop_calls(self) -> None:
         if self._calls is not None:
@@ -275,9 +274,9 @@ class Server:
             try:
                 if await people.refresh():
                     self._rooms.listen_again()
-            except Refusal:  # it is in the log
+            except Refusal:  # it is already in the log
                 continue
-            except Exception:  # enrolments are to be heard of again once it is well
+            except Exception:  # keep following the store: later enrolments must arrive
                 log.say("speaker store", level=logging.ERROR, exc_info=True)
 
     def _watch(self) -> None:

@@ -1,11 +1,11 @@
-"""Who may do what: bearer tokens, hashed at rest, each with its scopes.
+"""Authorisation: bearer tokens, hashed at rest, each with its scopes.
 
 A token file has one token a line: a name for the logs, the scopes, and the SHA-256 of the token.
 
     # made by: streamer serve --new-token kitchen --scopes stream,enroll
     kitchen  stream,enroll  sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
-Tokens are 32 random bytes, so that a plain hash is as good as a slow one: there is no dictionary to try.
+Tokens are 32 random bytes, so a fast hash is as safe as a slow one: no dictionary contains them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a client was found to be: a name for the logs, and its scopes."""
+    """A client's access: a name for the logs, and its scopes."""
 
     name: str
     scopes: frozenset[str]
@@ -48,7 +48,7 @@ class _Entry:
 class Tokens:
     """The tokens of a file.
 
-    Raises ConfigurationError from `load` where the file can't be read or a line is not as it should be.
+    `load` raises ConfigurationError if the file can't be read or a line is invalid.
     """
 
     def __init__(self, entries: Sequence[_Entry]) -> None:
@@ -76,10 +76,10 @@ class Tokens:
         return cls(entries)
 
     def find(self, token: str | None) -> Access | None:
-        """Whose token this is, or None. Every entry is compared, in constant time each."""
+        """The access of a token, or None. Every entry is compared, in constant time each."""
         if not token:
             return None
-        # Bytes of a header that are no text come as surrogates; nobody's token has any.
+        # Bytes of a header that are not text become surrogates; no token contains them.
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         found = None
         for entry in self._entries:
@@ -89,7 +89,7 @@ class Tokens:
 
 
 def new_token(name: str, scopes: Iterable[str]) -> tuple[str, str]:
-    """A new token, which is to be shown once, and its line for the token file.
+    """A new token, which must be shown once, and its line for the token file.
 
     Raises ConfigurationError for a name or a scope that the file can't hold.
     """
@@ -101,7 +101,7 @@ def new_token(name: str, scopes: Iterable[str]) -> tuple[str, str]:
 
 
 def presented(authorization: str | None, subprotocols: Iterable[str]) -> str | None:
-    """The token that a connection brought: as a header, or as a subprotocol."""
+    """The token of a connection: from the header, or from a subprotocol."""
     if authorization is not None:
         kind, _, token = authorization.partition(" ")
         return token.strip() if kind.lower() == "bearer" else None
@@ -118,7 +118,7 @@ def _parse(line: str, where: str) -> _Entry:
     scopes = frozenset(parts[1].split(","))
     if unknown := scopes - set(SCOPES):
         raise ConfigurationError(
-            f"{where}: {', '.join(sorted(map(repr, unknown)))} is no scope; they are {', '.join(SCOPES)}."
+            f"{where}: {', '.join(sorted(map(repr, unknown)))} is not a scope; use {', '.join(SCOPES)}."
         )
     digest = bytes.fromhex(parts[2].removeprefix("sha256:"))
     return _Entry(Access(parts[0], scopes), digest)

@@ -1,8 +1,7 @@
-"""Telephone calls: the shell between Twilio's sockets and the rooms, and where the events of calls go.
+"""Telephone calls: connects Twilio's sockets with rooms, and sends the events of calls to a webhook.
 
-Twilio understands nothing of what could be sent back on its socket, so what is decided of a call goes to the operator's
-own server, by one signed webhook for all calls. For a room a call is a client like any other: `CallPeer` stands for its
-connection.
+Twilio's socket accepts no events, so the events of all calls go to the operator's server, by one signed webhook. For a
+room, a call is a client like any other: `CallPeer` stands for its connection.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from streamer.server.tracks import Lost
 from streamer.server.twilio import Call, Translator
 from streamer.sinks.webhook import Webhook
 
-# How long an event waits for company on its way out: little beside a step.
+# How long an event waits for others before it is sent: short compared with a step.
 EVERY_S = 0.2
 
 Deliver = Callable[[dict[str, Any]], None]
@@ -41,7 +40,7 @@ Deliver = Callable[[dict[str, Any]], None]
 class Calls:
     """All calls of a server.
 
-    Raises ConfigurationError for a webhook or a secret file that can't be used.
+    Raises ConfigurationError for an invalid webhook or secret file.
     """
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
@@ -56,9 +55,9 @@ class Calls:
         metrics.watch_webhook(lambda: self._hook.statistics)
 
     async def serve(self, connection: Peer, rooms: Rooms, admit: Callable[[str | None], Access]) -> None:
-        """From `connected` to the end of a call.
+        """Serve a call from `connected` to its end.
 
-        admit: what a token may do. Raises Refusal, and TimeoutError where no `start` comes in time.
+        admit: the access of a token. Raises Refusal, and TimeoutError if no `start` comes in time.
         """
         translator = Translator()
         async with asyncio.timeout(self._config.hello_timeout_s):
@@ -75,7 +74,7 @@ class Calls:
             self._hook.put({**about, **event})
 
         line = CallPeer(connection, translator, call, deliver, self._config, self._metrics)
-        # What one track alone has lost is an event of the room, so that it is numbered with the others.
+        # A loss on one track alone is an event of the room, so that it is numbered with the others.
         line.tell = lambda lost: room.emit(0 if call.mixed else lost.channel, [_gap(lost, call)])
         try:
             await rooms.serve(room, line, call.settings, access.scopes)
@@ -84,16 +83,16 @@ class Calls:
             deliver({"type": "call_end", **end})
 
     async def close(self) -> None:
-        """Send what is left of the events, within the time to stop in."""
+        """Send the remaining events, within the grace period."""
         await asyncio.to_thread(self._hook.close)
         if dropped := self._hook.statistics["dropped"]:
             log.say("events of calls dropped", level=logging.WARNING, dropped=dropped, problem=self._hook.problem)
 
 
 class CallPeer:
-    """A call as a room sees it: a connection of a native client, as far as a room asks for one.
+    """A call as a room sees it: a `Peer`.
 
-    reason: why it ended, in the words of `goodbye`. tell: takes what is missing of one track alone.
+    reason: why it ended, as in `goodbye`. tell: called with the losses of one track alone.
     """
 
     def __init__(
@@ -115,11 +114,11 @@ class CallPeer:
         self._waiting: deque[str | bytes] = deque()
         self._closed = asyncio.Event()
         self._errors = 0
-        # Fifty chunks a second of each track; what is no audio must not come faster either.
+        # Fifty chunks a second for each track; other messages must not come faster either.
         self._pace = Pacer(4 * config.max_messages_per_s, 16 * config.max_messages_per_s)
         self.request: Request | None = None
         self.address = connection.address
-        # Nobody resumes a call, so for the room the client chose every end.
+        # A call cannot be resumed, so for the room every end is intended by the client.
         self.left = True
 
     @property
@@ -127,8 +126,8 @@ class CallPeer:
         return self._connection.heard_at
 
     async def recv(self) -> str | bytes:
-        """The next frame of the protocol. Raises ConnectionClosed once the room has closed the line, not before: what
-        came before a lost connection is to be listened to."""
+        """The next frame of the protocol. Raises ConnectionClosed after the room has closed the line, not before: audio
+        that arrived before a lost connection must be processed."""
         while not self._waiting:
             if self._translator.ended:
                 await self._closed.wait()
@@ -141,7 +140,7 @@ class CallPeer:
         return self._waiting.popleft()
 
     async def send(self, text: str, /) -> None:
-        """What the room says to its client goes to the webhook."""
+        """Send a message of the room to the webhook."""
         message = json.loads(text)
         if message["type"] == "goodbye":
             self.reason = message["reason"]
@@ -151,7 +150,7 @@ class CallPeer:
             self._deliver({**message, "track": self._call.track(message["channel"])})
 
     async def close(self, code: int, reason: str) -> None:
-        """The room is done with the call."""
+        """End the call for the room."""
         self._closed.set()
         await self._connection.close(code, reason)
 
@@ -176,7 +175,7 @@ class CallPeer:
                 self._waiting.append(item)
 
     def _mistake(self, refusal: Refusal) -> None:
-        """Tell of it; after too many of them, that was the call."""
+        """Report a mistake; too many of them end the call."""
         self._errors += 1
         self._metrics.errors.labels(refusal.code).inc()
         refusal.fatal = refusal.fatal or self._errors >= MAX_ERRORS
@@ -191,7 +190,7 @@ def _names(call: Call) -> list[str]:
 
 
 def _gap(lost: Lost, call: Call) -> dict[str, Any]:
-    """The protocol's `gap`, of a track that the other went on without."""
+    """The protocol's `gap`, for a track that is missing while the other continues."""
     start, end = 2 * lost.start_sample, 2 * lost.end_sample  # 8 kHz to 16 kHz
     return {
         "type": "gap",

@@ -1,4 +1,4 @@
-"""How many streams this machine can serve: measured when the server starts, on the engine it will serve with."""
+"""The number of streams that this machine can serve, measured at the start with the engine that will serve them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from streamer.engine.engine import Engine
 from streamer.engine.stream import Stream
 from streamer.protocol import USUAL_STEP_S
 
-# So many streams together show what batching gains on a CPU; more would only take longer to measure. What others gain
-# shows with many, and what the event loop can do is measured with them then.
+# On a CPU, this many streams show the gain of batching; more would only take longer to measure. Other devices gain from
+# many streams, and the event loop's capacity is measured with them then.
 STREAMS, STREAMS_ELSEWHERE = 16, 512
 STEPS = 6
-# Peaks, the trackers and the network need the rest.
+# The rest is for peaks, the trackers and the network.
 SHARE = 0.5
 
 
@@ -27,14 +27,14 @@ def streams_to_measure(device: torch.device) -> int:
 
 
 async def measure(engine: Engine) -> int:
-    """Streams that may run at once: half of those that the engine can keep up with on its device, at least one. Takes a
-    second."""
+    """Streams that may run at once: half of those that the engine can keep up with on its device, at least one. It
+    takes a second."""
     count = streams_to_measure(engine.model.device)
     generator = np.random.default_rng(0)
     second = generator.normal(0, 0.05, SAMPLE_RATE).astype(np.float32)
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(engine.open((1.0, 3.0), USUAL_STEP_S)) for _ in range(count)]
-        # The first seconds pay for buffers and threads that are there from then on.
+        # The first seconds allocate buffers and threads that later streams reuse.
         await asyncio.gather(*(_run(stream, second) for stream in streams))
         started = time.monotonic()
         await asyncio.gather(*(_run(stream, np.tile(second, STEPS // 2)) for stream in streams))

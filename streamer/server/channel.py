@@ -24,9 +24,9 @@ from streamer.speakers.tracker import Tracker
 
 @dataclass(slots=True)
 class ChannelProgress:
-    """How far a channel is, in samples at 16 kHz, and what it last measured.
+    """The progress of a channel, in samples at 16 kHz, and its last measurements.
 
-    waiting_since: when a whole step had come that is not looked at, on the server's clock; None where there is none.
+    waiting_since: since when a whole step has been waiting, on the server's clock; None if none waits.
     """
 
     written: int = 0
@@ -41,14 +41,12 @@ class ChannelProgress:
 
 
 class Channel:
-    """A stream, its tracker, and those who wait for a position of it.
+    """A stream, its tracker, and the callbacks for positions of it.
 
-    Args:
-        emit: takes the events of a step, as JSON objects without `id` and `channel`.
-
-    enrolling: the enrolment that listens to this channel, if any; `coached` takes what it says.
-    busy: something that the engine computed is on its way through the tracker.
-    tracking: held while the tracker works, or is looked into: it may be at work in another thread.
+    emit: takes the events of a step, as JSON objects without `id` and `channel`.
+    enrolling: the enrolment on this channel, if any; `coached` takes its reports.
+    busy: the tracker is processing a result of the engine.
+    tracking: held while the tracker works or is inspected, because it may run in another thread.
     """
 
     def __init__(
@@ -66,9 +64,9 @@ class Channel:
         self.index = index
         self.stream = stream
         self.tracker = tracker
-        # A restored stream goes on where it stood.
+        # A restored stream continues at its position.
         self.progress = ChannelProgress(stream.position, stream.position)
-        # Of what comes next, so much was heard before.
+        # The number of samples that come next and were heard before.
         self._again = 0
         self._settings = settings
         self._step_samples = round(settings.step * SAMPLE_RATE)
@@ -83,9 +81,9 @@ class Channel:
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
 
     async def hear(self, events: Sequence[AudioEvent]) -> None:
-        """Give audio to the engine; waits while it has enough to do."""
+        """Pass audio to the engine; waits while the engine is busy."""
         for event in self._new(events):
-            # Counted here, since the session's input side begins again at 0 when a server takes it over.
+            # Counted here, because the session's input starts again at 0 when a server takes it over.
             start = self.progress.written
             end = self.progress.written = start + event.end_sample - event.start_sample
             self._note_waiting(again=False)
@@ -99,15 +97,15 @@ class Channel:
                 self.stream.gap(end - start, event.reason)
 
     def notice(self, sample: int, code: str, message: str) -> None:
-        """Something was found of the sound itself."""
+        """Report a notice about the sound."""
         self._emit(self.index, [Notice.at(sample, code, message).to_dict()])
 
     def hear_again(self, num_samples: int) -> None:
-        """What comes next begins so many samples before where the stream stands."""
+        """Audio comes next from this many samples before the stream's position."""
         self._again = num_samples
 
     def _new(self, events: Sequence[AudioEvent]) -> Iterator[AudioEvent]:
-        """What of it was not heard before."""
+        """The events without the samples that were heard before."""
         for event in events:
             length = event.end_sample - event.start_sample
             known = min(self._again, length)
@@ -121,13 +119,13 @@ class Channel:
                 yield Gap(start, event.end_sample, event.reason)
 
     def when_looked_at(self, call: Callable[[], None]) -> None:
-        """Call once every whole step of what was written so far is looked at."""
+        """Call once, after every whole step of the audio written so far has been processed."""
         position = self.progress.written // self._step_samples * self._step_samples
         self._waiting.append((position, call))
         self._release()
 
     async def run(self) -> None:
-        """Follow the stream to its end. Raises what the engine raises for a stream that failed."""
+        """Follow the stream to its end. Raises the engine's error for a stream that failed."""
         async for item in self.stream.steps():
             self.busy = True
             async with self.tracking:
@@ -161,7 +159,7 @@ class Channel:
         return await self._offload.track(len(self.tracker.roster), asking)
 
     async def listen_for(self, roster: Roster) -> None:
-        """The enrolled speakers have changed."""
+        """Change the roster."""
         async with self.tracking:
             people = max(len(roster), len(self.tracker.roster))
             events = await self._offload.run(people, lambda: self.tracker.set_roster(roster))

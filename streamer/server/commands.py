@@ -1,4 +1,4 @@
-"""What a session wants done: plain values that the shell carries out in their order."""
+"""The commands of a session: plain values that the shell carries out in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Call `flushed(request, sample)` once everything before this is looked at."""
+    """Call `flushed(request, sample)` after everything before this has been processed."""
 
     request: int | None
 
@@ -55,7 +55,7 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Put the session on show under this name, and answer with `shared(...)` or `refuse(...)`."""
+    """Share the session under this name, and answer with `shared(...)` or `refuse(...)`."""
 
     room: str
     request: int | None
@@ -63,7 +63,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """Send this text frame to those who watch. keep: to those who come later, too."""
+    """Send this text frame to viewers. keep: also to viewers who join later."""
 
     text: str
     keep: bool
@@ -71,7 +71,7 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection with this WebSocket code after what was sent before."""
+    """Close the connection with this WebSocket code, after the messages before."""
 
     code: int
     reason: str

@@ -1,4 +1,4 @@
-"""What can be set about the server: a TOML file, over it the environment, over that the command line.
+"""The server's settings: from a TOML file, overridden by the environment, overridden by the command line.
 
 streamer serve --print-config > server.toml         # all settings, their values, and what they mean
 STREAMER_SERVER_PORT=9000 streamer serve --config server.toml --max-streams 64
@@ -18,7 +18,7 @@ from streamer.server.origins import is_loopback
 from streamer.tomlfile import read_toml
 
 ENVIRONMENT_PREFIX = "STREAMER_SERVER_"
-#: What settings were once called, and are still understood as.
+#: Former names of settings, which are still accepted.
 OLD_NAMES = {"speakers": "store"}
 
 
@@ -41,7 +41,7 @@ class ServerConfig:
         "float32", "float32; bfloat16 or int8 where processor and model (sincnet) have them; tf32 on CUDA."
     )
     threads: int = _setting(0, "Threads of the engine; 0 leaves one core to everything else.", 0, 1024)
-    store: str = _setting("", "Speaker store: a file or an SQLAlchemy URL; empty for the user's own.")
+    store: str = _setting("", "Speaker store: a file or an SQLAlchemy URL; empty: your own store.")
     token_file: str = _setting("", "File of hashed tokens, see --new-token; read again on SIGHUP.")
     cert: str = _setting("", "TLS certificate chain (PEM); read again on SIGHUP.")
     key: str = _setting("", "TLS private key (PEM).")
@@ -68,16 +68,16 @@ class ServerConfig:
     send_queue_bytes: int = _setting(1 << 20, "What may wait for a client that does not read.", 1 << 12, 1 << 28)
     resume_s: float = _setting(30.0, "How long a session waits for its client to come back.", 0.0, 3600)
     engine_timeout_s: float = _setting(
-        20.0, "How long the engine may compute at one batch; then it counts as hung, and the server ends.", 1.0, 3600
+        20.0, "How long the engine may compute one batch; after that it counts as hung, and the server ends.", 1.0, 3600
     )
     grace_s: float = _setting(10.0, "Time to stop in, after SIGTERM; then the process ends by force.", 0.1, 3600)
     state_dir: str = _setting(
-        "", "Folder where running sessions are kept over a restart or a crash, for one machine; empty: they are not."
+        "", "Folder that keeps running sessions across a restart or a crash, for one machine; empty: none are kept."
     )
     state_store: str = _setting(
-        "", "Database (SQLAlchemy URL) where several servers keep running sessions, and take up each other's."
+        "", "Database (SQLAlchemy URL) that keeps running sessions for several servers, which can take them over."
     )
-    snapshot_s: float = _setting(3.0, "How often a running session is written there.", 0.1, 600)
+    snapshot_s: float = _setting(3.0, "How often a running session is saved there.", 0.1, 600)
     twilio_webhook: str = _setting(
         "", "Take Twilio's Media Streams on /v1/twilio, and POST their events to this URL; empty: not taken."
     )
@@ -109,19 +109,19 @@ class ServerConfig:
         if self.twilio_url and not self.twilio_webhook:
             raise ConfigurationError("twilio_url is where calls come in, but without twilio_webhook none are taken.")
         if self.twilio_url and not self.twilio_url.startswith("wss://"):
-            raise ConfigurationError(f"twilio_url: {self.twilio_url!r} is not as in TwiML; Twilio takes wss:// only.")
+            raise ConfigurationError(f"twilio_url: {self.twilio_url!r} is not valid: Twilio takes wss:// only.")
         if self.log_level not in ("debug", "info", "warning", "error"):
-            raise ConfigurationError(f"log_level: {self.log_level!r} is none; debug, info, warning, error are.")
+            raise ConfigurationError(f"log_level: {self.log_level!r} is not known; use debug, info, warning, error.")
         if self.precision not in ("float32", "bfloat16", "int8", "tf32"):
-            raise ConfigurationError(f"precision: {self.precision!r} is none; float32, bfloat16, int8, tf32 are.")
+            raise ConfigurationError(f"precision: {self.precision!r} is not known; use float32, bfloat16, int8, tf32.")
 
     @property
     def local(self) -> bool:
-        """Only this machine can connect."""
+        """Whether only this machine can connect."""
         return is_loopback(self.host)
 
     def to_toml(self) -> str:
-        """All settings with what they mean, as a file that `load` reads."""
+        """All settings with their descriptions, as a file that `load` reads."""
         lines = []
         for item in fields(self):
             value = getattr(self, item.name)
@@ -132,12 +132,11 @@ class ServerConfig:
 
 
 def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> ServerConfig:
-    """The settings from a TOML file, the environment (STREAMER_SERVER_PORT) and flags, each over the one before.
+    """The settings from a TOML file, the environment (STREAMER_SERVER_PORT) and flags; each overrides the previous
+    ones.
 
-    flags: those not given are None.
-
-    Raises:
-        ConfigurationError: the file can't be read, or a name or a value is wrong; says where it came from.
+    flags: None for those not given. Raises ConfigurationError if the file can't be read, or a name or a value is wrong;
+    the message says where it came from.
     """
     values: dict[str, Any] = {}
     if file is not None:
@@ -159,12 +158,12 @@ def _kind(name: str, where: str) -> Any:
     kinds = get_type_hints(ServerConfig)
     known = [item.name for item in fields(ServerConfig)]
     if name not in known:
-        raise ConfigurationError(f"{where}: there is no setting {name!r}; they are {', '.join(known)}.")
+        raise ConfigurationError(f"{where}: there is no setting {name!r}; there are {', '.join(known)}.")
     return kinds[name]
 
 
 def _from_text(name: str, text: str, where: str) -> Any:
-    """The value that an environment variable's text stands for."""
+    """The value for the text of an environment variable."""
     kind = _kind(name, where)
     try:
         if kind is bool:
@@ -172,7 +171,7 @@ def _from_text(name: str, text: str, where: str) -> Any:
         if kind in (int, float):
             return kind(text)
     except (KeyError, ValueError):
-        raise ConfigurationError(f"{where}: {text!r} is no {kind.__name__}.") from None
+        raise ConfigurationError(f"{where}: {text!r} is not a valid {kind.__name__}.") from None
     return tuple(part.strip() for part in text.split(",") if part.strip()) if get_args(kind) else text
 
 
@@ -194,10 +193,10 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    # A TOML basic string escapes as JSON does.
+    # A TOML basic string has the same escapes as JSON.
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def defaults() -> dict[str, Any]:
-    """Name to default value of every setting."""
+    """The default value of every setting, by name."""
     return {item.name: item.default if item.default is not MISSING else () for item in fields(ServerConfig)}

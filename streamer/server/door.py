@@ -1,7 +1,7 @@
-"""The door of the port: its first line says whether a connection is a WebSocket's or plain HTTP's, and who serves it.
+"""Accepts connections: the first line says whether a connection is a WebSocket or plain HTTP, and which part serves it.
 
-A WebSocket goes on with `websockets` (see `streamer.server.websocketpeer`), everything else with uvicorn's HTTP and the
-routes of `streamer.server.http`. Connections are counted here, before any byte of them is read.
+`websockets` serves a WebSocket (see `streamer.server.websocketpeer`), and uvicorn's HTTP with the routes of
+`streamer.server.http` everything else. Connections are counted here, before any byte of them is read.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from streamer.server.config import ServerConfig
 
 #: How long a spare connection may take, from its first byte to its last.
 SPARE_S = 2.0
-#: The longest first line that is waited for; what reads it afterwards has limits of its own.
+#: The longest first line to wait for; its reader has further limits.
 LINE_BYTES = 8192
 
 
 class Door(asyncio.Protocol):
-    """A connection until its first line is there; then what it has to do with is made by `wire` or `plain`.
+    """A connection until its first line has arrived; then `wire` or `plain` makes the protocol that serves it.
 
-    address: the client's, see `client_address`. spare: it is one of the few beyond the limit that may ask how the
-    server does. protocol: what `websockets` keeps of the connection, which it asks us for.
+    address: of the client, see `client_address`. spare: whether it is beyond the limit, and may only ask for the
+    server's state. protocol: the protocol object of `websockets`, which asks this class for it.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Door(asyncio.Protocol):
         self.leave()
 
     def allow(self, seconds: float | None) -> None:
-        """From now on the connection may take so long; then it is dropped. None: as long as it likes."""
+        """Drop the connection after this time from now on. None: no limit."""
         if self._too_long is not None:
             self._too_long.cancel()
         if self.spare:
@@ -89,7 +89,7 @@ class Door(asyncio.Protocol):
             self._too_long = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
 
     def leave(self) -> None:
-        """The connection is gone: its place is free."""
+        """The connection is closed: free its place."""
         if self._too_long is not None:
             self._too_long.cancel()
         if self.counted:
@@ -106,12 +106,12 @@ class Door(asyncio.Protocol):
 
 
 class Plain(H11Protocol):
-    """One connection of plain HTTP: one request, whose scope has the door in its `state`."""
+    """A connection of plain HTTP: one request, whose scope has the door in its `state`."""
 
     def __init__(self, door: Door, config: Config, state: ServerState) -> None:
         super().__init__(config, state, {"door": door})
         self._door = door
-        # uvicorn has a warning for each port scan.
+        # uvicorn would log a warning for each port scan.
         self.logger = log.wire_logger
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -123,7 +123,7 @@ class Plains:
     """All plain connections of a server, served by one ASGI application."""
 
     def __init__(self, application: Any) -> None:
-        # What uvicorn would do on its own (its log, WebSockets, signals, workers) is done elsewhere here.
+        # Other parts of the server do what uvicorn would do (its log, WebSockets, signals, workers).
         self._config = Config(application, log_config=None, access_log=False, ws="none", lifespan="off", http="h11")
         self._config.load()
         self._state = ServerState()
@@ -135,19 +135,19 @@ class Plains:
         return len(self._state.connections)
 
     async def finish(self, timeout_s: float) -> None:
-        """Wait until all requests are answered, or for so long."""
+        """Wait until all requests are answered, up to this time."""
         if self._state.tasks:
             await asyncio.wait(set(self._state.tasks), timeout=timeout_s)
 
     async def close(self) -> None:
-        """Drop what is still connected; who served it sees its client go."""
+        """Drop the remaining connections; their requests are cancelled as if the client had left."""
         for connection in list(self._state.connections):
             connection.transport.abort()
         await self.finish(5.0)
 
 
 def client_address(peername: Any) -> str:
-    """The host of a socket's peer; IPv6 clients are told apart by their /64, which is what one customer has."""
+    """The host of a socket's peer; for IPv6 its /64, which belongs to one customer."""
     host = str(peername[0]) if isinstance(peername, tuple) and peername else "unknown"
     if ":" not in host:
         return host

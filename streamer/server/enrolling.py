@@ -1,4 +1,4 @@
-"""An enrolment over the wire: the coach listens to one channel of a session, and its findings become messages."""
+"""Enrolment over the protocol: checks one channel of a session, and reports findings as messages."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from streamer.speakers.backend import Backend
 from streamer.speakers.enrolment import Coach, Finding
 from streamer.speakers.steps import Embed
 
-# Somebody who forgets to commit must not fill the memory: after so much audio an enrolment hears no more.
+# An enrolment that is never committed must not fill the memory: it takes no more audio than this.
 MAX_SECONDS = 120.0
 
 
 class Enrolling:
     """One enrolment of a session. Methods that report return the body of an `enrolment` message.
 
-    position: where on the channel's clock it begins. The coach's own clock starts at 0 there, on the model's grid, so
-        that nobody who spoke before is heard.
+    position: its start on the channel's clock. The clock of the enrolment starts at 0 there, on the model's grid, so
+        earlier speech is left out.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Enrolling:
         self._start_frame = grid.first_frame(position)
         self._position = self._start_sample = self._start_frame * grid.stride
         self._end = self._position + round(MAX_SECONDS * SAMPLE_RATE)
-        # Whom it is to be told from is looked up when it comes to that.
+        # Other speakers are looked up only when needed.
         self._coach = Coach(backend, embed, people.everybody, source="streamer.v1")
         self._held: list[AudioEvent | Step] | None = None
 
     def hear(self, event: AudioEvent) -> None:
-        """The channel's audio, as it arrives. What is missing is silence to the coach, for its clock runs on."""
+        """Take the channel's audio, as it arrives. Gaps become silence, because the clock must continue."""
         if self._held is not None:
             return self._held.append(event)
         start, end = max(event.start_sample, self._position), min(event.end_sample, self._end)
@@ -63,7 +63,7 @@ class Enrolling:
         self._coach.hear(samples)
 
     def step(self, step: Step) -> dict[str, Any] | None:
-        """What the engine made of it; None before this enrolment's first frame, and while it is being committed."""
+        """Take a step of the engine; returns None before this enrolment's first frame, and during a commit."""
         if self._held is not None:
             self._held.append(step)
             return None
@@ -84,9 +84,9 @@ class Enrolling:
         return self._report("cancelled", ())
 
     async def commit(self, *, force: bool) -> dict[str, Any]:
-        """Store the profile, unless the coach advises against it. Raises Refusal where the store can't.
+        """Store the profile, unless the check advises against it. Raises Refusal if the store fails.
 
-        What comes meanwhile waits: the coach judges in a thread, and goes on with it where the enrolment does.
+        Audio that arrives in the meantime waits: the check runs in a thread, and the enrolment then continues with it.
         """
         self._held = []
         try:

@@ -1,4 +1,4 @@
-"""What a session wants of the speaker store: done in the order of asking, while its audio goes on."""
+"""A session's requests to the speaker store: done in order, while its audio continues."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAITING = 32
 
 
 class Errands:
-    """The requests of one session. do: carries out what the session answers."""
+    """The requests of one session. do: carries out the session's commands."""
 
     def __init__(
         self,
@@ -43,19 +43,19 @@ class Errands:
             message = f"{WAITING} requests of this session wait already."
             return self._refuse(command, Refusal("busy", message, "Wait for their answers first.", retry_after=1.0))
         if isinstance(command, Enroll) and command.action == "start" and not self._waiting:
-            # At once, as it waits for no store: the audio that comes next is the enrolment's.
+            # At once, because it does not wait for the store: the audio that comes next belongs to the enrolment.
             return self._do(self._session.enrolment(self._people_requests.begin(command, self._channels)))
         self._waiting.append(command)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"errands {self._session.name}")
 
     async def done(self) -> None:
-        """Wait until all are answered."""
+        """Wait until all requests are answered."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """Nobody waits for an answer any more."""
+        """Drop the requests: nobody waits for the answers."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -1,4 +1,4 @@
-"""Who may open a WebSocket: what is asked before a connection of `websockets` goes on."""
+"""Access control for WebSockets: the checks before `websockets` accepts a connection."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from streamer.server.secret import read_secret
 class Gate:
     """`process_request` of the server.
 
-    identify: the access that a bearer token gives, or None. open: whether new streams are taken now.
-    Raises ConfigurationError for a file of Twilio's auth token that can't be used.
+    identify: the access of a bearer token, or None. open: whether new streams are taken now.
+    Raises ConfigurationError for an invalid file of Twilio's auth token.
     """
 
     def __init__(
@@ -32,14 +32,14 @@ class Gate:
         self._call_signature = twilio.sign(config.twilio_url, token) if token else None
 
     def process_request(self, connection: object, request: Request) -> Response | None:
-        """An answer that refuses the connection, or None to go on with it."""
+        """A response that refuses the connection, or None to accept it."""
         path, _, query = request.path.partition("?")
         if getattr(connection, "spare", False):
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, "All connections are taken; try again later.\n")
         if path == twilio.PATH and (refused := self._unsigned(request)) is not None:
             return refused
         if self._config.state_store and not self._open():
-            # Other servers have the same sessions: a proxy passes on to one of them what it sees refused like this.
+            # Other servers share the sessions: a proxy passes a connection that is refused like this to one of them.
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, "No new streams are taken now; another server does.\n")
         if query:
             # A token in a URL ends up in the logs of every proxy on the way.
@@ -56,8 +56,8 @@ class Gate:
         return None
 
     def _unsigned(self, request: Request) -> Response | None:
-        """A refusal of what is not Twilio, or not for the operator's account, where that is asked for."""
-        # Not every release of `websockets` gives a header's odd bytes as text: see Tokens.find.
+        """Refuse requests that are not signed by Twilio for the operator's account, if that is configured."""
+        # Some releases of `websockets` do not return a header's invalid bytes as text: see Tokens.find.
         signature = (_first(request, twilio.SIGNATURE) or "").encode(errors="surrogatepass")
         if self._call_signature is None or hmac.compare_digest(signature, self._call_signature.encode()):
             return None
@@ -83,6 +83,6 @@ def _text(status: HTTPStatus, text: str, **headers: str) -> Response:
 
 
 def _first(request: Request, name: str) -> str | None:
-    # A header that comes twice is nobody's honest request; taking the first keeps `websockets` from raising.
+    # No honest request repeats a header; taking the first keeps `websockets` from raising.
     values = request.headers.get_all(name)
     return values[0] if values else None

@@ -1,7 +1,6 @@
-"""A recording, heard whole by the engine that hears the live streams: it takes one stream's place among them.
+"""Processes a whole recording with the engine that serves the live streams; it counts as one stream.
 
-It shares their batches, so that it can take no more of the engine than one of them, and what is said of it is what a
-session would have been told.
+It shares their batches, so it uses no more of the engine than one stream, and its results are those of a session.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ from streamer.speakers.steps import Embed, HeardStep, Pool, frame_speech
 from streamer.speakers.timeline import Timeline
 from streamer.speakers.tracker import Tracker
 
-#: With less speech, nothing is said of whose voice it is; see `streamer.verification`.
+#: With less speech, no speaker is named; see `streamer.verification`.
 LEAST_SPEECH_S = 1.0
-#: So many of those whom a voice sounds like are named.
+#: The most candidates that are returned.
 CANDIDATES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Somebody enrolled whom a voice may be. probability: of all who may speak, strangers among them."""
+    """An enrolled speaker whom a voice may belong to. probability: among all possible speakers, strangers included."""
 
     name: str
     probability: float
@@ -54,7 +53,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class HeardRecording:
-    """What there is of a recording. samples: its length at 16 kHz. pool: all speech in it."""
+    """The contents of a recording. samples: its length at 16 kHz. pool: all speech in it."""
 
     samples: int = 0
     pool: Pool = field(default_factory=Pool)
@@ -74,15 +73,15 @@ class HeardRecording:
 
 
 class Hearing:
-    """Hears recordings for one server. Methods raise AudioError for what is no audio, or
-    too much or too little of it."""
+    """Processes recordings for one server. Methods raise AudioError for data that is not audio, or is
+    too long or too short."""
 
     def __init__(
         self, engine: Engine, people: People, admission: Admission, config: ServerConfig, metrics: Metrics
     ) -> None:
         self.model = {"name": engine.model.card.name, "fingerprint": engine.model.fingerprint}
         self._engine = engine
-        # In `exact` mode the steps have no moments to pool from.
+        # In `exact` mode, steps have no moments to pool from.
         self._embed: Embed | None = engine.model.embed if engine.incremental.mode == "cached" else None
         self._people = people
         self._admission = admission
@@ -95,7 +94,7 @@ class Hearing:
     def taking(self, address: str) -> Iterator[None]:
         """Take a stream's place for one recording, from its first byte on. Raises Refusal("busy")."""
         if self._uploads >= self._config.max_uploads:
-            message = f"{self._uploads} of {self._config.max_uploads} recordings are being heard."
+            message = f"{self._uploads} of {self._config.max_uploads} recordings are being processed."
             raise Refusal("busy", message, "Try again in a moment.", retry_after=RETRY_AFTER_S)
         cost = Settings().cost
         self._admission.take(address, cost)
@@ -115,7 +114,7 @@ class Hearing:
         return heard, heard.voice(self._embed)
 
     async def identify(self, data: bytes) -> tuple[HeardRecording, Timeline, list[Candidate]]:
-        """Who speaks when in a recording, and whom of the enrolled its voice may be, taken as one."""
+        """The turns of a recording, and the enrolled speakers whom its voice may belong to, if it is one voice."""
         heard, timeline = HeardRecording(), Timeline()
         roster = self._people.everybody
         tracker = await self._offload.run(len(roster), lambda: Tracker(roster, self._people.backend, self._embed))
@@ -131,7 +130,7 @@ class Hearing:
         return heard, timeline, await self._offload.run(len(roster), lambda: self._candidates(voice, heard))
 
     async def enroll(self, name: str, data: bytes, *, force: bool) -> tuple[HeardRecording, Verdict, bool]:
-        """Add a recording to somebody's profile, unless the coach advises against it; whether it was added."""
+        """Add a recording to a profile, unless the check advises against it; returns whether it was added."""
         heard = HeardRecording()
         others = self._people.everybody
         profile = await self._people.profile(name)
@@ -153,7 +152,7 @@ class Hearing:
     async def _steps(
         self, data: bytes, heard: HeardRecording, listen: Callable[[Samples], None] = lambda samples: None
     ) -> AsyncIterator[AsyncIterator[Step | Gap]]:
-        """The engine's steps of a recording; `heard` and `listen` are told of what goes through."""
+        """The engine's steps for a recording; `heard` and `listen` get its audio."""
         settings = Settings()
         file = io.BytesIO(data)
         file.name = "the recording"
@@ -161,9 +160,7 @@ class Hearing:
 
         def hear(event: AudioEvent) -> None:
             if event.end_sample > limit_s * SAMPLE_RATE:
-                raise AudioTooLong(
-                    f"The recording is longer than {limit_s:g} s, which is what this server hears of one."
-                )
+                raise AudioTooLong(f"The recording is longer than {limit_s:g} s, the limit of this server.")
             heard.samples = event.end_sample
             if isinstance(event, Gap):
                 listen(np.zeros(event.end_sample - event.start_sample, np.float32))

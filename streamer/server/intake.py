@@ -1,4 +1,4 @@
-"""From a session's audio to the engine's streams: decoded, a stream for each channel or one for all, at 16 kHz."""
+"""Converts a session's audio for the engine's streams: decoded, one stream for each channel or one for all, 16 kHz."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from streamer.protocol import Refusal, Settings
 from streamer.server.opus import OpusDecoder
 
 MAX_OPUS_CHANNELS = 2
-# Full scale is 1, and some sources exceed it; what is a thousand times louder is not audio.
+# Full scale is 1, and some sources exceed it; a thousand times more is not audio.
 LOUDEST = 1_000.0
 
 
 class Intake:
-    """The input side of one session. Everything it takes comes whole and in order: `Framing` saw to that.
+    """The input side of one session. Its input is complete and in order: `Framing` ensures that.
 
-    Each method returns, for each stream, what became of the audio: contiguous chunks and gaps at 16 kHz.
+    Each method returns the events for each stream: contiguous chunks and gaps at 16 kHz.
     Raises Refusal("unsupported") for Opus that can't be decoded here.
     """
 
@@ -42,22 +42,22 @@ class Intake:
         self._float = encoding == "f32le"
 
     def audio(self, data: bytes, num_samples: int) -> list[list[AudioEvent]]:
-        """Raises Refusal("bad_audio") where the data can't be heard; its time then counts as a gap."""
+        """Raises Refusal("bad_audio") if the data is not valid audio; its time then counts as a gap."""
         if self._opus is not None:
             try:
                 block = self._opus.decode(data)
             except ValueError as error:
                 raise Refusal("bad_audio", f"{str(error)[:200]}.", "The packet counts as a gap.") from None
             return [conditioner.push(block) for conditioner in self._conditioners]
-        # Found here and not by each conditioner, so that no channel has taken what another refuses; and within limits
-        # that no resampler's sum can leave.
+        # Checked here and not by each conditioner, so that either all channels take the data or none; and with a limit
+        # that keeps every resampler's sum finite.
         if self._float and not np.abs(np.frombuffer(data, "<f4")).max(initial=0.0) <= LOUDEST:
             message = f"The audio holds NaN, or samples beyond {LOUDEST:g} times full scale."
             raise Refusal("bad_audio", message, "The message counts as a gap.")
         return [conditioner.push(data) for conditioner in self._conditioners]
 
     def notices(self) -> list[tuple[int, int, str]]:
-        """What was found of the sound itself since the last call: the stream, how far it was heard, and the words."""
+        """New notices about the sound: the stream, the position, and the text."""
         found = [(number, one.position, one.notice()) for number, one in enumerate(self._conditioners)]
         return [(number, sample, message) for number, sample, message in found if message is not None]
 
@@ -68,7 +68,7 @@ class Intake:
         return [conditioner.gap(num_samples, reason) for conditioner in self._conditioners]
 
     def finish(self) -> list[list[AudioEvent]]:
-        """What the resamplers held back."""
+        """The samples that the resamplers held back."""
         return [conditioner.finish() for conditioner in self._conditioners]
 
 

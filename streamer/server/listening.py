@@ -1,4 +1,4 @@
-"""The port: sockets are accepted here, each through a door that finds out what it is."""
+"""The port: accepts sockets, each through a `Door` that detects its kind."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ async def listen(
     plains: Plains,
     refused: Callable[[], None],
 ) -> SocketServer:
-    """Begin to accept. handle: serves a WebSocket to its end. refused: told of each socket over the limit.
+    """Begin to accept. handle: serves a WebSocket to its end. refused: called for each socket over the limit.
 
     Raises OSError for a port that is taken.
     """
 
     def door(sans_io: Any, *arguments: Any, **options: Any) -> Door:
-        """In the place of a connection of `websockets`, which it makes where a WebSocket comes."""
+        """Replaces a connection of `websockets`, and makes one for a WebSocket."""
         return Door(
             config,
             admission,
@@ -46,23 +46,23 @@ async def listen(
             sans_io,
         )
 
-    # A socket in its TLS handshake is no connection yet, so neither the limits nor the doors see it; not every release
-    # of `websockets` sets these by itself.
+    # A socket in its TLS handshake is not a connection yet, so neither the limits nor the doors see it; some releases
+    # of `websockets` do not set these timeouts.
     patience: dict[str, Any] = {}
     if tls is not None:
         patience = {"ssl_handshake_timeout": config.hello_timeout_s, "ssl_shutdown_timeout": 2.0}
     return await serve(
-        cast(Callable[[ServerConnection], Awaitable[None]], handle),  # `door` makes nothing but `WebSocketPeer`s
+        cast(Callable[[ServerConnection], Awaitable[None]], handle),  # `door` makes only `WebSocketPeer`s
         config.host,
         config.port,
         process_request=gate.process_request,
         select_subprotocol=_select_subprotocol,
-        # PCM does not shrink, and a server that never inflates has no bombs to fear.
+        # PCM does not compress, and without compression there are no decompression bombs.
         compression=None,
         server_header=None,
         open_timeout=config.hello_timeout_s,
         ping_interval=config.ping_interval_s,
-        # A paced client's pongs wait behind its audio, so the room decides who is gone: see Room.tick.
+        # A paced client's pongs wait behind its audio, so the room decides whether it is gone: see Room.tick.
         ping_timeout=None,
         close_timeout=2.0,
         max_size=config.max_message_bytes,

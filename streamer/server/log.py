@@ -1,4 +1,4 @@
-"""The server's log: one JSON object a line, one line a session.
+"""The server's log: JSON objects, one a line, and one line for each session.
 
 It never holds a token, the name of a speaker, or audio.
 """
@@ -16,17 +16,17 @@ from typing import Any, TextIO
 
 logger = logging.getLogger("streamer.server")
 
-# `websockets` logs whole requests at DEBUG, tokens included, and a traceback for each port scan at ERROR.
+# `websockets` logs whole requests at DEBUG, including tokens, and a traceback for each port scan at ERROR.
 wire_logger = logging.getLogger("streamer.server.websocketpeer")
 wire_logger.setLevel(logging.CRITICAL)
 
 
-# Characters of a message of a library's.
+# Most characters of a library's message.
 LONGEST = 500
 
 
 class JsonFormatter(logging.Formatter):
-    """A record's message is the name of what happened; its `about` (a dict) goes beside it."""
+    """A record's message is the name of an event; its `about` (a dict) adds fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         ours = record.name.startswith(logger.name)
@@ -43,9 +43,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class Seldom(logging.Filter):
-    """Lets each message of a library pass once in `every_s`; one that comes for each client is not to fill a disk.
+    """Lets each message of a library pass once in `every_s`, so that one that comes for each client can't fill a disk.
 
-    The next that passes says how many did not (`repeated`). clock: seconds.
+    The next message that passes has the number of those that did not (`repeated`). clock: seconds.
     """
 
     def __init__(self, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -68,8 +68,8 @@ class Seldom(logging.Filter):
 
 
 def configure(level: str, stream: TextIO) -> None:
-    """Write the server's log to `stream`, and in its form what the libraries say (asyncio, Python's warnings), from
-    `warning` on, and the errors of threads."""
+    """Write the server's log to `stream`, and in the same format the messages of libraries (asyncio, Python's
+    warnings), from `warning` on, and the errors of threads."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     logger.handlers[:] = [handler]
@@ -92,5 +92,5 @@ def _thread_failed(arguments: threading.ExceptHookArgs) -> None:
 
 
 def say(event: str, *, level: int = logging.INFO, exc_info: bool = False, **about: Any) -> None:
-    """Log that `event` happened, with what is worth knowing about it."""
+    """Log the event `event` with further fields."""
     logger.log(level, event, extra={"about": about}, exc_info=exc_info)

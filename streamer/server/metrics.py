@@ -1,4 +1,4 @@
-"""What /metrics shows, in the format of Prometheus. One registry a server, so that two in a process don't mix."""
+"""The metrics of /metrics, in the format of Prometheus. Each server has its own registry, so that two do not mix."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ class Metrics:
         self._keeping: tuple[Callable[[], float], Callable[[], bool]] = (lambda: 0.0, lambda: False)
 
     def watch(self, refresh: Callable[[], Mapping[str, float]]) -> None:
-        """Ask `refresh` at each reading: streams, connections, detached, batch_size, device_s."""
+        """Call `refresh` at each scrape: streams, connections, detached, batch_size, device_s."""
         self._refresh = refresh
 
     def watch_webhook(self, statistics: Callable[[], Mapping[str, int]]) -> None:
-        """Ask `statistics` at each reading: sent, dropped, refused, retries."""
+        """Call `statistics` at each scrape: sent, dropped, refused, retries."""
         self._webhook = statistics
 
     def watch_keeping(self, age_s: Callable[[], float], works: Callable[[], bool]) -> None:
-        """Ask these at each reading."""
+        """Call these at each scrape."""
         self._keeping = age_s, works
 
     def text(self) -> bytes:
-        """All of it, as it is now."""
+        """All metrics with their present values."""
         now = self._refresh()
         gauges = {"streams": self.streams, "connections": self.connections, "detached": self.detached}
         for name, gauge in {**gauges, "batch_size": self.batch}.items():

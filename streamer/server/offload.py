@@ -1,7 +1,7 @@
 """Work whose cost grows with the number of people, kept off the event loop.
 
 Scoring a voice against a hundred thousand is one matrix product of some milliseconds. numpy lets other threads run
-meanwhile, so that one thread does it for all streams, in the order of asking; what waits for it is done together.
+meanwhile, so one thread does it for all streams, in order; requests that wait for it are combined.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from streamer.speakers.candidates import Asking
 
 T = TypeVar("T")
 
-#: Up to so many people it costs less to do it at once than to ask another thread.
+#: Up to this number of people, it is cheaper to do the work at once than in another thread.
 FEW_PEOPLE = 256
-#: So many trackers are at work together at most: the first of them waits for the last.
+#: The most trackers in one combined call: the first of them waits for the last.
 TOGETHER = 20
 
 Waiting = tuple[Asking[Any], asyncio.Future[Any]]
 
 
 class Offload:
-    """Runs calls in a thread of its own, one after the other. Belongs to one event loop."""
+    """Runs calls in a separate thread, one after the other. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="streamer-tracking")
@@ -34,18 +34,18 @@ class Offload:
         self._called = False
 
     async def run(self, people: int, call: Callable[[], T]) -> T:
-        """What `call` returns, whose cost grows with the number of `people`.
+        """The result of `call`, whose cost grows with the number of `people`.
 
-        Cancelled, the call is made all the same if it has begun.
+        Cancellation does not stop a call that has begun.
         """
         if people <= FEW_PEOPLE:
             return call()
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     async def track(self, people: int, asking: Asking[T]) -> T:
-        """What comes of a tracker's work, its questions answered together with those of others that wait.
+        """The result of a tracker's work; its questions are answered together with those of others that wait.
 
-        Cancelled, the work is done all the same if it has begun. A tracker must not have two waiting.
+        Cancellation does not stop work that has begun. A tracker must not have two requests waiting.
         """
         if people <= FEW_PEOPLE:
             return answered(asking)
@@ -53,7 +53,7 @@ class Offload:
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append((asking, future))
         if not self._called:
-            # The engine's batch wakes its streams one after the other: they are to be together here as well.
+            # The engine's batch wakes its streams one after the other: wait until all of them are here.
             self._called = True
             loop.call_soon(self._call, loop)
         return await future
@@ -64,7 +64,7 @@ class Offload:
             self._pool.submit(self._work, loop)
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In the thread: what waits by now, as far as it is taken together."""
+        """In the thread: process the waiting requests, up to the limit."""
         taken: list[Waiting] = []
         while self._waiting and len(taken) < TOGETHER:
             taken.append(self._waiting.popleft())
@@ -75,7 +75,7 @@ class Offload:
             loop.call_soon_threadsafe(_resolve, done)
 
     def close(self) -> None:
-        """What has not begun will not be done."""
+        """Drop requests that have not begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

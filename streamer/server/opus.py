@@ -1,4 +1,4 @@
-"""Opus packets to samples, through PyAV. Imported when the first client sends Opus."""
+"""Decodes Opus packets with PyAV. Imported when the first client sends Opus."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ RATE = 48_000
 
 
 class OpusDecoder:
-    """The packets of one stream, in order; a lost one is a gap, not concealed.
+    """The packets of one stream, in order; a lost packet is a gap, and is not concealed.
 
-    Raises MissingDependency where PyAV is not installed.
+    Raises MissingDependency if PyAV is not installed.
     """
 
     def __init__(self, channels: int) -> None:
@@ -32,14 +32,14 @@ class OpusDecoder:
         self.reset()
 
     def reset(self) -> None:
-        """After a gap: nothing that was said before it may sound on."""
-        # Only one and two channels need no mapping table, and only they are what phones and browsers send.
+        """Clear the state after a gap: no sound from before may continue."""
+        # Only one and two channels need no mapping table, and phones and browsers send nothing else.
         header = b"OpusHead" + struct.pack("<BBHIhB", 1, self.channels, 0, RATE, 0, 0)
         self._codec: Any = self._av.CodecContext.create("libopus", "r")
         self._codec.extradata = header
 
     def decode(self, packet: bytes) -> NDArray[np.float32]:
-        """(channels, n) float32 at 48 kHz, n as the packet says. Raises ValueError for a damaged packet."""
+        """(channels, n) float32 at 48 kHz, with the packet's n. Raises ValueError for a damaged packet."""
         wanted = opus_duration(packet)
         try:
             frames = [frame.to_ndarray() for frame in self._codec.decode(self._av.Packet(packet))]

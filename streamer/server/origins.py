@@ -1,4 +1,4 @@
-"""Which web pages may connect: a browser says where its page came from, and no page can lie about that.
+"""Which web pages may connect: a browser sends the origin of its page, and no page can change that.
 
 Without this, any page that a user visits could open a socket to a server on their own machine.
 https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Origin
@@ -20,11 +20,11 @@ def is_loopback(host: str) -> bool:
 
 
 def allowed(origin: str | None, host: str | None, others: Sequence[str], *, loopback: bool) -> bool:
-    """Whether a connection with this `Origin` header may go on.
+    """Whether a connection with this `Origin` header is allowed.
 
-    A program sends no origin and may. A page may if it is listed in `others` ("*" lists all), or if this server served
-    it: its host and port are those of the `Host` header. On a loopback address the name in `Host` must be a loopback
-    one as well, or a page could make its own name point here (DNS rebinding).
+    A program sends no origin and is allowed. A page is allowed if it is listed in `others` ("*" lists all), or if this
+    server served it: its host and port are those of the `Host` header. On a loopback address, the name in `Host` must
+    be a loopback name too, or a page could make its own name point here (DNS rebinding).
     """
     if origin is None:
         return True
@@ -32,7 +32,7 @@ def allowed(origin: str | None, host: str | None, others: Sequence[str], *, loop
         return True
     try:
         page = urlsplit(origin)
-    except ValueError:  # no address at all, such as http://[::1
+    except ValueError:  # an invalid address, such as http://[::1
         return False
     if page.scheme not in ("http", "https") or host is None or page.netloc.lower() != host.lower():
         return False
@@ -40,8 +40,8 @@ def allowed(origin: str | None, host: str | None, others: Sequence[str], *, loop
 
 
 def hosted(host: str | None, others: Sequence[str]) -> bool:
-    """Whether a request to a loopback address names it by a loopback name, or by that of a page listed in `others`; one
-    without a `Host` header is no browser's."""
+    """Whether a request to a loopback address names it by a loopback name, or by that of a page listed in `others`. A
+    request without a `Host` header does not come from a browser."""
     if host is None:
         return True
     try:

@@ -1,4 +1,4 @@
-"""How fast a client may send: a bucket that fills with time and empties with what arrives.
+"""Limits how fast a client may send: a leaky bucket that arriving data fills and time empties.
 
 https://en.wikipedia.org/wiki/Leaky_bucket#As_a_meter
 """
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Pacer:
-    """At most `burst` at once and `rate` a second after that; beyond it the caller is told how long to wait.
+    """At most `burst` at once and `rate` a second after that; beyond it, `take` returns how long to wait.
 
-    The caller waits instead of reading on, so that the transport's own flow control slows the client down and nothing
-    is buffered here. Time is whatever the caller passes, in seconds; it may not run backwards.
+    The caller waits before it reads on, so the transport's flow control slows the client down, and nothing
+    is buffered here. The caller passes the time, in seconds; it must not run backwards.
     """
 
     rate: float
@@ -22,7 +22,7 @@ class Pacer:
     updated_at: float | None = None
 
     def take(self, amount: float, now: float) -> float:
-        """Count `amount`; seconds to wait before more may come."""
+        """Count `amount`; returns the seconds to wait before more may come."""
         if self.updated_at is not None:
             self.level = max(0.0, self.level - (now - self.updated_at) * self.rate)
         self.updated_at = now

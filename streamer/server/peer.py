@@ -1,4 +1,4 @@
-"""The other end of a connection, as rooms see it: a WebSocket of this server, one of an ASGI server, or a call."""
+"""A connection as rooms see it: a WebSocket of this server, one of an ASGI server, or a call."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from websockets.http11 import Request
 
 
 class Peer(Protocol):
-    """What a room needs of a connection.
+    """The interface that a room needs from a connection.
 
     `recv`, `send` and `close` raise `ConnectionClosed` of websockets once it is closed.
 
-    request: the request that opened it; None where there was none. address: of the client.
+    request: the request that opened it; None if there was none. address: of the client.
     """
 
     request: Request | None
@@ -20,7 +20,7 @@ class Peer(Protocol):
 
     @property
     def heard_at(self) -> float:
-        """When bytes last came, in seconds on the event loop's clock."""
+        """When bytes last arrived, in seconds on the event loop's clock."""
         ...
 
     @property

@@ -1,7 +1,7 @@
-"""The enrolled speakers as the server's streams see them: kept in step with the store, changed off the event loop.
+"""The enrolled speakers for the server's streams: synchronised with the store, changed off the event loop.
 
-The store is a database that other processes change too; its counter is asked twice a second, what has changed is read,
-and every stream is told. Nothing here that runs on the loop grows with the number of people.
+The store is a database that other processes change too. Its counter is read twice a second; changes are then loaded,
+and every stream is told. Nothing that runs on the loop here grows with the number of people.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from streamer.speakers.store import SpeakerStore
 
 T = TypeVar("T")
 
-#: Threads that wait for the store: one that does not answer must not hold up all who ask.
+#: Threads that wait for the store: one that hangs must not block all requests.
 THREADS = 4
-#: How long a client waits for the store, in seconds; what the store waits for itself is shorter.
+#: How long a client waits for the store, in seconds; the timeouts of the store itself are shorter.
 PATIENCE_S = 15.0
-#: A page of the list has so many at most, and so many characters, well below what one message may hold.
+#: Limits of one page of the list, in people and in characters, well below the limit of one message.
 PAGE = 1000
 PAGE_SIZE = 128 * 1024
 
 
 class People:
-    """The profiles of one model. backend: what their scores are worth; its cohort's norms are worked out here.
+    """The profiles of one model. backend: their scoring; its cohort's norms are computed here.
 
-    Methods that touch the store run in a thread and raise Refusal where it can't do what was asked.
+    Methods that use the store run in a thread and raise Refusal if a request fails.
     """
 
     def __init__(self, store: SpeakerStore, fingerprint: str, dimension: int, backend: Backend) -> None:
@@ -58,7 +58,7 @@ class People:
         self._store = store
         self._fingerprint = fingerprint
         self._known = Known.load(store, fingerprint, dimension, backend.cohort)
-        #: Who was enrolled when the server began, but under other models: the fingerprints of those, by name.
+        #: Speakers who were enrolled at the start under other models only: the fingerprints of those models, by name.
         self.elsewhere = store.only_under_others(fingerprint)
         self._spelling = {name_key(name): name for name in self._known.roster.names}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="streamer-store")
@@ -66,12 +66,12 @@ class People:
         self._away = False
 
     def close(self) -> None:
-        """Whoever still waits for the store is not waited for."""
+        """Do not wait for the remaining requests to the store."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def changes(self) -> int:
-        """Up to which change of the store they are known."""
+        """The counter of the last change that was loaded."""
         return self._known.changes
 
     @property
@@ -79,9 +79,9 @@ class People:
         return self._known.roster
 
     def invited(self, names: Sequence[str] | None) -> tuple[str, ...] | None:
-        """The names of those whom a new stream listens for, as they are spelled here; None for everybody.
+        """The roster of a new stream, in the store's spelling; None for everybody.
 
-        Raises Refusal: "invalid_message" for what cannot be a name, "unknown_speaker" for one that nobody has.
+        Raises Refusal: "invalid_message" for an invalid name, "unknown_speaker" for one that is not enrolled.
         """
         if names is None:
             return None
@@ -90,14 +90,14 @@ class People:
         except ConfigurationError as error:
             raise Refusal("invalid_message", str(error), "Change the roster in `start`.", fatal=True) from None
         if missing := [name for key, name in clean.items() if key not in self._spelling]:
-            message = f"Of the roster are not enrolled: {few(missing)}."
+            message = f"The roster has people who are not enrolled: {few(missing)}."
             if only := elsewhere.among(self.elsewhere, missing):
-                message += f" Under another model than this server's: {few(only)}."
+                message += f" Enrolled under another model only: {few(only)}."
             raise Refusal("unknown_speaker", message, "Enrol them, or leave them out.", fatal=True)
         return tuple(self._spelling[key] for key in clean)
 
     def roster(self, names: Sequence[str] | None) -> Roster:
-        """Whom a running stream listens for: those of `names` who are enrolled by now; None: everybody."""
+        """The roster of a running stream: those of `names` who are enrolled now; None: everybody."""
         everybody = self._known.roster
         if names is None:
             return everybody
@@ -106,7 +106,7 @@ class People:
         return everybody.at(sorted(place for place in places if place is not None))
 
     def page(self, after: str | None = None, limit: int = PAGE) -> dict[str, Any]:
-        """Those who come after a name, at most `limit` of them: the body of `speaker_list`."""
+        """At most `limit` speakers after a name: the body of `speaker_list`."""
         roster, counts = self._known.roster, self._known.counts
         start = 0 if after is None else bisect_right(roster.names, after)
         listed: list[dict[str, Any]] = []
@@ -121,11 +121,11 @@ class People:
         return {"speakers": listed, "total": len(roster), "more": start + len(listed) < len(roster)}
 
     async def profile(self, name: str) -> Profile | None:
-        """What there is of somebody, exemplar by exemplar."""
+        """A speaker's profile, with each exemplar."""
         return next(iter(await self._ask(lambda: self._store.profiles(self._fingerprint, [name]))), None)
 
     async def refresh(self) -> bool:
-        """Read what has changed in the store; whether anything had. Goes on with what is still to be erased."""
+        """Load changes of the store; returns whether there were any. Also continues pending erasures."""
         async with self._following:
             changes, erasing = await self._ask(self._store.pulse)
             if erasing and await self._ask(lambda: self._store.finish_erasing(0.0)):
@@ -140,7 +140,7 @@ class People:
             return True
 
     def _follow(self) -> tuple[Known, dict[str, str], dict[str, str]]:
-        """In a thread: the speakers as they are now, and the names that went and came, by their keys."""
+        """In a thread: the current speakers, and the names that were removed and added, by their keys."""
         old = self._known
         known, change = old.follow(self._store, self._fingerprint, self.backend.cohort)
         gone, came = _names(old, known, change)
@@ -151,11 +151,11 @@ class People:
         await self._catch_up()
 
     async def rename(self, name: str, to: str) -> bool:
-        """Whether the old name is erased from the store's files by now."""
+        """Returns whether the old name is erased from the store's files by now."""
         return await self._change(lambda: self._store.rename(name, to))
 
     async def remove(self, name: str) -> bool:
-        """Whether the voice print is erased from the store's files by now."""
+        """Returns whether the voice print is erased from the store's files by now."""
         return await self._change(lambda: self._store.remove(name))
 
     async def _change(self, change: Callable[[], None]) -> bool:
@@ -169,15 +169,15 @@ class People:
         return erased
 
     async def _catch_up(self) -> None:
-        """See a change that was made; where the store is not free just now, it is seen at the next look."""
+        """Load a change that was made; if the store is busy, the next refresh loads it."""
         with contextlib.suppress(Refusal):
             await self.refresh()
 
     async def _ask(self, question: Callable[[], T]) -> T:
-        """Ask the store, and put what it cannot do into words that a client may hear: no path, no address."""
-        busy = "The speaker store is not free just now."
+        """Query the store, and turn its errors into messages that a client may see: without paths or addresses."""
+        busy = "The speaker store is busy at the moment."
         try:
-            # Not `wait_for`, which on Python 3.11 forgets a cancellation where the answer comes at that moment.
+            # Not `wait_for`: on Python 3.11 it loses a cancellation that coincides with the answer.
             async with asyncio.timeout(PATIENCE_S):
                 answer = await asyncio.wrap_future(self._pool.submit(question))
             if self._away:
@@ -191,7 +191,7 @@ class People:
         except StoreNotErased:
             raise
         except (StoreBusy, StoreUnreachable, TimeoutError) as error:
-            if not self._away:  # it is asked twice a second: once says it all
+            if not self._away:  # it is polled twice a second: one log line is enough
                 _log(self._store, error)
             self._away = not isinstance(error, StoreBusy)
             change = "It can be tried again in a moment."
@@ -208,7 +208,7 @@ def _log(store: SpeakerStore, error: Exception) -> None:
 
 
 def _names(old: Known, known: Known, change: StoreChanges) -> tuple[list[str], list[str]]:
-    """The names that a change took away, and those that it brought."""
+    """The names that a change removed, and those that it added."""
     if change.whole:
         return list(old.roster.names), list(known.roster.names)
     touched = np.isin(old.ids, np.concatenate([change.gone, change.voices.ids]))

@@ -1,4 +1,4 @@
-"""What a session asks about people: enrol one, name a guest, look at the list or change it."""
+"""A session's requests about people: enrol a speaker, name a guest, list speakers or change them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from streamer.speakers.steps import Embed
 
 
 class PeopleRequests:
-    """Answers for one server; every method raises Refusal where it can't do what was asked.
+    """Answers requests for one server; every method raises Refusal if a request fails.
 
-    changed: called after a change of the people, so that every running stream listens for them.
+    changed: called after a change of the people, to update the roster of every running stream.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class PeopleRequests:
         self._changed = changed
 
     def begin(self, command: Enroll, channels: Sequence[Channel]) -> dict[str, Any]:
-        """The body of the `enrolment` message that answers a start: it hears what is written from now on."""
+        """The body of the `enrolment` message for a start: the enrolment takes the audio from now on."""
         channel = channels[command.channel]
         channel.enrolling = Enrolling(
             command.name,
@@ -46,7 +46,7 @@ class PeopleRequests:
         return channel.enrolling.listening()
 
     async def enroll(self, command: Enroll, channels: Sequence[Channel]) -> dict[str, Any]:
-        """The body of the `enrolment` message that answers."""
+        """The body of the answering `enrolment` message."""
         if command.action == "start":
             return self.begin(command, channels)
         channel, enrolling = _listening(channels)
@@ -60,7 +60,7 @@ class PeopleRequests:
         return report
 
     async def directory(self, command: Directory, channels: Sequence[Channel]) -> dict[str, Any]:
-        """The body of the `speaker_list` that answers, after the change that was asked for."""
+        """The body of the answering `speaker_list`, after the requested change."""
         people = self._people
         erased = True
         if command.action == "name":
@@ -85,7 +85,7 @@ def _listening(channels: Sequence[Channel]) -> tuple[Channel, Enrolling]:
 
 
 def _guest(channel: Channel, name: str) -> Exemplar:
-    """The voice of a guest of this channel, as it is known by now."""
+    """The voice of a guest of this channel, from its speech so far."""
     guests = channel.tracker.guests
     slot = guests.slot(name)
     if slot is None:

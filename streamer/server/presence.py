@@ -1,4 +1,4 @@
-"""The connection that a session has at the moment: one, or none."""
+"""The current connection of a session: one, or none."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from streamer.server.sendqueue import SendQueue
 
 
 class Presence:
-    """Whether a client is there, and over which connection; one at a time.
+    """Whether a client is connected, and over which connection; at most one at a time.
 
-    silence_s: of whom nothing was heard for so long, not even an answer to a ping, the connection is half open.
-    hearing: audio of the client's is on its way into the engine.
+    silence_s: a connection without any data for this long, not even an answer to a ping, is half open.
+    hearing: the engine is taking audio of the client.
     """
 
     def __init__(self, silence_s: float) -> None:
@@ -36,12 +36,12 @@ class Presence:
         return frame
 
     def leave(self) -> None:
-        """Nothing is said or heard over the connection any more; it may take a while until it is `gone`."""
+        """Stop using the connection; it may take a while until it is `gone`."""
         self.queue = self.connection = None
         self.hearing = self._reading = False
 
     def gone(self) -> None:
-        """There is room for another connection."""
+        """The connection is closed: another one may come."""
         self._alone.set()
 
     @property
@@ -52,6 +52,6 @@ class Presence:
         await self._alone.wait()
 
     def look(self, now: float) -> None:
-        """Cut off a connection that is half open. (While a fast client is paced, nothing of it is read.)"""
+        """Drop a half-open connection. (While a fast client is paced, nothing of it is read.)"""
         if self.connection is not None and self._reading and now - self.connection.heard_at > self._silence_s:
             self.connection.abort()

@@ -1,4 +1,4 @@
-"""The events that a client has not acknowledged, kept within bounds for its return."""
+"""The events that a client has not acknowledged, kept within bounds for a resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamer import protocol
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How much is kept for a client's return: beyond it the oldest events are dropped and counted as lost.
+    """Limits of what is kept for a resume: beyond them, the oldest events are dropped and counted as lost.
 
     size: characters of JSON. seconds: how long a session outlives its connection.
     """
@@ -28,9 +28,9 @@ def numbered(number: int, channel: int, event: Mapping[str, Any]) -> str:
 
 
 class Replay:
-    """Numbers the events of a session from 1 on and keeps those after the last acknowledged one.
+    """Numbers the events of a session from 1 and keeps those after the last acknowledged one.
 
-    size: characters of those that are kept.
+    size: characters of the kept events.
     """
 
     def __init__(self, keep: Keep) -> None:
@@ -43,12 +43,12 @@ class Replay:
 
     @property
     def lost(self) -> int:
-        """Events that nobody acknowledged and that are no longer kept."""
+        """Unacknowledged events that are no longer kept."""
         return max(0, self._forgotten - self.acknowledged)
 
     @property
     def pending(self) -> list[str]:
-        """The events to send again, in their order."""
+        """The events to send again, in order."""
         return [text for _, text in self._events]
 
     def add(self, channel: int, event: Mapping[str, Any]) -> str:
@@ -69,7 +69,7 @@ class Replay:
             self.size -= len(self._events.popleft()[1])
 
     def go_on_after(self, event: int) -> None:
-        """Number what comes from after this one on: those up to it have arrived, whoever decided them."""
+        """Number new events after this one: those up to it have arrived, whichever server decided them."""
         self.last = max(self.last, event)
         self.acknowledge(event)
 

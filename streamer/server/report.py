@@ -1,4 +1,4 @@
-"""What a session's client is told of it while it runs."""
+"""The statistics that a session's client gets while it runs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from streamer.server.channel import Channel
 
 
 def statistics(channels: Sequence[Channel], now: float) -> dict[str, Any]:
-    """What `Session.stats` takes: of all channels the worst, or the sum. now: on the server's clock."""
+    """The arguments of `Session.stats`: over all channels, the worst value or the sum. now: on the server's clock."""
     parts = [channel.progress for channel in channels]
     return {
-        # A step that is still waited for is late already, though nobody knows yet by how much.
+        # A step that still waits is already late, by an amount that is not known yet.
         "lag": max(max(part.lag_s, part.waited_s(now)) for part in parts),
         "queue": max(part.written - part.heard for part in parts) / SAMPLE_RATE,
         "skipped": sum(part.skipped for part in parts),

@@ -1,4 +1,4 @@
-"""What a client asks for beside being heard: to enrol a voice, and to see and change who is enrolled."""
+"""A client's requests: to enrol a voice, and to list and change the enrolled speakers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NEEDS = {"list": "stream", "name": "enroll", "rename": "admin", "remove": "admi
 
 
 class Requests:
-    """Checks requests and makes commands of them.
+    """Checks requests and turns them into commands.
 
-    streams: how many channels the session hears. scopes: what the present connection may ask for.
-    enrolling: the name of who is being enrolled, if anybody is.
+    streams: the number of channels of the session. scopes: of the current connection.
+    enrolling: the name of the present enrolment, if any.
     """
 
     def __init__(self, streams: int) -> None:
@@ -30,14 +30,14 @@ class Requests:
         self._streams = streams
 
     def enroll(self, message: Mapping[str, Any]) -> Enroll:
-        """`enroll`: raises Refusal where it is not allowed, or does not fit what is being enrolled."""
+        """`enroll`: raises Refusal if it is not allowed, or does not match the present enrolment."""
         self._must("enroll", "enrolling")
         action = message["action"]
         if action == "start":
             if self.enrolling is not None:
                 raise Refusal("conflict", f"{self.enrolling!r} is being enrolled.", "Commit or cancel that first.")
             if "name" not in message:
-                raise Refusal("invalid_message", "`enroll` has no name.", "Say whom the voice belongs to.")
+                raise Refusal("invalid_message", "`enroll` has no name.", "Add the name of the speaker.")
             channel = self._channel(message)
             self.enrolling = name = _usable(message["name"])
             return Enroll("start", name, channel, force=False)
@@ -46,7 +46,7 @@ class Requests:
         return Enroll(action, self.enrolling, 0, message.get("force", False))
 
     def directory(self, message: Mapping[str, Any]) -> Directory:
-        """`speakers`: raises Refusal where it is not allowed, or lacks something."""
+        """`speakers`: raises Refusal if it is not allowed, or lacks a field."""
         action = message["action"]
         self._must(_NEEDS[action], f"speakers {action}")
         for field, actions in {"speaker": ("name", "rename", "remove"), "to": ("name", "rename")}.items():
@@ -63,8 +63,8 @@ class Requests:
         )
 
     def words(self, message: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """`words`: the channel, and the event `said` that they become. Raises Refusal for ones that end before they
-        begin, or where nothing is to be seen."""
+        """`words`: the channel, and the resulting event `said`. Raises Refusal if they end before they begin, or
+        contain no visible text."""
         start, end = protocol.whole(message["start_sample"]), protocol.whole(message["end_sample"])
         text = message["text"].strip()
         if end < start or not text:
@@ -78,8 +78,8 @@ class Requests:
         if channel >= self._streams:
             raise Refusal(
                 "invalid_message",
-                f"There is no channel {channel}; the session hears {self._streams}, counted from 0.",
-                "Start with channel_mode split to hear channels apart.",
+                f"There is no channel {channel}; the session has {self._streams}, counted from 0.",
+                "Start with channel_mode split to have separate channels.",
             )
         return channel
 
@@ -89,7 +89,7 @@ class Requests:
 
 
 def _usable(name: str) -> str:
-    """A new name, before anything else is done about it. Raises Refusal("invalid_message")."""
+    """The canonical form of a new name. Raises Refusal("invalid_message")."""
     try:
         return clean_name(name)
     except ConfigurationError as error:

@@ -1,8 +1,8 @@
-"""One session at work: the thin shell that carries out what the session decides.
+"""A running session: the thin shell that carries out the session's commands.
 
-Two kinds of tasks meet here. The connection's own (`serve`) reads frames and gives their audio to the engine, waiting
-where the engine has enough to do: that wait is what slows a fast client down. A task for each channel follows the
-engine's steps and lives as long as the session, whether or not anybody is connected.
+Two kinds of tasks meet here. The connection's task (`serve`) reads frames and passes their audio to the engine. It
+waits while the engine is busy, which slows a fast client down. A task for each channel follows the engine's steps and
+lives as long as the session, with or without a connection.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from streamer.speakers.profiles import Roster
 
 @dataclass(slots=True)
 class Times:
-    """When what last happened, on the server's clock, in seconds."""
+    """When each last happened, on the server's clock, in seconds."""
 
     began: float
     audio: float
@@ -50,11 +50,10 @@ class Times:
 
 
 class Room:
-    """A session, its channels, and the connection it has at the moment, if any.
+    """A session, its channels, and its current connection, if any.
 
-    Args:
-        address, access: of the client that began it; whoever resumes it must be the same by `access.name`.
-        clock: seconds, never running back.
+    address, access: of the client that began it; a client that resumes must have the same `access.name`.
+    clock: seconds, never running back.
     """
 
     def __init__(
@@ -85,13 +84,13 @@ class Room:
         self._sound: SessionSound
         self._showing: Showing
         self._frozen = False
-        #: It was written down for who goes on with it: nothing that it still says would be known there.
+        #: It was saved for another server: later messages would be unknown there.
         self.kept = False
         self._audio_pace = Pacer(config.max_rate, config.burst_s)
         self._text_pace = Pacer(config.max_messages_per_s, 4 * config.max_messages_per_s)
 
     def open(self, channels: Sequence[Channel], people_requests: PeopleRequests, stages: Stages) -> None:
-        """Begin to follow the engine."""
+        """Start to follow the engine."""
         self.channels = list(channels)
         self._sound = SessionSound(self._intake, self.channels)
         self._showing = Showing(stages, self.access)
@@ -107,7 +106,7 @@ class Room:
 
     async def serve(self, connection: Peer, start: Mapping[str, Any], scopes: frozenset[str]) -> None:
         """Serve one connection to its end. It must be the only one: see `replace`."""
-        # What is sent again comes at once, and is not the client's slowness.
+        # Events that are sent again come all at once, which is not the client's slowness.
         capacity = self._config.send_queue_bytes + self.session.replay.size
         queue = SendQueue(connection, capacity, self._config.send_timeout_s, resume=self._config.resume_s > 0)
         presence = self._presence
@@ -118,7 +117,7 @@ class Room:
             while True:
                 frame = await presence.read(connection)
                 if self._frozen:
-                    continue  # not counted as received: who resumes sends it again
+                    continue  # not counted as received: a client that resumes sends it again
                 presence.hearing = isinstance(frame, bytes)
                 await self._carry_out(self.session.receive(frame))
                 await self._pace(frame, queue)
@@ -127,22 +126,22 @@ class Room:
         except ConnectionClosed:
             pass
         except (BufferClosed, StreamClosed):
-            # The stream has failed under the writer: `_follow` says why, and closes the queue.
+            # The stream has failed during the write: `_follow` reports why, and closes the queue.
             await queue.finished(self._config.send_timeout_s)
         finally:
             presence.leave()
             self.session.detach(self._clock())
-            # If we closed first, `_do` has decided what that means, whatever the client says to it.
+            # If this side closed first, `_do` has decided what follows, whatever the client answers.
             if connection.left:
                 self._end("ended" if self.session.done else "left")
             await asyncio.shield(queue.abandon())
             presence.gone()
 
     async def replace(self) -> None:
-        """Another connection has the session's token: send the present one away and wait until it is gone.
+        """Another connection has the session's token: dismiss the current one and wait until it is gone.
 
-        Several may wait. Whoever wakes first is to serve at once, without an await between, and the next sends it away:
-        the last one stays.
+        Several may wait. The first to wake must serve at once, without an await in between, and the next one dismisses
+        it: the last one stays.
         """
         while not self._presence.alone:
             if self.attached:
@@ -150,7 +149,7 @@ class Room:
             await self._presence.wait_alone()
 
     async def _pace(self, frame: str | bytes, queue: SendQueue) -> None:
-        """Read on only when the client has not been faster than it may: the transport's flow control does the rest."""
+        """Wait if the client sends faster than allowed: the transport's flow control then slows it down."""
         now = self._clock()
         if isinstance(frame, str):
             pause = self._text_pace.take(1.0, now)
@@ -191,7 +190,7 @@ class Room:
                     self._do([command])
 
     def _do(self, commands: Sequence[Command]) -> None:
-        """The commands that need no waiting: what the session answers to reports."""
+        """Carry out commands that need no waiting: the session's answers to reports."""
         for command in commands:
             if isinstance(command, Show):
                 self._showing.show(command.text, keep=command.keep)
@@ -201,7 +200,7 @@ class Room:
             if isinstance(command, Send):
                 queue.put(command.text)
             elif isinstance(command, Close):
-                # Except for these, whoever was sent away has nothing to come back to.
+                # With any other reason, the dismissed client has nothing to resume.
                 if command.reason not in ("draining", "slow_reader", "replaced"):
                     self._end(command.reason)
                 queue.close(command.code, command.reason)
@@ -219,16 +218,16 @@ class Room:
     def _refuse(self, refusal: Refusal, request: int | None = None) -> None:
         self._do(self.session.refuse(refusal, request))
 
-    # What comes back
+    # Reports
 
     def emit(self, channel: int, events: Sequence[Mapping[str, Any]]) -> None:
-        """A channel has decided something."""
+        """A channel has new events."""
         if events and not self.kept:
             self._metrics.events.inc(len(events))
             self._do(self.session.emit(channel, events))
 
     def coached(self, report: Mapping[str, Any]) -> None:
-        """The coach has heard more."""
+        """The enrolment has a new report."""
         self._do(self.session.enrolment(report))
 
     async def _follow(self) -> None:
@@ -244,18 +243,18 @@ class Room:
         else:
             assert self._errands is not None
             await self._errands.done()
-            if not self.kept:  # who goes on with it says so
+            if not self.kept:  # otherwise the server that continues the session reports it
                 self._do(self.session.drained())
 
-    # From outside
+    # Control
 
     def tick(self, now: float) -> None:
-        """Called a few times a second: what is due by now."""
+        """Called a few times a second: handle what is due."""
         interval = self.session.settings.stats_interval
         if self.attached and interval and now - self.times.stats >= interval:
             self.times.stats = now
             self._do(self.session.stats(**statistics(self.channels, now)))
-        # Who waits for what they sent to be looked at is not idle: we are late.
+        # A client whose audio still waits to be processed is not idle: this server is late.
         silent = self.attached and now - self.times.audio > self._config.idle_timeout_s
         if silent and not (self._presence.hearing or self._sound.late) and not self.session.ending:
             limit = self._config.idle_timeout_s
@@ -266,31 +265,31 @@ class Room:
             self._end("expired")
 
     def fail(self, message: str, retry_after: float | None = None) -> None:
-        """End the session for a fault of ours."""
+        """End the session because of an internal error."""
         self._end("failed")
         self._refuse(Refusal("internal", message, "Start a new session.", fatal=True, retry_after=retry_after))
 
     def freeze(self) -> None:
-        """The server stops: nothing more of what the client sends is taken in."""
+        """The server stops: take no more of the client's input."""
         self._frozen = True
 
     def give_up(self) -> None:
-        """Another server goes on with the session: nothing more is said of it here."""
+        """Another server continues the session: send nothing more here."""
         self.kept = True
         self._end("moved")
-        self.dismiss("replaced", "Another server goes on with this session.", resume=False, code=1008)
+        self.dismiss("replaced", "Another server continues this session.", resume=False, code=1008)
 
     @property
     def settled(self) -> bool:
-        """Nothing of what came is still on its way to the engine or the store."""
+        """Whether all input has reached the engine or the store."""
         return not self._presence.hearing and not self._errands
 
     async def listen_for(self, roster: Roster) -> None:
-        """The enrolled have changed."""
+        """Change the roster."""
         await self._sound.listen_for(roster)
 
     def dismiss(self, reason: str, message: str, *, resume: bool, code: int, retry_after: float | None = None) -> None:
-        """Send the client away, if one is there."""
+        """Dismiss the client, if one is connected."""
         self._do(self.session.dismiss(reason, message, resume=resume, code=code, retry_after=retry_after))
 
     async def closed(self) -> None:
@@ -298,7 +297,7 @@ class Room:
         await self._presence.wait_alone()
 
     async def shut(self) -> None:
-        """Give up the engine's streams. Nothing may be asked of the room afterwards."""
+        """Close the engine's streams. The room must not be used afterwards."""
         self._showing.close()
         if self._presence.queue is not None:
             await self._presence.queue.abandon()
@@ -308,7 +307,7 @@ class Room:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        # Rooms, channels and tasks know each other: what they hold goes now, and not when the collector comes round.
+        # Rooms, channels and tasks form reference cycles: free their memory now, not at the next garbage collection.
         self.channels.clear()
         self._tasks.clear()
         self._errands = None

@@ -36,8 +36,8 @@ from streamer.server.summary import summary
 from streamer.speakers.steps import Embed
 from streamer.speakers.tracker import Tracker
 
-# How soon after one change of the enrolled the streams are told of another. Where that is much work, it takes a fifth
-# of the time, and yet is done often enough that it is known how the one roster came of the other.
+# Minimum time between two changes of the streams' rosters. If the update is slow, it may take a fifth of the time, but
+# it still runs often enough that the difference between two rosters is known.
 LISTEN_EVERY_S, LISTEN_AT_LEAST_EVERY_S = 0.3, 2.0
 
 
@@ -60,7 +60,7 @@ class Rooms:
         self._keeper = None if session_store is None else Keeper(session_store, config.snapshot_s, metrics, clock)
         self._keeping = None if self._keeper is None else asyncio.create_task(self._keeper.run(), name="keeping")
         self._engine = engine
-        # In `exact` mode the steps have no moments to pool a turn from.
+        # In `exact` mode, steps have no moments to pool a turn from.
         self._embed: Embed | None = engine.model.embed if engine.incremental.mode == "cached" else None
         self._people = people
         self._admission = admission
@@ -105,7 +105,7 @@ class Rooms:
         return room
 
     async def serve(self, room: Room, connection: Peer, start: Mapping[str, Any], scopes: frozenset[str]) -> None:
-        """Serve one connection of a session to its end. A session that is over gives its place back at once."""
+        """Serve one connection of a session to its end. A session that is over frees its slots at once."""
         await room.serve(connection, start, scopes)
         if room.over and not room.attached:
             await self._leave(room)
@@ -116,7 +116,7 @@ class Rooms:
         await self.stages.find(name, access).watch(connection)
 
     async def resume(self, token: str, access: Access) -> Room:
-        """The session of a resume token, with nobody connected to it. Raises Refusal: unknown_session, busy."""
+        """The session of a resume token, without a connection. Raises Refusal: unknown_session, busy."""
         self._admission.open()
         room = self._rooms.get(token)
         if self._keeper is not None and room is not None and not await self._keeper.owns(room):
@@ -127,7 +127,7 @@ class Rooms:
             room = await self._take_up(token, access, self._keeper)
         if room is not None and not room.over and room.access.name == access.name:
             await room.replace()
-            # While we waited for the present connection to go, the server may have begun to stop, or the session ended.
+            # During the wait for the old connection, the server may have begun to stop, or the session ended.
             self._admission.open()
             if not room.over:
                 self._metrics.resumes.inc()
@@ -140,7 +140,7 @@ class Rooms:
         )
 
     async def _take_up(self, token: str, access: Access, keeper: Keeper) -> Room | None:
-        """A session of another server, or from before a restart, if it is one of this client's and fits the engine."""
+        """Take over a session of another server, or from before a restart, if client and engine match."""
         taken = await keeper.take(token, access.name)
         if taken is None:
             return None
@@ -163,7 +163,8 @@ class Rooms:
         return room
 
     async def _trackers(self, settings: Settings, states: Sequence[bytes] | None = None) -> list[Tracker]:
-        """A tracker for each stream of a session, new or as it was kept. Raises StateMismatch for another's state."""
+        """A tracker for each stream of a session, new or restored. Raises StateMismatch for a state that does not
+        fit."""
         everybody = self._people.everybody
         roster = self._people.roster(settings.roster)
 
@@ -177,14 +178,14 @@ class Rooms:
 
         trackers = await self._offload.run(len(roster), make)
         if self._people.everybody is not everybody:
-            # The enrolled have changed meanwhile, and the streams that were there have heard of it without these.
+            # The roster has changed meanwhile, and running streams were updated without these.
             self.listen_again()
         return trackers
 
     def _restored(
         self, session: SessionState, snapshot: SessionSnapshot, access: Access, trackers: list[Tracker]
     ) -> Room:
-        """A kept session on new streams of the engine. Raises what they and the trackers do not take."""
+        """A saved session on new streams of the engine. Raises the errors of the streams and the trackers."""
         settings = session.settings
         policy = cast(Policy, settings.policy)
         streams = [self._engine.open(policy=policy, restore=state) for state, _ in snapshot.channels]
@@ -220,7 +221,7 @@ class Rooms:
         self._rooms[room.session.token] = room
 
     def listen_again(self) -> None:
-        """The enrolled have changed: every stream will listen for them as they are now, one after the other."""
+        """The enrolled speakers have changed: update the roster of every stream, one after the other."""
         self._changed = True
         if self._listening is None or self._listening.done():
             self._listening = asyncio.create_task(self._listen_again(), name="listen again")
@@ -229,7 +230,7 @@ class Rooms:
         while self._changed:
             self._changed = False
             began = self._clock()
-            # The same for all: what a change moves is found out once, and the old one is let go.
+            # The same object for all: the effects of the change are computed once, and the old roster is freed.
             everybody = self._people.everybody
             for room in list(self._rooms.values()):
                 names = room.session.settings.roster
@@ -237,19 +238,19 @@ class Rooms:
                     await room.listen_for(everybody if names is None else self._people.roster(names))
                 except Exception:
                     log.say("roster not changed", level=logging.ERROR, exc_info=True, session=room.session.name)
-                await asyncio.sleep(0)  # what costs little is done at once: others want the loop, too
-            # With very many people it is work for each stream: changes that follow soon are taken together.
+                await asyncio.sleep(0)  # a cheap update is done at once: let other tasks run
+            # With very many people, each stream is a lot of work: combine changes that follow soon.
             took = self._clock() - began
             await asyncio.sleep(min(max(LISTEN_EVERY_S, 4 * took), LISTEN_AT_LEAST_EVERY_S))
 
     async def tick(self) -> None:
-        """Called a few times a second: look after every session, and close those that are over."""
+        """Called a few times a second: check every session, and close those that are over."""
         now = self._clock()
         self.stages.tick(now)
         for room in list(self._rooms.values()):
             try:
                 room.tick(now)
-            except Exception:  # the others are to be looked after all the same
+            except Exception:  # the others must still be checked
                 log.say("session failed", level=logging.ERROR, exc_info=True, session=room.session.name)
                 room.fail("The server made a mistake.")
         over = [room for room in self._rooms.values() if room.over and not room.attached]
@@ -272,8 +273,8 @@ class Rooms:
         log.say("session", **line)
 
     async def close(self, message: str, retry_after: float, grace_s: float) -> None:
-        """Keep what can be resumed, send everybody away with a hint that says whether theirs is, and wait for them to
-        go. All of it takes no longer than `grace_s`."""
+        """Save what can be resumed, dismiss all clients with a hint whether theirs can be, and wait for them to go. All
+        of it takes no longer than `grace_s`."""
         end = self._clock() + grace_s
         rooms = list(self._rooms.values())
         for room in rooms:
@@ -281,13 +282,13 @@ class Rooms:
         settle = self._clock() + min(SETTLE_S, 0.6 * grace_s)
         kept = await asyncio.gather(*(self._kept(room, settle, end - grace_s / 4) for room in rooms))
         for room, resume in zip(rooms, kept, strict=True):
-            hint = message if resume else f"{message} The session can't be kept: begin a new one."
+            hint = message if resume else f"{message} The session can't be kept: start a new one."
             room.dismiss("draining", hint, resume=resume, code=1012, retry_after=retry_after)
         self.stages.dismiss(message, retry_after)
         await self.gone(max(0.0, end - self._clock()))
 
     async def gone(self, timeout_s: float) -> None:
-        """Wait until nobody is connected, or for so long."""
+        """Wait until nobody is connected, up to this time."""
         waiting = [asyncio.ensure_future(room.closed()) for room in self._rooms.values()]
         if waiting:
             await asyncio.wait(waiting, timeout=timeout_s)
@@ -295,7 +296,7 @@ class Rooms:
                 future.cancel()
 
     def fail(self, message: str, retry_after: float) -> None:
-        """There is no going on here: send everybody away, with a hint that says whether there is elsewhere."""
+        """The server cannot continue: dismiss all clients, with a hint whether their sessions can be resumed."""
         for room in self._rooms.values():
             if self._keeper is not None and self._keeper.kept_once(room):
                 room.kept = True
@@ -304,7 +305,7 @@ class Rooms:
                 room.fail(message, retry_after)
 
     async def _kept(self, room: Room, settle: float, end: float) -> bool:
-        """Whether the session can be taken up elsewhere; see `hand_over`."""
+        """Save the session for another server; returns whether it can be resumed; see `hand_over`."""
         return self._keeper is not None and await hand_over(room, self._keeper, settle, end, self._clock)
 
     async def shut(self) -> None:

@@ -1,4 +1,4 @@
-"""Secrets that settings name by their file, so that neither a command line nor `ps` shows them."""
+"""Secrets that settings name by file, so that neither a command line nor `ps` shows them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamer.errors import ConfigurationError
 
 
 def read_file(setting: str, file: Path) -> str:
-    """The text of a file. Raises ConfigurationError, which names the setting, where it can't be read."""
+    """The text of a file. Raises ConfigurationError, which names the setting, if it can't be read."""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -16,9 +16,9 @@ def read_file(setting: str, file: Path) -> str:
 
 
 def read_secret(setting: str, file: str) -> str | None:
-    """The text of a file without the white space around it; None where `file` is empty.
+    """The text of a file without surrounding white space; None if `file` is empty.
 
-    Raises ConfigurationError, which names the setting, for a file that can't be read or has nothing in it.
+    Raises ConfigurationError, which names the setting, for a file that can't be read or is empty.
     """
     if not file:
         return None

@@ -1,8 +1,8 @@
-"""The way out to one client: a bounded queue and the task that empties it.
+"""The outgoing messages of one client: a bounded queue, and the task that empties it.
 
-Whoever decides something puts a message here and goes on; only this task waits for the network. A client that does not
-read fills the queue, or keeps one message waiting too long, and is cut off: its events stay with the session, so it may
-come back for them.
+Other code only puts messages into the queue; this task alone waits for the network. A client that does not
+read fills the queue, or delays one message too long, and is disconnected: its events stay with the session, so it can
+resume.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SendQueue:
     """The outgoing half of a connection.
 
     capacity: bytes that may wait. timeout_s: how long one message may wait for the network. resume: whether a client
-    that is cut off may come back.
+    that is disconnected may resume.
     """
 
     def __init__(self, connection: Peer, capacity: int, timeout_s: float, *, resume: bool = True) -> None:
@@ -39,7 +39,7 @@ class SendQueue:
         self._task = asyncio.create_task(self._run())
 
     def put(self, text: str) -> None:
-        """Send a message after those before it; none once the link is closing."""
+        """Send a message after the previous ones; does nothing once the connection is closing."""
         if self._close is not None:
             return
         self._waiting.append(text)
@@ -49,17 +49,17 @@ class SendQueue:
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
-        """Close the connection once everything put before is sent."""
+        """Close the connection after all queued messages are sent."""
         if self._close is None:
             self._close = (code, reason)
             self._wake.set()
 
     async def finished(self, timeout_s: float | None = None) -> None:
-        """Wait until the connection is closed by this side, or for so long."""
+        """Wait until this side has closed the connection, up to this time."""
         await asyncio.wait([self._task], timeout=timeout_s)
 
     async def abandon(self) -> None:
-        """Drop the connection now, sent or not."""
+        """Drop the connection now, with unsent messages."""
         self._task.cancel()
         self._connection.abort()
         await asyncio.wait([self._task])
@@ -80,7 +80,7 @@ class SendQueue:
             return
         except TimeoutError:
             self._cut_off()
-            # The socket is full: what is written now waits behind it, and is read only if the client wakes up in time.
+            # The socket is full: this message waits behind the others, and is read only if the client reads in time.
             with suppress(TimeoutError, ConnectionClosed):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await self._connection.send(self._waiting.popleft())
@@ -95,7 +95,7 @@ class SendQueue:
     def _cut_off(self) -> None:
         self._waiting.clear()
         self._size = 0
-        way = "connect again and resume" if self._resume else "begin anew"
+        way = "connect again and resume" if self._resume else "start a new session"
         goodbye = {
             "type": "goodbye",
             "reason": "slow_reader",

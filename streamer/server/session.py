@@ -1,9 +1,8 @@
 """A client's session without I/O: messages in, commands out.
 
-The session outlives its connections: it numbers the events, keeps those that the client has not acknowledged, and goes
-on where it stopped when the client comes back. It knows no socket, no loop, no clock and no model; who drives it passes
-the time in seconds, carries out the commands in their order and reports back what became of them.
-
+The session outlives its connections: it numbers the events, keeps those that the client has not acknowledged, and
+continues when the client comes back. It has no socket, loop, clock or model. Its caller passes
+the time in seconds, carries out the commands in order, and reports the results.
     attach(start) ─► Send(ready) ─► receive(...)* ─► end ─► Finish ─► drained() ─► Send(goodbye), Close
          ▲                │
          └── detach() ◄───┘   the connection was lost; attach again within `resume_s`
@@ -24,18 +23,17 @@ from streamer.server.commands import Close, Command, Finish, Flush, Send, Share,
 from streamer.server.replay import Keep, Replay
 from streamer.server.requests import Requests
 
-# How many mistakes a client may make before it is cut off: enough to debug with, too few to keep a server busy.
+# How many mistakes a client may make before it is disconnected: enough for debugging, too few to keep a server busy.
 MAX_ERRORS = 10
 
 
 class SessionState:
     """One client's stream, over all of its connections.
 
-    Args:
-        name: public, for logs and `ready`.
-        token: the secret to resume with.
-        settings: what the client asked for and may have.
-        model: `name` and `fingerprint`.
+    name: public, for logs and `ready`.
+    token: the secret to resume with.
+    settings: the requested settings, within the server's limits.
+    model: `name` and `fingerprint`.
     """
 
     def __init__(
@@ -56,15 +54,15 @@ class SessionState:
         self.gap_seconds = 0.0
         self.received = 0
         self.errors: dict[str, int] = {}
-        #: Under which name it is on show, if it is.
+        #: The name of its shared room, if any.
         self.room: str | None = None
         self._comeback = Comeback(self.framing, self.replay)
         self._unsaid: dict[str, Any] | None = None
 
-    # The connection comes and goes.
+    # Connections
 
     def attach(self, start: Mapping[str, Any], scopes: frozenset[str], now: float) -> list[Command]:
-        """A connection has said `start` for this session, for the first time or again."""
+        """A connection has sent `start` for this session, for the first time or again."""
         resumed = self.detached_at is not None
         away = 0.0 if self.detached_at is None else now - self.detached_at
         commands: list[Command] = []
@@ -83,7 +81,7 @@ class SessionState:
             self._unsaid = None
         commands += self._ended()
         if self.done:
-            commands += self._goodbye("ended", "All of the audio was looked at.", resume=False, code=1000)
+            commands += self._goodbye("ended", "All audio was processed.", resume=False, code=1000)
         return commands
 
     def _ready(self, resumed: bool, scopes: frozenset[str]) -> dict[str, Any]:
@@ -103,18 +101,18 @@ class SessionState:
         }
 
     def detach(self, now: float) -> None:
-        """The connection is gone."""
+        """The connection is lost."""
         self.attached = False
         self.detached_at = now
 
     def expired(self, now: float) -> bool:
-        """Nobody came back in time."""
+        """Whether the client did not come back in time."""
         return self.detached_at is not None and now - self.detached_at > self.replay.keep.seconds
 
-    # What the client says.
+    # Input
 
     def receive(self, frame: str | bytes) -> list[Command]:
-        """A text or binary frame has come. Mistakes are answered, and too many of them end the connection."""
+        """Process a text or binary frame. Mistakes are answered, and too many of them end the connection."""
         request = None
         try:
             if isinstance(frame, bytes):
@@ -128,7 +126,7 @@ class SessionState:
             return self.refuse(Refusal("invalid_message", str(error), "See docs/protocol.md."), request)
 
     def refuse(self, refusal: Refusal, request: int | None = None) -> list[Command]:
-        """Answer with an error, and close if it is fatal or one too many."""
+        """Answer with an error; close if it is fatal or the limit of errors is reached."""
         self.errors[refusal.code] = self.errors.get(refusal.code, 0) + 1
         body = refusal.to_dict(request)
         if sum(self.errors.values()) >= MAX_ERRORS:
@@ -153,7 +151,7 @@ class SessionState:
         return out + self._ended()
 
     def _ended(self) -> list[Command]:
-        """The end that another server was told of, once its audio is here."""
+        """Finish at the `end` that another server received, once its audio has arrived."""
         if not self._comeback.ended():
             return []
         self.ending = True
@@ -172,7 +170,7 @@ class SessionState:
         if kind == "speakers":
             return [self.requests.directory(message)]
         if self.ending:
-            if kind == "end":  # a client that lost its connection can't know that the first one arrived
+            if kind == "end":  # after a lost connection, a client can't know whether its first `end` arrived
                 return []
             raise Refusal("wrong_order", f"`{kind}` came after `end`.", "Wait for `goodbye`.")
         if kind == "flush":
@@ -193,17 +191,17 @@ class SessionState:
         self.gap_seconds += sum(gap.num_samples for gap in gaps) / self.settings.sample_rate
         return gaps
 
-    # What became of it.
+    # Reports
 
     def emit(self, channel: int, events: Sequence[Mapping[str, Any]]) -> list[Command]:
-        """Number these events, keep them, and send them to whoever is there, and to those who watch."""
+        """Number these events, keep them, and send them to the client and to viewers."""
         texts = [self.replay.add(channel, event) for event in events]
         commands: list[Command] = [] if self.room is None else [Show(text, keep=True) for text in texts]
         new = self._comeback.unknown(texts)
         return [*commands, *(Send(text) for text in new)] if self.attached else commands
 
     def stats(self, lag: float, queue: float, skipped: int, level_db: float | None) -> list[Command]:
-        """How the session does: lag and queue in seconds."""
+        """Send the state of the session: lag and queue in seconds."""
         message: dict[str, Any] = {
             "type": "stats",
             "lag": round(lag, 4),
@@ -221,7 +219,7 @@ class SessionState:
         return [*shown, *self._say(message)]
 
     def shared(self, room: str, watchers: int, request: int | None) -> list[Command]:
-        """It is on show under this name; so many watch."""
+        """The session is shared under this name, with this number of viewers."""
         self.room = room
         return self._say({"type": "shared", "room": room, "watchers": watchers} | _echo(request))
 
@@ -229,12 +227,12 @@ class SessionState:
         return self._say({"type": "flushed", "sample": sample} | _echo(request))
 
     def enrolment(self, report: Mapping[str, Any]) -> list[Command]:
-        """Pass on how the enrolment does; it is over unless it listens on."""
+        """Pass on a report of the enrolment, which is over unless it is still listening."""
         message = {"type": "enrolment", **report}
         if report["state"] in ("committed", "cancelled"):
             self.requests.enrolling = None
             if not self.attached:
-                self._unsaid = message  # who comes back must not wait for it in vain
+                self._unsaid = message  # for a client that comes back and waits for it
         return self._say(message)
 
     def speaker_list(self, page: Mapping[str, Any], request: int | None) -> list[Command]:
@@ -246,12 +244,12 @@ class SessionState:
         self.done = True
         if not self.attached:
             return []
-        return self._goodbye("ended", "All of the audio was looked at.", resume=False, code=1000)
+        return self._goodbye("ended", "All audio was processed.", resume=False, code=1000)
 
     def dismiss(
         self, reason: str, message: str, *, resume: bool, code: int, retry_after: float | None = None
     ) -> list[Command]:
-        """Send the client away."""
+        """Dismiss the client."""
         return self._goodbye(reason, message, resume=resume, code=code, retry_after=retry_after)
 
     def _goodbye(
@@ -267,10 +265,10 @@ class SessionState:
     def _say(self, message: Mapping[str, Any]) -> list[Command]:
         return [_send(message)] if self.attached else []
 
-    # Across a restart of the server.
+    # Saving and restoring
 
     def snapshot(self) -> dict[str, Any]:
-        """All that is needed to go on in another process, as JSON types. The token is in it: store it with care."""
+        """Everything needed to continue in another process, as JSON types. It has the token: store it with care."""
         return {
             "name": self.name,
             "token": self.token,
@@ -301,9 +299,9 @@ class SessionState:
         return session
 
     def rewind(self, heard_sample: int) -> int:
-        """Go back to where the streams of a restored session stand, at 16 kHz: what came after it must come again.
+        """Go back to the position of a restored session's streams, at 16 kHz: later audio must be sent again.
 
-        Returns at which sample, at 16 kHz, the audio will go on; it may be somewhat before.
+        Returns the sample, at 16 kHz, from which audio continues; it may be somewhat earlier.
         """
         before = self.framing.position
         if self.done:

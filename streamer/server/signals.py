@@ -1,7 +1,7 @@
-"""Signals that end a process, for certain: in order while there is time, and by force when it is over.
+"""Signals that reliably end the process: in order within the grace period, and by force after it.
 
-Python's own handlers run between two steps of the main thread, also where the event loop is held up by one of them;
-asyncio's would wait for the loop. The time to stop in is counted by a thread that waits for nobody. A handler takes no
+Python's own handlers run between two steps of the main thread, even if the event loop is blocked by one of them;
+asyncio's would wait for the loop. A separate thread measures the grace period. A handler takes no
 lock, since the main thread may hold it: it writes a byte into a pipe.
 """
 
@@ -17,17 +17,17 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-#: How the process ends where it could not end in order, or in time.
+#: The exit code of a process that could not end in order, or in time.
 EXIT_FORCED = 70
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """Heeds SIGTERM, SIGINT and SIGHUP, until `release`; once it stops, further ones change nothing.
+    """Handles SIGTERM, SIGINT and SIGHUP, until `release`; after the first stop signal, further ones change nothing.
 
     stop: called on the loop, once. reload: called on the loop for SIGHUP.
-    grace_s: how long stopping may take. force: called in a thread when that time is over; None: nothing is done.
+    grace_s: how long stopping may take. force: called in a thread after that time; None: nothing happens.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Signals:
             threading.Thread(target=self._count, name="streamer-grace", daemon=True).start()
         hangup = getattr(signal, "SIGHUP", None)
         for number in (*ENDING, *([] if hangup is None else [hangup])):
-            with contextlib.suppress(ValueError):  # not in the main thread: whoever runs us there sees to signals
+            with contextlib.suppress(ValueError):  # not in the main thread: the caller handles signals
                 self._before[number] = signal.signal(number, self._handle)
 
     def release(self) -> None:
-        """As it was before; the time to stop in is not counted any more."""
+        """Restore the previous handlers, and stop the grace period."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
@@ -62,7 +62,7 @@ class Signals:
             os.close(end)
 
     def begin_to_stop(self) -> None:
-        """The time to stop in begins now, if it has not yet."""
+        """Start the grace period, if it has not started yet."""
         if not self._stopping:
             self._stopping = True
             os.write(self._pipe[1], b"!")
@@ -72,7 +72,7 @@ class Signals:
             return
         if number in ENDING:
             self.begin_to_stop()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: we have stopped
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
             self._loop.call_soon_threadsafe(self._stop if number in ENDING else self._reload)
 
     def _count(self) -> None:
@@ -83,7 +83,7 @@ class Signals:
 
 
 def end_process() -> None:
-    """End now, whatever threads still do."""
-    # Not by way of the log, whose lock somebody may hold who will never give it back.
+    """End the process now, whatever its threads do."""
+    # Not through the log, whose lock may be held for ever.
     os.write(2, b'{"level":"error","event":"stopped by force"}\n')
     os._exit(EXIT_FORCED)

@@ -1,4 +1,4 @@
-"""A session's sound: what comes goes to all of its channels, and each is followed to its end."""
+"""A session's sound: audio goes to all of its channels, and each channel is followed to its end."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from streamer.speakers.profiles import Roster
 
 
 class SessionSound:
-    """The channels of one session, with what decodes and resamples for them.
+    """The channels of one session, with the decoder and resamplers for them.
 
-    channels: whoever has the list may empty it when the session is over; nothing is heard any more then.
+    channels: the owner may empty the list when the session is over; later audio is then ignored.
     """
 
     def __init__(self, intake: Intake, channels: list[Channel]) -> None:
         self._intake = intake
         self._channels = channels
 
-    # Every wait here is for an engine that has enough to do.
+    # Every wait here is for a busy engine.
 
     async def hear(self, data: bytes, num_samples: int) -> None:
-        """Audio has come. Raises Refusal where it can't be heard; its time has passed then all the same."""
+        """Take audio. Raises Refusal if it is invalid; the clock advances anyway."""
         try:
             events = self._intake.audio(data, num_samples)
         except Refusal:
@@ -37,11 +37,11 @@ class SessionSound:
         await self._give(events)
 
     async def gap(self, num_samples: int, reason: str) -> None:
-        """Samples that will not come."""
+        """Take missing samples."""
         await self._give(self._intake.gap(num_samples, reason))
 
     async def finish(self) -> None:
-        """Nothing more will come."""
+        """End the audio."""
         await self._give(self._intake.finish())
         for channel in self._channels:
             await channel.stream.end()
@@ -51,7 +51,7 @@ class SessionSound:
             await channel.hear(of_channel)
 
     def when_looked_at(self, call: Callable[[int], None]) -> None:
-        """Call once every channel has looked at what it was given, with the sample up to which all have."""
+        """Call once, after every channel has processed its input, with the position that all have reached."""
         left = set(range(len(self._channels)))
 
         def looked_at(index: int) -> None:
@@ -64,16 +64,16 @@ class SessionSound:
 
     @property
     def late(self) -> bool:
-        """Something that was given is not looked at."""
+        """Whether some input is not yet processed."""
         return any(channel.progress.waiting_since is not None for channel in self._channels)
 
     async def listen_for(self, roster: Roster) -> None:
-        """The enrolled have changed."""
+        """Change the roster."""
         for channel in list(self._channels):
             await channel.listen_for(roster)
 
     async def follow(self) -> None:
-        """Follow all channels to their end. Raises what the engine raises for a stream that failed."""
+        """Follow all channels to their end. Raises the engine's error for a stream that failed."""
         async with AsyncExitStack() as streams:
             for channel in self._channels:
                 await streams.enter_async_context(channel.stream)

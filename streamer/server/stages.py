@@ -1,7 +1,7 @@
-"""Rooms that are watched: who shares a session gives it a name, and others see its events as they come.
+"""Shared rooms: a client that shares its session gives it a name, and viewers get its events as they come.
 
-A viewer sends nothing but `ping`. What it is late with is its own affair: it has a bounded queue as every client has,
-and is cut off when that is full. The session never waits for anybody who watches.
+A viewer sends only `ping`. Like every client it has a bounded queue, and it is disconnected when the queue is full. The
+session never waits for a viewer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from streamer.server.pacing import Pacer
 from streamer.server.peer import Peer
 from streamer.server.sendqueue import SendQueue
 
-#: What of a room is kept for those who come late: events, and characters of JSON. The oldest go first.
+#: What is kept of a room for viewers who join late: events, and characters of JSON. The oldest are dropped first.
 HISTORY_EVENTS = 2_000
 HISTORY_SIZE = 1 << 19
 
@@ -32,7 +32,7 @@ HISTORY_SIZE = 1 << 19
 class Feed:
     """A room's messages for one viewer, in a bounded queue.
 
-    capacity: characters that may wait; beyond them the viewer is too slow, and gets no more than a goodbye.
+    capacity: characters that may wait; beyond them the viewer is too slow, and gets only a goodbye.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -54,7 +54,7 @@ class Feed:
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
-        """Nothing comes after what was put."""
+        """Accept no more messages."""
         self._closed = True
         self._wake.set()
 
@@ -71,11 +71,11 @@ class Feed:
 
 
 class Stage:
-    """A room on show.
+    """A shared room.
 
-    owner: `Access.name` of who shares it. title: what it is called for people. channels: the names of its microphones,
-    where it is one room with several; see `watching` in the protocol. Its last events are kept as text frames, for
-    those who come late.
+    owner: `Access.name` of the client that shares it. title: the title for people. channels: the names of its
+        microphones, if it is one room with several; see `watching` in the protocol. history: its last events as text
+        frames, for late viewers.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class Stage:
 
     @property
     def watchers(self) -> int:
-        """How many watch."""
+        """The number of viewers."""
         return len(self._viewers)
 
     def show(self, text: str, *, keep: bool) -> None:
-        """Send this text frame to everybody who watches. keep: for those who come later, too."""
+        """Send this text frame to all viewers. keep: also to viewers who join later."""
         for queue in list(self._viewers):
             queue.put(text)
         if not keep:
@@ -137,13 +137,13 @@ class Stage:
                 self._nobody.set()
 
     async def gone(self, timeout_s: float) -> None:
-        """Wait until nobody watches, or for so long."""
+        """Wait until nobody watches, at most this long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._nobody.wait()
 
     def _greet(self, viewer: SendQueue | Feed, after: int = 0) -> None:
-        """What every viewer is told first: of the room, and what was said before. after: the last event it has."""
+        """Send a viewer `watching` and the earlier events. after: the last event that the viewer has."""
         missed = [text for text in self._history if json.loads(text)["id"] > after] if after else self._history
         viewer.put(_message("watching", version=protocol.VERSION, room=self.name, events=len(missed), **self._about))
         for text in missed:
@@ -151,7 +151,7 @@ class Stage:
 
     @contextmanager
     def feed(self, after: int = 0) -> Iterator[Feed]:
-        """What the room says, for a viewer that is no WebSocket: what came before first. after: the last event it has.
+        """The room's messages for a viewer without a WebSocket, earlier events first. after: the last event it has.
 
         Raises Refusal("busy").
         """
@@ -162,7 +162,7 @@ class Stage:
             yield feed
 
     async def watch(self, connection: Peer) -> None:
-        """Serve one viewer to its end. Raises Refusal("busy") where too many watch."""
+        """Serve one viewer to its end. Raises Refusal("busy") if there are too many viewers."""
         self._admit()
         capacity = self._config.send_queue_bytes + self._size
         queue = SendQueue(connection, capacity, self._config.send_timeout_s, resume=False)
@@ -177,9 +177,7 @@ class Stage:
                 queue.put(answer)
                 if (pause := pace.take(1.0, self._clock())) > 0:
                     await queue.finished(timeout_s=pause)
-            only = Refusal(
-                "wrong_order", "Who watches a room sends `ping` alone.", "Use another connection.", fatal=True
-            )
+            only = Refusal("wrong_order", "A viewer may send only `ping`.", "Use another connection.", fatal=True)
             queue.put(protocol.write(only.to_dict()))
             queue.close(1008, only.code)
             await queue.finished(self._config.send_timeout_s)
@@ -189,13 +187,13 @@ class Stage:
             await asyncio.shield(queue.abandon())
 
     def tick(self, now: float) -> None:
-        """Let go of viewers who do not even answer pings. now: on the loop's clock."""
+        """Drop viewers who do not answer pings. now: on the loop's clock."""
         for connection in list(self._viewers.values()):
             if connection is not None and now - connection.heard_at > 2 * self._config.ping_interval_s:
                 connection.abort()
 
     def close(self, reason: str, message: str, code: int = 1000, **more: Any) -> None:
-        """Nothing more will come: say so to everybody who watches."""
+        """Tell all viewers that no more will come."""
         self.closed = True
         for queue in list(self._viewers):
             queue.put(_message("goodbye", reason=reason, resume=False, message=message, **more))
@@ -203,7 +201,7 @@ class Stage:
 
 
 class Stages:
-    """The rooms on show, by their names."""
+    """The shared rooms, by name."""
 
     def __init__(self, config: ServerConfig, clock: Callable[[], float]) -> None:
         self._config = config
@@ -211,7 +209,7 @@ class Stages:
         self._stages: dict[str, Stage] = {}
 
     def open(self, name: str, access: Access, *, title: str = "", channels: Sequence[str] = ()) -> Stage:
-        """Put a room on show; one that the same client showed under this name gives way. title, channels: see `Stage`.
+        """Share a room; an earlier one of the same client with this name is replaced. title, channels: see `Stage`.
 
         Raises Refusal("conflict").
         """
@@ -219,23 +217,23 @@ class Stages:
         if there is not None and there.owner != access.name:
             raise Refusal("conflict", f"The room {name!r} is another client's.", "Choose another name.")
         if there is not None:
-            there.close("replaced", "Another session goes on in this room.")
+            there.close("replaced", "Another session took over this room.")
         stage = Stage(name, access.name, self._config, self._clock, title=title, channels=channels)
         self._stages[name] = stage
         return stage
 
     def find(self, name: str, access: Access) -> Stage:
-        """The room of this name, for whoever may watch it: with the scope `watch` or `admin`, or with the token that it
-        was begun with. Raises Refusal("unknown_session"), which does not tell those who may not whether it is there."""
+        """The room with this name, for a client that may watch it: with the scope `watch` or `admin`, or with the token
+        that began it. Raises Refusal("unknown_session"), which does not reveal whether the room exists."""
         stage = self._stages.get(name)
         if stage is None or not (access.scopes & {"watch", "admin"} or access.name == stage.owner):
-            message = f"There is no room {name!r} that you could watch just now."
-            change = "Try again once it is shared; a token needs the scope watch, or to be the one that shares."
+            message = f"There is no room {name!r} that you can watch at the moment."
+            change = "Try again once it is shared; you need a token with the scope watch, or the token that shares it."
             raise Refusal("unknown_session", message, change, fatal=True)
         return stage
 
     def close(self, stage: Stage) -> None:
-        """The session behind it is over."""
+        """The session of the room is over."""
         if not stage.closed:
             stage.close("ended", "The session in this room is over.")
         if self._stages.get(stage.name) is stage:
@@ -253,7 +251,7 @@ class Stages:
 
 
 class Showing:
-    """One session's place on show: none as long as it has not shared, and then one name at a time."""
+    """The shared room of one session: none until it shares, then one name at a time."""
 
     def __init__(self, stages: Stages, access: Access) -> None:
         self._stages = stages
@@ -261,7 +259,8 @@ class Showing:
         self._stage: Stage | None = None
 
     def under(self, name: str) -> int:
-        """Show the session under this name from now on; how many watch. Those who watched it under another are told.
+        """Share the session under this name from now on; returns the number of viewers. Viewers under an earlier name
+        are told.
 
         Raises Refusal("conflict").
         """
@@ -272,18 +271,18 @@ class Showing:
         return self._stage.watchers
 
     def show(self, text: str, *, keep: bool) -> None:
-        """To whoever watches; see `Stage.show`."""
+        """Send to viewers; see `Stage.show`."""
         if self._stage is not None:
             self._stage.show(text, keep=keep)
 
     def close(self) -> None:
-        """Those who watch are told that it is over."""
+        """Tell viewers that the session is over."""
         if self._stage is not None:
             self._stages.close(self._stage)
 
 
 def _answer(frame: str | bytes) -> str | None:
-    """What a viewer's message is answered with; None for one that is not theirs to send."""
+    """The answer to a viewer's message; None for a message that a viewer may not send."""
     try:
         message = None if isinstance(frame, bytes) else protocol.read(frame, "client")
     except ProtocolError:

@@ -1,4 +1,4 @@
-"""What the log is told of a session when it is over."""
+"""The log line of a session at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamer.server.room import Room
 
 
 def summary(room: Room, now: float) -> dict[str, Any]:
-    """The line of a session in the log. now: on the server's clock."""
+    """The fields of a session's log line. now: on the server's clock."""
     session = room.session
     return {
         "session": session.name,

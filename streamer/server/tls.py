@@ -10,7 +10,7 @@ from streamer.server.config import ServerConfig
 
 
 def context(config: ServerConfig) -> ssl.SSLContext | None:
-    """None where there is no certificate. Raises ConfigurationError for one that can't be used."""
+    """The TLS context; None without a certificate. Raises ConfigurationError for an invalid one."""
     if not config.cert:
         return None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -20,18 +20,18 @@ def context(config: ServerConfig) -> ssl.SSLContext | None:
 
 
 def reload(live: ssl.SSLContext, config: ServerConfig) -> None:
-    """Read the certificate again, for connections from now on.
+    """Read the certificate again, for new connections.
 
-    Raises ConfigurationError for one that can't be used; `live` is then as it was.
+    Raises ConfigurationError for an invalid one; `live` then stays unchanged.
     """
-    # `load_cert_chain` installs a certificate before it looks at the key, so the two are tried elsewhere first.
+    # `load_cert_chain` installs a certificate before it checks the key, so both are tested separately first.
     context(config)
     _load(live, config)
 
 
 def _load(into: ssl.SSLContext, config: ServerConfig) -> None:
     def no_password() -> NoReturn:
-        # OpenSSL's own way is to ask on the terminal, where nobody may be, and to wait for the answer.
+        # By default OpenSSL asks on the terminal, where nobody may be, and waits for an answer.
         raise ConfigurationError(
             f"key: {config.key} is encrypted, and there is nobody to ask for the passphrase; write it without one: "
             "openssl pkey -in KEY -out PLAIN."

@@ -1,8 +1,9 @@
-"""The two sides of a telephone call on one clock: chunks with a time stamp each in, frames of all tracks out.
+"""Aligns the two sides of a telephone call on one clock: it takes time-stamped chunks, and returns frames of all
+tracks.
 
-Each track comes by itself and in its own good time; here they are laid side by side, at 8 kHz, in mu-law (G.711). The
-frames are the protocol's sequenced ones, so that what is missing on every track becomes a gap as in any session. Where
-one track alone is missing it counts as silence, the other is heard, and it is said what was missing.
+Each track arrives on its own; here they are put side by side, at 8 kHz, in mu-law (G.711). The
+frames are the protocol's sequenced ones, so that audio missing on every track becomes a gap as in any session. If
+only one track is missing, it counts as silence, the other one is heard, and the loss is reported.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from streamer.protocol.framing import HEADER
 RATE = 8_000
 SILENCE = b"\xff"
 
-# How long the others wait for a track of which nothing comes: chunks of both sides leave within milliseconds.
+# How long other tracks wait for a track that sends nothing: chunks of both sides are sent within milliseconds.
 PATIENCE = RATE // 5
-# Time stamps have jitter. A chunk that is up to this late follows the one before it. If a number is missing, a chunk
-# was lost, and 10 ms, half a chunk, decide.
+# Time stamps have jitter. A chunk that is late by up to this follows the previous one. If a number is missing, a chunk
+# was lost, and the limit is 10 ms, half a chunk.
 JITTER = 40 * RATE // 1000
 JITTER_AFTER_LOSS = 10 * RATE // 1000
-# A track begins some milliseconds after the stream does, which is nobody's loss.
+# A track begins some milliseconds after the stream, which is not a loss.
 LEAD = RATE
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Of this track alone, [start_sample, end_sample) at 8 kHz never came, or came too late; it counts as silence."""
+    """On this track alone, [start_sample, end_sample) at 8 kHz is missing or came too late; it counts as silence."""
 
     channel: int
     start_sample: int
@@ -53,8 +54,8 @@ def _start(run: _ChunkRun) -> int:
 
 @dataclass(slots=True)
 class _Track:
-    """end: behind what came, None before anything did. chunk: the number of the last one. heard: some of it went into a
-    frame. missing: what did not, while others were heard, and was not yet told."""
+    """end: the end of the received audio, None before any. chunk: the number of the last one. heard: part of it went
+    into a frame. missing: the part that did not, while others were heard, and is not yet reported."""
 
     runs: deque[_ChunkRun] = field(default_factory=deque)
     end: int | None = None
@@ -64,9 +65,9 @@ class _Track:
 
 
 class Tracks:
-    """Lays `count` tracks side by side. Pure: chunks in, frames out.
+    """Puts `count` tracks side by side. Pure: chunks in, frames out.
 
-    duplicates: chunks that had come before.
+    duplicates: chunks that had arrived before.
     """
 
     def __init__(self, count: int) -> None:
@@ -76,7 +77,7 @@ class Tracks:
         self._sequence = 0
 
     def add(self, channel: int, chunk: int, start: int, data: bytes) -> list[bytes | Lost]:
-        """Chunk number `chunk` of a track, whose first sample stands at `start` by its time stamp."""
+        """Add chunk number `chunk` of a track; its first sample is at `start` by its time stamp."""
         track = self._tracks[channel]
         if not data or (track.end is not None and chunk <= track.chunk):
             self.duplicates += bool(data)
@@ -94,11 +95,11 @@ class Tracks:
         return late + list(self._emit(self._ready()))
 
     def finish(self) -> list[bytes | Lost]:
-        """What waited for another track."""
+        """Emit the rest, which waited for another track."""
         return list(self._emit(max((track.end or 0) for track in self._tracks)))
 
     def _too_late(self, channel: int, run: _ChunkRun) -> list[bytes | Lost]:
-        """Cut off what the others did not wait for."""
+        """Cut off the part that the others did not wait for."""
         late = min(self.position, run.end) - run.start
         if late <= 0:
             return []
@@ -147,13 +148,13 @@ class Tracks:
                     break
                 track.runs.popleft()
             yield from self._missed(channel, covered, end, then=None)
-        # A number left out tells the session that what is missing before this frame was lost, not left out.
+        # A skipped number tells the session that the audio before this frame was lost, not omitted by the sender.
         self._sequence += 1 + lost
         self.position = end
         yield HEADER.pack(self._sequence % 2**32, start) + block
 
     def _missed(self, channel: int, start: int, end: int, then: _ChunkRun | None) -> Iterator[Lost]:
-        """[start, end) of a track is missing, while another was heard; told once the track is back."""
+        """[start, end) of a track is missing, while another one was heard; reported once the track is back."""
         track = self._tracks[channel]
         if start < end and track.heard:
             track.missing = (start if track.missing is None else track.missing[0], end)

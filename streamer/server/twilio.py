@@ -1,12 +1,12 @@
-"""Twilio's Media Streams in the words of the protocol streamer.v1, without I/O: its messages in, our frames out.
+"""Translates Twilio's Media Streams into the protocol streamer.v1, without I/O: its messages in, protocol frames out.
 
 https://www.twilio.com/docs/voice/media-streams/websocket-messages
 
     connected, start, media, media, ..., stop  ─►  start, sequenced mu-law frames, end
 
-A call's tracks are the session's channels: `inbound` is what comes from the caller, `outbound` what the caller hears.
-Settings come as custom parameters of the stream, all of them texts; those that are not ours are the operator's own and
-are handed on. `mark` has no meaning here; `dtmf` is ignored on purpose: what people type may be the number of a card.
+A call's tracks are the session's channels: `inbound` comes from the caller, `outbound` is what the caller hears.
+Settings come as custom parameters of the stream, all of them text; unknown parameters belong to the operator and
+are passed on. `mark` has no meaning here; `dtmf` is ignored on purpose: people may type the number of a card.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRACKS = ("inbound", "outbound")
 FORMAT = {"encoding": "audio/x-mulaw", "sampleRate": RATE, "channels": 1}
 PARAMETERS = ("token", "roster", "step", "duration", "tracks")
 
-# No call lasts longer, and no sample index gets too large.
+# No call lasts longer, and sample indices stay small enough.
 LONGEST_MS = 7 * 24 * 3600 * 1000
 
 END = protocol.write({"type": "end"})
@@ -38,10 +38,10 @@ END = protocol.write({"type": "end"})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What `start` says of a call.
+    """The contents of a call's `start`.
 
-    stream, call: Twilio's names of them. tracks: those that are listened to, each a channel unless `mixed`. token: the
-    bearer token, if any. settings: `start` of the protocol. parameters: the custom ones that are not ours.
+    stream, call: Twilio's identifiers. tracks: those that are used, each a channel unless `mixed`. token: the
+    bearer token, if any. settings: `start` of the protocol. parameters: the operator's custom ones.
     """
 
     stream: str
@@ -53,7 +53,7 @@ class Call:
     parameters: dict[str, str]
 
     def track(self, channel: int) -> str:
-        """What a channel of the session is called."""
+        """The name of a channel of the session."""
         return "mixed" if self.mixed else self.tracks[channel]
 
     @classmethod
@@ -80,16 +80,16 @@ class Call:
 
 
 def sign(url: str, auth_token: str) -> str:
-    """What Twilio's handshake has in `X-Twilio-Signature`: HMAC-SHA1 of the stream's URL, in base64.
+    """The value of `X-Twilio-Signature` in Twilio's handshake: HMAC-SHA1 of the stream's URL, in base64.
 
-    url: as it stands in TwiML, wss:// and all; whatever a proxy makes of it on the way is not signed.
+    url: as in TwiML, including wss://; changes by a proxy on the way are not signed.
     Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security, for a request without a body.
     """
     return base64.b64encode(hmac.digest(auth_token.encode(), url.encode(), "sha1")).decode()
 
 
 class Translator:
-    """One connection. `receive` gives what a message becomes; `call` is there once `start` came.
+    """One connection. `receive` translates a message; `call` is set after `start`.
 
     >>> translator = Translator()
     >>> translator.receive('{"event": "connected", "protocol": "Call", "version": "1.0.0"}')
@@ -103,13 +103,14 @@ class Translator:
 
     @property
     def duplicates(self) -> int:
-        """Chunks that had come before."""
+        """Chunks that had arrived before."""
         return self._tracks.duplicates
 
     def receive(self, frame: str | bytes) -> list[str | bytes | Lost]:
-        """Frames of the protocol, and what is missing of one track alone.
+        """Frames of the protocol, and losses of one track alone.
 
-        Raises Refusal for a message that is not Twilio's; fatal before the call has started. Nothing has changed then.
+        Raises Refusal for a message that is not Twilio's; fatal before the call has started. The state is then
+        unchanged.
         """
         try:
             return self._receive(frame)
@@ -118,7 +119,7 @@ class Translator:
             raise
 
     def finish(self) -> list[str | bytes | Lost]:
-        """What the end of the call becomes, with or without `stop`."""
+        """The last frames at the end of the call, with or without `stop`."""
         if self.ended:
             return []
         self.ended = True
@@ -200,14 +201,14 @@ def _seconds(name: str, text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    # The schema's limits let NaN through, as JSON has none.
+    # The schema's limits accept NaN, because JSON has no NaN.
     if not math.isfinite(value):
         raise _invalid(f"the parameter {name}", "a number of seconds", text)
     return value
 
 
 def _tracks(wanted: str | None, sent: list[str]) -> tuple[tuple[str, ...], bool]:
-    """The tracks to listen to, and whether they are mixed into one channel."""
+    """The tracks to use, and whether they are mixed into one channel."""
     if wanted is None or wanted == "split":
         return tuple(sent), False
     if wanted == "mixed":
@@ -241,7 +242,7 @@ def _name(message: Mapping[str, Any], name: str) -> str:
 
 
 def _number(media: Mapping[str, Any], name: str) -> int:
-    """Twilio writes its numbers as texts."""
+    """Twilio sends its numbers as text."""
     value = media.get(name)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 15:
         value = int(value)

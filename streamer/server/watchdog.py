@@ -1,6 +1,6 @@
-"""Whether the engine still does its work: it may be dead, stand still, or fail at everything.
+"""Checks whether the engine works: it may be dead, hang, or fail at every batch.
 
-Pure: what the engine says of itself and the time in, what is wrong with it out.
+Pure: it takes the engine's health and the time, and returns the problem.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from streamer.engine.worker import Health
 
-#: So many batches that fail as a whole, one after the other, are no accident.
+#: This many failed batches in a row are no accident.
 FAILURES = 3
 
 
@@ -24,8 +24,8 @@ class Watchdog:
     _looked_at: float | None = None
 
     def look(self, health: Health, now: float) -> str | None:
-        """What is wrong with the engine, in words for people; None where nothing is. now: seconds."""
-        # A process that was suspended, or a loop that was held up, has seen nothing of the engine meanwhile.
+        """The problem of the engine, as text for people; None if there is none. now: seconds."""
+        # A suspended process, or a blocked loop, could not watch the engine meanwhile.
         passed = 0.0 if self._looked_at is None else min(now - self._looked_at, 2 * self.every_s)
         self._looked_at = now
         if not health.alive:

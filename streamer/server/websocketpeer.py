@@ -1,4 +1,4 @@
-"""The server's side of one WebSocket: with a note of when it was last heard."""
+"""The server's side of one WebSocket, which records when data last arrived."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.server.door import Door
 class WebSocketPeer(ServerConnection):
     """A connection that came through the door.
 
-    heard_at: when bytes last came, on the loop's clock. address, spare: see `Door`.
+    heard_at: when bytes last arrived, on the loop's clock. address, spare: see `Door`.
     """
 
     def __init__(self, door: Door, *arguments: Any, **options: Any) -> None:
@@ -34,7 +34,7 @@ class WebSocketPeer(ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.heard_at = self.loop.time()
-        # From here on the handshake's own time limit counts, and after it the session's.
+        # From here on the time limit of the handshake applies, and after it that of the session.
         self._door.allow(None)
 
     def data_received(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the engine asks of a speech detector that hears the samples beside the network."""
+"""The engine's interface to a speech detector that runs beside the network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamer.audio.chunks import Samples
 
-#: "head": the network's own; "silero": silero-vad; "off": every frame counts as speech; "auto": the head, where the
+#: "head": the network's own; "silero": silero-vad; "off": every frame counts as speech; "auto": the head if the
 #: network has one, else silero.
 SpeechChoice = Literal["auto", "head", "silero", "off"]
 
@@ -19,11 +19,11 @@ class SpeechState(Protocol):
     """The state of a detector for one stream."""
 
     def at(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Speech probability (n,) at each of these positions, which were heard and are at most a step old."""
+        """Speech probability (n,) at these positions, which have been processed and are at most a step old."""
         ...
 
     def skip(self, to_sample: int) -> None:
-        """Nothing is known up to `to_sample`: begin again there."""
+        """Audio up to `to_sample` is missing: start again there."""
         ...
 
     @property
@@ -34,7 +34,7 @@ class SpeechState(Protocol):
         ...
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on where the state was that gave the snapshot."""
+        """Restore the state from a snapshot."""
         ...
 
 

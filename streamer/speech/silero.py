@@ -1,7 +1,7 @@
 """silero-vad for many streams at once.
 
-Its chunks of 512 samples each pass a feed-forward encoder, which takes the chunks of all streams and times in one
-batch; only the small recurrent decoder goes chunk by chunk, all streams side by side.
+Each chunk of 512 samples passes a feed-forward encoder, which takes the chunks of all streams and times in one
+batch; only the small recurrent decoder runs chunk by chunk, for all streams at once.
 https://github.com/snakers4/silero-vad
 """
 
@@ -27,19 +27,19 @@ CONTEXT = 64
 HIDDEN = 128
 #: Length of the spectrum's window; it moves by a half.
 WINDOW = 256
-#: Of the encoder's convolutions, which see three places each.
+#: Strides of the encoder's convolutions, which see three places each.
 STRIDES = (1, 2, 2, 1)
-#: Chunks that are encoded at once: what these need stays in the cache.
+#: Chunks that are encoded at once, so that their data stays in the cache.
 ENCODED_AT_ONCE = 256
-#: How many chunks back a probability can be asked for; the engine asks for frames up to a step and 0.3 s old, and a
+#: How many past chunks keep their probability; the engine asks for frames up to a step and 0.3 s old, and a
 #: step is one minute at most.
 REMEMBERED = 2048
-#: How many chunks of whole recordings are heard in one batch: what it needs stays in the cache.
+#: Chunks of whole recordings in one batch, so that their data stays in the cache.
 AT_ONCE = 1024
 
 
 class SileroState:
-    """One stream: `start` is the sample at which chunk 0 begins, `heard` how many chunks have been decoded."""
+    """One stream: `start` is the first sample of chunk 0, `heard` the number of decoded chunks."""
 
     def __init__(self) -> None:
         self.start = 0
@@ -49,7 +49,7 @@ class SileroState:
         self.probabilities = np.zeros(REMEMBERED, np.float32)
 
     def at(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
-        # The newest frames' centres may lie in a chunk that is not complete: the last known probability stands in.
+        # The newest frames' centres may be in an incomplete chunk: the last known probability is used for them.
         chunks = np.clip((samples - self.start) // CHUNK, 0, max(self.heard - 1, 0))
         return self.probabilities[chunks % REMEMBERED]
 
@@ -75,7 +75,7 @@ class SileroDetector:
     """Speech probability for each 32 ms, at a sixth of the cost of a SincNet x-vector."""
 
     def __init__(self) -> None:
-        _network()  # What is missing is said here, and not by the thread that steps the streams.
+        _network()  # A missing file is reported here, and not by the thread that steps the streams.
 
     def new_state(self) -> SileroState:
         return SileroState()
@@ -89,7 +89,7 @@ class SileroDetector:
         longest = max(counts, default=0)
         if longest == 0:
             return
-        # Row r of time t is chunk t of the r-th stream with most chunks, so that those still going on come first.
+        # Streams are sorted by their number of chunks, so that those with chunks left come first.
         order = sorted(range(len(states)), key=lambda index: -counts[index])
         chunks = torch.zeros(longest, len(states), CONTEXT + CHUNK)
         for row, index in enumerate(order):
@@ -122,7 +122,7 @@ class SileroDetector:
 def speech_probabilities(recordings: Sequence[Samples]) -> list[NDArray[np.float32]]:
     """Whole recordings at 16 kHz, (samples,) each -> the probability of every 512 samples, (ceil(samples / 512),) each.
 
-    Each is heard from a fresh state, the last of its chunks filled up with silence.
+    Each starts from a fresh state; the last of its chunks is padded with silence.
     """
     detector = SileroDetector()
     states = [detector.new_state() for _ in recordings]
@@ -137,10 +137,10 @@ def speech_probabilities(recordings: Sequence[Samples]) -> list[NDArray[np.float
 
 
 class _Network:
-    """The 16 kHz network inside silero-vad's package, without its own one-stream state keeping.
+    """The 16 kHz network of silero-vad's package, without its state for a single stream.
 
     The spectrum and the encoder's convolutions are matrix products, no phase is computed, and the decoder takes all
-    chunks in one call. The numbers are the package's, but for rounding.
+    chunks in one call. The results equal those of the package, except for rounding.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -159,12 +159,12 @@ class _Network:
 
     def _encoded(self, chunks: Tensor) -> Tensor:
         padded = F.pad(chunks, (0, WINDOW // 4), mode="reflect")
-        # As rows: of what is not contiguous, a product would be made chunk by chunk.
+        # As rows: a product of non-contiguous data would be computed chunk by chunk.
         parts = padded.unfold(1, WINDOW, WINDOW // 2).reshape(-1, WINDOW) @ self._basis
         real, imaginary = torch.split(parts, WINDOW // 2 + 1, 1)
         block = real.square().add_(imaginary.square()).sqrt_().view(len(chunks), -1, WINDOW // 2 + 1)
         for weight, bias, stride in self._encoder:
-            # (chunks, time, channels), of which each place sees three.
+            # (chunks, time, channels); each place sees three of them.
             around = F.pad(block, (0, 0, 1, 1))
             places, channels = (block.shape[1] - 1) // stride + 1, block.shape[2]
             size, strides = (len(block), places, 3 * channels), (around.stride(0), stride * channels, 1)
@@ -173,7 +173,8 @@ class _Network:
         return block.squeeze(1)
 
     def decode(self, encoded: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """(time, streams, 128), and hidden and cell state (2, streams, 128) before -> (time, streams), and behind."""
+        """(time, streams, 128), and the hidden and cell state (2, streams, 128) before -> (time, streams), and
+        after."""
         before = (hidden[:1].contiguous(), hidden[1:].contiguous())
         output, *after = torch.lstm(encoded, before, self._decoder, True, 1, 0.0, False, False, False)
         return (output.relu() @ self._weight + self._bias).sigmoid_(), torch.cat(after)
@@ -182,7 +183,7 @@ class _Network:
 @cache
 def _network() -> _Network:
     with warnings.catch_warnings():
-        # It is shipped as TorchScript, which this torch calls deprecated.
+        # It is shipped as TorchScript, which this version of torch calls deprecated.
         warnings.simplefilter("ignore")
         from silero_vad import load_silero_vad
 

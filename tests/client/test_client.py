@@ -383,7 +383,7 @@ async def test_a_server_that_says_its_last_words_all_at_once_is_heard_to_the_end
         "skipped": 0,
         "events": 1,
     }
-    goodbye = {"type": "goodbye", "reason": "ended", "resume": False, "message": "All of the audio was looked at."}
+    goodbye = {"type": "goodbye", "reason": "ended", "resume": False, "message": "All audio was processed."}
     connections = []
 
     async def answer(connection):

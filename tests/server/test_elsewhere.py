@@ -31,7 +31,7 @@ async def test_people_of_another_model_are_counted_in_the_log_and_named_to_who_a
         async with talking(server) as talk:
             refused = await talk.start(roster=["Bob", "ada"])
             assert refused["code"] == "unknown_speaker"
-            assert "not enrolled: Bob, ada. Under another model than this server's: Ada." in refused["message"]
+            assert "not enrolled: Bob, ada. Enrolled under another model only: Ada." in refused["message"]
 
 
 @pytest.mark.parametrize(("before", "after"), [("sincnet", "campplus-live"), ("campplus-live", "sincnet")])

@@ -2,12 +2,12 @@ import type { Enrolment, Ready, ServerMessage, SpeakerList, Start } from "./prot
 
 export type * from "./protocol.js";
 
-/** The server has lost the session, and another one begins: positions go on, guests are others, ids count from 1 again. */
+/** The server has lost the session, and a new one starts: positions continue, guests are new, ids count from 1 again. */
 export interface Restart {
   type: "restart";
   /** Where the new session begins, in samples at 16 kHz. */
   sample: number;
-  /** From where on nothing had been decided; up to `sample` it is lost. */
+  /** The first undecided sample; from it up to `sample`, the audio is lost. */
   lost_from_sample: number;
   reason: string;
 }
@@ -18,47 +18,47 @@ type Speaker = SpeakerList["speakers"][number];
 type Settings = Omit<Start, "type" | "token" | "sample_rate" | "encoding" | "framing" | "resume" | "last_event" | "position">;
 
 export interface Options extends Settings {
-  /** A bearer token of the server's. */
+  /** A bearer token of the server. */
   token?: string | null;
-  /** Samples a second of each channel; 16000 if it is not given. */
+  /** Samples a second of each channel; default: 16000. */
   sampleRate?: number;
-  /** Told of each change of the connection. */
+  /** Called at each change of the connection. */
   onState?: (state: State) => void;
-  /** The class, where this JavaScript has none. */
+  /** The class, if this JavaScript has none. */
   WebSocket?: new (url: string, protocols?: string | string[]) => unknown;
 }
 
-/** The server, or the way to it, said no. */
+/** The server refused, or can't be reached. */
 export class ServerRefused extends Error {
   code: string;
   change: string;
   /** Seconds after which to try again, or null. */
   retryAfter: number | null;
-  /** Of an enrolment: what speaks against it. */
+  /** For an enrolment: the reasons against it. */
   advice: Enrolment["advice"];
 }
 
-/** One session with a server, over as many connections as it takes. */
+/** One session with a server, over any number of connections. */
 export class Client {
   constructor(url: string, options?: Options);
-  /** Connect and begin. */
+  /** Connect and start a session. */
   open(): Promise<Ready>;
-  /** The next samples, channels interleaved; floats have full scale at 1. Waits for room. */
+  /** Send samples, channels interleaved; floats have full scale at 1. Waits for room. */
   send(samples: Int16Array | Float32Array): Promise<void>;
-  /** No more will come; the last messages follow. */
+  /** End the audio; the last messages follow. */
   end(): void;
-  /** Leave at once. */
+  /** Disconnect at once. */
   close(): void;
   [Symbol.asyncIterator](): AsyncGenerator<Message, void, void>;
   /** Any request that is answered: flush, ping, speakers, share. */
   ask(type: string, fields?: Record<string, unknown>): Promise<ServerMessage>;
-  /** Say what is not answered, such as words that were recognised. */
+  /** Send a message that has no answer, such as recognised words. */
   tell(type: string, fields?: Record<string, unknown>): Promise<void>;
-  /** Everybody who is enrolled. */
+  /** All enrolled speakers. */
   speakers(): Promise<Speaker[]>;
-  /** Give a guest of this session a name, under which the voice is enrolled. */
+  /** Name a guest of this session, which enrols the voice. */
   name(guest: string, to: string, options?: { channel?: number }): Promise<Speaker[]>;
-  /** Enrol the voice of the audio that `speak` sends meanwhile. */
+  /** Enrol the voice in the audio that `speak` sends. */
   enroll(
     name: string,
     speak: () => Promise<unknown>,
@@ -66,5 +66,5 @@ export class Client {
   ): Promise<Enrolment>;
 }
 
-/** Float32 samples, full scale at 1, as 16-bit ones. */
+/** Convert float32 samples, full scale at 1, to 16 bits. */
 export function toPcm(samples: Float32Array): Int16Array;

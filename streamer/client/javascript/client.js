@@ -1,4 +1,4 @@
-// Who is speaking, from a streamer server: for browsers and Node, without dependencies.
+// The client of a streamer server, which says who is speaking: for browsers and Node, without dependencies.
 //
 //   const client = new Client("ws://localhost:8765", { sampleRate: 48000 });
 //   await client.open();
@@ -6,10 +6,10 @@
 
 import { Connection } from "./connection.js";
 
-const UNSENT_S = 5; // So much may wait to be sent; then `send` waits.
-const UNREAD = 10_000; // So many messages may wait to be read.
+const UNSENT_S = 5; // Seconds that may wait to be sent; then `send` waits.
+const UNREAD = 10_000; // Messages that may wait to be read.
 
-/** The server, or the way to it, said no. code, change: as in the protocol's `error`; retryAfter: seconds, or null. */
+/** The server refused, or can't be reached. code, change: as in the protocol's `error`; retryAfter: seconds, or null. */
 export class ServerRefused extends Error {
   constructor({ code, message, change = "", retry_after: retryAfter = null, advice = [] }) {
     super(change ? `${message} ${change}` : message);
@@ -20,8 +20,8 @@ export class ServerRefused extends Error {
 export class Client {
   #connection;
   #settings;
-  #messages = []; // not read yet
-  #waiting = null; // who waits for the next of them
+  #messages = []; // unread
+  #waiting = null; // resolves the reader's wait for the next message
   #requests = new Map(); // number to { resolve, reject }
   #number = 0;
   #enrolling = null;
@@ -31,8 +31,8 @@ export class Client {
 
   /**
    * url: ws:// or wss://, with or without the path. settings: further fields of `start` (step, duration, roster, windows,
-   * channels, ...). onState: told "connecting", "live", "waiting" (the connection is lost, and tried again), "closed".
-   * WebSocket: the class, where this JavaScript has none (Node before 22: that of the package `ws`).
+   * channels, ...). onState: called with "connecting", "live", "waiting" (the connection is lost, and retried), "closed".
+   * WebSocket: the class, if this JavaScript has none (Node before 22: that of the package `ws`).
    */
   constructor(url, { token = null, sampleRate = 16000, WebSocket = globalThis.WebSocket, onState = () => {}, ...settings } = {}) {
     if (!WebSocket) throw new TypeError("This JavaScript has no WebSocket: use Node 22, node --experimental-websocket, or give { WebSocket } of the package ws.");
@@ -55,7 +55,7 @@ export class Client {
     );
   }
 
-  /** Connect and begin; the server's `ready`: its settings, model and scopes. Rejects with ServerRefused. */
+  /** Connect and start a session; resolves to the server's `ready`: settings, model, scopes. Rejects with ServerRefused. */
   open() {
     if (!this.#opening) {
       this.#opening = promised();
@@ -64,7 +64,7 @@ export class Client {
     return this.#opening.promise;
   }
 
-  /** The next samples, channels interleaved: an Int16Array, or a Float32Array with full scale at 1. Waits for room. */
+  /** Send samples, channels interleaved: an Int16Array, or a Float32Array with full scale at 1. Waits for room. */
   async send(samples) {
     const pcm = samples instanceof Int16Array ? samples : toPcm(samples);
     const chunk = Math.max(1, Math.floor(this.#settings.sample_rate / 10)) * (this.#settings.channels ?? 1);
@@ -75,19 +75,19 @@ export class Client {
     }
   }
 
-  /** No more will come; the last messages follow, and the iteration ends. */
+  /** End the audio; the last messages follow, and the iteration ends. */
   end() {
     this.#connection.end();
   }
 
-  /** Leave at once; the session is over. */
+  /** Disconnect at once; the session is over. */
   close() {
     this.#connection.finish();
     this.#connection.socket?.close(1000);
     this.#close(null);
   }
 
-  /** Every message but those that answer requests, in order, each event once. Throws ServerRefused. */
+  /** Every message except answers to requests, in order, each event once. Throws ServerRefused. */
   async *[Symbol.asyncIterator]() {
     while (true) {
       if (this.#messages.length) yield this.#messages.shift();
@@ -97,7 +97,7 @@ export class Client {
     if (this.#failure) throw this.#failure;
   }
 
-  /** Ask, and get the answer: "flush", "ping", "speakers", "share", with fields as in the protocol. */
+  /** Send a request and resolve to its answer: "flush", "ping", "speakers", "share", with fields as in the protocol. */
   async ask(type, fields = {}) {
     await this.#sent();
     const request = ++this.#number;
@@ -110,7 +110,7 @@ export class Client {
     return waiting.promise;
   }
 
-  /** Say what is not answered, such as "words", with fields as in the protocol. */
+  /** Send a message that has no answer, such as "words", with fields as in the protocol. */
   async tell(type, fields = {}) {
     await this.#sent();
     if (!this.#connection.tell({ type, ...fields })) {
@@ -118,7 +118,7 @@ export class Client {
     }
   }
 
-  /** Everybody who is enrolled: { name, exemplars, speech }. */
+  /** All enrolled speakers: { name, exemplars, speech }. */
   async speakers() {
     const found = [];
     for (let more = {}; ; more = { after: found.at(-1).name }) {
@@ -128,19 +128,19 @@ export class Client {
     }
   }
 
-  /** Give a guest of this session a name, under which the voice is enrolled. */
+  /** Name a guest of this session, which enrols the voice. */
   async name(guest, to, { channel = 0 } = {}) {
     return (await this.ask("speakers", { action: "name", speaker: guest, to, channel })).speakers;
   }
 
   /**
-   * Enrol the voice of the audio that `speak` sends meanwhile. force: although the coach advises against it.
-   * onProgress: told each `enrolment` message. Rejects with ServerRefused; its `advice` says why.
+   * Enrol the voice in the audio that `speak` sends. force: even if the check advises against it.
+   * onProgress: called with each `enrolment` message. Rejects with ServerRefused; its `advice` says why.
    */
   async enroll(name, speak, { force = false, channel = 0, onProgress = () => {} } = {}) {
     if (this.#enrolling) throw new ServerRefused({ code: "conflict", message: "Somebody is being enrolled." });
     const done = promised();
-    const gone = promised(); // the server has no more to say of it
+    const gone = promised(); // the enrolment is over on the server
     this.#enrolling = { ...done, gone, onProgress };
     try {
       await this.#sent();
@@ -159,7 +159,7 @@ export class Client {
     return this.#connection.done;
   }
 
-  /** What is said comes after the audio that was given before it. */
+  /** Send a message after the audio that was given before it. */
   async #sent() {
     while (!this.#over && (!this.#connection.ready || this.#connection.next < this.#connection.chunks.length)) await pause();
     if (this.#over) throw this.#failure ?? new ServerRefused({ code: "over", message: "The session is over." });
@@ -212,7 +212,7 @@ export class Client {
   }
 }
 
-/** Float32 samples, full scale at 1, as 16-bit ones. */
+/** Convert float32 samples, full scale at 1, to 16 bits. */
 export function toPcm(samples) {
   return Int16Array.from(samples, (value) => Math.max(-32768, Math.min(32767, Math.round(value * 32767))));
 }
@@ -220,7 +220,7 @@ export function toPcm(samples) {
 function promised() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
-  made.promise.catch(() => {}); // nobody may be waiting for it
+  made.promise.catch(() => {}); // there may be no listener
   return made;
 }
 

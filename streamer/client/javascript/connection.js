@@ -1,33 +1,33 @@
-// streamer.v1: one session over as many connections as it takes. See docs/protocol.md.
+// streamer.v1: one session over any number of connections. See docs/protocol.md.
 
-const KEEP_S = 20; // Sent audio is kept so long: a short loss costs nothing.
-const PATIENCE_S = 30; // So long a session waits for us on the server.
+const KEEP_S = 20; // Sent audio is kept this long: a short loss of the connection costs nothing.
+const PATIENCE_S = 30; // How long the server keeps a session for its client.
 const HEADER_BYTES = 12;
-const BUFFERED = 400_000; // Beyond so many bytes the network is slower than the voice.
+const BUFFERED = 400_000; // With more bytes than this in the socket, the network is slower than the audio.
 
 export class Connection {
   /**
-   * url: of the server, ws:// or wss://. WebSocket: the class, where there is none in this JavaScript.
+   * url: of the server, ws:// or wss://. WebSocket: the class, if this JavaScript has none.
    *
    * on: { state(name, detail), message(message), refused(error), over(goodbye), restarted({ sample, lostFrom, reason }) }.
-   * states: connecting, live, waiting (for the way back), closed.
+   * states: connecting, live, waiting (to reconnect), closed.
    */
   constructor(on, { url, token = null, WebSocket = globalThis.WebSocket }) {
     this.on = on;
     this.token = token;
     this.url = url.replace(/\/*$/, "").replace(/(\/v1\/stream)?$/, "/v1/stream");
     this.WebSocket = WebSocket;
-    this.chunks = []; // { position, data } in order: those sent of late, and those that wait
-    this.next = 0; // of them, the first to send
-    this.position = 0; // samples taken so far
+    this.chunks = []; // { position, data } in order: those sent recently, and those that wait
+    this.next = 0; // index of the first chunk to send
+    this.position = 0; // samples received so far
     this.sequence = 0;
     this.lastEvent = 0;
     this.acknowledged = 0;
     this.attempt = 0;
-    this.pause = 0; // seconds that the server wants to be left alone
+    this.pause = 0; // seconds that the server asks to wait
     this.ended = this.done = this.begun = false;
-    this.origin = 0; // where in the stream the present session begins, in samples as they are sent
-    this.decided = 0; // how far the stream was decided, at 16 kHz
+    this.origin = 0; // start of the current session in the stream, in samples at the sent rate
+    this.decided = 0; // the sample up to which the stream was decided, at 16 kHz
   }
 
   open(settings) {
@@ -59,7 +59,7 @@ export class Connection {
   receive(message) {
     if (message.type === "ready") return this.started(message);
     if (message.type === "error" && message.fatal) {
-      // It stops, or is full for a moment: our session is still there when it has room again.
+      // It stops, or is full for a moment: the session is kept until it has capacity again.
       if (message.code === "busy" && this.resume) {
         this.pause = message.retry_after ?? 5;
         return;
@@ -84,7 +84,7 @@ export class Connection {
     this.on.message(message);
   }
 
-  /** The server has lost the session: the next connection begins another behind what was decided. */
+  /** The server has lost the session: the next connection starts a new one after the decided audio. */
   beginAnew(reason, pause) {
     this.resume = null;
     this.lastEvent = this.acknowledged = this.sequence = 0;
@@ -97,7 +97,7 @@ export class Connection {
     this.on.restarted({ sample, lostFrom: Math.min(this.decided, sample), reason });
   }
 
-  /** A position of the present session, at 16 kHz, as one of the stream. */
+  /** Convert a position of the current session, at 16 kHz, to one of the stream. */
   moved(sample) {
     return sample + Math.floor((this.origin * 16000) / this.rate);
   }
@@ -122,13 +122,13 @@ export class Connection {
     this.pump();
   }
 
-  /** Send again from this position on, as far as it is kept. */
+  /** Send again from this position on, as far as the audio is kept. */
   rewind(position) {
     this.next = this.chunks.findIndex((chunk) => chunk.position + chunk.data.byteLength / this.width > position);
     if (this.next < 0) this.next = this.chunks.length;
   }
 
-  /** s16le samples (an ArrayBuffer, channels interleaved), the next of the stream. */
+  /** Take the stream's next samples: s16le (an ArrayBuffer, channels interleaved). */
   audio(data) {
     if (this.done || this.ended || !data.byteLength) return;
     this.chunks.push({ position: this.position, data });
@@ -141,12 +141,12 @@ export class Connection {
     }
   }
 
-  /** How far sound has come, in samples at 16 kHz. */
+  /** The end of the received audio, in samples at 16 kHz. */
   get reached() {
     return this.rate ? (this.position / this.rate) * 16000 : 0;
   }
 
-  /** Seconds of sound that have not left yet. */
+  /** Seconds of audio that are not yet sent. */
   get unsent() {
     const waiting = this.position - (this.chunks[this.next]?.position ?? this.position);
     return (waiting + this.socket.bufferedAmount / this.width) / (this.rate ?? this.settings.sample_rate ?? 16000);
@@ -165,7 +165,7 @@ export class Connection {
       this.sequence = (this.sequence + 1) >>> 0;
       this.socket.send(frame);
     }
-    // The rest waits, it is kept; the end comes after it.
+    // The rest waits and is kept; the end is sent after it.
     if (this.next < this.chunks.length) this.pumping = setTimeout(() => this.pump(), 20);
     else if (this.ended) this.tell({ type: "end" });
   }
@@ -193,7 +193,7 @@ export class Connection {
     if (this.done) return;
     const now = Date.now();
     this.lostAt ??= now;
-    // Refused before the first `ready`, or gone for too long: nothing to come back to.
+    // Refused before the first `ready`, or away for too long: there is no session to resume.
     if (!this.begun || now - this.lostAt > PATIENCE_S * 1000) {
       this.finish();
       return this.on.refused({ code: "lost", message: `The server can't be reached (${code}).`, change: "Try again in a moment." });

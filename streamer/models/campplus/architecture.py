@@ -1,4 +1,4 @@
-"""What distinguishes one CAM++ from another, as it is recorded in a checkpoint."""
+"""The hyper-parameters of a CAM++, as recorded in a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Context = Literal["window", "past"]
 
 #: Layers, and frames between the taps, of the three dense blocks (Wang et al., 2023, table 1).
 BLOCKS: tuple[tuple[int, int], ...] = ((12, 1), (24, 2), (16, 2))
-#: Of these blocks, layers that hear the past alone keep a tap on it; in the third, it makes no difference.
+#: Taps of the layers in these blocks with context "past"; in the third block, a tap on the past makes no difference.
 PAST_TAPS: tuple[int, ...] = (2, 2, 1)
 MAPS = 32
 GROWTH = 32
@@ -25,7 +25,7 @@ INNER = 128
 FIRST = 128
 #: Frames between taps of the first layer on frames; it takes every other row of the filter bank.
 FIRST_TAPS = 5
-#: Convolutions over rows of the filter bank before it, three taps each.
+#: Convolutions over rows of the filter bank before that layer, with three taps each.
 MAP_LAYERS = 10
 
 
@@ -33,14 +33,14 @@ MAP_LAYERS = 10
 class CamPlusPlusArchitecture:
     """`CamPlusPlusArchitecture()` is 3D-Speaker's network.
 
-    context: "window", as published: rows less their mean over the window, gates that see the means of the window and of
-        2 s of it, taps on both sides. "past": means that forget what was before, and taps on the past, so that a frame
-        waits for 0.13 s of what follows it, and can be computed once for the whole stream.
-    heard_hz: bands that reach beyond it are not heard: a coder may have cut them.
-    attention: the frames are weighted in the pooling by a learned scalar each.
+    context: "window", as published: rows minus their mean over the window, gates with the means of the window and of
+        2 s of it, taps on both sides. "past": decaying means, and taps on the past, so that a frame waits for 0.13 s of
+        later audio, and can be computed once for the whole stream.
+    heard_hz: bands that reach beyond it are ignored, because a codec may have removed them.
+    attention: the pooling weights each frame by a learned scalar.
     dimension: length of the embedding.
-    overlap: the network also says of each frame whether more than one speaks; such frames count less in the pooling.
-        Of the past alone.
+    overlap: the network also detects frames with more than one speaker, which count less in the pooling. Needs context
+        "past".
     """
 
     family: ClassVar[str] = "campplus"
@@ -62,7 +62,7 @@ class CamPlusPlusArchitecture:
         if not 1000 <= self.heard_hz <= HIGH_HZ:
             raise WrongArchitecture(f"heard_hz={self.heard_hz} is out of range; use 1000 to {HIGH_HZ:.0f}.")
         if self.overlap and self.context != "past":
-            raise WrongArchitecture("overlap=True needs context='past': what tells two voices is not heard otherwise.")
+            raise WrongArchitecture("overlap=True needs context='past'; other networks cannot tell two voices apart.")
         if not 1 <= self.dimension <= 65536:
             raise WrongArchitecture(f"dimension={self.dimension} is out of range; use 1 to 65536.")
 
@@ -72,12 +72,12 @@ class CamPlusPlusArchitecture:
 
     @property
     def row_lag(self) -> int:
-        """By how many rows of the filter bank the row in the middle of a frame lies behind the last that it sees."""
+        """The number of rows of the filter bank from the middle of a frame to the last row that it sees."""
         return MAP_LAYERS + FIRST_TAPS // 2
 
     @property
     def grid(self) -> FrameGrid:
-        """A frame is every other row of the filter bank, and, of the past, waits for those that it looks ahead to."""
+        """A frame is every other row of the filter bank; with context "past", it waits for its look-ahead."""
         stride, own = 2 * BAND_GRID.stride, BAND_GRID.receptive_field
         if self.context == "window":
             return FrameGrid(stride, own)

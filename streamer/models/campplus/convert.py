@@ -1,4 +1,4 @@
-"""3D-Speaker's checkpoints of CAM++ as networks of ours: the same tensors, with the norms folded in.
+"""Converts 3D-Speaker's checkpoints of CAM++ to this package's networks: the same tensors, with the norms folded in.
 
 Its files hold a flat dictionary of tensors (`speech_campplus_sv_zh_en_16k-common_advanced`, Apache-2.0), named as in
 https://github.com/modelscope/3D-Speaker/blob/main/speakerlab/models/campplus/DTDNN.py
@@ -14,22 +14,22 @@ from torch import Tensor
 from streamer.models.campplus.architecture import BLOCKS, PAST_TAPS
 from streamer.models.fbank import BANDS, bands_below
 
-#: By this name, a dictionary of tensors is known to be 3D-Speaker's.
+#: A dictionary of tensors with this name is one of 3D-Speaker.
 MARK = "xvector.block1.tdnnd1.cam_layer.linear_local.weight"
-#: PyTorch's own, which the original does not change.
+#: PyTorch's default, which the original uses.
 NORM_EPSILON = 1e-5
 
 
 def folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of `CamPlusPlus()` from the original's tensors. Raises KeyError on one that is missing."""
+    """The state of `CamPlusPlus()` from the original's tensors. Raises KeyError if one is missing."""
     return {name: value.clone().contiguous() for name, value in _named(tensors)}
 
 
 def of_the_past(state: Mapping[str, Tensor], heard_hz: float) -> dict[str, Tensor]:
-    """The state of a `CamPlusPlus` with context "past" and attention, to begin training from: of `folded`'s.
+    """The initial state for training a `CamPlusPlus` with context "past" and attention, from that of `folded`.
 
-    Taps on what follows give their weight to the middle one. What is expected (`shape`, `expected`) is yet to be
-    measured.
+    The weights of taps on later frames are added to the middle tap. The averages of speech (`shape`, `expected`) are
+    yet to be measured.
     """
     found = dict(state)
     for block, taps in enumerate(PAST_TAPS):
@@ -79,13 +79,13 @@ def _dense(ours: str, tensors: Mapping[str, Tensor], theirs: str) -> Iterator[tu
 
 
 def _map(ours: str, tensors: Mapping[str, Tensor], convolution: str, norm: str) -> Iterator[tuple[str, Tensor]]:
-    """Theirs have the bands before time."""
+    """In the original, bands come before time."""
     for name, value in _convolution(ours, tensors, convolution, norm):
         yield name, value.transpose(2, 3) if name.endswith("weight") else value
 
 
 def _convolution(ours: str, tensors: Mapping[str, Tensor], convolution: str, norm: str) -> Iterator[tuple[str, Tensor]]:
-    """A convolution without a bias, and the norm behind it."""
+    """A convolution without a bias, and the norm after it."""
     scale, shift = _affine(tensors, norm)
     weight = tensors[f"{convolution}.weight"]
     yield f"{ours}.weight", weight * scale.view(-1, *[1] * (weight.dim() - 1))
@@ -99,7 +99,7 @@ def _activation(ours: str, tensors: Mapping[str, Tensor], norm: str) -> Iterator
 
 
 def _affine(tensors: Mapping[str, Tensor], norm: str) -> tuple[Tensor, Tensor]:
-    """A norm with fixed statistics as scale and shift, (channels,) each; the last one has no weights of its own."""
+    """A norm with fixed statistics as scale and shift, (channels,) each; the last one has no weights."""
     scale = (tensors[f"{norm}.running_var"] + NORM_EPSILON).rsqrt()
     mean = tensors[f"{norm}.running_mean"]
     if f"{norm}.weight" not in tensors:

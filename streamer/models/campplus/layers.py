@@ -1,7 +1,7 @@
 """The layers of CAM++ (Wang et al., 2023, https://arxiv.org/abs/2303.00332), with every norm folded into its neighbour.
 
-Norms have fixed statistics, so that one behind a convolution is part of its weights, and one before an activation is a
-scale and a shift. Blocks are (frames, streams, channels): a convolution's tap sees all streams as one matrix.
+Norms have fixed statistics, so a norm after a convolution becomes part of its weights, and one before an activation is
+a scale and a shift. Blocks are (frames, streams, channels): a convolution's tap sees all streams as one matrix.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def empty(*shape: int) -> nn.Parameter:
 
 
 class MapConvolution(nn.Module):
-    """Three by three over rows and bands, then ReLU where asked for; `stride` is the bands'."""
+    """A 3 x 3 convolution over rows and bands, then ReLU if requested; `stride` is that of the bands."""
 
     def __init__(self, inputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Activation(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """From all layers before to 32 channels more, of which a gate lets through what fits the surroundings."""
+    """Adds 32 channels to those of all earlier layers; a gate scales them by the context."""
 
     expected: Tensor
 
@@ -130,7 +130,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(nn.Module):
-    """Half as many channels."""
+    """Halves the number of channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -142,10 +142,10 @@ class Transition(nn.Module):
 
 
 class FrameLayers(nn.Module):
-    """Rows of the filter bank (rows, streams, 80) -> frames (rows / 2, streams, 512), and what the first dense block
-    made of them, (rows / 2, streams, 256).
+    """Rows of the filter bank (rows, streams, 80) -> frames (rows / 2, streams, 512), and the output of the first dense
+    block, (rows / 2, streams, 256).
 
-    shape (80,): how the spectrum of speech in general lies about its level. heard (80,): 1 for the bands that count.
+    shape (80,): the average spectrum of speech relative to its level. heard (80,): 1 for the bands that are used.
     """
 
     shape: Tensor
@@ -180,7 +180,7 @@ class FrameLayers(nn.Module):
         return self.last(block), behind[0]
 
     def _dense(self, block: Tensor, layers: nn.Module, surroundings: Surroundings) -> Tensor:
-        """All layers of a dense block write into one array, so that none copies what those before it gave."""
+        """All layers of a dense block write into one array, so that no layer copies the outputs of earlier ones."""
         assert isinstance(layers, nn.ModuleList)
         channels = block.shape[2]
         grown = block.new_empty(*block.shape[:2], channels + GROWTH * len(layers))

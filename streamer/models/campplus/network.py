@@ -1,8 +1,8 @@
-"""CAM++, as published and as it is streamed: waveforms to speaker embeddings.
+"""CAM++, as published and as a streaming network: waveforms to speaker embeddings.
 
 Wang et al. (2023), "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware Masking",
 https://arxiv.org/abs/2303.00332: Kaldi's filter bank, convolutions over rows and bands, three dense blocks whose layers
-are gated by what was heard around them, mean and standard deviation, one linear layer.
+are gated by their context, mean and standard deviation, one linear layer.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from streamer.models.head import LinearHead
 from streamer.models.network import Frames, Network
 from streamer.models.pooling import Moments, at_frame_rate
 
-#: Frames computed at once of a long recording: 20 s.
+#: Frames of a long recording that are computed at once: 20 s.
 AT_ONCE = 1000
-#: What a frame counts, of one in which one speaks, at the least.
+#: The least weight of a frame with overlap, relative to one with a single speaker.
 MIXED = 0.02
-#: Added to the pooled variance, so that the root of a silent channel's has a slope.
+#: Added to the pooled variance, so that its root has a slope for a silent channel.
 EPSILON = 1e-5
 
 
@@ -58,7 +58,7 @@ class CamPlusPlus(nn.Module):
         return LinearHead.of(self.embedding, epsilon=self.epsilon)
 
     def frames(self, waveforms: Tensor) -> Frames:
-        """Features (batch, 512, frames), and the attention of each frame where there is one."""
+        """Features (batch, 512, frames), and the attention of each frame, if the network has it."""
         waves = waveforms.squeeze(1)
         if self.architecture.context == "window":
             block, _ = self.layers(self.bank(waves).transpose(0, 1), WholeWindow())
@@ -66,16 +66,16 @@ class CamPlusPlus(nn.Module):
         return self._streamed(waves)
 
     def frames_of(self, block: Tensor, overlap: Tensor | None = None) -> Frames:
-        """The same of a block (frames, batch, 512) that the layers gave, and its overlap (frames, batch), if known."""
+        """The same for a block (frames, batch, 512) of the layers, and its overlap (frames, batch), if known."""
         attention = self.attention_of(block, overlap)
         return Frames(block.permute(1, 2, 0), attention, None, None if overlap is None else overlap.t())
 
     def attention_of(self, block: Tensor, overlap: Tensor | None = None) -> Tensor | None:
-        """(batch, frames) in (0, 1) of a block (frames, batch, 512) and its overlap; None where frames count the same.
+        """(batch, frames) in (0, 1) for a block (frames, batch, 512) and its overlap; None if frames weigh the same.
 
-        What several say at once is nobody's voice: it counts as much as it is likely to be one's (Coria et al., 2021,
-        "Overlap-aware low-latency online speaker diarization", https://arxiv.org/abs/2109.06483), and a little, so that
-        no window is without weight.
+        Overlapping speech is not one voice: its frame is weighted by the probability of a single speaker (Coria et al.,
+        2021, "Overlap-aware low-latency online speaker diarization", https://arxiv.org/abs/2109.06483), with a small
+        minimum, so that every window has some weight.
         """
         weights: Tensor | None = None
         if self.architecture.attention:
@@ -89,7 +89,7 @@ class CamPlusPlus(nn.Module):
         """A recording as a stream from its first sample on, computed block by block."""
         grid, lag = self.architecture.grid, self.lag
         frames = grid.num_frames(waves.shape[1])
-        # A hop reads two rows, of which a stream's very first has nothing but silence before the stream.
+        # A hop reads two rows; the very first row of a stream has only the silence before it.
         waves = F.pad(waves, (BAND_GRID.stride, 0))
         rows = self.new_carry()[None].repeat(len(waves), 1)
         blocks, overlaps, end = [], [], frames + lag
@@ -104,25 +104,25 @@ class CamPlusPlus(nn.Module):
 
     @property
     def lag(self) -> int:
-        """By how many hops of two rows a frame lags the one that completes it."""
+        """The number of hops of two rows from a frame to the hop that completes it."""
         return self.architecture.row_lag // 2
 
     def advance(self, waves: Tensor, hops: int, carry: Carry) -> tuple[Tensor, Tensor | None]:
-        """One frame for each hop, (hops, streams, 512), and its overlap (hops, streams), of streams that go on from a
-        carry; None where the network does not tell.
+        """One frame for each hop, (hops, streams, 512), and its overlap (hops, streams), for streams that continue from
+        a carry; None if the network has no overlap head.
 
-        waves (streams, samples): of which a hop reads two rows of the filter bank, a stride of two rows on.
+        waves (streams, samples): a hop reads two rows of the filter bank from them, and advances by two rows.
         """
         rows = self.bank(waves[:, : BAND_GRID.num_samples(2 * hops)])
         block, early = self.layers(rows.transpose(0, 1), Past(carry))
         return block, self.overlap_of(early, carry)
 
     def overlap_of(self, early: Tensor, carry: Carry) -> Tensor | None:
-        """(frames, streams), of what the first dense block gave; None where the network does not tell."""
+        """(frames, streams), from the output of the first dense block; None if the network has no overlap head."""
         return overlap_of(self.overlap(early, carry)) if self.architecture.overlap else None
 
     def new_carry(self) -> Tensor:
-        """What a stream's layers carry over at its beginning, (size,) float32: nothing was heard yet."""
+        """The carry of a stream's layers at its beginning, (size,) float32, before any audio."""
         if self._carry_size is None:
             probe = _Probe()
             silence = torch.zeros(1, BAND_GRID.num_samples(2), device=self.device)
@@ -148,7 +148,7 @@ class CamPlusPlus(nn.Module):
     def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
         """Embed waveforms, with an optional weight for each frame: (batch, n) or (batch, speakers, n).
 
-        Weights that are not at the frame rate are brought to it by nearest interpolation.
+        Weights at another rate are resampled to the frame rate by nearest interpolation.
         """
         return self.pool(self.frames(waveforms), weights)
 
@@ -161,7 +161,7 @@ def campplus_of(network: Network) -> CamPlusPlus:
 
 
 class _Probe(Carry):
-    """Finds out how much a stream's layers carry over, by a hop of nothing."""
+    """Measures the size of a stream's carry with an empty hop."""
 
     def __init__(self) -> None:
         super().__init__(torch.zeros(1, 0), torch.ones(1, dtype=torch.int64), 1)

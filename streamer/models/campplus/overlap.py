@@ -1,8 +1,8 @@
-"""Whether nobody, one or more speak in a frame of CAM++ of the past: a small recurrent head on an early layer.
+"""The number of speakers (none, one, more) in a frame of streaming CAM++: a small recurrent head on an early layer.
 
-The layers behind the first dense block are there to forget what is not one voice; what tells two from one is still in
-its output. The head remembers who has been heard by a gated recurrent unit (Cho et al., 2014,
-https://arxiv.org/abs/1406.1078), so that it can be computed once for each frame, as all else.
+The layers after the first dense block learn to ignore everything but one voice; its output still tells two voices from
+one. The head keeps its memory of earlier speech in a gated recurrent unit (Cho et al., 2014,
+https://arxiv.org/abs/1406.1078), so it can be computed once for each frame, like the other layers.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from streamer.models.carry import Carry
 
-#: Channels behind the first dense block.
+#: Channels after the first dense block.
 EARLY = 256
 INNER = 96
-#: Nobody speaks, one does, two or more do.
+#: Nobody speaks, one person does, two or more do.
 COUNTS = 3
 
 
 class OverlapHead(nn.Module):
-    """Blocks (frames, streams, 256) behind the first dense block -> logits (frames, streams, 3) of none, one, more."""
+    """Blocks (frames, streams, 256) after the first dense block -> logits (frames, streams, 3) of none, one, more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,5 +36,5 @@ class OverlapHead(nn.Module):
 
 
 def overlap_of(logits: Tensor) -> Tensor:
-    """The probability that more than one speaks, of the head's logits: (frames, streams) in (0, 1)."""
+    """The probability of more than one speaker, from the head's logits: (frames, streams) in (0, 1)."""
     return torch.softmax(logits, 2)[..., 2]

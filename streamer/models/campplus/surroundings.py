@@ -1,8 +1,10 @@
-"""What a frame of CAM++ knows beside itself: rows and frames around it, and the running picture of the whole.
+"""The context of a CAM++ frame: neighbouring rows and frames, and running means.
 
-The layers are the same for both networks; what they see around a frame is here. `WholeWindow` looks at a whole window,
-as published: zeros beyond its ends, means of all of it. `Past` goes on where a stream stands: convolutions look ahead
-as far as the network waits anyway, taps and means look back, and all of it is taken from and left in a `Carry`.
+The layers are the same for both networks; this module provides their context. `WholeWindow` uses a whole window, as
+published: zeros beyond its ends, means over all of it. `Past` continues a stream: convolutions look ahead as
+far as the network waits anyway, taps and means look back, and their state is kept in a `Carry`.
+
+Shapes: maps (streams, channels, rows, bands); blocks (frames, streams, channels).
 """
 
 from __future__ import annotations
@@ -17,55 +19,56 @@ from torch import Tensor
 
 from streamer.models.carry import Carry
 
-#: Rows of the filter bank, and frames, in which a running mean forgets to 1/e: 2 s and 1.5 s.
+#: Time constant of running means in rows of the filter bank, and in frames (decay to 1/e): 2 s and 1.5 s.
 ROWS_REMEMBERED = 200.0
 FRAMES_REMEMBERED = 75.0
-#: As how many rows, and frames, what is known beforehand counts, until it is forgotten as they are: 1 s.
+#: The weight of the average of speech at the start of a stream, in rows and frames; it decays in the same way: 1 s.
 ROWS_EXPECTED = 100.0
 FRAMES_EXPECTED = 50.0
-#: Frames of a segment whose mean a gate sees beside the window's.
+#: Frames of a segment, whose mean a gate uses in addition to the window's.
 SEGMENT = 100
-#: Positions whose running sums are one matrix product.
+#: Positions whose running sums are computed as one matrix product.
 BLOCK = 50
 
 
 class Surroundings(Protocol):
-    """What is around each position of one batch; its methods are called in the order of the layers."""
+    """Provides the context of each position in a batch; its methods are called in the order of the layers."""
 
     def normalised(self, rows: Tensor, shape: Tensor, heard: Tensor) -> Tensor:
-        """Rows of the filter bank (rows, streams, bands) less their mean.
+        """Rows of the filter bank (rows, streams, bands) minus their mean.
 
-        shape (bands,): how an average voice's spectrum lies about its level. heard (bands,): 1 for bands that count.
+        shape (bands,): the average spectrum of speech relative to its level. heard (bands,): 1 for bands that are used.
         """
         ...
 
     def around_map(self, maps: Tensor) -> Tensor:
-        """A map with the rows before and behind that a convolution of three taps needs to give as many."""
+        """A map with the rows before and after it that a convolution of three taps needs for the same number of
+        rows."""
         ...
 
     def past_two(self, around: Tensor) -> Tensor:
-        """Of what `around_map` gave, the part that lies where two convolutions' output does."""
+        """The part of `around_map`'s output that is aligned with the output of two convolutions."""
         ...
 
     def halved(self, block: Tensor, taps: int) -> Tensor:
-        """What the taps of a convolution that takes every other row see: (frames, streams, taps * channels)."""
+        """The inputs of the taps of a convolution with stride two: (frames, streams, taps * channels)."""
         ...
 
     def around(self, block: Tensor, taps: int, dilation: int) -> Tensor:
-        """A block with the frames before, and behind where there are any, that a convolution of `taps` taps needs."""
+        """A block with the frames before it, and after it if there are any, that a convolution of `taps` taps needs."""
         ...
 
     def mean(self, block: Tensor, expected: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What a gate sees: twice the mean of the block, (positions, streams, channels), and which of the positions is
-        each frame's, (frames,); None where that is its own.
+        """The input of a gate: twice the mean of the block, (positions, streams, channels), and the position that each
+        frame uses, (frames,); None if each frame uses its own.
 
-        expected (channels,): the mean of speech in general.
+        expected (channels,): the mean over speech in general.
         """
         ...
 
 
 class WholeWindow:
-    """Whole windows: nothing is before and nothing behind, and means are of all there is."""
+    """Whole windows: zeros before and after, and means over the complete window."""
 
     def normalised(self, rows: Tensor, shape: Tensor, heard: Tensor) -> Tensor:
         return (rows - rows.mean(0)) * heard
@@ -91,14 +94,14 @@ class WholeWindow:
 
 
 class Past:
-    """Streams, each from where it stands: what came before is in `carry`, in the order of the layers."""
+    """Streams at their current positions: their past is in `carry`, in the order of the layers."""
 
     def __init__(self, carry: Carry) -> None:
         self.carry = carry
         self._counted: tuple[Tensor, Tensor] | None = None
 
     def normalised(self, rows: Tensor, shape: Tensor, heard: Tensor) -> Tensor:
-        """The expected mean is that of an average voice at the level that was heard so far, so that a gain cancels."""
+        """The expected mean is that of average speech at the level heard so far, so that a gain cancels."""
         fading = self._fading(len(rows), 2, ROWS_REMEMBERED)
         total = self._sum(rows, 2, ROWS_REMEMBERED)
         count = (1 - fading) / (1 - math.exp(-1 / ROWS_REMEMBERED))
@@ -111,7 +114,7 @@ class Past:
         streams, channels, _, bands = maps.shape
         past = self.carry.take(2, channels * bands).reshape(2, streams, bands, channels).permute(1, 3, 0, 2)
         around = torch.cat([past, maps], 2)
-        # Flattened as it lies in memory, channels last.
+        # Flattened in memory order, channels last.
         self.carry.keep(around.permute(2, 0, 3, 1).flatten(2), 2, 2)
         return around
 
@@ -131,8 +134,8 @@ class Past:
         return torch.addcmul(total, counted, expected).mul_(weight), None
 
     def frames_counted(self, length: int) -> tuple[Tensor, Tensor]:
-        """What makes twice a mean of a running sum over frames, and how much of what is expected is to be added to the
-        sum before, (length, streams, 1) each: the same for all layers."""
+        """The factor from a running sum over frames to twice its mean, and the share of the expected average to add to
+        the sum before, (length, streams, 1) each: the same for all layers."""
         if self._counted is None:
             fading = self._fading(length, 1, FRAMES_REMEMBERED)
             count = (1 - fading) / (1 - math.exp(-1 / FRAMES_REMEMBERED))
@@ -140,9 +143,9 @@ class Past:
         return self._counted
 
     def _fading(self, length: int, rate: int, remembered: float) -> Tensor:
-        """What is left at each position of a stream's beginning, (length, streams, 1).
+        """The remaining weight of a stream's start at each position, (length, streams, 1).
 
-        Kept is what is gone of it, so that a new carry is all zeros.
+        The carry stores the part that has decayed, so that a new carry is all zeros.
         """
         gone = self.carry.take(1, 1)
         _, fading = decay(length, remembered, gone.device)
@@ -151,17 +154,17 @@ class Past:
         return left
 
     def _sum(self, block: Tensor, rate: int, remembered: float) -> Tensor:
-        """The sum of all so far, in which each counts less the longer it is past: (length, streams, channels)."""
+        """The running sum, with exponentially decaying weights: (length, streams, channels)."""
         sums = running_sum(block, self.carry.take(1, block.shape[2])[0], remembered)
         self.carry.keep_last(sums, rate)
         return sums
 
 
 def running_sum(block: Tensor, before: Tensor, remembered: float) -> Tensor:
-    """s_t = exp(-1 / remembered) * s_(t-1) + x_t of a block (time, streams, channels).
+    """s_t = exp(-1 / remembered) * s_(t-1) + x_t for a block (time, streams, channels).
 
-    before (streams, channels): s before the first. One matrix product for each 50 positions, whose row t has what
-    position t keeps of each before it.
+    before (streams, channels): s before the first position. One matrix product for each 50 positions; row t of the
+    matrix has the weights of the positions up to t.
     """
     last, sums = before.reshape(1, -1), []
     for rows in torch.split(block.flatten(1), BLOCK):
@@ -173,7 +176,7 @@ def running_sum(block: Tensor, before: Tensor, remembered: float) -> Tensor:
 
 @functools.lru_cache(maxsize=256)
 def decay(length: int, remembered: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What position t keeps of position s, (length, length), and of what was before the first, (length,)."""
+    """The weight of position s at position t, (length, length), and that of the sum before the first, (length,)."""
     time = torch.arange(length, dtype=torch.float64)
     ago = time[:, None] - time
     kept = torch.exp(-ago.clamp(min=0) / remembered).tril()

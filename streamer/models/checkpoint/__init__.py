@@ -47,7 +47,7 @@ def _load_path(path: Path, name: str) -> Checkpoint:
 
 
 def _load_file(file: IO[bytes]) -> Checkpoint:
-    """Read a model from a binary file object, from where it stands; pipes are read to their end first."""
+    """Read a model from a binary file object, from its current position; pipes are read to their end first."""
     if not callable(getattr(file, "read", None)):
         raise ConfigurationError(f"a model is given by a path, an id or a binary file, not by a {type(file).__name__}.")
     name = str(getattr(file, "name", "checkpoint"))
@@ -58,7 +58,7 @@ def _load_file(file: IO[bytes]) -> Checkpoint:
 
 
 def _load(file: IO[bytes], name: str, path: str) -> Checkpoint:
-    """Tell the format by the content; `name` names the model, `path` stands in the messages."""
+    """Detect the format from the content; `name` is the name of the model, `path` appears in messages."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     kind = format_of(file.read(HEAD_BYTES), size, path)

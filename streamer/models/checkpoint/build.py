@@ -1,4 +1,4 @@
-"""From tensors to a network, with every mismatch named."""
+"""Builds a network from tensors, and reports every mismatch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from streamer.errors import CheckpointMismatch
 from streamer.models.families import family_named
 from streamer.models.network import Description, Network
 
-#: How many names a message lists before it only counts.
+#: Most names in a message; further ones are counted.
 LISTED = 5
 
 
 def build_network(architecture: Description, tensors: Mapping[str, Tensor], name: str) -> Network:
-    """A network with exactly these tensors, as float32; `name` is the checkpoint's, for the messages.
+    """A network with exactly these tensors, as float32; `name` is that of the checkpoint, for messages.
 
-    Raises CheckpointMismatch on a tensor that is missing, left over, of another shape or kind, or not finite.
+    Raises CheckpointMismatch for a tensor that is missing, left over, of another shape or dtype, or not finite.
     """
-    # On the meta device, nothing is drawn for weights that are about to be replaced.
+    # On the meta device, no random weights are made, which would be replaced at once.
     with torch.device("meta"):
         network = family_named(architecture.family).build(architecture)
     expected = network.state_dict()
@@ -42,14 +42,14 @@ def build_network(architecture: Description, tensors: Mapping[str, Tensor], name
             raise CheckpointMismatch(f"{name!r}: {key} is {tensor.dtype}, this network needs {wanted.dtype}.")
         if not _finite(tensor):
             raise CheckpointMismatch(f"{name!r}: {key} holds NaN or infinite values; the checkpoint is damaged.")
-    # Cloned, so that no two networks nor the caller share a tensor.
+    # Cloned, so that networks and the caller share no tensors.
     values = {key: tensor.detach().to(expected[key].dtype, copy=True) for key, tensor in tensors.items()}
     network.load_state_dict(values, assign=True)
     return network
 
 
 def _finite(tensor: Tensor) -> bool:
-    # One pass in place of four: a number that is none, or infinite, stays so in a sum, and no sum of these overflows.
+    # One pass instead of four: NaN and infinity survive in a sum, and no sum of these values overflows.
     if tensor.dtype in (torch.float16, torch.bfloat16, torch.float32):
         return math.isfinite(tensor.sum(dtype=torch.float64).item())
     return bool(torch.isfinite(tensor).all())

@@ -1,4 +1,4 @@
-"""Fetching a model from the Hugging Face hub, with a message for each way in which that fails."""
+"""Downloads models from the Hugging Face hub, with a message for each kind of failure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def download(
     subfolder: str | None = None,
     endpoint: str | None = None,
 ) -> Path:
-    """The path of the model's file in the cache, fetched if it is not there or has changed.
+    """The path of the model's file in the cache, downloaded if it is missing or has changed.
 
     token: a Hugging Face access token; None or True for the one that `hf auth login` or HF_TOKEN left, False for none.
     endpoint: the hub's address; None for the HF_ENDPOINT variable's, or the public hub.
 
-    Without a network, what is in the cache is used. Raises a HubError that says what to do next.
+    Without a network, the cache is used. Raises a HubError that says what to do next.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -46,7 +46,7 @@ def download(
                     cache_dir=None if cache_dir is None else Path(cache_dir),
                     token=token,
                     endpoint=endpoint,
-                    # Once the hub did not answer it is not asked again, but the cache may have the other file.
+                    # After the hub has failed to answer, only the cache is tried, which may have the other file.
                     local_files_only=unreachable is not None,
                 )
             )
@@ -55,7 +55,7 @@ def download(
         except EntryNotFoundError:
             continue
         except Exception as error:
-            # Which network exceptions there are depends on the HTTP library, which differs between hub versions.
+            # The exceptions depend on the HTTP library, which differs between hub versions.
             _explain(error, repository, revision, token)
     if unreachable is not None:
         _explain(unreachable, repository, revision, token)
@@ -72,7 +72,7 @@ def _explain(error: Exception, repository: str, revision: str | None, token: str
 
     page = f"https://huggingface.co/{repository}"
     has_token = isinstance(token, str) or (token is not False and get_token() is not None)
-    # A failed look-up in the cache is raised from the failure of the network before it.
+    # A failed look-up in the cache is raised from the network failure before it.
     cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
     status = getattr(getattr(cause, "response", None), "status_code", None)
     match cause:

@@ -1,4 +1,4 @@
-"""pyannote.audio's checkpoints: what Lightning saves while training, read as data."""
+"""Reads pyannote.audio's checkpoints, which Lightning saves during training, as data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.models.checkpoint.build import build_network
 from streamer.models.checkpoint.pickles import Foreign, mapping_of, scalar_of
 from streamer.models.checkpoint.torchfile import TorchFile
 
-#: The one architecture that is read, and what the other classes of pyannote.audio are for.
+#: The only supported architecture, and the purposes of pyannote.audio's other classes.
 EMBEDDING_CLASS = "XVectorSincNet"
 _PURPOSES = {
     "PyanNet": "segmentation",
@@ -25,16 +25,16 @@ _PURPOSES = {
     "WeSpeakerResNet221": "embedding",
     "WeSpeakerResNet293": "embedding",
 }
-#: Hyper-parameters that change the network, with the only value that it has here; a checkpoint may leave them out.
+#: Hyper-parameters that change the network, with the only supported value; a checkpoint may omit them.
 _FIXED = {"sample_rate": SAMPLE_RATE, "num_channels": 1}
 _FIXED_SINCNET = {"sample_rate": SAMPLE_RATE, "stride": SINC_STRIDE}
-#: The training task's own weights (an angular margin's class centres): pyannote.audio loads the model without them.
+#: Weights of the training loss (class centres of an angular margin): pyannote.audio loads the model without them.
 _LOSS = "loss_func."
 DEFAULT_DIMENSION = 512
 
 
 def load(checkpoint: TorchFile, name: str, path: str) -> Checkpoint:
-    """Read a pyannote.audio embedding checkpoint. `name` names the model, `path` stands in the messages.
+    """Read a pyannote.audio embedding checkpoint. `name` is the name of the model, `path` appears in messages.
 
     Raises WrongArchitecture for another kind of model, CheckpointUnreadable and CheckpointMismatch for a bad one.
     """
@@ -83,7 +83,7 @@ def _dimension(hyper_parameters: Any, path: str) -> int:
 
 
 def _details(about: Any, left_out: list[str]) -> dict[str, Any]:
-    """What is worth keeping of a checkpoint's own account of itself."""
+    """The useful details from a checkpoint's metadata."""
     details: dict[str, Any] = {"class": f"pyannote.audio {EMBEDDING_CLASS}"}
     versions = {str(key)[:40]: str(scalar_of(value))[:40] for key, value in mapping_of(about.get("versions")).items()}
     if versions:

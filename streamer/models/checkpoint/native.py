@@ -1,4 +1,4 @@
-"""Our own format: one safetensors file whose metadata holds all that is needed to use its tensors."""
+"""This package's format: a safetensors file whose metadata has everything needed to use its tensors."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from streamer.models.network import Network
 
 FORMAT = "streamer-1"
 
-#: Tensors up to this size are always stored as they are: halving the sinc filters' tables would bend the filters, and
-#: biases and norms together weigh next to nothing.
+#: Tensors up to this size always keep their precision: float16 would distort the sinc filters, and
+#: biases and norms take almost no space.
 SMALL = 4096
-#: The name of the tensor that is not the network's.
+#: The name of the tensor that does not belong to the network.
 COHORT = "cohort"
 
 
 class HasWeights(Protocol):
-    """A `Model`, as far as a checkpoint needs it."""
+    """The part of `Model` that a checkpoint needs."""
 
     network: Network
     card: ModelCard
@@ -49,7 +49,7 @@ def save(path: str | os.PathLike[str], model: Checkpoint | HasWeights, dtype: to
     card, family = model.card, model.network.architecture.family
     metadata = {
         "format": FORMAT,
-        # Those before there were families say nothing of theirs, and are read by versions that know no other.
+        # Earlier checkpoints have no family; older versions read them, and know no other family.
         **({} if family == SINCNET else {"family": family}),
         "architecture": json.dumps(model.network.architecture.to_dict()),
         "name": card.name,
@@ -61,7 +61,7 @@ def save(path: str | os.PathLike[str], model: Checkpoint | HasWeights, dtype: to
 
 
 def load(data: bytes, path: str) -> Checkpoint:
-    """Read a model that `save` wrote; `path` stands in the messages. Raises a CheckpointError."""
+    """Read a model that `save` wrote; `path` appears in messages. Raises a CheckpointError."""
     try:
         tensors = load_tensors(data)
         metadata = _metadata(data)
@@ -88,7 +88,7 @@ def load(data: bytes, path: str) -> Checkpoint:
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """The header is JSON after its length in 8 bytes; safetensors' own reader of bytes does not give its metadata."""
+    """Parse the JSON header after its 8-byte length; safetensors' reader of bytes does not return the metadata."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return dict(header.get("__metadata__", {}))
 

@@ -1,8 +1,8 @@
-"""Reading a pickle as data: an interpreter of its opcodes that has no way to call, import or look up anything.
+"""Reads a pickle as data: an interpreter of its opcodes that cannot call, import or look up anything.
 
-A pickle is a program for a stack machine whose instructions include "import this" and "call that". Here those two build
-an inert `Foreign` record instead, whatever is named, so that a pickle can describe foreign objects (omegaconf's nodes,
-pyannote's Specifications) and never make one. Instructions: the standard library's pickletools.
+A pickle is a program for a stack machine, with instructions for "import this" and "call that". Here these two build
+an inert `Foreign` record instead, so that a pickle can describe foreign objects (omegaconf's nodes,
+pyannote's Specifications) and never create one. Instructions: the standard library's pickletools.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from streamer.errors import CheckpointUnreadable
 
-#: Real checkpoints have some 20 to 200 kB; each instruction costs about a microsecond.
+#: Real checkpoints have some 20 to 200 kB; each instruction takes about a microsecond.
 MAX_PICKLE_BYTES = 8 * 2**20
 MAX_INSTRUCTIONS = 1_000_000
 
@@ -23,7 +23,7 @@ _SCALARS = (str, int, float, bytes, bool, type(None))
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """A name that the pickle wanted to import. It stays a name."""
+    """A name that the pickle would import. It stays a name."""
 
     module: str
     name: str
@@ -34,7 +34,7 @@ class Global:
 
 @dataclass(slots=True, eq=False)
 class Foreign:
-    """An object that the pickle wanted to make: what it would have been made of, and nothing done with it.
+    """An object that the pickle would create: its class and arguments, unused.
 
     cls: what would have been called. args: with what. state: what would have been set on it. pairs, items: what would
     have been put into it as into a dictionary or a list.
@@ -49,15 +49,15 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Persistent:
-    """A reference to something beside the pickle: torch's way of saying "the storage in that file"."""
+    """A reference to something outside the pickle: in torch, "the storage in that file"."""
 
     id: Any
 
 
 def read_pickle(data: bytes, name: str) -> Any:
-    """What a pickle describes, in plain containers, `Foreign`, `Global` and `Persistent`.
+    """The content of a pickle, as plain containers, `Foreign`, `Global` and `Persistent`.
 
-    Raises CheckpointUnreadable on a damaged or oversized one; `name` is the checkpoint's, for the message.
+    Raises CheckpointUnreadable for a damaged or oversized pickle; `name` is that of the checkpoint, for messages.
     """
     if len(data) > MAX_PICKLE_BYTES:
         raise CheckpointUnreadable(
@@ -73,7 +73,7 @@ def read_pickle(data: bytes, name: str) -> Any:
 
 
 def mapping_of(value: Any) -> Mapping[Any, Any]:
-    """The pairs of a dictionary, or of a foreign object that would have been one; empty for anything else."""
+    """The pairs of a dictionary, or of a foreign object that would be one; empty for anything else."""
     if isinstance(value, dict):
         return value
     if isinstance(value, Foreign):
@@ -85,7 +85,7 @@ def mapping_of(value: Any) -> Mapping[Any, Any]:
 
 
 def scalar_of(value: Any) -> str | int | float | bool | None:
-    """A plain value, taken out of the foreign object that wraps it if any; None for anything else."""
+    """A plain value, unwrapped from a foreign object if necessary; None for anything else."""
     if isinstance(value, Foreign):
         if isinstance(value.state, dict) and "_val" in value.state:
             value = value.state["_val"]  # omegaconf's nodes
@@ -166,7 +166,7 @@ class _Machine:
 
     def build(self, _: Any) -> None:
         state = self.stack.pop()
-        # An OrderedDict of weights has a state too (its `_metadata`), of which nothing is needed.
+        # An OrderedDict of weights also has a state (its `_metadata`), which is not needed.
         if isinstance(self.stack[-1], Foreign):
             self.stack[-1].state = state
 
@@ -187,7 +187,7 @@ class _Machine:
 
 
 def _make(cls: Any, arguments: Any) -> Any:
-    """The containers that a pickle makes by calling their class are made; all else is written down."""
+    """Containers that a pickle makes by calling their class are made; all else is only recorded."""
     if isinstance(cls, Global) and isinstance(arguments, tuple):
         match (cls.module, cls.name):
             case ("collections", "OrderedDict" | "defaultdict" | "Counter"):
@@ -230,7 +230,7 @@ def _update(target: Any, flat: list[Any]) -> None:
 
 
 def _key(value: Any) -> Any:
-    """Only flat values are hashed: the hash of a tuple nested a million deep overflows the interpreter's C stack."""
+    """Only flat values are hashed: the hash of a deeply nested tuple would overflow the interpreter's C stack."""
     if isinstance(value, _SCALARS) or (isinstance(value, tuple) and all(isinstance(part, _SCALARS) for part in value)):
         return value
     return Foreign(type(value).__name__, ())
@@ -251,7 +251,7 @@ def _set(items: Iterable[Any]) -> set[Any]:
     return set(map(_key, items))
 
 
-#: Instructions that push their argument, as pickletools has decoded it.
+#: Instructions that push their argument, as decoded by pickletools.
 # fmt: off
 _PUSHED = frozenset({
     "INT", "LONG", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "FLOAT", "BINFLOAT",

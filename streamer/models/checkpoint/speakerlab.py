@@ -1,4 +1,4 @@
-"""3D-Speaker's checkpoints of CAM++: a flat dictionary of tensors, read as data."""
+"""Reads 3D-Speaker's checkpoints of CAM++, a flat dictionary of tensors, as data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamer.models.checkpoint.torchfile import TorchFile
 
 
 def wrote(checkpoint: TorchFile) -> bool:
-    """Whether a file's dictionary has the names of 3D-Speaker's CAM++."""
+    """Whether a file's dictionary has the tensor names of 3D-Speaker's CAM++."""
     return MARK in mapping_of(checkpoint.content)
 
 
 def load(checkpoint: TorchFile, name: str, path: str) -> Checkpoint:
-    """Read a CAM++ of 3D-Speaker. `name` names the model, `path` stands in the messages.
+    """Read a CAM++ of 3D-Speaker. `name` is the name of the model, `path` appears in messages.
 
-    Raises CheckpointMismatch for one of another size, or with tensors missing.
+    Raises CheckpointMismatch for one of another size, or with missing tensors.
     """
     try:
         state = folded(checkpoint.tensors(checkpoint.content))

@@ -1,4 +1,4 @@
-"""Reading what `torch.save` wrote, tensors included, without torch's unpickler: no code in the file runs.
+"""Reads files of `torch.save`, tensors included, without torch's unpickler: no code in the file runs.
 
 The format since torch 1.6 is a zip archive of uncompressed entries: `NAME/data.pkl`, which refers to the tensors'
 storages, and `NAME/data/KEY`, their bytes.
@@ -37,15 +37,15 @@ _DTYPES = {
 
 
 class TorchFile:
-    """A file of `torch.save`. `content` is what it holds, as `read_pickle` gives it; tensors are read on demand.
+    """A file of `torch.save`. `content` is its pickle, as returned by `read_pickle`; tensors are read on demand.
 
-    Raises CheckpointUnreadable on a damaged or oversized file; `name` stands in the messages.
+    Raises CheckpointUnreadable for a damaged or oversized file; `name` appears in messages.
     """
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self.name = name
         try:
-            # A ZipFile reads the archive's directory at once, however long that says it is.
+            # A ZipFile reads the archive's directory at once, whatever length it declares.
             self._archive = zipfile.ZipFile(guarded := _Guarded(file, MAX_DIRECTORY_BYTES))
             guarded.limit = MAX_BYTES
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
@@ -64,7 +64,7 @@ class TorchFile:
         self.content = read_pickle(self._read(pickles[0], MAX_PICKLE_BYTES), name)
 
     def tensors(self, values: Any) -> dict[str, Tensor]:
-        """The tensors among the values of a dictionary in `content`, copied out of the file, by their names."""
+        """The tensors among the values of a dictionary in `content`, copied out of the file, by name."""
         return {
             key: self._tensor(key, made)
             for key, value in mapping_of(values).items()
@@ -83,7 +83,7 @@ class TorchFile:
                 f"{self.name!r} unpacks to {total:,} bytes, more than the limit of {MAX_BYTES:,}."
             )
         for entry in entries:
-            # torch stores entries as they are. What is compressed is something else, maybe a bomb.
+            # torch stores entries uncompressed. A compressed entry comes from another program, and may be a zip bomb.
             if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
                 raise CheckpointUnreadable(
                     f"{self.name!r}: {entry.filename!r} is compressed, which torch.save never does; "
@@ -125,7 +125,7 @@ class TorchFile:
             dtype = _DTYPES[storage_type.name]
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise CheckpointUnreadable(f"{self.name!r}: the tensor {key!r} is damaged ({error}).") from error
-        # Many tensors may share one storage, and each is copied out of it.
+        # Many tensors may share one storage, and each is copied.
         self._bytes_given += math.prod(size) * dtype.itemsize
         if self._bytes_given > MAX_BYTES:
             raise CheckpointUnreadable(f"{self.name!r}: its tensors have more than {MAX_BYTES:,} bytes in all.")
@@ -134,7 +134,7 @@ class TorchFile:
 
     def _storage(self, key: str, dtype: torch.dtype, count: int) -> Tensor:
         if key not in self._storages:
-            # Entries may overlap in the archive, so what is declared in total says little: count what is read.
+            # Entries may overlap in the archive, so the declared total says little: count the bytes that are read.
             data = self._read(f"{self._root}data/{key}", MAX_BYTES - self._bytes_read)
             self._bytes_read += len(data)
             self._storages[key] = torch.frombuffer(bytearray(data or b"\0"), dtype=torch.uint8)[: len(data)]
@@ -148,7 +148,7 @@ class TorchFile:
 
 
 class _Guarded:
-    """A binary file that gives no more than `limit` bytes in one reading."""
+    """A binary file that returns no more than `limit` bytes in one read."""
 
     def __init__(self, file: IO[bytes], limit: int) -> None:
         self._file, self.limit = file, limit
@@ -171,7 +171,7 @@ class _Guarded:
 
 
 def _tensor_arguments(value: Any) -> tuple[Any, ...] | None:
-    """The arguments of torch's rebuilding function for a tensor or a parameter, None for anything else."""
+    """The arguments of torch's rebuild function for a tensor or a parameter, None for anything else."""
     if not isinstance(value, Foreign) or not isinstance(value.cls, Global) or not isinstance(value.args, tuple):
         return None
     if value.cls.module != "torch._utils" or not value.args:

@@ -1,6 +1,6 @@
 """The plain HTTP side of the port: the page, recordings, people, rooms, health and metrics.
 
-A Starlette application (`site`) that uvicorn's HTTP carries, beside the WebSockets: see `streamer.server.door`.
+It is a Starlette application (`site`), served by uvicorn's HTTP beside the WebSockets: see `streamer.server.door`.
 """
 
 from streamer.server.http.page import assets

@@ -1,4 +1,4 @@
-"""Who asks, and what they may: the rules of the WebSocket, for requests."""
+"""Access control for requests, with the rules of the WebSocket."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from streamer.server.http.problems import Problem
 
 
 class Doorkeeper:
-    """identify: the access that a bearer token gives, or None."""
+    """identify: the access of a bearer token, or None."""
 
     def __init__(self, config: ServerConfig, identify: Callable[[str | None], Access | None]) -> None:
         self._config = config
         self._identify = identify
 
     def admit(self, request: Request, *scopes: str) -> Access:
-        """The access of whoever asks, which must have one of the scopes. Raises Problem.
+        """The access of a request, which needs one of the scopes. Raises Problem.
 
-        No page of another origin may ask; nor, where no token is needed, one whose name was made to point here.
+        Pages of other origins are refused. If no token is needed, so are pages whose name was made to point here (DNS
+        rebinding).
         """
         access = self.reader(request)
         origin, host = request.headers.get("origin"), request.headers.get("host")
@@ -32,12 +33,12 @@ class Doorkeeper:
             raise Problem(401, "unauthorized", "A known bearer token is needed.", "Send one: Authorization: Bearer ...")
         if access.scopes.isdisjoint(scopes):
             raise Problem(
-                403, "forbidden", f"This token has not the scope {' or '.join(scopes)}.", "Use one that has it."
+                403, "forbidden", f"This token does not have the scope {' or '.join(scopes)}.", "Use one that has it."
             )
         return access
 
     def reader(self, request: Request) -> Access | None:
-        """Who reads, None for nobody known. Raises Problem for a page that only pretends to be of this machine."""
+        """The access of a request, or None if it is unknown. Raises Problem for a page that pretends to be local."""
         access = self._identify(presented(request.headers.get("authorization"), ()))
         if access is EVERYBODY and not origins.hosted(request.headers.get("host"), self._config.origins):
             raise _strange()

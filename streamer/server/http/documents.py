@@ -1,5 +1,5 @@
-"""What the server says of itself to programs: the schema of its messages, OpenAPI of its requests, AsyncAPI of its
-WebSocket, which is made from the schema."""
+"""Machine-readable descriptions of the server: the schema of its messages, OpenAPI for its requests, and AsyncAPI for
+its WebSocket, which is generated from the schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from streamer import protocol
 from streamer.protocol import Side
 
-#: What each side does, in AsyncAPI's words, which are the application's: the server's.
+#: The action of each side in AsyncAPI's terms, from the view of the server.
 ACTIONS: dict[Side, str] = {"client": "receive", "server": "send"}
 
 
@@ -77,7 +77,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def served() -> dict[str, dict[str, Any]]:
-    """The documents by their paths."""
+    """The documents, by path."""
     return {
         "/openapi.json": openapi(),
         "/asyncapi.json": asyncapi(),
@@ -86,7 +86,7 @@ def served() -> dict[str, dict[str, Any]]:
 
 
 def _moved(value: Any) -> Any:
-    """A schema whose definitions are AsyncAPI's components."""
+    """A schema whose definitions are AsyncAPI components."""
     if isinstance(value, dict):
         return {key: _moved(item) for key, item in value.items()}
     if isinstance(value, list):

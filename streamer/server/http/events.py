@@ -1,4 +1,4 @@
-"""A shared room's events as server-sent events: what a viewer over a WebSocket gets, for `EventSource` and `curl -N`.
+"""A shared room's events as server-sent events: the messages of a WebSocket viewer, for `EventSource` and `curl -N`.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -19,12 +19,12 @@ from streamer.server.http.access import Doorkeeper
 from streamer.server.http.racing import while_connected
 from streamer.server.stages import Feed, Stage, Stages
 
-#: Keeps proxies from taking the connection for a dead one.
+#: Keeps proxies from closing a quiet connection.
 COMMENT = b": still here\n\n"
 
 
 class Events:
-    """The route of a room's events. refuse: raises Refusal where the server is stopping."""
+    """The route of a room's events. refuse: raises Refusal if the server is stopping."""
 
     def __init__(
         self, config: ServerConfig, doorkeeper: Doorkeeper, stages: Stages, refuse: Callable[[], None]
@@ -44,7 +44,7 @@ class Events:
 
 
 class EventStream(Response):
-    """The answer: what a room says, to its end. after: the last event that the viewer has."""
+    """The response: the messages of a room, to its end. after: the last event that the viewer has."""
 
     media_type = "text/event-stream"
 
@@ -62,7 +62,7 @@ class EventStream(Response):
 
     async def _write(self, feed: Feed, send: Send) -> None:
         while (body := await self._next(feed)) is not None:
-            # So long may a message wait for a viewer that does not read.
+            # The time that a message may wait for a viewer that does not read.
             self._door.allow(self._config.send_timeout_s)
             await send({"type": "http.response.body", "body": body, "more_body": True})
             self._door.allow(None)

@@ -1,4 +1,4 @@
-"""The page: its files as they are sent, and what a browser may do with them."""
+"""The web page: its files, and the browser's permissions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
-# Everything the page needs comes from this server, and nothing else may load or run.
+# Everything that the page needs comes from this server; nothing else may load or run.
 POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -21,9 +21,9 @@ POLICY = (
 
 @cache
 def assets() -> dict[str, tuple[str, bytes, str]]:
-    """URL path to content type, body (gzip) and ETag of each file of the page."""
+    """URL path -> content type, body (gzip) and ETag, for each file of the page."""
     found = {}
-    # Its WebSockets are those of the package for JavaScript.
+    # Its WebSocket code is that of the JavaScript package.
     shared = [file for file in files("streamer.client").joinpath("javascript").iterdir() if file.name.endswith(".js")]
     for file in [*files("streamer.server").joinpath("page").iterdir(), *shared]:
         kind = TYPES.get(file.name.rpartition(".")[2])
@@ -39,7 +39,7 @@ def assets() -> dict[str, tuple[str, bytes, str]]:
 
 
 async def show(request: Request) -> Response:
-    """A file of the page."""
+    """Serve a file of the page."""
     kind, body, tag = assets()[request.url.path]
     headers = {
         "ETag": tag,
@@ -58,7 +58,7 @@ async def show(request: Request) -> Response:
 
 
 def _takes_gzip(accepted: str) -> bool:
-    """Browsers do; who looks at the page with curl wants to read it."""
+    """Whether the client accepts gzip: browsers do, and with curl people want to read the page."""
     for offer in accepted.lower().split(","):
         coding, _, weight = offer.replace(" ", "").partition(";")
         if coding in ("gzip", "*"):

@@ -1,4 +1,4 @@
-"""People as resources: who is enrolled, one of them, and changing that."""
+"""People as resources: list them, read one, and change them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from streamer.server.http.problems import Problem
 from streamer.server.http.recordings import NO_STORE, usable
 from streamer.server.people import PAGE, People
 
-#: What a request to rename somebody may hold.
+#: The most bytes of a request to rename a person.
 RENAME_BYTES = 4096
 
 
 class PeopleRoutes:
-    """changed: called after a change of the people, so that every running stream listens for them."""
+    """changed: called after a change of the people, to update the roster of every running stream."""
 
     def __init__(self, doorkeeper: Doorkeeper, people: People, changed: Callable[[], None]) -> None:
         self._doorkeeper = doorkeeper
@@ -26,7 +26,7 @@ class PeopleRoutes:
         self._changed = changed
 
     async def page(self, request: Request) -> Response:
-        """Who is enrolled, as `speaker_list` has it, and what whoever asks may do."""
+        """The enrolled people, as in `speaker_list`, and the scopes of the client."""
         access = self._doorkeeper.admit(request, "stream")
         asked = dict(request.query_params)
         limit, after = asked.pop("limit", str(PAGE)), asked.pop("after", None)

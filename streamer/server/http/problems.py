@@ -1,4 +1,4 @@
-"""What went wrong, as HTTP says it: JSON by RFC 9457, with a `code` for programs and a `change` for people.
+"""Errors in HTTP: JSON by RFC 9457, with a `code` for programs and a `change` for people.
 
 https://www.rfc-editor.org/rfc/rfc9457
 """
@@ -26,7 +26,7 @@ from streamer.protocol import Refusal
 
 MEDIA_TYPE = "application/problem+json"
 
-#: What the codes of the WebSocket's `error` are in HTTP.
+#: The HTTP status for each code of the WebSocket's `error`.
 STATUS = {
     "busy": 503,
     "conflict": 409,
@@ -42,7 +42,7 @@ CHANGE = "Send a recording of somebody who speaks: WAV, FLAC, MP3, Ogg, Opus and
 
 
 class Problem(Exception):
-    """An answer that says why there is none. allow: the methods that there are. more: further fields of it."""
+    """An error response, raised. allow: the allowed methods. more: further fields."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Problem(Exception):
 
     @classmethod
     def of(cls, error: Refusal | StreamerError) -> Problem:
-        """What was refused or went wrong elsewhere, in HTTP's terms."""
+        """The problem for a refusal or an error of another part."""
         if isinstance(error, Refusal):
             status = STATUS.get(error.code, 400)
             return cls(status, error.code, error.message, error.change, error.retry_after)
@@ -73,7 +73,7 @@ class Problem(Exception):
             return cls(415, "unsupported", str(error), CHANGE)
         if isinstance(error, MissingDependency):
             return cls(415, "unsupported", "This server can't read recordings of this kind.", CHANGE)
-        return cls(500, "internal", "The server could not hear this recording.", "Try again.")
+        return cls(500, "internal", "The server could not process this recording.", "Try again.")
 
     def response(self) -> Response:
         headers = {}
@@ -96,7 +96,7 @@ class Problem(Exception):
 
 
 def problem_of(request: Request, error: Exception) -> Problem:
-    """What a route raised, in HTTP's terms."""
+    """The problem for an exception of a route."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException):

@@ -1,4 +1,4 @@
-"""Work for a client, for as long as the client is there."""
+"""Runs work for a client as long as the client is connected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
-    """What `work` comes to; None if the client left before, whereupon it was cancelled.
+    """The result of `work`; None if the client disconnected first, which cancels the work.
 
     The request's body must have been read.
     """

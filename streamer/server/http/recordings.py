@@ -1,4 +1,4 @@
-"""A recording as the body of a request: whose voice it is, its embedding, or its speaker's enrolment."""
+"""Requests with a recording as their body: identify its speaker, return its embedding, or enrol its speaker."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from streamer.server.http.racing import while_connected
 from streamer.speakers.names import clean_name
 from streamer.speakers.timeline import Timeline
 
-#: A form may have a few fields beside its file.
+#: The most form fields beside the file.
 FIELDS = 8
 NO_STORE = {"Cache-Control": "no-store"}
 
 
 class Recordings:
-    """The routes that hear a recording. changed: called once somebody was enrolled."""
+    """The routes that process a recording. changed: called after an enrolment."""
 
     def __init__(
         self, config: ServerConfig, doorkeeper: Doorkeeper, hearing: Hearing, changed: Callable[[], None]
@@ -75,7 +75,7 @@ class Recordings:
             advice = [{"code": one.code, "message": f"{one.message}: {one.advice}."} for one in verdict.findings]
             if not accepted:
                 said = advice[0]["message"] if advice else "no speech was heard."
-                change = "Send a better recording, or force=true where it is what you mean."
+                change = "Send a better recording, or use force=true to enrol it anyway."
                 raise Problem(422, "enrolment_refused", f"{name} was not enrolled: {said}", change, advice=advice)
             self._changed()
             return {**self._about(heard), "name": name, "exemplars": len(verdict.exemplars), "advice": advice}
@@ -111,7 +111,7 @@ class Recordings:
 
 
 async def _bounded(request: Request, limit: int, said: int) -> AsyncIterator[bytes]:
-    """The body, as it comes. Raises Problem once it is over the limit, which it is called `said` in."""
+    """The body, in chunks as they arrive. Raises Problem above the limit, which the message gives as `said`."""
     length = request.headers.get("content-length", "")
     size = int(length) if length.isdecimal() else 0
     if size <= limit:
@@ -127,13 +127,13 @@ async def _bounded(request: Request, limit: int, said: int) -> AsyncIterator[byt
 
 async def _file_of_form(request: Request, body: AsyncIterator[bytes], limit: int) -> bytes:
     class InMemory(MultiPartParser):
-        # No sound is written to a disk, not for a moment.
+        # Audio must never be written to a disk.
         spool_max_size = limit + 1
 
     try:
         form = await InMemory(request.headers, body, max_files=1, max_fields=FIELDS).parse()  # type: ignore[arg-type]
     except (MultiPartException, FormParserError) as error:
-        raise Problem(400, "invalid_message", f"This is no form: {error}.", "Send one file in it.") from None
+        raise Problem(400, "invalid_message", f"This is not a valid form: {error}.", "Send one file in it.") from None
     try:
         file = next((value for value in form.values() if isinstance(value, UploadFile)), None)
         return b"" if file is None else await file.read()
@@ -158,7 +158,7 @@ def _turns(timeline: Timeline) -> dict[str, Any]:
 
 
 def usable(name: str) -> str:
-    """A name as it is kept. Raises Problem for what can't be one."""
+    """The canonical form of a name. Raises Problem for an invalid name."""
     try:
         return clean_name(name)
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""The routes of the plain HTTP side, and what holds for all of them."""
+"""The routes of the plain HTTP side, and the rules that apply to all of them."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from streamer.server.metrics import CONTENT_TYPE, Metrics
 from streamer.server.people import People
 from streamer.server.rooms import Rooms
 
-#: What whoever watches over a server asks, and may ask of one that is full.
+#: The paths for monitoring, which work even if the server is full.
 WATCHED = ("/healthz", "/readyz", "/metrics")
-#: How long a client that was refused may go on sending before the connection is closed on it.
+#: How long a refused client may go on sending before the connection is closed.
 LINGER_S = 2.0
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -52,8 +52,8 @@ def site(
     people: People,
     refuse: Callable[[], None],
 ) -> ASGIApp:
-    """The application. identify: the access that a token gives, or None. refuse: raises Refusal where the server takes
-    nothing new."""
+    """The application. identify: the access of a token, or None. refuse: raises Refusal if the server takes no new
+    work."""
     doorkeeper = Doorkeeper(config, identify)
     recordings = Recordings(config, doorkeeper, hearing, rooms.listen_again)
     persons = PeopleRoutes(doorkeeper, people, rooms.listen_again)
@@ -143,8 +143,8 @@ class Watched:
 
 
 class FrontMiddleware:
-    """What is in front of all routes: a full server, mistakes of ours, headers, and a client that still sends when it
-    is answered: it must not be cut off before it has read why."""
+    """Wraps all routes. It handles a full server, internal errors and headers. A client that still sends when it gets
+    its response is not cut off before it has read the response."""
 
     def __init__(self, application: ASGIApp, metrics: Metrics, timeout_s: float) -> None:
         self._application = application
@@ -173,12 +173,12 @@ class FrontMiddleware:
 
 
 class _Exchange:
-    """One request's messages. status: of the answer, once there is one."""
+    """One request's messages. status: of the response, once there is one."""
 
     def __init__(self, receive: Receive, send: Send, *, expects: bool) -> None:
         self.status: int | None = None
         self._receive, self._send = receive, send
-        # Who waits for "100 Continue" sends no body to an answer.
+        # A client that waits for "100 Continue" sends no body after another response.
         self._more_body = True
         self._expects = expects
 
@@ -199,7 +199,7 @@ class _Exchange:
         await self._say(message)
 
     async def end(self) -> None:
-        """The answer is sent, all of it; the connection ends once the client has heard it."""
+        """The response is sent completely; the connection ends once the client has received it."""
         if self._more_body and not self._expects:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LINGER_S):
@@ -208,6 +208,6 @@ class _Exchange:
         await self._say({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _say(self, message: Message) -> None:
-        # A body that breaks off in the middle of a chunk was answered already, by uvicorn.
+        # If a body breaks off in the middle of a chunk, uvicorn has already answered.
         with suppress(LocalProtocolError):
             await self._send(message)

@@ -1,7 +1,7 @@
-"""Sessions in a database that several servers share: PostgreSQL, or SQLite for those of one machine, who do
-better with a folder: a server that stands still in the midst of writing keeps all others from a file of SQLite's.
+"""Sessions in a database that several servers share: PostgreSQL, or SQLite on one machine. A folder is better there: a
+server that hangs while it writes locks all others out of an SQLite file.
 
-On PostgreSQL the table is not logged: what changes every few seconds would otherwise be written twice, and sent to
+On PostgreSQL the table is unlogged: data that changes every few seconds would otherwise be written twice, and sent to
 every standby. After a crash of the database the table is empty, and full again once every server has written its
 sessions.
 """
@@ -37,16 +37,16 @@ from streamer.speakers.database import MARGIN_S, address, answered, engine_of, u
 from streamer.speakers.failures import named
 from streamer.speakers.tables import SESSIONS
 
-#: How long to wait for another writer, in seconds; for a server that says nothing, `MARGIN_S` longer.
+#: How long to wait for another writer, in seconds; for a server that does not answer, `MARGIN_S` longer.
 BUSY_S = 3.0
 
-#: The database's own clock, in seconds.
+#: The clock of the database, in seconds.
 CLOCKS = {
     "postgresql": "extract(epoch from clock_timestamp())",
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
 }
 
-# Rows are numbers that no compression makes smaller, and each is replaced every few seconds.
+# Rows are numbers that do not compress, and each is replaced every few seconds.
 TUNING = (
     f"ALTER TABLE {SESSIONS} ALTER COLUMN data SET STORAGE EXTERNAL",
     f"ALTER TABLE {SESSIONS} SET (toast.autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0)",
@@ -54,9 +54,9 @@ TUNING = (
 
 
 class Database:
-    """A `SessionStore`. location: an SQLAlchemy URL. keep_s: how long a session lies here. busy_s: see `SpeakerStore`.
+    """A `SessionStore`. location: an SQLAlchemy URL. keep_s: how long a session is kept. busy_s: see `SpeakerStore`.
 
-    Raises a StoreError where the database cannot be reached, ConfigurationError for one of another kind.
+    Raises a StoreError if the database cannot be reached, ConfigurationError for one of another kind.
     """
 
     def __init__(self, location: str, keep_s: float, *, busy_s: float = BUSY_S) -> None:
@@ -98,7 +98,7 @@ class Database:
         with self._transaction() as connection:
             theirs = (table.c.key == key) & (table.c.client == client)
             age = (self._now - table.c.at).label("age")
-            # The lock, so that of two who take it at once the second one sees the first one's fence.
+            # The lock makes the second of two simultaneous takers see the fence of the first.
             row = connection.execute(select(table.c.fence, table.c.data, age).where(theirs).with_for_update()).first()
             if row is None or not row.data or row.age > self._keep_s:
                 return None
@@ -125,7 +125,7 @@ class Database:
         self._engine.dispose()
 
     def _prepare(self) -> None:
-        """Make the table, unless it is there; on PostgreSQL, too, one server after the other."""
+        """Create the table if it is missing; on PostgreSQL, one server at a time."""
         with named(self.where):
             connecting = self._engine.connect().execution_options(write=True)
             with connecting as connection, answered(connection, self._busy_s + MARGIN_S), connection.begin():
@@ -138,15 +138,15 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, write: bool = True) -> Iterator[Connection]:
-        """One transaction. On PostgreSQL nobody waits but for who changes the same session."""
+        """One transaction. On PostgreSQL it waits only for changes to the same session."""
         alone = write and self._engine.dialect.name == "sqlite"
         with named(self.where):
             connecting = self._engine.connect().execution_options(write=alone)
             with connecting as connection, answered(connection, self._busy_s + MARGIN_S), connection.begin():
                 if not alone and write:
                     limit_ms = round(self._busy_s * 1000)
-                    # After a crash of the machine the table is empty anyway; and a server that stands still in the
-                    # midst of it must not keep its sessions from the others.
+                    # After a crash of the machine the table is empty anyway; and a server that hangs during a
+                    # transaction must not keep its sessions from the others.
                     for setting in (
                         f"lock_timeout = {limit_ms}",
                         f"idle_in_transaction_session_timeout = {limit_ms}",

@@ -1,7 +1,7 @@
-"""Sessions in a folder, for the servers of one machine: one file each, unreadable to others.
+"""Sessions in a folder, for the servers of one machine: one file each, readable only for its owner.
 
-A file is called KEY.FENCE.session. Whoever changes what lies there holds a lock on the folder for that moment; what is
-long is done before, in a file of one's own.
+A file is named KEY.FENCE.session. A process that changes the folder holds a lock for that moment; slow work is done
+before, in a separate file.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ PART = ".part"
 
 
 class Folder:
-    """A `SessionStore`. keep_s: how long a session lies here. clock: the one that the files' times are of.
+    """A `SessionStore`. keep_s: how long a session is kept. clock: the clock of the files' times.
 
-    Raises ConfigurationError where the folder can't be made or written to.
+    Raises ConfigurationError if the folder can't be created or written to.
     """
 
     def __init__(self, folder: Path, keep_s: float, clock: Callable[[], float] = time.time) -> None:
@@ -54,7 +54,7 @@ class Folder:
                 part.replace(self._path(item.key, item.fence))
                 return True
         finally:
-            with contextlib.suppress(OSError):  # a full disk is not to fill further
+            with contextlib.suppress(OSError):  # do not fill a full disk further
                 part.unlink(missing_ok=True)
 
     def take(self, key: str, client: str) -> Taken | None:
@@ -81,18 +81,18 @@ class Folder:
     def clear(self) -> None:
         for pattern in (f"*{SUFFIX}", f"*{PART}"):
             for path in self._folder.glob(pattern):
-                with contextlib.suppress(FileNotFoundError):  # another server has the folder too
+                with contextlib.suppress(FileNotFoundError):  # another server uses the folder too
                     if self._clock() - path.stat().st_mtime > self._keep_s:
                         path.unlink()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """There are no open resources."""
 
     def _path(self, key: str, fence: int) -> Path:
         return self._folder / f"{key}.{fence}{SUFFIX}"
 
     def _find(self, key: str) -> tuple[int, Path | None]:
-        """The fence and the file of a session; 0 and None where there is none."""
+        """The fence and the file of a session; 0 and None if there is none."""
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
@@ -104,7 +104,7 @@ class Folder:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """No other process changes the folder meanwhile; where there are no such locks, only one may use it."""
+        """Lock the folder against other processes; on systems without such locks, only one process may use it."""
         try:
             import fcntl
         except ImportError:

@@ -1,8 +1,7 @@
-"""Writes the running sessions down every few seconds, and takes up those that another server had.
+"""Saves the running sessions every few seconds, and takes over sessions of other servers.
 
-Nothing waits for it: a place that does not answer costs the sessions nothing but that the last state of them that lies
-there grows older. There is never more than one batch on its way, and what is not written is not remembered but taken
-anew once the place is back.
+Nothing waits for it: if the session store does not answer, saved states only grow older. At most one batch is in
+flight. States that could not be written are not queued; new ones are taken once the store answers again.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from streamer.server.room import Room
 
 T = TypeVar("T")
 
-#: Between two looks at who is due, and between two states of one session, however much its client acknowledges.
+#: Between two checks for due sessions, and between two states of one session, however often its client acknowledges.
 LOOK_S = 0.05
 LEAST_S = 0.5
-#: Sessions that are written in one go.
+#: Sessions in one batch.
 BATCH = 32
-#: A session of which nothing has changed is written all the same after so long: what lies there too long is deleted.
+#: An unchanged session is still written after this time, because old states are deleted.
 TOUCH_S = 20.0
-#: How often a place that does not answer is tried again.
+#: How often to retry a store that does not answer.
 RETRY_S = 1.0
-#: How often what nobody came back for is deleted.
+#: How often to delete sessions that nobody resumed.
 CLEAR_S = 60.0
-#: How long a client that resumes waits for the place; then it is told to come back.
+#: How long a client that resumes waits for the store; after that, it is told to come back.
 PATIENCE_S = 5.0
 RETRY_AFTER_S = 1.0
 #: How often, and how many times at most, a session that is not there is looked for again. A client whose proxy has
@@ -51,9 +50,9 @@ FAILURES = (StoreError, OSError, TimeoutError)
 
 @dataclass(slots=True)
 class Mark:
-    """How a session lies there.
+    """What is known of a session's saved state.
 
-    fence: this server's. at: when it was last written, on the server's clock; seen: what was true of it then.
+    fence: of this server. at: when it was last written, on the server's clock; seen: `_seen` of the session then.
     """
 
     fence: int
@@ -62,7 +61,7 @@ class Mark:
 
 
 class Keeper:
-    """Keeps one server's sessions in a session store. period_s: the time between two states of a session."""
+    """Saves one server's sessions in a session store. period_s: the time between two states of a session."""
 
     def __init__(
         self, session_store: SessionStore, period_s: float, metrics: Metrics, clock: Callable[[], float]
@@ -72,7 +71,7 @@ class Keeper:
         self._metrics = metrics
         self._clock = clock
         self._marks: dict[Room, Mark] = {}
-        # One thread, so that what is written later lies there later.
+        # One thread, so that states are written in order.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="streamer-keeping")
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="streamer-packing")
         self._came = asyncio.Event()
@@ -81,20 +80,20 @@ class Keeper:
         metrics.watch_keeping(self._age_s, lambda: not self._down)
 
     def _age_s(self) -> float:
-        """Of the session whose state there is the oldest."""
+        """The age of the oldest saved state."""
         now = self._clock()
         return max((now - mark.at for mark in self._marks.values() if mark.at > -math.inf), default=0.0)
 
-    # What is written
+    # Saving
 
     def add(self, room: Room, taken: Taken | None = None) -> None:
-        """This server has a session, a new one or one that it took up, and writes it down from now on."""
+        """Start to save a session of this server, new or taken over."""
         self._marks[room] = Mark(FIRST) if taken is None else Mark(taken.fence, self._clock())
-        # At once, before its engine has anything to do: while it is being given much, no state may be had for a while.
+        # At once, before its engine is busy: during a lot of work, it may be impossible to take a state.
         self._came.set()
 
     async def leave(self, room: Room) -> None:
-        """A session is closed here; if it is over, it need not lie there any more."""
+        """A session is closed here; if it is over, delete its saved state."""
         mark = self._marks.pop(room, None)
         if mark is None or not room.over or room.reason == "moved" or room.kept:
             return
@@ -102,7 +101,7 @@ class Keeper:
         self._writer.submit(self._quietly, lambda: self._session_store.forget(key, mark.fence))
 
     async def run(self) -> None:
-        """Write what is due, for ever."""
+        """Save due sessions, for ever."""
         while True:
             try:
                 with contextlib.suppress(TimeoutError):
@@ -118,7 +117,7 @@ class Keeper:
                 await asyncio.sleep(RETRY_S)
 
     async def _due(self) -> list[tuple[Room, SessionSnapshot]]:
-        """Those that are due, as they are, up to a batch: of a place that was gone, one is asked for first."""
+        """The due sessions with their states, up to a batch; only one if the store did not answer last time."""
         now = self._clock()
         rooms = sorted((mark.at, number, room) for number, (room, mark) in enumerate(self._marks.items()))
         found: list[tuple[Room, SessionSnapshot]] = []
@@ -166,7 +165,7 @@ class Keeper:
                 mark.at, mark.seen = self._clock(), known
 
     async def keep(self, room: Room, snapshot: SessionSnapshot) -> bool:
-        """Write a session down for the last time; whether it lies there. Raises what the session store does."""
+        """Save a session for the last time; returns whether it was saved. Raises the errors of the session store."""
         mark = self._marks[room]
         item = _item(room.session.token, mark.fence, snapshot)
         [owned] = await self._in(self._writer, lambda: self._session_store.put([item]))
@@ -175,26 +174,26 @@ class Keeper:
         return owned
 
     def kept_once(self, room: Room) -> bool:
-        """Whether some state of the session was written."""
+        """Whether any state of the session was saved."""
         mark = self._marks.get(room)
         return mark is not None and mark.at > -math.inf
 
     async def lies_there(self, room: Room) -> bool:
-        """Whether some state of the session can be taken up, by another server or once the place is back."""
+        """Whether a saved state of the session can be resumed, by another server or once the store answers again."""
         mark = self._marks.get(room)
         if mark is None or not self.kept_once(room):
             return False
         try:
             return await self._ask(lambda: self._session_store.holds(key_of(room.session.token), mark.fence))
-        except StoreError:  # a database that is gone for a while has it again after that
+        except StoreError:  # a database that is gone for a while still has it afterwards
             return True
         except (OSError, TimeoutError):
             return False
 
-    # What is taken up
+    # Taking over
 
     async def owns(self, room: Room) -> bool:
-        """Whether no other server has taken the session up. While the place does not answer, it is ours."""
+        """Whether no other server has taken the session over. True while the store does not answer."""
         mark = self._marks.get(room)
         if mark is None or not self.kept_once(room):
             return True
@@ -205,9 +204,9 @@ class Keeper:
             return True
 
     async def take(self, token: str, client: str) -> Taken | None:
-        """A session that was another server's, and is ours from now on; None if it is not there, nor soon after.
+        """Take over another server's session; None if it is not in the store, nor soon after.
 
-        Raises Refusal("busy") while the place does not answer.
+        Raises Refusal("busy") while the store does not answer.
         """
         key = key_of(token)
         try:
@@ -220,14 +219,14 @@ class Keeper:
             self._lost(error)
             raise Refusal(
                 "busy",
-                "Sessions of before can't be found just now.",
+                "Saved sessions are not available at the moment.",
                 "Resume again in a moment.",
                 fatal=True,
                 retry_after=RETRY_AFTER_S,
             ) from None
 
     async def close(self) -> None:
-        """Wait a little for what is being written."""
+        """Wait a little for the batch in flight."""
         with contextlib.suppress(*FAILURES):
             async with asyncio.timeout(PATIENCE_S):
                 await self._in(self._writer, lambda: None)
@@ -235,7 +234,7 @@ class Keeper:
         self._packer.shutdown(wait=False, cancel_futures=True)
         self._session_store.close()
 
-    # Within
+    # Internal
 
     async def _ask(self, question: Callable[[], T]) -> T:
         async with asyncio.timeout(PATIENCE_S):
@@ -245,16 +244,16 @@ class Keeper:
         return await asyncio.wrap_future(pool.submit(call))
 
     def aside(self, call: Callable[[], bytes]) -> Awaitable[bytes]:
-        """Run this in a thread, so that it does not hold up the loop."""
+        """Run a call in a thread, so that it does not block the loop."""
         return self._in(self._packer, call)
 
     def _quietly(self, call: Callable[[], None]) -> None:
-        # What is not forgotten now is deleted when it is too old.
+        # A state that is not deleted now is deleted when it is too old.
         with contextlib.suppress(*FAILURES):
             call()
 
     def _lost(self, error: BaseException) -> None:
-        """The place can't be used: said once, until it can."""
+        """The store does not answer: log it once, until it does."""
         self._metrics.snapshots.labels("failed").inc()
         if not self._down:
             self._down = True
@@ -278,7 +277,7 @@ def _item(token: str, fence: int, snapshot: SessionSnapshot) -> Item:
 
 
 def _seen(room: Room) -> tuple[Any, ...]:
-    """What a state is taken for when it changes: at once for the first two, after a while for the others."""
+    """Values whose change makes a session due: at once for the first two, after a while for the others."""
     session = room.session
     heard: Iterable[int] = (channel.progress.heard for channel in room.channels)
     return (session.replay.acknowledged, room.attached, session.replay.last, session.received, *heard)

@@ -1,4 +1,4 @@
-"""Where a server keeps its sessions, as its settings say."""
+"""Opens the session store of the settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamer.server.keeping.sessionstore import SessionStore
 
 
 def open_session_store(config: ServerConfig) -> SessionStore | None:
-    """The place that the settings name, if they name one. Raises ConfigurationError or a StoreError for one that can't
+    """The session store of the settings, if there is one. Raises ConfigurationError or a StoreError if it can't
     be used."""
     keep_s = config.resume_s + RESTART_S
     if config.state_store:

@@ -1,8 +1,8 @@
-"""Where sessions lie while they live, so that they outlive the process that serves them.
+"""The interface of session stores, which keep running sessions so that they survive their server process.
 
-A session has one owner, by its fence: a number that rises with each server that takes it up. What a former owner still
-writes, however late, is refused, and so it learns that the session is no longer its own. No server's clock is asked for
-this, nor for how long a session lies here: only the place's own.
+A session has one owner, identified by its fence: a number that increases with each server that takes the session over.
+A late write of a former owner is refused, and tells it that it no longer owns the session. Neither this nor the age of
+a session depends on a server's clock: only the clock of the store counts.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ FIRST = 1
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a session's owner writes down. key: see `key_of`. client: who may take it up.
-    data: `SessionSnapshot.to_bytes`."""
+    """A saved state. key: see `key_of`. client: who may resume it. data: `SessionSnapshot.to_bytes`."""
 
     key: str
     fence: int
@@ -28,7 +27,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A session that is the taker's from now on. away_s: since it was written, by the place's own clock."""
+    """A session that now belongs to the taker. away_s: time since it was saved, by the clock of the store."""
 
     fence: int
     data: bytes
@@ -36,26 +35,26 @@ class Taken:
 
 
 class SessionStore(Protocol):
-    """All of it may wait for a disk or a network, so it is called in a thread; OSError or StoreError says that it can't
-    be done just now."""
+    """Methods may wait for a disk or a network, so call them in a thread. OSError or StoreError means that the store is
+    not available at the moment."""
 
     where: str
 
     def put(self, items: Sequence[Item]) -> list[bool]:
-        """Write these down; of each, whether it is still its owner's."""
+        """Save these; returns for each whether it still belongs to its owner."""
 
     def take(self, key: str, client: str) -> Taken | None:
-        """The session, if it is this client's and not too old; whoever owned it does so no longer."""
+        """Take the session over, if it belongs to this client and is not too old; its former owner loses it."""
 
     def holds(self, key: str, fence: int) -> bool:
-        """Whether the session lies here, with this owner."""
+        """Whether the session is stored here with this owner."""
 
     def forget(self, key: str, fence: int) -> None:
-        """The session is over: nothing is left of it but that it was, for owners of before who write late. If it has
-        another owner by now, nothing is done."""
+        """The session is over: delete it, but keep its fence, against late writes of former owners. Does nothing if it
+        has another owner by now."""
 
     def clear(self) -> None:
-        """Delete what nobody came back for, and what is over."""
+        """Delete sessions that nobody resumed, and those that are over."""
 
     def close(self) -> None:
-        """Let go of the place."""
+        """Close the store."""

@@ -9,7 +9,7 @@ from streamer.speakers.tables import exemplars, speakers
 
 
 def enrol_many(store: SpeakerStore, count: int, fingerprint: str, dimension: int) -> None:
-    """ "Person 00000" and on, each with one random exemplar; the store has nobody yet."""
+    """Enrol "Person 00000" and on, each with one random exemplar, in an empty store."""
     voices = np.random.default_rng(0).standard_normal((count, dimension)).astype("<f4")
     about = {"fingerprint": fingerprint, "speech_s": 12.0, "quality": 20.0, "created": 1.0, "source": ""}
     names = [f"Person {number:05}" for number in range(count)]
