@@ -1,8 +1,8 @@
-"""Large arrays in memory of their own, which is used again.
+"""Reusable memory for large arrays, outside the heap.
 
-Where matrices of many megabytes come and go all the time, as one does with each change of very many people, small
-things that are made meanwhile settle between them, and what the matrices leave cannot be given back: the process grows.
-Memory that is new from the system each time would have to be cleared by it, which takes longer than to fill it.
+Every roster change allocates and frees matrices of many megabytes when very many speakers are enrolled. On the heap,
+small objects settle between them, the freed memory cannot be returned to the system, and the process grows. Fresh
+memory from the system must be zeroed first, which takes longer than filling it. So freed blocks are kept and reused.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-#: Smaller arrays lie where everything else does.
+#: Smaller arrays stay on the normal heap.
 LEAST_BYTES = 1 << 20
-#: What is set aside grows in steps of this part of it, so that a few people more still fit.
+#: Block sizes are rounded up by about this fraction, so that a block still fits after a few more speakers are added.
 STEP = 8
 
-#: Memory that nobody uses: the last few are kept, the others go back to the system. All threads share it.
+#: Unused blocks. The last few are kept; the others go back to the system. All threads share this queue.
 _free: deque[mmap.mmap] = deque(maxlen=3)
 
 
 def empty(shape: tuple[int, int]) -> NDArray[np.float32]:
-    """An array of this shape, float32, whose values are not set yet. Its memory is another's once no view of it is
-    left."""
+    """An uninitialised float32 array of this shape. Its memory is reused once no view of it is left."""
     count = shape[0] * shape[1]
     if 4 * count < LEAST_BYTES:
         return np.empty(shape, np.float32)
@@ -36,7 +35,7 @@ def empty(shape: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def _taken(size: int) -> mmap.mmap:
-    """Memory of at least this size, and not of much more."""
+    """A block of at least this size, and at most about twice this size."""
     for _ in range(len(_free)):
         try:
             memory = _free.popleft()

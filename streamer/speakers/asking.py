@@ -1,7 +1,8 @@
-"""Questions of trackers answered: one at a time, or of many at once.
+"""Answers the questions of trackers: one at a time, or many at once.
 
-To read the voices of very many people costs more than to compare something with them. So a tracker stops where it wants
-to know what it heard says of its candidates, and what several want to know of the same people is one product.
+With very many speakers, reading their centroids costs more than comparing something with them. So a tracker pauses when
+it needs the evidence for its candidates, and the questions of several trackers about the same roster are answered by
+one matrix product.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import numpy as np
 from streamer.speakers.candidates import Asking, Compared, Question, T
 from streamer.speakers.scoring import Array
 
-#: Embeddings that are compared with everybody at once; the scores of more would take memory and save no time.
+#: The largest number of embeddings to compare with the roster at once. Scores of more would take memory and save no
+#: time.
 AT_ONCE = 64
 
 
 def answered(asking: Asking[T]) -> T:
-    """What comes of work whose questions are answered as they come."""
+    """The result of the work, with each question answered as it comes."""
     evidence: tuple[Array, Array] | None = None
     try:
         while True:
@@ -38,7 +40,7 @@ class _Work(Generic[T]):
     outcome: T | Exception | None = None
 
     def go_on(self, compared: Compared | None = None) -> None:
-        """To the next question, or to the end."""
+        """Run to the next question, or to the end."""
         asked, self.question = self.question, None
         try:
             if asked is None:
@@ -48,12 +50,12 @@ class _Work(Generic[T]):
                 self.question = self.asking.send(evidence)
         except StopIteration as stop:
             self.outcome = stop.value
-        except Exception as error:  # it is whoever asked for the work who must hear of it, and not the others
+        except Exception as error:  # the error belongs to the caller of this work, not to the others
             self.outcome = error
 
 
 def answered_together(askings: Sequence[Asking[T]]) -> list[T | Exception]:
-    """What comes of each, or the error that it ended with; each is of a tracker of its own."""
+    """The result of each piece of work, or the error that it raised. Each one belongs to a different tracker."""
     works = [_Work(asking) for asking in askings]
     for work in works:
         work.go_on()
@@ -64,7 +66,7 @@ def answered_together(askings: Sequence[Asking[T]]) -> list[T | Exception]:
 
 
 def _of_one_roster(asked: Sequence[_Work[T]]) -> Iterator[list[_Work[T]]]:
-    """Those that ask of the same people, `AT_ONCE` embeddings of them at most."""
+    """Groups of work that ask about the same roster, with at most `AT_ONCE` embeddings each."""
     groups: dict[tuple[int, int], list[_Work[T]]] = {}
     for work in asked:
         assert work.question is not None

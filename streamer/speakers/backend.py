@@ -1,13 +1,12 @@
 """From embeddings to evidence: scores normalised by a cohort, then calibrated.
 
-Some voices sound like many others (children, or whoever speaks over a poor microphone), and their scores are high
-against everybody. Adaptive symmetric normalisation (Matejka et al., 2017, "Analysis of score normalization in
-multilingual speaker recognition") counts a score from what both sides score against those of a cohort of other voices
-that are nearest to them.
+Some voices sound like many others (children, or anyone with a poor microphone), and score high against everybody.
+Adaptive symmetric normalisation (Matejka et al., 2017, "Analysis of score normalization in multilingual speaker
+recognition") corrects for this: it scales a score by the scores of both sides against their nearest cohort voices.
 
-A cohort never holds the people who come, their language or their room. Voices that it has nothing like score low
-against it, whoever they are, and two strangers among them would pass for one. So a voice's mean is trusted in part
-only; for the rest stands the mean of voices in general.
+A cohort never contains the actual speakers, their language or their room. Voices unlike any in the cohort score low
+against it, and two strangers among them would be taken for one person. So a voice's own mean is trusted only in part;
+the rest of the weight goes to the mean of voices in general.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from streamer.speakers.settings import TrackerSettings
 if TYPE_CHECKING:
     from streamer.models.model import Model
 
-#: How many of the cohort, those nearest to a voice, its scores are counted from.
+#: The number of nearest cohort voices that normalise a score.
 TOP = 150
-#: Voices whose cohort scores are worked out at once: bounds the memory for rosters of many thousands.
+#: The number of voices per product with the cohort. This bounds the memory for rosters of many thousands.
 CHUNK = 1024
 
 
 class Cohort:
-    """Voices of many people who are nobody in particular.
+    """Embeddings of many other people, to normalise scores by.
 
-    embeddings: (voices, dimension). top: see `TOP`. trust: the share, 0 to 1, of a voice's own mean in its norm; the
-    rest is `usual`, the mean of voices that the cohort has nothing to do with.
+    embeddings: (voices, dimension). top: see `TOP`. trust: the weight, 0 to 1, of a voice's own mean in its norm; the
+    rest goes to `usual`, the mean of voices unrelated to the cohort.
     """
 
     def __init__(
@@ -46,8 +45,8 @@ class Cohort:
         self.trust, self.usual = trust, usual
 
     def norms(self, embeddings: NDArray[np.floating]) -> Vector:
-        """Mean, as far as it is trusted, and standard deviation of each embedding's best scores against the cohort:
-        (embeddings, 2)."""
+        """The mean (shrunk by `trust`) and standard deviation of each embedding's best cohort scores: (embeddings,
+        2)."""
         found = np.empty((len(embeddings), 2), np.float32)
         for start in range(0, len(embeddings), CHUNK):
             scores = unit(embeddings[start : start + CHUNK]) @ self.embeddings.T
@@ -59,7 +58,7 @@ class Cohort:
 
     @staticmethod
     def normalised(scores: Array, one: Vector, other: Vector) -> Vector:
-        """Scores (...) between two sides whose `norms` are (..., 2), counted from both."""
+        """Scores (...) between two sides with `norms` (..., 2) each, normalised by both sides and averaged."""
         from_one = (scores - one[..., 0]) / one[..., 1]
         from_other = (scores - other[..., 0]) / other[..., 1]
         return np.asarray((from_one + from_other) / 2, np.float32)
@@ -67,12 +66,12 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What the scores of one model are worth.
+    """Turns the scores of one model into evidence.
 
-    calibration: of scores against somebody enrolled, normalised where there is a cohort.
-    guests: of scores against a guest, who was heard through the same microphone and in the same room, which makes a
-        voice more like itself. None where that is not known: `calibration` then.
-    settings: those of a tracker that goes by these scores, where nobody asks for others.
+    calibration: for scores against enrolled speakers, normalised if there is a cohort.
+    guests: for scores against guests. A guest is heard through the same microphone in the same room, which makes a
+        voice more like itself. None uses `calibration`.
+    settings: the default tracker settings for these scores.
     """
 
     calibration: Calibration
@@ -87,10 +86,10 @@ class Backend:
     def llr(
         self, scores: Array, seconds: Array, one: Vector | None, other: Vector | None, guests: int = 0
     ) -> NDArray[np.float32]:
-        """Log-likelihood ratios (nats) of cosines (..., candidates) between two sides, with so many effective seconds
-        behind them.
+        """Log-likelihood ratios (nats) of cosines (..., candidates) between two sides, given the effective seconds.
 
-        one, other: the sides' `norms`, (..., 2) each. guests: so many of the candidates, the last, are guests.
+        one, other: the `norms` of the two sides, (..., 2) each. guests: the number of guests, the last of the
+            candidates.
         """
         if self.cohort is not None:
             assert one is not None and other is not None
@@ -103,7 +102,7 @@ class Backend:
     def compare(
         self, one: NDArray[np.floating], one_s: Array, other: NDArray[np.floating], other_s: Array
     ) -> tuple[Vector, Vector]:
-        """Cosines and log-likelihood ratios (one, other) of embeddings with so many seconds of speech each."""
+        """Cosines and log-likelihood ratios (one, other) between embeddings, given the seconds of speech in each."""
         scores = np.asarray(unit(one) @ unit(other).T, np.float32)
         ones, others = self.norms(one), self.norms(other)
         seconds = effective_seconds(np.asarray(one_s)[:, None], np.asarray(other_s))
@@ -111,7 +110,7 @@ class Backend:
 
     @classmethod
     def of(cls, model: Model) -> Backend:
-        """What a model brings with it; without a cohort, or without its calibration, cosines as they are."""
+        """The backend that a model includes. Without a cohort or its calibration, it calibrates plain cosines."""
         details = model.card.details
         settings = TrackerSettings(**details.get("tracker", {}))
         if model.cohort is None or "tracking" not in details:

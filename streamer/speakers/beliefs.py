@@ -1,4 +1,4 @@
-"""What is believed of a stream's candidates, as (states,) log probabilities, while people and guests come and go."""
+"""The belief about a stream's candidates, (states,) log probabilities, as speakers and guests come and go."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from streamer.speakers.profiles import Roster
 
 Belief = NDArray[np.float64]
 
-#: How many of the enrolled are looked at to find what is believed of most.
+#: The number of enrolled speakers to sample when looking for the most common value.
 SHOWN = 500
 
 
 def joined(belief: Belief, one: int, other: int) -> None:
-    """Two states were the same all along: what was believed of one is believed of the other."""
+    """Merge state `one` into `other`, because both are the same person: their probabilities add up."""
     belief[other] = np.logaddexp(belief[other], belief[one])
     belief[one] = -np.inf
 
 
 def carried(belief: Belief, before: Roster, candidates: Candidates) -> Belief:
-    """A belief over the enrolled of `before` and the guests as one over the states of `candidates`.
+    """Convert a belief over the enrolled of `before` and the guests into one over the states of `candidates`.
 
-    Those who left give their share back to the prior, those who came get theirs from it.
+    Speakers who left return their share to the prior; new speakers take theirs from it.
     """
     places = candidates.roster.moves_from(before).places
     moved = np.empty(candidates.unknown + 1)
@@ -38,19 +38,20 @@ def carried(belief: Belief, before: Roster, candidates: Candidates) -> Belief:
 
 
 def _settled(belief: Belief, candidates: Candidates) -> Belief:
-    """Nobody there is impossible, however they came in."""
+    """Give every present candidate some probability, however they were added."""
     active = candidates.guests.active
     belief[len(candidates.roster) : -1][~active] = -np.inf
-    # In probabilities: with very many people, that costs a third of `logaddexp` and `log_softmax`.
+    # In probabilities: with very many speakers, this takes a third of the time of `logaddexp` and `log_softmax`.
     shares = np.exp(belief) + np.exp(candidates.log_prior() - 10.0)
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(shares / shares.sum()))
 
 
 def snapshot(belief: Belief, candidates: Candidates) -> dict[str, Any]:
-    """A belief without the many of whom nothing in particular is believed: they all have the same value, `rest`."""
+    """A belief in compact form: most speakers share one value, `rest`, and are left out."""
     enrolled = belief[: len(candidates.roster)]
-    # Some hundred of them show what most have; the median of a hundred thousand would cost more than all else.
+    # A few hundred samples show the common value; the median of a hundred thousand would cost more than everything
+    # else.
     few = enrolled[:: 1 + len(enrolled) // SHOWN]
     rest = float(np.partition(few, len(few) // 2)[len(few) // 2]) if len(few) else None
     own = np.flatnonzero(enrolled != rest)
@@ -59,7 +60,7 @@ def snapshot(belief: Belief, candidates: Candidates) -> dict[str, Any]:
 
 
 def restored(snapshot: Mapping[str, Any], candidates: Candidates, *, same: bool) -> Belief:
-    """A snapshot's belief over the states of `candidates`. same: the roster is the one that it was taken with."""
+    """A snapshot's belief over the states of `candidates`. same: whether the roster is the one in the snapshot."""
     rest = snapshot["rest"]
     belief = np.full(candidates.unknown + 1, -np.inf if rest is None else rest)
     belief[len(candidates.roster) :] = snapshot["others"]

@@ -1,4 +1,4 @@
-"""Where speech starts and ends, from the speech probabilities of single frames."""
+"""Finds where speech starts and ends, from frame-level speech probabilities."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from streamer.models.grid import FrameGrid
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Speech starts (or else ends) at `sample`."""
+    """Speech starts, or ends, at `sample`."""
 
     sample: int
     starts: bool
 
 
 class SpeechBoundaries:
-    """Two thresholds and two least durations: speech starts with a run of `min_speech_s` at or above `onset`, which
-    may dip to `offset`, and ends with a run of `min_silence_s` that never comes back up to `onset`.
+    """Speech detection with two thresholds and two minimum durations.
 
-    Boundaries lie where their run began, so they are told late but not placed late.
+    Speech starts with a run of `min_speech_s` at or above `onset`, which may dip to `offset`. It ends with a run of
+    `min_silence_s` that never returns to `onset`. A boundary lies where its run began: it is reported late, but its
+    position is not late.
     """
 
     def __init__(self, onset: float, offset: float, min_speech_s: float, min_silence_s: float) -> None:
@@ -35,7 +36,7 @@ class SpeechBoundaries:
         self._run: int | None = None
 
     def update(self, grid: FrameGrid, first_frame: int, probabilities: NDArray[np.floating]) -> list[Boundary]:
-        """Hear consecutive frames of a grid, probabilities (frames,)."""
+        """Process consecutive frames of a grid, probabilities (frames,)."""
         min_speech, min_silence = grid.frames_of(self.min_speech_s), grid.frames_of(self.min_silence_s)
         found = []
         for frame, probability in enumerate(probabilities.tolist(), first_frame):
@@ -58,7 +59,7 @@ class SpeechBoundaries:
             self._run = frame
 
     def interrupt(self) -> bool:
-        """The stream has a gap, or ends: whether that cut speech short. Starts again in silence."""
+        """The stream has a gap, or ends: start again in silence. Returns whether speech was cut short."""
         cut, self.speaking, self._run = self.speaking, False, None
         return cut
 

@@ -1,6 +1,6 @@
-"""Whom a stream is listened to for: the enrolled speakers, its guests, and somebody nobody has heard yet.
+"""The candidates of a stream: the enrolled speakers, its guests, and an unknown voice.
 
-States are numbered: the speakers of the roster in its order, then one slot for each guest there may be, and last the
+States are numbered: first the speakers of the roster in order, then one slot for each possible guest, and last the
 unknown voice.
 """
 
@@ -21,14 +21,15 @@ from streamer.speakers.scoring import Array, effective_seconds
 
 T = TypeVar("T")
 
-#: For so many of the enrolled, those with the best scores, evidence is weighed; far more than could be in question.
+#: Evidence is computed for this many enrolled speakers, those with the best scores; the rest are out of question.
 SHORTLIST = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Embeddings beside everybody enrolled. scores: cosines (embeddings, speakers). norms: the embeddings' own
-    (embeddings, 2), where there is a cohort."""
+    """Embeddings compared with the whole roster. scores: cosines (embeddings, speakers). norms: those of the embeddings
+    (embeddings, 2), if there is a cohort.
+    """
 
     scores: Vector
     norms: Vector | None
@@ -38,26 +39,27 @@ class Compared:
         return cls(roster.scores(embeddings), backend.norms(embeddings))
 
     def rows(self, start: int, end: int) -> Compared:
-        """Some of the embeddings alone."""
+        """A range of the embeddings."""
         return Compared(self.scores[start:end], None if self.norms is None else self.norms[start:end])
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What embeddings (embeddings, dimension) with so many seconds of speech say of somebody's candidates, to be
-    answered by `Candidates.evidence`."""
+    """A request for the evidence of embeddings (embeddings, dimension), given the seconds of speech in each.
+    `Candidates.evidence` answers it.
+    """
 
     candidates: Candidates
     embeddings: Array
     speech_s: Array
 
 
-#: Work that stops at each question until it is given the evidence; see `streamer.speakers.asking`.
+#: Work that pauses at each question until it gets the evidence; see `streamer.speakers.asking`.
 Asking: TypeAlias = Generator[Question, tuple[Array, Array], T]
 
 
 class Candidates:
-    """The states of one stream, their prior, and the evidence an embedding is for each of them."""
+    """The states of one stream, their prior, and the evidence that an embedding gives for each."""
 
     def __init__(self, roster: Roster, guests: Guests, backend: Backend, unknown_prior: float) -> None:
         self.roster, self.guests, self.backend = roster, guests, backend
@@ -66,29 +68,30 @@ class Candidates:
 
     @property
     def unknown(self) -> int:
-        """The number of the unknown state, the last."""
+        """The index of the unknown state, the last."""
         return len(self.roster) + len(self.guests.names)
 
     def name(self, state: int) -> str | None:
-        """Who it is; None for the unknown state and for a free guest's slot."""
+        """The name of a state; None for the unknown state and for a free guest slot."""
         enrolled = len(self.roster)
         if state < enrolled:
             return self.roster.names[state]
         return None if state == self.unknown else self.guests.names[state - enrolled]
 
     def index(self, name: str) -> int:
-        """The state of a name; the unknown state where nobody has it."""
+        """The state of a name; the unknown state if nobody has it."""
         if (place := self.roster.index(name)) is not None:
             return place
         slot = self.guests.slot(name)
         return self.unknown if slot is None else len(self.roster) + slot
 
     def knows(self, name: str) -> bool:
-        """Whether anybody, enrolled or a guest, has this name."""
+        """Whether an enrolled speaker or a guest has this name."""
         return self.index(name) != self.unknown
 
     def log_prior(self) -> NDArray[np.float64]:
-        """(states,): `unknown_prior` for the unknown voice, the rest in equal parts; free slots have none."""
+        """(states,): `unknown_prior` for the unknown voice; the rest is shared equally. Free slots have probability
+        0."""
         active = self.guests.active
         if self._prior is None or self._prior[0] != active.tobytes():
             known = len(self.roster) + int(active.sum())
@@ -99,12 +102,12 @@ class Candidates:
         return self._prior[1].copy()
 
     def evidence(self, embeddings: Array, speech_s: Array, compared: Compared | None = None) -> tuple[Array, Array]:
-        """Scores and log-likelihood ratios, (embeddings, states) each; both 0 for the unknown state.
+        """Scores and log-likelihood ratios, (embeddings, states) each; both are 0 for the unknown state.
 
-        Ratios are worked out for the nearest of the enrolled only; the others get the least there is.
+        Ratios are computed only for the nearest enrolled speakers; the others get the lowest possible ratio.
 
-        embeddings: (embeddings, dimension). speech_s: (embeddings,) seconds of speech in each. compared: with everybody
-        enrolled, where that was done together with others'.
+        embeddings: (embeddings, dimension). speech_s: (embeddings,) seconds of speech in each. compared: the comparison
+        with the roster, if it was already computed together with those of other trackers.
         """
         enrolled = len(self.roster)
         compared = compared or Compared.of(self.roster, self.backend, embeddings)
@@ -122,7 +125,7 @@ class Candidates:
         return scores, llr
 
     def between(self, embeddings: Array, speech_s: Array, states: Sequence[int]) -> NDArray[np.float32]:
-        """Log-likelihood ratios (embeddings, states) for a few states alone; see `evidence`."""
+        """Log-likelihood ratios (embeddings, states) for the given states only; see `evidence`."""
         enrolled = len(self.roster)
         places = np.array([state for state in states if state < enrolled], np.int64)
         scores = self._cosines(embeddings, places)
@@ -132,7 +135,7 @@ class Candidates:
         return found[:, [columns.get(state, len(places) + state - enrolled) for state in states]]
 
     def score(self, embedding: Vector, name: str) -> float:
-        """The cosine of an embedding (dimension,) to somebody; 0 where nobody has the name."""
+        """The cosine of an embedding (dimension,) to a candidate; 0 if nobody has the name."""
         state, enrolled = self.index(name), len(self.roster)
         if state == self.unknown:
             return 0.0
@@ -140,16 +143,16 @@ class Candidates:
         return float(unit(embedding) @ voice)
 
     def _cosines(self, embeddings: Array, places: NDArray[np.int64]) -> Array:
-        """Of embeddings to some of the enrolled and all guests: (embeddings, places + guests)."""
+        """Cosines of embeddings to some enrolled speakers and all guests: (embeddings, places + guests)."""
         voices = np.concatenate([self.roster.centroids[places], self.guests.centroids])
         return np.asarray(unit(embeddings) @ voices.T)
 
     def _ratios(
         self, scores: Array, speech_s: Array, norms: Vector | None, places: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Log-likelihood ratios of scores (embeddings, places + guests) against some of the enrolled and all guests.
+        """Log-likelihood ratios of scores (embeddings, places + guests) against some enrolled speakers and all guests.
 
-        norms: the embeddings' own (embeddings, 2), where there is a cohort.
+        norms: those of the embeddings (embeddings, 2), if there is a cohort.
         """
         roster, guests, cohort = self.roster, self.guests, self.backend.cohort
         seconds = effective_seconds(speech_s[:, None], np.concatenate([roster.speech_s[places], guests.speech_s]))
@@ -161,10 +164,12 @@ class Candidates:
     def same_as_guest(
         self, slot: int, at_least: float, guest_s: float = 0.0, among: NDArray[np.int64] | None = None
     ) -> Asking[str | None]:
-        """Who else this guest is: the one whose log-likelihood ratio reaches `at_least`, if anybody's does.
+        """The name of the person this guest really is: one whose log-likelihood ratio reaches `at_least`. None if
+        nobody's
+        does.
 
-        guest_s: another guest it can be only if both have so many seconds of speech.
-        among: the only enrolled to ask about (their states), where the guest is known to be none of the others.
+        guest_s: the seconds of speech that two guests both need before they can be matched.
+        among: the states of the enrolled speakers to check; the guest is already known to be none of the others.
         """
         if self._there == 0:
             return None
@@ -179,34 +184,34 @@ class Candidates:
         return None if others[0, best] < self._required(at_least) else self.name(int(states[best]))
 
     def may_be_known(self, at_least: float, guest_s: float, among: NDArray[np.int64]) -> bool:
-        """Whether `same_as_guest` may know any guest for somebody else: to be asked before it, of all at the cost of
-        one."""
+        """Whether `same_as_guest` could match any guest. Call this first: it checks all guests at the cost of one."""
         active = [slot for slot, name in enumerate(self.guests.names) if name is not None]
         if not active or self._there == 0:
             return False
         others = self._guest_evidence(active, among)
         self._leave_out(others, active, guest_s)
-        # A product of several rows rounds otherwise than each alone.
+        # A product of several rows is rounded differently from a product of each row alone.
         return bool(others.max() >= self._required(at_least) - 1e-3)
 
     @property
     def _there(self) -> int:
-        """How many others there are for a guest to be."""
+        """The number of other candidates that a guest could match."""
         return len(self.roster) + int(self.guests.active.sum()) - 1
 
     def _required(self, at_least: float) -> float:
-        """The more there are to be mistaken for, the more the one must stand out."""
+        """The required ratio. It grows with the number of candidates, since chance matches do too."""
         return at_least + math.log(self._there)
 
     def _leave_out(self, others: NDArray[np.float64], slots: Sequence[int], guest_s: float) -> None:
-        """Of ratios (slots, ... + guests), those that count for nothing: of free slots, too little speech, oneself."""
+        """Exclude ratios (slots, ... + guests) of free slots, of guests with too little speech, and of a guest with
+        itself."""
         speech_s, ratios = self.guests.speech_s, others[:, others.shape[1] - len(self.guests.names) :]
         for row, slot in zip(ratios, slots, strict=True):
             row[~self.guests.active | (np.minimum(speech_s, speech_s[slot]) < guest_s)] = -np.inf
             row[slot] = -np.inf
 
     def _guest_evidence(self, slots: Sequence[int], places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Log-likelihood ratios of guests against a few of the enrolled and all guests: (slots, places + guests)."""
+        """Log-likelihood ratios of guests against some enrolled speakers and all guests: (slots, places + guests)."""
         guests, cohort = self.guests, self.backend.cohort
         norms = None if cohort is None else guests.norms(cohort)[slots]
         scores = self._cosines(guests.centroids[slots], places)

@@ -1,4 +1,4 @@
-"""How the speaker store reaches its database: its address, its transactions, and who may write when."""
+"""Database access of the speaker store: the address, transactions, and write locks."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from streamer.speakers.glance import default_path
 
 #: How long to wait for another process that is writing.
 BUSY_S = 10.0
-#: Deleted bytes are overwritten, and nothing that is sorted lies about in other files.
+#: Deleted bytes are overwritten, and SQLite writes no temporary files for sorting.
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY", "foreign_keys=ON")
-#: How long a database server may take to let us in, and to say that it is still there.
+#: The time limit for connecting to a database server, and for checking a pooled connection.
 CONNECT_S = 3.0
-#: How much longer than a lock may take, the answer to a statement may.
+#: The extra time that a statement may take beyond the lock timeout.
 MARGIN_S = 2.0
-#: How long it may take to read everybody.
+#: The time limit for reading all speakers.
 LONG_S = 120.0
-#: What writers of a store in PostgreSQL hold; the number says "streamer" to nobody but us.
+#: The advisory lock that a writer holds in PostgreSQL. The number spells "streamer" in ASCII.
 WRITER_LOCK = 0x73747265616D6572
 
 
 def url_of(location: str | Path | None) -> URL:
-    """A file, a URL, or None for `default_path()`, as a URL. Raises ConfigurationError for one that is none."""
+    """The URL of a file, a URL, or None (`default_path()`). Raises ConfigurationError if the URL is invalid."""
     if location is None:
         location = default_path()
     if isinstance(location, str) and "://" in location:
@@ -46,19 +46,19 @@ def url_of(location: str | Path | None) -> URL:
 
 
 def address(url: URL) -> str:
-    """Where a store is, for people: without a password."""
+    """The location of a store, for people: without the password."""
     if url.drivername.startswith("sqlite"):
         return url.database or ":memory:"
     return url.render_as_string(hide_password=True)
 
 
 def engine_of(url: URL, busy_s: float) -> Engine:
-    """An engine whose transactions wait for each other: those that write begin with `execution_options(write=True)`."""
+    """An engine with serialised writes: a writing transaction begins with `execution_options(write=True)`."""
     if not url.drivername.startswith("sqlite"):
         with named(address(url)):
             engine = create_engine(url, connect_args=_connect_arguments(url))
             return _one_writer_at_a_time(_looked_at_first(engine), busy_s)
-    # A database in memory is its connection: every thread has to use the same one, one after the other.
+    # An in-memory database exists only in its connection: all threads must share that connection, one after the other.
     memory = (
         {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0} if url.database in (None, "", ":memory:") else {}
     )
@@ -66,14 +66,15 @@ def engine_of(url: URL, busy_s: float) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
-        # SQLAlchemy's own advice for SQLite: the driver begins no transactions, `begin` below does.
+        # SQLAlchemy recommends this for SQLite: the driver begins no transactions, `begin` below does.
         connection.isolation_level = None
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A transaction that reads first and then writes cannot wait for another writer: say so from the start.
+        # A transaction that reads first and writes later cannot wait for another writer, so declare the write at the
+        # start.
         write = connection.get_execution_options().get("write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
@@ -81,7 +82,7 @@ def engine_of(url: URL, busy_s: float) -> Engine:
 
 
 def _one_writer_at_a_time(engine: Engine, busy_s: float) -> Engine:
-    """On PostgreSQL, who writes waits for who does already, as on SQLite: two who enrol one name make one profile."""
+    """Make writers wait for each other on PostgreSQL, as on SQLite: two enrolments of one name make one profile."""
     if engine.dialect.name == "postgresql":
 
         @event.listens_for(engine, "begin")
@@ -94,10 +95,10 @@ def _one_writer_at_a_time(engine: Engine, busy_s: float) -> Engine:
 
 
 def _connect_arguments(url: URL) -> dict[str, Any]:
-    """What libpq is told, unless the address says it."""
+    """Connection options for libpq, unless the URL sets them."""
     if not url.drivername.startswith("postgresql"):
         return {}
-    # A host that is gone without a word is noticed by the kernel; a server that stands still, by `answered`.
+    # The kernel notices a host that has vanished; `answered` notices a server that hangs.
     wanted = {
         "connect_timeout": round(CONNECT_S),
         "keepalives_idle": 10,
@@ -108,7 +109,7 @@ def _connect_arguments(url: URL) -> dict[str, Any]:
 
 
 def _looked_at_first(engine: Engine) -> Engine:
-    """On PostgreSQL, a connection that lay in the pool is asked whether it is still one, but not for long."""
+    """On PostgreSQL, check that a pooled connection is still alive, with a short time limit."""
     if engine.dialect.name == "postgresql":
 
         @event.listens_for(engine, "checkout")
@@ -127,10 +128,10 @@ def _looked_at_first(engine: Engine) -> Engine:
 
 @contextmanager
 def answered(connection: Connection, limit_s: float) -> Iterator[None]:
-    """Raises StoreUnreachable where a database server has not answered what is asked within after so long.
+    """Raises StoreUnreachable if a database server does not answer within `limit_s`.
 
-    A server that stands still acknowledges every packet and says nothing, and a client's library waits for ever: so the
-    socket is closed under it. Nothing of the transaction is then known to have been done.
+    A hung server still acknowledges every packet but sends nothing, and the client library waits forever. So the
+    socket is closed from outside. The outcome of the transaction is then unknown.
     """
     if connection.dialect.name != "postgresql":
         yield
@@ -149,9 +150,9 @@ def answered(connection: Connection, limit_s: float) -> Iterator[None]:
 
 @contextmanager
 def _limited(raw: Any, limit_s: float) -> Iterator[threading.Event]:
-    """Close the socket of a libpq connection after so long; the event says that it was."""
+    """Close the socket of a libpq connection after the limit; the event reports that this happened."""
     late = threading.Event()
-    # A copy: its number cannot become that of another file while we hold it.
+    # A duplicate: its file descriptor cannot be reused for another file while we hold it.
     wire = socket.socket(fileno=os.dup(raw.fileno()))
 
     def cut() -> None:

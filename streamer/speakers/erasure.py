@@ -1,8 +1,8 @@
-"""What was deleted has to leave the database's files too, also the log that SQLite writes changes to first.
+"""Removes deleted data from the database's files, including SQLite's write-ahead log.
 
-A checkpoint copies that log into the database, where deleted bytes are overwritten (`secure_delete`), and empties it.
-It cannot while another process still reads an older state of the store, so it is tried again, and what is due is noted
-in the store itself: whoever opens it next, or watches it, goes on with it.
+A checkpoint copies the log into the database, where deleted bytes are overwritten (`secure_delete`), and empties the
+log. It cannot finish while another process reads an older state of the store, so it is retried. The pending erasure is
+recorded in the store: the next process that opens or watches the store continues it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import time
 
 from sqlalchemy import Engine
 
-#: Between two attempts, in seconds.
+#: The time between two attempts, in seconds.
 EVERY_S = 0.05
 
 
 def checkpoint(engine: Engine, patience_s: float) -> bool:
-    """Empty SQLite's write-ahead log; whether that was possible within so long. Other databases keep their own."""
+    """Empty SQLite's write-ahead log. Returns whether it succeeded within the time limit. Other databases manage their
+    own."""
     if engine.dialect.name != "sqlite":
         return True
     end = time.monotonic() + patience_s
@@ -33,7 +34,7 @@ def _attempt(engine: Engine) -> bool:
         raw = connection.connection.dbapi_connection
         assert isinstance(raw, sqlite3.Connection)
         (waits_ms,) = raw.execute("PRAGMA busy_timeout").fetchone()
-        # SQLite would wait with the writer's lock in its hand: nobody could enrol anybody for as long.
+        # SQLite would wait while it holds the write lock, and block all enrolment for that time.
         raw.execute("PRAGMA busy_timeout=0")
         try:
             busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -1,13 +1,14 @@
-"""Who has the floor: the present turn, who is believed to speak in it, and the guests found on the way.
+"""Who has the floor: the current turn, the belief about who speaks in it, and the guests found so far.
 
 Two questions are asked at every step of speech:
 
-- Who speaks this turn? All of the turn is pooled into one embedding, which gets sharper as the turn goes on; the
-  log-likelihood ratios of its scores, with what was believed before the turn, give the posterior of each candidate.
-- Does somebody else speak by now? A hidden Markov filter over the same candidates hears the short window (fast to
-  change) and the long one (slow to err); when it is sure of another, the turn is cut where the change was most likely.
+- Who speaks in this turn? The whole turn is pooled into one embedding, which gets sharper as the turn goes on. The
+  log-likelihood ratios of its scores, together with the belief before the turn, give the posterior of each candidate.
+- Has the speaker changed? A hidden Markov filter over the same candidates listens to the short window (which reacts
+  fast) and the long one (which errs rarely). When it is sure of another speaker, the turn is cut at the most likely
+  point of change.
 
-Floors of one room share their guests: what one of them finds out about a guest, all of them go by.
+The floors of one room share their guests: what one floor learns about a guest applies to all.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.steps import Embed, HeardStep
 from streamer.speakers.turn import Evidence, Turn
 
-#: After a change of speaker, the one before is this much less probable than the others.
+#: Right after a change of speaker, the previous speaker is less probable than the others by this factor.
 NOT_AGAIN = 20.0
 
 
 class Floor:
-    """The floor of one stream. peers: those of the same room.
+    """The floor of one stream. peers: the other floors of the same room.
 
-    turn: the present one; None while nobody speaks. turns: how many numbers were given to turns.
+    turn: the current turn; None while nobody speaks. turns: the number of turns so far.
     belief: (states,), who speaks now. last_end: where the last speech ended.
     recent: the last steps, for a turn that begins within them.
     """
@@ -54,7 +55,7 @@ class Floor:
         self.embed = embed
         guests = peers[0].guests if peers else Guests(settings.max_guests, roster.dimension)
         self.candidates = Candidates(roster, guests, backend, settings.unknown_prior)
-        #: All that share these guests, this one among them.
+        #: All floors that share these guests, including this one.
         self._sharing: WeakSet[Floor] = peers[0]._sharing if peers else WeakSet()
         self._sharing.add(self)
         self.turn: Turn | None = None
@@ -75,34 +76,34 @@ class Floor:
     # The clock and the turns
 
     def advance(self, heard_sample: int) -> None:
-        """The stream was heard up to here."""
+        """Move the clock: the stream was heard up to here."""
         self.heard_sample = heard_sample
 
     def hear(self, step: HeardStep) -> None:
-        """What is new, whoever speaks in it; to be judged by `judge`."""
+        """Add a step, whoever speaks in it; `judge` evaluates it."""
         self.recent.append(step)
         if self.turn is not None:
             self.turn.add(step, self.settings.kept_steps)
 
     def begin(self, sample: int) -> None:
-        """A turn begins, with whoever spoke last somewhat more probable than others while the pause was short."""
+        """Begin a turn. After a short pause, the last speaker is more probable than others."""
         pause = math.inf if self.last_end is None else (sample - self.last_end) / SAMPLE_RATE
         stay = self.settings.resume * math.exp(-pause / self.settings.pause_s)
         prior = hmm.relaxed(self.belief, self.candidates.log_prior(), stay)
         self._open(sample, prior, [step for step in self.recent if step.end_sample > sample])
 
     def end(self, sample: int, reason: str) -> Asking[list[Event]]:
-        """Nobody speaks any more."""
+        """End the turn: nobody speaks any more."""
         events = yield from self._close(sample, reason)
         self.last_end = sample
         return events
 
     def interrupt(self) -> None:
-        """What comes next does not follow what was heard."""
+        """Break the continuity: the next audio does not follow the last."""
         self.recent.clear()
 
     def next_number(self) -> int:
-        """The number of one more turn."""
+        """The number for the next turn."""
         self.turns += 1
         return self.turns
 
@@ -113,7 +114,7 @@ class Floor:
         return self.turn
 
     def _close(self, sample: int, reason: str) -> Asking[list[Event]]:
-        """The turn is over: its last word on who it was, and what it taught about a guest."""
+        """Close the turn: give its final name, and let a guest learn from it."""
         turn, self.turn = self.turn, None
         if turn is None:
             return []
@@ -132,7 +133,7 @@ class Floor:
     # Who speaks
 
     def judge(self, step: HeardStep) -> Asking[list[Event]]:
-        """Weigh what is new: a change of speaker, or else the name of the turn."""
+        """Evaluate a new step: detect a change of speaker, or else update the name of the turn."""
         turn, settings = self.turn, self.settings
         if turn is None or step.speech_s <= 0:
             return []
@@ -140,10 +141,10 @@ class Floor:
         if whole is None or whole[1] < settings.evidence_s:
             return []
         inside = [(window.embedding, window.speech_s) for window in step.inside(turn.start_sample)]
-        # Until the long window lies inside the turn, the whole turn is no longer than it.
+        # Until the long window fits inside the turn, the whole turn is at most as long as the window.
         long = inside[-1] if len(inside) == len(step.windows) > 1 else whole
         short = inside[0] if inside else long
-        # They are often the same: what would be asked twice is asked once.
+        # These are often the same embedding: ask only once.
         asked = {id(one): one for one in (whole, long, short)}
         rows = [list(asked).index(id(one)) for one in (whole, long, short)]
         embeddings, seconds = zip(*asked.values(), strict=True)
@@ -161,21 +162,21 @@ class Floor:
         return self._name(turn, Evidence(posterior, scores[0], *whole, self.heard_sample))
 
     def _changed_to(self, turn: Turn) -> int | None:
-        """The state of another speaker of whom the filter is sure."""
+        """The state of another speaker that the filter is sure of, or None."""
         best = int(np.argmax(self.belief))
         if turn.label is None or self.belief[best] < math.log(self.settings.switch):
             return None
         return None if best == self.candidates.index(turn.label) else best
 
     def _change(self, turn: Turn, new: int) -> Asking[list[Event]]:
-        """Cut the turn where the other voice most likely began, and judge what follows on its own."""
+        """Cut the turn where the new voice most likely began, and judge the rest as a separate turn."""
         assert turn.label is not None
         old = self.candidates.index(turn.label)
         sample = turn.change_point(self.candidates, old, new)
         tail = turn.after(sample)
         rest_s = turn.speech_s - sum(step.speech_s for step in tail)
         if rest_s < self.settings.min_turn_s and not turn.final:
-            # What little there is before the change misled the turn: its name is corrected by what follows.
+            # The short part before the change misled the turn, so correct the turn's name instead of cutting it.
             turn.restart(sample, self.candidates.log_prior())
             events = []
         else:
@@ -193,12 +194,12 @@ class Floor:
         given = self.guests.given
         events = turn.judge(evidence, self.candidates, self.settings)
         if self.guests.given > given and turn.label is not None:
-            # What was believed of an unknown voice is believed of the guest it has become.
+            # The unknown voice has become a guest: its probability moves to the guest.
             beliefs.joined(self.belief, self.candidates.unknown, self.candidates.index(turn.label))
         return events
 
     def _evidence(self, turn: Turn) -> Asking[Evidence | None]:
-        """What the turn as a whole says, which becomes the belief; None if it says too little."""
+        """The evidence of the whole turn, which updates the belief; None if there is too little speech."""
         whole = turn.whole.embedding(self.embed)
         if whole is None:
             return None
@@ -210,7 +211,7 @@ class Floor:
         return log_softmax(turn.log_prior + self.settings.naming_weight * llr)
 
     def score(self, stretch: tuple[int, int], name: str) -> float:
-        """The cosine of somebody to the short window nearest to a stretch [start, end); 0 where none is left."""
+        """The cosine of a candidate to the short window nearest to a stretch [start, end); 0 if no window is left."""
         windows = [window for step in self.recent for window in step.windows[:1]]
         if not windows or not self.candidates.knows(name):
             return 0.0
@@ -220,7 +221,7 @@ class Floor:
     # People come and go
 
     def set_roster(self, roster: Roster) -> list[Event]:
-        """Listen for others from now on; guests that turn out to be among them take their names."""
+        """Replace the roster. Guests who turn out to be in it take their enrolled names."""
         before, fresh, settings = self.roster, np.flatnonzero(roster.moves_from(self.roster).fresh), self.settings
         self.candidates = Candidates(roster, self.guests, self.candidates.backend, settings.unknown_prior)
         self.belief = beliefs.carried(self.belief, before, self.candidates)
@@ -234,7 +235,7 @@ class Floor:
         return events
 
     def forget_silent(self) -> None:
-        """Drop the guests that were silent for too long; the one who speaks is not."""
+        """Drop guests that were silent for too long, except the current speaker."""
         speaking = {one.turn.label for one in self._sharing if one.turn is not None}
         for name in self.guests.silent(self.heard_sample - self.settings.guest_forget_s * SAMPLE_RATE):
             if name not in speaking:
@@ -243,9 +244,9 @@ class Floor:
                 self.guests.forget(name)
 
     def _recognise(self, slot: int, among: NDArray[np.int64] | None = None) -> Asking[list[Event]]:
-        """Whether a guest is somebody we know after all: enrolled, or another guest.
+        """Check whether a guest is a known person: an enrolled speaker or another guest.
 
-        among: the only enrolled to ask about, where nothing else has changed.
+        among: the enrolled speakers to check, if nothing else has changed.
         """
         guests, settings = self.guests, self.settings
         kept = yield from self.candidates.same_as_guest(slot, settings.guest_merge, settings.guest_merge_s, among)
@@ -260,13 +261,13 @@ class Floor:
         return [Renamed(sample=0, decided_sample=self.heard_sample, speaker=kept, previous=lost, reason="one voice")]
 
     def _rename(self, lost: str, kept: str) -> None:
-        """A guest was somebody else all along."""
+        """Rename a guest who turned out to be somebody else."""
         beliefs.joined(self.belief, self.candidates.index(lost), self.candidates.index(kept))
         if self.turn is not None:
             self.turn.rename(lost, kept, self.candidates)
 
     def _forget(self, guest: str) -> None:
-        """This guest is no candidate any more."""
+        """Remove a guest from the candidates."""
         self.belief[self.candidates.index(guest)] = -np.inf
         if self.turn is not None:
             self.turn.forget(guest, self.candidates)
@@ -286,7 +287,7 @@ class Floor:
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Speakers of this roster keep their place in it."""
+        """Restore a snapshot. Speakers in the current roster keep their probability."""
         self.guests.restore(snapshot["guests"])
         same, turn = snapshot["roster"] == self.roster.digest, snapshot["turn"]
         self.belief = beliefs.restored(snapshot["belief"], self.candidates, same=same)

@@ -1,4 +1,4 @@
-"""One speaker's turn: what was heard of it, and the name it gets: given, corrected, settled, or left open."""
+"""The turn of one speaker: its audio evidence, and its name, from the first guess to the final one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from streamer.speakers.scoring import highest
 from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.steps import HeardStep, Pool
 
-#: At the end of a turn, the likeliest is taken if it is more likely than not.
+#: At the end of a turn, the likeliest candidate is accepted if it is more likely than not.
 LAST_WORD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known of a turn at one step.
+    """The evidence about a turn at one step.
 
     posterior: (states,) log probabilities. scores: (states,) cosines. embedding, speech_s: the whole turn, pooled.
     heard_sample: how far the stream was heard.
@@ -41,12 +41,12 @@ class Evidence:
 
 @dataclass(slots=True)
 class Turn:
-    """The state of a turn. Its last steps are kept apart, so that it can still be cut where another voice began.
+    """The state of a turn. Its last steps are kept separately, so that it can still be cut where another voice began.
 
-    log_prior: (states,), what was believed before anything of the turn was heard.
-    label: the name given to it so far. final: the label will not change any more.
-    ambiguous: it was said that it stays open who speaks.
-    whole: all steps, pooled. older: those before the kept ones.
+    log_prior: (states,), the belief before the turn.
+    label: the current name. final: the label will not change any more.
+    ambiguous: an `Ambiguous` event was sent.
+    whole: all steps, pooled. older: the steps before the kept ones, pooled.
     """
 
     number: int
@@ -60,22 +60,24 @@ class Turn:
     whole: Pool = field(default_factory=Pool)
     older: Pool = field(default_factory=Pool)
 
-    # What was heard of it
+    # Its steps
 
     @property
     def speech_s(self) -> float:
         return self.whole.speech_s
 
     def add(self, step: HeardStep, kept: int) -> None:
-        """One more step; of more than `kept`, the oldest can no longer be cut off."""
+        """Add a step. Only the last `kept` steps can still be cut off."""
         self.steps.append(step)
         self.whole.add(step, self.start_sample)
         while len(self.steps) > kept:
             self.older.add(self.steps.pop(0), self.start_sample)
 
     def change_point(self, candidates: Candidates, old: int, new: int) -> int:
-        """Where it most likely changed from one state to another: the short windows before sound like the old voice,
-        those after it like the new one."""
+        """The most likely position of a change from one state to another: the short windows before it sound like the
+        old
+        voice, those after it like the new one.
+        """
         windows = [window for step in self.steps for window in step.inside(self.start_sample)[:1]]
         if not windows:
             return self.start_sample
@@ -83,22 +85,22 @@ class Turn:
         llr = candidates.between(embeddings, np.array([window.speech_s for window in windows]), (old, new))
         before = np.cumsum(llr[:, 0] - llr[:, 1])
         first = int(np.argmax(np.concatenate([[0.0], before[:-1]])))
-        # The change lies between the middle of the last window that sounds old and that of the first that sounds new.
+        # The change lies between the centre of the last window that sounds old and that of the first that sounds new.
         around = windows[max(first - 1, 0) : first + 1]
         middle = sum(window.start_sample + window.end_sample for window in around) // (2 * len(around))
         return max(middle, self.start_sample)
 
     def after(self, sample: int) -> list[HeardStep]:
-        """The steps that lie after a sample, or mostly."""
+        """The steps whose centre lies at or after a sample."""
         return [step for step in self.steps if step.middle >= sample]
 
     def cut(self, sample: int) -> None:
-        """Leave the steps after a sample to another turn."""
+        """Remove the steps after a sample, which belong to another turn."""
         self.steps = [step for step in self.steps if step.middle < sample]
         self._pool()
 
     def restart(self, sample: int, log_prior: Belief) -> None:
-        """What was heard before a sample misled the turn: go on as if there had been nothing."""
+        """Discard everything before a sample, which misled the turn, and start again from a prior."""
         self.steps, self.older, self.log_prior = self.after(sample), Pool(), log_prior
         self._pool()
 
@@ -110,14 +112,14 @@ class Turn:
     # Its name
 
     def judge(self, evidence: Evidence, candidates: Candidates, settings: TrackerSettings) -> list[Event]:
-        """Give it a name, or change or settle the one it has, as far as the evidence goes; that may make a guest."""
+        """Name the turn, change its name or settle it, depending on the evidence. This may create a guest."""
         best = int(np.argmax(evidence.posterior))
         confidence = math.exp(evidence.posterior[best])
         if self.label is not None:
             self.confidence = math.exp(evidence.posterior[candidates.index(self.label)])
             slot = candidates.guests.slot(self.label)
-            # Who is new is learned as they speak. An older guest learns from whole turns only: a voice that was
-            # mistaken for theirs for a moment must not become theirs.
+            # A new guest is learned while they speak. An older guest learns only from whole turns: a voice that was
+            # briefly mistaken for theirs must not change their profile.
             if slot is not None and candidates.guests.is_new(slot) and not self.final:
                 candidates.guests.hear(slot, evidence.embedding, evidence.speech_s, evidence.heard_sample)
         if self.final:
@@ -141,8 +143,10 @@ class Turn:
         return [self._name(label, confidence, evidence, candidates, final=settles, reason=reason)]
 
     def last_word(self, evidence: Evidence, candidates: Candidates) -> list[Event]:
-        """The turn is over: name it now if it has no name, or correct the one it has. Speech between whose voices the
-        evidence did not decide is somebody's all the same: it is told as an unknown voice's, and never passed over."""
+        """The final decision after the turn is over: name it if it has no name, or correct its name.
+
+        If the evidence did not decide between the voices, the turn is reported as an unknown voice's, never dropped.
+        """
         best = int(np.argmax(evidence.posterior))
         confidence = math.exp(evidence.posterior[best])
         if self.label is not None:
@@ -162,7 +166,7 @@ class Turn:
         return [self._name(label, confidence, evidence, candidates, final=True, reason=reason)]
 
     def end(self, sample: int, heard_sample: int, reason: str) -> list[Event]:
-        """The end of a turn that has a name; one without is passed over."""
+        """End a turn. Without a name, it gives no event."""
         if self.label is None:
             return []
         return [
@@ -178,7 +182,7 @@ class Turn:
         ]
 
     def _new_guest(self, evidence: Evidence, candidates: Candidates) -> int:
-        """The unknown voice becomes a guest: the guest's state."""
+        """Turn the unknown voice into a guest. Returns the guest's state."""
         slot = candidates.guests.add(evidence.embedding, evidence.speech_s, evidence.heard_sample)
         guest, unknown = len(candidates.roster) + slot, candidates.unknown
         evidence.posterior[guest], evidence.posterior[unknown] = evidence.posterior[unknown], -np.inf
@@ -188,7 +192,7 @@ class Turn:
     def _name(
         self, label: str, confidence: float, evidence: Evidence, candidates: Candidates, *, final: bool, reason: str
     ) -> Event:
-        """Give the turn its name, and say so."""
+        """Name the turn, and return the event."""
         previous, self.label, self.confidence, self.final = self.label, label, confidence, final
         enrolled = evidence.scores[: len(candidates.roster)]
         others = [place for place in highest(enrolled, 2) if candidates.roster.names[place] != label]
@@ -212,12 +216,12 @@ class Turn:
         return Unknown(**common, score=score if state < candidates.unknown else None)
 
     def _undecided(self, evidence: Evidence, candidates: Candidates, settings: TrackerSettings) -> list[Event]:
-        """Say once that it stays open who speaks, and between whom."""
+        """Report once that the evidence does not decide, with the likely candidates."""
         if self.label is not None or self.ambiguous or evidence.speech_s < settings.ambiguous_s:
             return []
         self.ambiguous = True
         best, *others = highest(evidence.posterior, 3)
-        # Among very many people, the likeliest may have less than that.
+        # With very many candidates, even the likeliest may be less probable than this.
         likely = [best, *(state for state in others if evidence.posterior[state] > math.log(0.05))]
         return [
             Ambiguous(
@@ -233,19 +237,19 @@ class Turn:
     # People come and go
 
     def carry(self, before: Roster, candidates: Candidates) -> None:
-        """The roster is another one than `before`."""
+        """Carry the prior over from the roster `before`."""
         self.log_prior = beliefs.carried(self.log_prior, before, candidates)
         if self.label is not None and not candidates.knows(self.label):
             self.label, self.final = None, False
 
     def rename(self, lost: str, kept: str, candidates: Candidates) -> None:
-        """A guest was somebody else all along."""
+        """Rename a guest who turned out to be somebody else."""
         beliefs.joined(self.log_prior, candidates.index(lost), candidates.index(kept))
         if self.label == lost:
             self.label = kept
 
     def forget(self, guest: str, candidates: Candidates) -> None:
-        """This guest is no candidate any more."""
+        """Remove this guest from the candidates."""
         self.log_prior[candidates.index(guest)] = -np.inf
 
     # State
@@ -257,7 +261,7 @@ class Turn:
 
     @classmethod
     def restored(cls, snapshot: Mapping[str, Any], candidates: Candidates, *, same: bool) -> Turn:
-        """The turn of a snapshot. same: the roster is the one that it was taken with."""
+        """The turn of a snapshot. same: whether the roster is the one in the snapshot."""
         own = {
             "log_prior": beliefs.restored(snapshot["log_prior"], candidates, same=same),
             "steps": [HeardStep.restored(step) for step in snapshot["steps"]],
