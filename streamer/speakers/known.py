@@ -1,7 +1,7 @@
-"""The speakers of one model in memory, kept in step with the store at the cost of what has changed.
+"""The speakers of one model in memory, kept in step with the store at a cost that depends only on what has changed.
 
-There may be a hundred thousand of them, so there is no Python object for each: their voices are one matrix, and a
-change copies it (numpy lets other threads run meanwhile) instead of reading the store again.
+There may be a hundred thousand speakers, so there is no Python object for each. Their centroids are one matrix, and a
+change copies the matrix (numpy lets other threads run meanwhile) instead of reading the store again.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ from streamer.speakers.tables import REMEMBERED, exemplars, removed, speakers
 if TYPE_CHECKING:
     from streamer.speakers.backend import Cohort
 
-#: Exemplars that are taken from the database at once.
+#: The number of exemplars to fetch from the database at once.
 CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class KnownVoices:
-    """Speakers and their centroids. ids, counts, speech_s: (speakers,), in the store, of exemplars, of speech.
-    centroids: (speakers, dimension) float32, length one."""
+    """Speakers and their centroids.
+
+    ids, counts, speech_s (speakers,): the id in the store, the number of exemplars, seconds of speech.
+    centroids: (speakers, dimension) float32, length one.
+    """
 
     ids: NDArray[np.int64]
     names: list[str]
@@ -42,8 +45,10 @@ class KnownVoices:
 
 @dataclass(frozen=True, slots=True)
 class StoreChanges:
-    """The store at change number `changes`. whole: `voices` are all there are; else those that have changed, and `gone`
-    those that are no more."""
+    """The store at change number `changes`.
+
+    whole: `voices` holds all speakers. Otherwise it holds only those that have changed, and `gone` the removed ones.
+    """
 
     changes: int
     whole: bool
@@ -52,7 +57,7 @@ class StoreChanges:
 
 
 class Followable(Protocol):
-    """A `SpeakerStore`, as far as those who follow it need it."""
+    """The part of a `SpeakerStore` that its followers need."""
 
     def follow(self, fingerprint: str, seen: int | None) -> StoreChanges: ...
 
@@ -78,7 +83,7 @@ def followed(connection: Connection, fingerprint: str, seen: int | None) -> Stor
 
 
 def _voices(connection: Connection, query: Any) -> KnownVoices:
-    """Centroids as `profiles.centroid` makes them, of many speakers at a time."""
+    """The centroids of many speakers at a time, computed like `profiles.centroid`."""
     ids: list[int] = []
     names: list[str] = []
     parts: list[tuple[NDArray[np.int64], Vector, Vector]] = []
@@ -104,7 +109,7 @@ def _voices(connection: Connection, query: Any) -> KnownVoices:
 
 
 def _chunks(connection: Connection, query: Any) -> Iterator[Sequence[Row[Any]]]:
-    """About `CHUNK` rows at a time, all of a speaker's together."""
+    """Chunks of about `CHUNK` rows. The rows of one speaker stay together."""
     result = connection.execution_options(yield_per=CHUNK).execute(query)
     rest: list[Row[Any]] = []
     for part in result.partitions():
@@ -119,10 +124,10 @@ def _chunks(connection: Connection, query: Any) -> Iterator[Sequence[Row[Any]]]:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The speakers of one model at one change of the store, by name.
+    """The speakers of one model at one change of the store, sorted by name.
 
-    roster: to score against. ids, counts: (speakers,), see `KnownVoices`. changes: up to which change.
-    lineage: how the roster came of the one before; `version` is its number there.
+    roster: to score against. ids, counts: (speakers,), see `KnownVoices`. changes: the number of the last change.
+    lineage: how the roster came from earlier ones; `version` is its number there.
     """
 
     roster: Roster
@@ -134,11 +139,11 @@ class Known:
 
     @classmethod
     def load(cls, store: Followable, fingerprint: str, dimension: int, cohort: Cohort | None = None) -> Known:
-        """Read everybody. cohort: to work out norms with, which take a while."""
+        """Read all speakers. cohort: used to compute norms, which takes a while."""
         return cls._of(store.follow(fingerprint, None), dimension, cohort)
 
     def follow(self, store: Followable, fingerprint: str, cohort: Cohort | None = None) -> tuple[Known, StoreChanges]:
-        """These speakers as the store has them now, and what has changed."""
+        """The speakers as the store has them now, and what has changed."""
         change = store.follow(fingerprint, self.changes)
         if change.whole:
             return self._of(change, self.roster.dimension, cohort), change
@@ -169,7 +174,8 @@ class Known:
         touched = np.isin(self.ids, np.concatenate([change.gone, voices.ids]))
         kept = np.flatnonzero(~touched)
         order = sorted(range(len(voices.names)), key=voices.names.__getitem__)
-        # Where each of those who came stands among those who stay: places of both, -1 - n for the nth that came.
+        # The position of each new speaker among those who stay: both kinds of index, with -1 - n for the nth new
+        # speaker.
         before = [bisect_left(old.names, voices.names[place]) for place in order]
         source = np.insert(kept, np.searchsorted(kept, before), -1 - np.arange(len(order)))
         came = np.flatnonzero(source < 0)
@@ -188,7 +194,7 @@ class Known:
         if len(came):
             rows[:, came] = voices.centroids[order].T
         names = _inserted(old.names, np.flatnonzero(touched).tolist(), came.tolist(), [voices.names[i] for i in order])
-        # Who has another voice or another name now is still the same person to those who listen.
+        # A speaker with a new voice or a new name is still the same person to those who listen.
         places = source.copy()
         where = {number: place for place, number in zip(np.flatnonzero(touched), self.ids[touched], strict=True)}
         places[came] = [where.get(number, -1) for number in ids[came].tolist()]
@@ -216,7 +222,7 @@ class Known:
 
 
 def _inserted(names: Sequence[str], gone: Sequence[int], places: Sequence[int], new: Sequence[str]) -> list[str]:
-    """`names` without those at `gone`, and with the new ones at `places` of the result."""
+    """`names` without the entries at `gone`, and with the new ones inserted at `places` of the result."""
     made = list(names)
     for place in reversed(gone):
         del made[place]

@@ -1,4 +1,4 @@
-"""`Speakers`: enrol people, and have them ready for listening, in a few calls."""
+"""`Speakers`: enrol people, and listen for them, in a few calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Audio = str | os.PathLike[str] | IO[bytes] | NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class SimilarProfiles:
-    """Two profiles that sound alike: their similarity, and how many times likelier it is that they are one (log)."""
+    """Two profiles that sound alike: their similarity, and the log-likelihood ratio that they are one person."""
 
     one: str
     other: str
@@ -47,11 +47,11 @@ class SimilarProfiles:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How well the enrolled can be told apart.
+    """How well the enrolled speakers can be told apart.
 
     within: scores of each exemplar against the rest of its profile. between: of each exemplar against the other
-    profiles. threshold: the score that best divides the two, or the model's own where there is too little to say.
-    overlaps: pairs that sound alike, the most alike first.
+    profiles. threshold: the score that best separates the two, or the model's own if there is too little data.
+    overlaps: pairs of profiles that sound alike, the most similar first.
     """
 
     within: NDArray[np.float32]
@@ -106,18 +106,18 @@ class Speakers:
 
     @property
     def engine(self) -> IncrementalModel:
-        """The stepping engine that enrolment uses, made when first needed."""
+        """The stepping engine for enrolment, created on first use."""
         from streamer.engine.incremental import IncrementalModel
 
         if self._engine is None:
-            # A voice or two are heard sooner than the passes for many streams are compiled, or even loaded.
+            # An enrolment is done before the passes for many streams would be compiled, or even loaded.
             self._engine = IncrementalModel(self.model, compiled=False)
         return self._engine
 
-    # Enrolling
+    # Enrolment
 
     def coach(self, name: str, source: str = "") -> Coach:
-        """A coach for somebody who enrols under this name, or adds to the profile of this name."""
+        """A coach for enrolling a speaker under this name, or for adding to the profile of this name."""
         name = clean_name(name)
         mine = next(iter(self.store.profiles(self.model.fingerprint, [name])), None)
         return Coach(self.backend, self.model.embed, self.roster(), mine, self.settings, source)
@@ -129,11 +129,11 @@ class Speakers:
         force: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Verdict:
-        """Enrol a speaker from files (paths or file objects) or from samples (n,) at 16 kHz, or refine the profile that
-        is there.
+        """Enrol a speaker, or refine an existing profile, from files (paths or file objects) or from samples (n,) at 16
+        kHz.
 
         All the audio is judged as one enrolment. Raises EnrolmentRefused if it would spoil the profile, unless
-        forced, and an AudioError for audio that cannot be read.
+        forced, and AudioError if audio cannot be read.
         """
         name = clean_name(name)  # before all the work
         if not audio:
@@ -172,14 +172,14 @@ class Speakers:
         for step in stream.finish():
             coach.step(step)
 
-    # Knowing
+    # Queries
 
     def profiles(self) -> list[Profile]:
-        """Everybody enrolled under this model, by name."""
+        """All speakers enrolled under this model, sorted by name."""
         return self.store.profiles(self.model.fingerprint)
 
     def profile(self, name: str) -> Profile:
-        """Raises SpeakerNotFound where nobody of this name is enrolled under this model."""
+        """The profile of a speaker. Raises SpeakerNotFound if nobody of this name is enrolled under this model."""
         if not (found := self.store.profiles(self.model.fingerprint, [name])):
             if only := elsewhere.among(self.only_under_others(), [name]):
                 raise SpeakerNotFound(f"{name!r} is enrolled only under another model. {elsewhere.way_out(only)}")
@@ -187,18 +187,17 @@ class Speakers:
         return found[0]
 
     def only_under_others(self) -> dict[str, list[str]]:
-        """People in the store who are enrolled under other models only: their names, with the fingerprints of those
-        models."""
+        """People enrolled only under other models: their names, with the fingerprints of those models."""
         return self.store.only_under_others(self.model.fingerprint)
 
     def tell_of_others(self) -> None:
-        """Say in the log of `streamer.speakers`, once, that this model does not know everybody in the store."""
+        """Log once, under `streamer.speakers`, that this model does not know everybody in the store."""
         if not self._told and (people := self.only_under_others()):
             logger.warning("%s", elsewhere.told(people, self.model.card.name))
         self._told = True
 
     def roster(self, names: Iterable[str] | None = None) -> Roster:
-        """Whom to listen for: everybody, or those named. Raises ConfigurationError for one who is not enrolled."""
+        """The speakers to listen for: all, or those named. Raises ConfigurationError if one of them is not enrolled."""
         fingerprint, cohort = self.model.fingerprint, self.backend.cohort
         if self._known is None:
             self._known = Known.load(self.store, fingerprint, self.model.dimension, cohort)
@@ -218,11 +217,12 @@ class Speakers:
         settings: TrackerSettings | None = None,
         peers: Sequence[Tracker] = (),
     ) -> Tracker:
-        """A tracker that listens for everybody enrolled, or for those named; `peers` are others in the same room."""
+        """A tracker that listens for all enrolled speakers, or for those named; `peers` are other trackers in the same
+        room."""
         return Tracker(self.roster(names), self.backend, self.model.embed, settings, peers)
 
     def check(self) -> Check:
-        """How well those enrolled can be told apart, by their own exemplars."""
+        """Check how well the enrolled speakers can be told apart, using their own exemplars."""
         profiles = self.profiles()
         within, between = [], []
         for profile in profiles:
@@ -254,7 +254,8 @@ class Speakers:
 
 
 def _divide(within: NDArray[np.floating], between: NDArray[np.floating]) -> float:
-    """The score with the fewest errors, both kinds counting alike; midway where several serve as well."""
+    """The score with the fewest errors, with equal weight for both kinds; the middle one if several are equally
+    good."""
     grid = np.unique(np.concatenate([within, between]))
     cuts = np.concatenate([[grid[0]], (grid[1:] + grid[:-1]) / 2, [grid[-1]]])
     errors = (within[:, None] < cuts).mean(0) + (between[:, None] >= cuts).mean(0)

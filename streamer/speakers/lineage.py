@@ -1,4 +1,4 @@
-"""How one roster came of another: where each speaker stood before, over several changes at once."""
+"""How one roster came from another: the earlier index of each speaker, across several changes at once."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-#: So many changes back it is known; who has missed more compares names, and takes every voice for another: with very
-#: many people, that costs as much as a hundred changes that are known.
+#: The number of changes to keep. A follower who has missed more compares names, and treats every voice as changed: with
+#: very many speakers, that costs as much as a hundred known changes.
 KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """places: (speakers,) the place before of each speaker now, -1 for none. fresh: (speakers,) whether the voice is
-    another than it was."""
+    """places: (speakers,) the earlier index of each current speaker, -1 if there is none. fresh: (speakers,) whether
+    the
+    voice has changed.
+    """
 
     places: NDArray[np.int32]
     fresh: NDArray[np.bool_]
 
     def after(self, earlier: Moves) -> Moves:
-        """These moves after earlier ones, as one."""
+        """These moves combined with earlier ones."""
         if not len(earlier.places):
             return Moves(np.full(len(self.places), -1, np.int32), np.ones(len(self.places), bool))
         there = self.places >= 0
@@ -33,7 +35,7 @@ class Moves:
 
 @dataclass(slots=True)
 class Lineage:
-    """The last changes of a roster, by the number of the version that each led to. Shared by all versions."""
+    """The last changes of a roster, by the version number that each led to. All versions share it."""
 
     steps: OrderedDict[int, Moves] = field(default_factory=OrderedDict)
 
@@ -43,7 +45,7 @@ class Lineage:
             self.steps.popitem(last=False)
 
     def between(self, old: int, new: int) -> Moves | None:
-        """All moves from one version to a later one, as one; None where they are not known any more."""
+        """All moves from one version to a later one, combined; None if they are no longer kept."""
         steps = [self.steps.get(version) for version in range(old + 1, new + 1)]
         total: Moves | None = None
         for step in steps:

@@ -1,7 +1,7 @@
-"""What a speaker may be called: one rule for the command, the protocol, the page and the library.
+"""The rules for speaker names, shared by the command, the protocol, the page and the library.
 
-A name is Unicode text in NFC, with one space between its words and none around them. Two spellings are one name where
-they differ in case, or in joiners and variation selectors alone: those change how a name looks, not whose it is.
+A name is Unicode text in NFC, with single spaces between words and none around them. Two spellings are the same name
+if they differ only in case, or in joiners and variation selectors, which change only the appearance of a name.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from collections.abc import Iterable, Sequence
 
 from streamer.errors import ConfigurationError
 
-#: In code points, after `clean_name`. The protocol's schema and the store's column say the same.
+#: In code points, after `clean_name`. The protocol's schema and the store's column use the same limit.
 NAME_LENGTH = 100
-#: What a client may send to mean such a name: decomposed, a code point becomes up to four.
+#: The longest input that a client may send for such a name: decomposed, a code point becomes up to four.
 RAW_LENGTH = 4 * NAME_LENGTH
-#: So many names stand in a message; of the others their number.
+#: The number of names to list in a message; the others are counted.
 FEW = 10
 
-#: How the name of a guest begins, before its number.
+#: The prefix of a guest's name, before the number.
 GUEST = "guest-"
-#: The name of a voice that nobody enrolled and that said too little to become a guest.
+#: The name of a voice that nobody enrolled and that has not spoken enough to become a guest.
 UNKNOWN = "unknown"
 
 _GUEST = re.compile(rf"{GUEST}\d+")
 
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
 _VARIATIONS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-#: The flags of Scotland, Wales and their like: a black flag, its letters as tags, the end of the tags.
+#: The flags of Scotland, Wales and similar: a black flag, the letters as tags, and an end tag.
 _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e007a]{1,8}\U000e007f")
-#: Letters by their category, and blank by their looks.
+#: Letters by category that look blank.
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-#: Scripts in which a joiner changes how letters meet (Unicode Standard, chapters 9, 12, 13, 16), by the first word of
-#: their characters' names.
+#: Scripts in which a joiner changes how letters connect (Unicode Standard, chapters 9, 12, 13, 16), by the first word
+#: of their character names.
 _SCRIPTS = (
     "ARABIC SYRIAC MANDAIC NKO MONGOLIAN PHAGS-PA ADLAM HANIFI DEVANAGARI BENGALI GURMUKHI GUJARATI ORIYA TAMIL TELUGU "
     "KANNADA MALAYALAM SINHALA TIBETAN MYANMAR KHMER BALINESE JAVANESE SUNDANESE BRAHMI KAITHI CHAKMA GRANTHA NEWA "
@@ -43,10 +43,10 @@ _JOINING_SCRIPTS = frozenset(_SCRIPTS.split())
 
 
 def clean_name(name: str) -> str:
-    """A speaker's name in its one spelling.
+    """A speaker's name in its canonical spelling.
 
-    Raises ConfigurationError for one that cannot be a name: empty, too long, with a character that cannot be seen or
-    that turns the writing round, or what strangers are called ("unknown", "guest-7").
+    Raises ConfigurationError if it cannot be a name: empty, too long, with a character that is invisible or reverses
+    the writing direction, or reserved for strangers ("unknown", "guest-7").
     """
     clean = unicodedata.normalize("NFC", " ".join(name.split()))
     shown = clean if len(clean) <= 60 else clean[:57] + "..."
@@ -70,19 +70,19 @@ def clean_name(name: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """What two spellings of one name share; for comparing only. `name` need not be clean."""
+    """A key that all spellings of a name share; for comparison only. `name` need not be clean."""
     spelled = unicodedata.normalize("NFD", unicodedata.normalize("NFC", " ".join(name.split())))
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", spelled.casefold()))
     return _VARIATIONS.sub("", folded.replace(_ZWNJ, "").replace(_ZWJ, ""))
 
 
 def is_stranger(name: str) -> bool:
-    """Whether this is what a voice is called that nobody enrolled."""
+    """Whether this name is reserved for voices that nobody enrolled."""
     return name == UNKNOWN or _GUEST.fullmatch(name) is not None
 
 
 def few(names: Iterable[str]) -> str:
-    """Names for a message, which must not grow with the number of people: the first of them, and how many more."""
+    """A short list of names for a message of bounded length: the first ones, and the number of the others."""
     listed: Sequence[str] = names if isinstance(names, Sequence) else list(names)
     if not listed:
         return "nobody"
@@ -91,7 +91,7 @@ def few(names: Iterable[str]) -> str:
 
 
 def _unusable(name: str) -> str | None:
-    """The first character that has no place in a name, if any."""
+    """The first character that is not allowed in a name, if any."""
     name = _TAGGED_FLAG.sub("\U0001f3f4", name)
     for at, character in enumerate(name):
         if character in (_ZWNJ, _ZWJ):
@@ -103,13 +103,13 @@ def _unusable(name: str) -> str | None:
 
 
 def _joins(name: str, at: int) -> bool:
-    """Whether the joiner at this place joins, or keeps apart, what is around it."""
+    """Whether the joiner at this position has an effect on the characters around it."""
     before, after = name[:at], name[at + 1 : at + 2]
     if not before or before[-1] in (_ZWNJ, _ZWJ, " "):
         return False
     if _script(before[-1]) in _JOINING_SCRIPTS:
         return True
-    # A family, a profession, a flag: an emoji, perhaps with a colour of skin or a variation selector, and another one.
+    # A family, a profession, a flag: an emoji, possibly with a skin tone or a variation selector, joined to another.
     picture = _VARIATIONS.sub("", before)[-1:]
     return name[at] == _ZWJ and _is_picture(picture) and _is_picture(after)
 

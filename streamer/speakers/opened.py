@@ -1,4 +1,4 @@
-"""What every part of the speaker store stands on: opening it, its transactions, and erasing what was deleted."""
+"""The base of the speaker store: opening it, its transactions, and erasing deleted data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamer.speakers.database import BUSY_S, LONG_S, MARGIN_S, address, answer
 from streamer.speakers.failures import named
 from streamer.speakers.tables import SCHEMA_VERSION, SESSIONS, guests, meta, metadata, upgrade
 
-#: Guests are for naming soon: what nobody named by then is deleted.
+#: Guests are kept to be named soon: after this time they are deleted.
 GUEST_DAYS = 1.0
 
 
@@ -34,7 +34,7 @@ class Opened:
                 path = Path(self.url.database)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if not path.exists() and "uri" not in self.url.query:
-                    # Voice prints are nobody else's business; SQLite gives its own files beside it the same mode.
+                    # Voice prints are private. SQLite gives its extra files the same mode.
                     path.touch(mode=0o600)
         self._engine = engine_of(self.url, busy_s)
         try:
@@ -54,15 +54,15 @@ class Opened:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    # Erasing
+    # Erasure
 
     def erasing(self) -> bool:
-        """Whether something that was deleted may still be in SQLite's log."""
+        """Whether deleted data may still be in SQLite's log."""
         with self._read() as connection:
             return counter(connection, "erasure") > 0
 
     def finish_erasing(self, patience_s: float | None = None) -> bool:
-        """Empty SQLite's log of what was deleted; whether nothing is left there. patience_s: None for `busy_s`."""
+        """Erase deleted data from SQLite's log. Returns whether none is left. patience_s: None uses `busy_s`."""
         with self._read() as connection:
             due = counter(connection, "erasure")
         if due == 0:
@@ -72,11 +72,11 @@ class Opened:
                 return False
             try:
                 with self._transaction() as connection:
-                    # Unless somebody has deleted more meanwhile.
+                    # Unless another process has deleted more meanwhile.
                     done = (meta.c.key == "erasure") & (meta.c.value == due)
                     connection.execute(update(meta).where(done).values(value=0))
             except DBAPIError:
-                return True  # the log is empty; that it is need not be noted now
+                return True  # the log is empty; another process can note that later
         return True
 
     def _erase(self, what: str) -> None:
@@ -86,7 +86,7 @@ class Opened:
                 f"for {self._busy_s:g} s. It goes when that process lets go; `streamer speakers erase` makes sure."
             )
 
-    # Within
+    # Internals
 
     def _prepare(self) -> None:
         with self._transaction() as connection:
@@ -117,7 +117,7 @@ class Opened:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         connecting = self._engine.connect().execution_options(write=True)
-        # A writer may wait `busy_s` for another one first.
+        # A writer may first wait `busy_s` for another one.
         with connecting as connection, answered(connection, self._busy_s + MARGIN_S), connection.begin():
             yield connection
 
@@ -128,21 +128,24 @@ class Opened:
             _note_erasure(connection)
 
     def pulse(self) -> tuple[int, bool]:
-        """`changes` and `erasing` in one question, for those who ask a few times a second."""
+        """`changes` and `erasing` in one query, for callers that poll a few times a second."""
         with self._read() as connection:
             return counter(connection, "changes"), counter(connection, "erasure") > 0
 
     @contextmanager
     def _read(self, *, long: bool = False) -> Iterator[Connection]:
-        """One transaction that changes nothing. long: it reads everybody, which may take its time."""
+        """A read-only transaction. long: it reads all speakers, which may take a while."""
         limit_s = LONG_S if long else self._busy_s + MARGIN_S
         with named(self.where), self._engine.connect() as connection, answered(connection, limit_s), connection.begin():
             yield connection
 
     @contextmanager
     def _write(self, *, quiet: bool = False, erases: bool = False) -> Iterator[tuple[Connection, int]]:
-        """One transaction, and the number of this change; unless `quiet`, one that counts as a change of the profiles.
-        erases: it deletes what is to leave the database's files."""
+        """A writing transaction, and the number of this change.
+
+        quiet: it does not count as a change of the profiles. erases: it deletes data that must leave the database's
+            files.
+        """
         with named(self.where), self._transaction() as connection:
             revision = counter(connection, "changes") + 1
             yield connection, revision

@@ -1,12 +1,13 @@
-"""Two at once: where more than one speaks, and who the two are.
+"""Overlapping speech: where more than one person speaks, and who the two are.
 
-Frames say how likely it is that more than one speaks. Averaged over some of them, with two thresholds, they make
-stretches. In a stretch one of the two has the floor, by the turns; the other is whoever speaks nearest to it in time:
-who went on while another came in, who came in, or, of a word beside a long turn, who was heard last. Where nobody else
-was heard for long, or it is not sure enough that two speak, it is somebody else, and nobody is guessed.
+The network gives each frame a probability that more than one person speaks. Averaged over several frames and compared
+with two thresholds, these probabilities give stretches of overlap. In a stretch, the turns show which of the two has
+the floor. The other is the person who speaks nearest to the stretch in time: the one who continued while another came
+in, the one who came in, or, for a word beside a long turn, the last person heard. If nobody else was heard for a long
+time, or if the overlap is not certain enough, the other voice is unknown, and no name is guessed.
 
-What is said of a stretch may change until it settles. Then the other's share of it is told as a turn as well, so that
-whoever reads turns has both; a turn of nobody known, where it is sure that two speak.
+The result for a stretch may change until it settles. Then the other voice's part is also reported as a turn, so that
+a reader of turns gets both voices; an unknown voice gets a turn only if the overlap is certain.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ from streamer.speakers.floor import Floor
 from streamer.speakers.names import UNKNOWN
 from streamer.speakers.settings import TrackerSettings
 
-#: A shorter dip does not part two stretches, and a shorter part of one is no turn.
+#: A shorter dip does not split a stretch, and a shorter part of a stretch is not a turn.
 SHORTEST_S = 0.1
-#: Turns that are remembered.
+#: The number of past turns to keep.
 KEPT = 16
-#: How the reason of a turn begins that is a voice beside another's.
+#: The prefix of the reason of a turn that is a voice beside another's.
 BESIDE = "beside "
 
 
 @dataclass(slots=True)
 class Stretch:
-    """Where more than one speaks: [start_sample, end_sample), with no end while it lasts.
+    """A stretch of overlap: [start_sample, end_sample), without an end while it lasts.
 
-    told: what was last said of it: who has the floor, and who else speaks.
+    told: the last result that was reported: who has the floor, and who else speaks.
     """
 
     number: int
@@ -52,19 +53,19 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class TurnSpan:
-    """A turn that is over, or how far the present one has come."""
+    """A finished turn, or the current one up to now."""
 
     start_sample: int
     end_sample: int
     speaker: str
 
     def away(self, start: int, end: int) -> int:
-        """How many samples lie between it and a stretch; 0 or less where they meet."""
+        """The distance to a stretch in samples; 0 or less if they meet."""
         return max(self.start_sample - end, start - self.end_sample)
 
 
 class Overlaps:
-    """Those of one stream."""
+    """The overlaps of one stream."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self.settings = settings
@@ -74,12 +75,12 @@ class Overlaps:
         self.stretches: list[Stretch] = []
         self.said: deque[TurnSpan] = deque(maxlen=KEPT)
         self.count = 0
-        #: The last probabilities, of which averages are still to be made, and the frame after them.
+        #: The last probabilities, which later averages still need, and the frame after them.
         self.tail: NDArray[np.float32] = _NO_FRAMES
         self.next_frame: int | None = None
 
     def hear(self, step: Step) -> None:
-        """The new frames of a step."""
+        """Process the new frames of a step."""
         if step.overlap is None:
             return
         width = 2 * (step.grid.frames_of(self.settings.overlap_smooth_s) // 2) + 1
@@ -109,7 +110,7 @@ class Overlaps:
             self.stretches[-1].end_sample = max(sample, self.stretches[-1].start_sample)
 
     def note(self, events: list[Event]) -> None:
-        """What was decided about turns meanwhile."""
+        """Take note of new events about turns."""
         for event in events:
             if isinstance(event, TurnEnd):
                 self.said.append(TurnSpan(event.start_sample, event.sample, event.speaker))
@@ -123,10 +124,10 @@ class Overlaps:
                     maxlen=KEPT,
                 )
 
-    # Saying who
+    # Naming the voices
 
     def tell(self, floor: Floor, *, everything: bool = False) -> list[Event]:
-        """What there is to say of the stretches; `everything` settles all of them."""
+        """The new events about stretches; `everything` settles all of them."""
         events: list[Event] = []
         said = self._said(floor) if self.stretches else []
         for stretch in list(self.stretches):
@@ -144,7 +145,7 @@ class Overlaps:
         return events
 
     def _said(self, floor: Floor) -> list[TurnSpan]:
-        """The turns of those who are still known by their names, the present one among them."""
+        """The turns of speakers who still exist under their names, including the current turn."""
         turn, candidates = floor.turn, floor.candidates
         said = [one for one in self.said if one.speaker == UNKNOWN or candidates.knows(one.speaker)]
         if turn is not None and turn.label is not None:
@@ -164,7 +165,8 @@ class Overlaps:
         )
 
     def _beside(self, floor: Floor, stretch: Stretch, two: tuple[str, str | None], said: list[TurnSpan]) -> list[Event]:
-        """What of a stretch the turns of the two leave out, as turns; of somebody else too, only where it is sure."""
+        """The parts of a stretch that the turns of the two do not cover, as turns. An unknown voice gets one only if
+        the overlap is certain."""
         events: list[Event] = []
         start, end = stretch.start_sample, stretch.end_sample
         first, second = two
@@ -203,23 +205,22 @@ _NO_FRAMES = np.zeros(0, np.float32)
 
 
 def _two(stretch: Stretch, end: int, said: list[TurnSpan], settings: TrackerSettings) -> tuple[str, str | None]:
-    """Who has the floor in a stretch, unknown where nobody with a name has it yet, and who speaks nearest to it beside
-    them."""
+    """Who has the floor in a stretch (unknown if nobody has a name yet), and who speaks nearest to it beside them."""
     start = stretch.start_sample
     there = [one for one in said if one.away(start, end) < 0]
     if not there:
         return UNKNOWN, None
     first = max(there, key=lambda one: min(one.end_sample, end) - max(one.start_sample, start)).speaker
-    # Whose turn meets the stretch is known by that; whose does not, only if the stretch is no mistake itself.
+    # A turn that meets the stretch always counts. A turn that does not counts only if the overlap is certain.
     near = settings.overlap_near_s * SAMPLE_RATE if stretch.confidence >= settings.overlap_sure else 0
     others = [one for one in said if one.speaker != first and one.away(start, end) <= near]
-    # Of those who are as near, the one who spoke last.
+    # If several are equally near, take the one who spoke last.
     nearest = min(others, key=lambda one: (max(0, one.away(start, end)), -one.end_sample), default=None)
     return first, None if nearest is None else nearest.speaker
 
 
 def _left(start: int, end: int, own: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What of [start, end) lies in none of these, in their order; what is too short for a turn is left out."""
+    """The parts of [start, end) that none of these spans cover, in order, without parts too short for a turn."""
     parts, position = [], start
     for a, b in [*own, (end, end)]:
         if min(a, end) - position >= SHORTEST_S * SAMPLE_RATE:
@@ -229,7 +230,7 @@ def _left(start: int, end: int, own: list[tuple[int, int]]) -> list[tuple[int, i
 
 
 def _as_turn(floor: Floor, part: tuple[int, int], who: str, beside: str, confidence: float) -> list[Event]:
-    """A voice beside another's, as a turn that is over."""
+    """A voice beside another's, as a finished turn."""
     start, end = part
     common: dict[str, Any] = {
         "decided_sample": floor.heard_sample,

@@ -1,4 +1,4 @@
-"""Voices we know: an enrolled speaker's exemplars, and many speakers as one matrix to score against."""
+"""Speaker profiles: the exemplars of each speaker, and many speakers as one matrix to score against."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ Vector = NDArray[np.float32]
 
 
 class Normaliser(Protocol):
-    """A cohort, as far as a roster needs it; see `streamer.speakers.backend.Cohort`."""
+    """The part of a cohort that a roster needs; see `streamer.speakers.backend.Cohort`."""
 
     def norms(self, embeddings: NDArray[np.floating]) -> Vector: ...
 
 
-#: From so many speakers on, the product with all of them is torch's.
+#: From this number of speakers on, torch computes the product with all of them.
 MANY = 4096
 #: Keeps the direction of an all-zero vector finite.
 TINY = 1e-12
 
 
 def unit(vectors: NDArray[np.floating]) -> Vector:
-    """Vectors (..., dimension) at length one, so that a product of two is their cosine."""
+    """Vectors (..., dimension) scaled to length one, so that the product of two is their cosine."""
     return np.asarray(vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + TINY), np.float32)
 
 
 def by_dimension(vectors: Vector) -> Vector:
-    """The same vectors (many, dimension), one dimension after the other in memory.
+    """The same vectors (many, dimension), stored column by column in memory.
 
-    The product of a few rows with very many is then several times as fast: it need not turn them round first.
+    The product of a few rows with very many is then several times as fast, because no transposition is needed.
     """
     return np.asfortranarray(vectors)
 
 
 @dataclass(frozen=True, slots=True)
 class Exemplar:
-    """Enrolled speech of one recording, or a part of it: its embedding (dimension,), and how it was come by.
+    """The embedding (dimension,) of one recording, or a part of it, and where it comes from.
 
-    speech_s: seconds of speech in it. quality: signal-to-noise ratio in dB, as the coach measured it.
-    created: when, as Unix time. source: a word for people, such as a file's name.
+    speech_s: seconds of speech in it. quality: signal-to-noise ratio in dB, as measured by the coach.
+    created: Unix time. source: a label for people, such as a file name.
     """
 
     embedding: Vector = field(repr=False)
@@ -62,7 +62,7 @@ class Exemplar:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An enrolled speaker under one model: `fingerprint` names the weights that made the embeddings."""
+    """An enrolled speaker under one model: `fingerprint` identifies the weights that computed the embeddings."""
 
     name: str
     fingerprint: str
@@ -74,7 +74,7 @@ class Profile:
 
     @property
     def centroid(self) -> Vector:
-        """The mean direction of the exemplars, each counting by its seconds of speech: (dimension,), length one."""
+        """The mean direction of the exemplars, weighted by their seconds of speech: (dimension,), length one."""
         return centroid(self.exemplars)
 
 
@@ -86,7 +86,7 @@ def centroid(exemplars: Sequence[Exemplar]) -> Vector:
 
 
 class Roster:
-    """Candidates to score against, as one matrix.
+    """Speakers to score against, as one matrix.
 
     names: (speakers). centroids: (speakers, dimension) float32, length one. speech_s: (speakers,) seconds of speech
     behind each.
@@ -121,7 +121,7 @@ class Roster:
 
     @classmethod
     def of(cls, profiles: Iterable[Profile], dimension: int) -> Roster:
-        """The profiles, in the order of their names."""
+        """A roster of these profiles, sorted by name."""
         ordered = sorted(profiles, key=lambda profile: profile.name)
         if not ordered:
             return cls.empty(dimension)
@@ -144,10 +144,11 @@ class Roster:
         in_order: bool = False,
         lineage: tuple[Lineage, int] | None = None,
     ) -> Roster:
-        """A roster of parts that are known to fit, at no cost for each speaker.
+        """A roster from parts that are known to be consistent, without any cost per speaker.
 
-        centroids: of length one, and `by_dimension`. in_order: the names rise. lineage: the changes that led to it, and
-        the number of its version.
+        centroids: of length one, and `by_dimension`. in_order: the names are sorted. lineage: the changes that led to
+            this
+        roster, and its version number.
         """
         made = cls.__new__(cls)
         made.names = tuple(names)
@@ -162,11 +163,11 @@ class Roster:
 
     @cached_property
     def digest(self) -> str:
-        """By which the names are known again, in another process too."""
+        """A digest that identifies the names, also in another process."""
         return hashlib.sha256("\n".join(self.names).encode()).hexdigest()
 
     def index(self, name: str) -> int | None:
-        """The place of a name as it is spelled here; None where nobody has it."""
+        """The index of a name in exactly this spelling; None if nobody has it."""
         if self._in_order:
             place = bisect_left(self.names, name)
             return place if place < len(self.names) and self.names[place] == name else None
@@ -175,8 +176,8 @@ class Roster:
         return self._places.get(name)
 
     def moves_from(self, other: Roster) -> Moves:
-        """Where each speaker here stood in `other`, and whose voice is another since (all, where it is not known)."""
-        # Many streams ask the same, one after the other; the old one is not held on to for that.
+        """The index of each speaker in `other`, and whose voice has changed since (all, if unknown)."""
+        # Many streams ask for the same moves in turn. The cache does not keep the old roster alive.
         moves = self._moves
         if moves is None or moves[0]() is not other:
             moves = self._moves = (weakref.ref(other), self._find_moves(other))
@@ -201,7 +202,7 @@ class Roster:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Roster):
             return NotImplemented
-        # The cheap questions first: the last one reads every number.
+        # Cheap checks first: the last one reads every number.
         return self is other or (
             len(self) == len(other)
             and np.array_equal(self.speech_s, other.speech_s)
@@ -216,22 +217,22 @@ class Roster:
         directions = unit(embeddings)
         if len(self) < MANY:
             return np.asarray(directions @ self.centroids.T, np.float32)
-        # Of a few rows with very many, numpy's product takes as long as each row alone; torch's reads the many once.
+        # For a few rows, numpy's product takes as long as each row alone; torch's reads the large matrix once.
         import torch
 
         found = torch.nn.functional.linear(torch.from_numpy(directions), torch.from_numpy(self.centroids))
         return np.asarray(found.numpy(), np.float32)
 
     def norms(self, cohort: Normaliser) -> Vector:
-        """The speakers' norms (speakers, 2), see `Cohort.norms`; worked out once."""
+        """The speakers' norms (speakers, 2), see `Cohort.norms`; computed once."""
         if self._norms is None or self._norms[0] is not cohort:
             self._norms = cohort, cohort.norms(self.centroids)
         return self._norms[1]
 
     def restricted(self, names: Iterable[str]) -> Roster:
-        """Only these speakers, such as the people invited, in whatever spelling.
+        """A roster of only these speakers, such as the people invited, in any spelling.
 
-        Raises ConfigurationError for one who is not enrolled.
+        Raises ConfigurationError if one of them is not enrolled.
         """
         found = {name: self.index(name) for name in names}
         if strange := {name_key(name): name for name, place in found.items() if place is None}:
@@ -246,7 +247,7 @@ class Roster:
         return self.at(sorted({place for place in found.values() if place is not None}))
 
     def at(self, places: Sequence[int]) -> Roster:
-        """Only the speakers at these places, which rise."""
+        """A roster of only the speakers at these indices, which must be ascending."""
         kept = np.asarray(places, np.int64)
         return Roster.of_parts(
             [self.names[place] for place in places],

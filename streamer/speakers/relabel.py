@@ -1,4 +1,4 @@
-"""A wrong name put right in a stream's events, as `--json` wrote them: what was said stays, and who said it changes."""
+"""Corrects a wrong name in the events of a stream, as written by `--json`: the turns stay, the speaker changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamer.speakers.events import Event
 from streamer.speakers.names import clean_name, is_stranger
 from streamer.speakers.timeline import Span, Timeline, clock
 
-#: Why a name that was put right is what it is.
+#: The reason given for a name that was corrected by hand.
 REASON = "put right by hand"
 
 _KINDS: dict[str, type[Event]] = {
@@ -42,10 +42,10 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What a stream's events tell.
+    """The content of a stream's events.
 
-    messages: every line, as it stands. turns: who spoke when, by the names that they have at the end, in order; a
-    turn's number is its place here. origins: for each message of a turn, that number. end_sample: how far was heard.
+    messages: every line, unchanged. turns: who spoke when, in order, with the final names; a turn's number is its index
+    here. origins: the turn number for each message of a turn. end_sample: how far the stream was heard.
     """
 
     messages: list[Message]
@@ -54,9 +54,9 @@ class Transcript:
     end_sample: int
 
     def at(self, sample: int) -> Span:
-        """The turn at a position; of several, the one that began last.
+        """The turn at a position; if there are several, the one that began last.
 
-        Raises ConfigurationError, with the turns nearest to it, where nobody speaks.
+        Raises ConfigurationError, with the nearest turns, if nobody speaks there.
         """
         ends = {span.turn: self.end_sample if span.end_sample is None else span.end_sample for span in self.turns}
         there = [span for span in self.turns if span.start_sample <= sample < ends[span.turn]]
@@ -70,12 +70,12 @@ class Transcript:
         raise ConfigurationError(f"nobody speaks at {clock(sample)}. Nearest to it: {said or 'no turn at all'}.")
 
     def called(self, speaker: str) -> list[Span]:
-        """All turns of one voice."""
+        """All turns of one speaker."""
         return [span for span in self.turns if span.speaker == speaker]
 
 
 def position_of(text: str) -> int:
-    """A time as a sample: 54, 54.5, 0:54 or 1:02:03.5. Raises ConfigurationError for what is none."""
+    """Convert a time to a sample: 54, 54.5, 0:54 or 1:02:03.5. Raises ConfigurationError if it is not a time."""
     match = _CLOCK.fullmatch(text.strip())
     if match is None:
         raise ConfigurationError(f"{text!r} is not a time; write it as 54, 0:54 or 1:02:03.5.")
@@ -84,7 +84,10 @@ def position_of(text: str) -> int:
 
 
 def read(path: Path) -> Transcript:
-    """A file of JSON lines. Raises TranscriptUnreadable, with the line, for what is none of ours; OSErrors."""
+    """Read a file of JSON lines. Raises TranscriptUnreadable, with the line number, if a line is not one of our events,
+    and
+    OSError if the file cannot be read.
+    """
     messages: list[Message] = []
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -105,13 +108,13 @@ def read(path: Path) -> Transcript:
 
 
 def told(messages: Sequence[Message]) -> Transcript:
-    """What events tell, in the order in which they came."""
+    """The transcript of events in the order in which they came."""
     timeline = Timeline()
     numbers: dict[tuple[int, int], int] = {}
     origins: dict[int, int] = {}
     begun = 0
     for place, message in enumerate(messages):
-        # A server that lost a session counts its turns anew.
+        # After a server loses a session, turn numbers start again.
         begun += message["type"] == "restart"
         if message["type"] not in _KINDS:
             continue
@@ -126,9 +129,9 @@ def told(messages: Sequence[Message]) -> Transcript:
 
 
 def relabelled(transcript: Transcript, turns: Iterable[Span], name: str) -> Transcript:
-    """The same with these turns being of somebody else: for certain, and from their beginnings.
+    """The transcript with these turns given to another speaker: final, and from the start of each turn.
 
-    name: of a person, or what strangers are called. Raises ConfigurationError for one that cannot be a name.
+    name: a person, or a guest. Raises ConfigurationError if it is not a valid name.
     """
     name = name if is_stranger(name) else clean_name(name)
     changed = {span.turn for span in turns}
@@ -142,7 +145,7 @@ def relabelled(transcript: Transcript, turns: Iterable[Span], name: str) -> Tran
 
 
 def _put_right(message: Message, name: str) -> Message | None:
-    """None for what is no longer to be said: doubts, and corrections of what is right from the start now."""
+    """The corrected message; None if it no longer applies, such as a doubt, or a correction that is now wrong."""
     if message["type"] == "turn_end":
         return message | {"speaker": name, "confidence": 1.0, "reason": REASON}
     if message["type"] not in ("speaker", "unknown"):
@@ -165,7 +168,7 @@ def _message(value: Any) -> Message:
 
 
 def _event(message: Message) -> Event:
-    """Raises TypeError or ValueError for one that lacks a field, or has one of another kind."""
+    """Raises TypeError or ValueError if a field is missing or has the wrong type."""
     kind = _KINDS[message["type"]]
     given = {item.name: message[item.name] for item in fields(kind) if item.name in message}
     for item in fields(kind):

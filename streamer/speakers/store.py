@@ -1,7 +1,8 @@
-"""Where enrolled speakers are kept: SQLite by default, any database that SQLAlchemy speaks otherwise.
+"""The store of enrolled speakers: SQLite by default, or any database that SQLAlchemy supports.
 
-Every change is one transaction that also raises a counter, so that another process sees cheaply whether anything
-changed, and what. Embeddings of different models lie side by side and are never given out together. No audio is stored.
+Every change is one transaction that also increments a counter, so that other processes can cheaply see whether
+something changed, and what. Embeddings of different models are stored together but never returned together. No audio
+is stored.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ class SpeakerStore(GuestBook):
     """Profiles by name. Safe to use from several threads and several processes at once.
 
     location: a file, a SQLAlchemy URL such as "postgresql+psycopg://host/rooms", or None for `default_path()`.
-    busy_s: how long to wait for another process that is writing, for one that keeps what was deleted from being
-        erased, and for a database server that does not answer.
+    busy_s: how long to wait for another process that is writing, for one that prevents the erasure of deleted data, and
+    for a database server that does not answer.
 
-    Raises a StoreError where the store cannot be opened: StoreUnreadable, StoreTooNew, StoreReadOnly, StoreBusy, ...
+    Raises a StoreError if the store cannot be opened: StoreUnreadable, StoreTooNew, StoreReadOnly, StoreBusy, ...
     """
 
     # Reading
 
     def changes(self) -> int:
-        """A number that rises with every change, by whatever process: cheap enough to ask a few times a second."""
+        """A number that increases with every change, by any process: cheap enough to poll a few times a second."""
         with self._read() as connection:
             return counter(connection, "changes")
 
     def names(self) -> list[str]:
-        """Everybody enrolled, by name, under whichever model."""
+        """The names of all enrolled speakers, under any model, in order."""
         with self._read() as connection:
             return list(connection.scalars(select(speakers.c.name).order_by(speakers.c.name)))
 
@@ -56,7 +57,8 @@ class SpeakerStore(GuestBook):
             return found
 
     def only_under_others(self, fingerprint: str) -> dict[str, list[str]]:
-        """Those who are enrolled, but not under the model of this fingerprint, by name: the models who know them."""
+        """Speakers who are enrolled, but not under the model of this fingerprint: name -> fingerprints of their
+        models."""
         known = select(exemplars.c.speaker).where(exemplars.c.fingerprint == fingerprint)
         query = select(speakers.c.name, exemplars.c.fingerprint).join(exemplars).where(speakers.c.id.not_in(known))
         with self._read() as connection:
@@ -66,7 +68,7 @@ class SpeakerStore(GuestBook):
             return found
 
     def profiles(self, fingerprint: str | None = None, names: Iterable[str] | None = None) -> list[Profile]:
-        """The profiles made with the model of this fingerprint, or of all models; of everybody, or of those named."""
+        """The profiles under the model of this fingerprint, or under all models; of all speakers, or of those named."""
         query = select(speakers.c.name, *columns()).join(exemplars).order_by(speakers.c.name, exemplars.c.id)
         if fingerprint is not None:
             query = query.where(exemplars.c.fingerprint == fingerprint)
@@ -76,28 +78,28 @@ class SpeakerStore(GuestBook):
             return grouped(connection.execute(query))
 
     def follow(self, fingerprint: str, seen: int | None) -> StoreChanges:
-        """What has changed of the speakers of one model since change number `seen`; everything, where it is None or
-        too long ago."""
+        """The changes to the speakers of one model since change number `seen`; all speakers if it is None or too long
+        ago."""
         with self._read(long=True) as connection:
             return followed(connection, fingerprint, seen)
 
     def spelled(self, name: str) -> str | None:
-        """The name of whoever is enrolled under it, as it is spelled here; None where nobody is."""
+        """The stored spelling of this speaker's name; None if nobody is enrolled under it."""
         with self._read() as connection:
             speaker = _speaker(connection, name)
             return connection.scalar(select(speakers.c.name).where(speakers.c.id == speaker))
 
     def require(self, name: str) -> None:
-        """Raises SpeakerNotFound, with a few of those who are, where nobody of this name is enrolled."""
+        """Raises SpeakerNotFound, with a few enrolled names, if nobody of this name is enrolled."""
         with self._read() as connection:
             _known(connection, name)
 
     # Writing
 
     def add(self, name: str, fingerprint: str, new: Sequence[Exemplar]) -> int:
-        """Enrol a speaker, or add exemplars to one who is; those that are there already are not added twice.
+        """Enrol a speaker, or add exemplars to an enrolled one. Exemplars that are already there are not added again.
 
-        How many were added.
+        Returns the number of exemplars added.
         """
         name = clean_name(name)
         with self._write() as (connection, revision):
@@ -119,9 +121,10 @@ class SpeakerStore(GuestBook):
             return len(rows)
 
     def rename(self, name: str, to: str) -> None:
-        """Raises SpeakerNotFound, or SpeakerExists where the new name is taken: `merge` would make one of two.
+        """Rename a speaker. Raises SpeakerNotFound, or SpeakerExists if the new name is taken: `merge` joins two
+        speakers.
 
-        Raises StoreNotErased where the name is changed, but the old one is still in SQLite's log.
+        Raises StoreNotErased if the name is changed, but the old one is still in SQLite's log.
         """
         to = clean_name(to)
         with self._write(erases=True) as (connection, revision):
@@ -135,7 +138,7 @@ class SpeakerStore(GuestBook):
     def remove(self, name: str, fingerprint: str | None = None) -> None:
         """Delete a speaker and all exemplars (or those of one model), beyond recovery from the store's files.
 
-        Raises SpeakerNotFound, or StoreNotErased where they are deleted, but still in SQLite's log.
+        Raises SpeakerNotFound, or StoreNotErased if they are deleted, but still in SQLite's log.
         """
         with self._write(erases=True) as (connection, revision):
             speaker = _known(connection, name)
@@ -150,7 +153,8 @@ class SpeakerStore(GuestBook):
         self._erase(f"{name!r} is removed, but the name and voice print")
 
     def merge(self, name: str, into: str) -> None:
-        """Two names were one person: the exemplars of `name` go to `into`, and `name` is gone. Raises as `remove`."""
+        """Merge two names of one person: the exemplars of `name` move to `into`, and `name` is removed. Raises as
+        `remove`."""
         with self._write(erases=True) as (connection, revision):
             source, target = _known(connection, name), _known(connection, into)
             if source == target:
@@ -161,7 +165,8 @@ class SpeakerStore(GuestBook):
         self._erase(f"{name!r} is one with {into!r} now, but the old name")
 
     def name_guest(self, label: str, name: str, stream: str | None = None) -> None:
-        """Enrol a guest under a name, the last one heard of this label; or add its voice to one who is enrolled."""
+        """Enrol a guest under a name, or add its voice to an enrolled speaker. Uses the guest with this label heard
+        last."""
         name = clean_name(name)
         query = select(guests).where(guests.c.label == label).order_by(guests.c.created.desc()).limit(1)
         if stream is not None:
@@ -176,7 +181,7 @@ class SpeakerStore(GuestBook):
 
 
 def _speaker(connection: Connection, name: str) -> int | None:
-    """Who is enrolled under a name: as it is spelled, or else in another spelling."""
+    """The id of the speaker enrolled under a name: in this spelling first, otherwise in another."""
     same = select(speakers.c.id, speakers.c.name).where(
         or_(speakers.c.name == name, speakers.c.folded == name_key(name))
     )
@@ -198,9 +203,9 @@ def _touch(connection: Connection, speaker: int, revision: int) -> None:
 
 
 def _drop(connection: Connection, speaker: int, revision: int) -> None:
-    """Delete a speaker whose exemplars are gone, and remember the number for those who follow."""
+    """Delete a speaker without exemplars, and record the id for those who follow."""
     connection.execute(sql_delete(speakers).where(speakers.c.id == speaker))
-    # SQLite gives a free number to the next who comes.
+    # SQLite reuses a free id for the next new speaker.
     gone = (removed.c.id == speaker) | (removed.c.revision <= revision - REMEMBERED)
     connection.execute(sql_delete(removed).where(gone))
     connection.execute(insert(removed).values(id=speaker, revision=revision))
