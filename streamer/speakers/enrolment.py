@@ -1,6 +1,7 @@
-"""The enrolment coach: listens to somebody who enrols, reports progress, and finds what would spoil the profile.
+"""The enrolment coach: listens to a person who enrols, reports progress, and finds problems that would spoil the
+profile.
 
-Pure: samples and the engine's steps in, findings out.
+No I/O: it takes samples and the engine's steps, and returns findings.
 """
 
 from __future__ import annotations
@@ -34,14 +35,17 @@ ADVICE: dict[Code, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentSettings:
-    """wanted_s: seconds of speech that make a good profile. minimum_s: fewer are refused, unless forced.
-    least_s: fewer are too little for any voice, and are refused in any case.
+    """Thresholds of the coach.
 
-    quiet_db: speech below this level (dB below full scale) is refused. clipped: share of the speech's samples at full
-    scale from which it is refused. snr_db: signal-to-noise ratio below which it is refused.
-    exemplar_s: about how many seconds of speech make one exemplar.
-    stretch_s: seconds of speech that are long enough to tell voices apart within an enrolment.
-    sure: log-likelihood ratio (nats) from which two voices are called the same, or, negative, different.
+    wanted_s: seconds of speech for a good profile. minimum_s: less is refused, unless forced.
+    least_s: less is refused in any case, because it is too little for any voice.
+
+    quiet_db: speech below this level (dB below full scale) is refused. clipped: the share of the speech's samples at
+        full
+    scale above which it is refused. snr_db: the signal-to-noise ratio below which it is refused.
+    exemplar_s: approximate seconds of speech in one exemplar.
+    stretch_s: seconds of speech that are enough to tell voices apart within an enrolment.
+    sure: log-likelihood ratio (nats) above which two voices are the same, or, negated, below which they are different.
     """
 
     wanted_s: float = 10.0
@@ -57,9 +61,9 @@ class EnrolmentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that speaks against this enrolment: a code, the measured value, its limit, and words for people.
+    """A problem with this enrolment: a code, the measured value, its limit, and a message for people.
 
-    value, limit: of voices that are alike or not, log-likelihood ratios (nats); of the sound, in the message's units.
+    value, limit: for the similarity of voices, log-likelihood ratios (nats); for the sound, in the message's units.
     """
 
     code: Code
@@ -74,7 +78,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an enrolment is. share: of the speech wanted, 0 to 1. level_db: of the last step."""
+    """The progress of an enrolment. share: of the wanted speech, 0 to 1. level_db: of the last step."""
 
     speech_s: float
     share: float
@@ -84,7 +88,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of an enrolment: findings against it, and the exemplars to keep."""
+    """The result of an enrolment: its problems, and the exemplars to keep."""
 
     findings: tuple[Finding, ...]
     exemplars: tuple[Exemplar, ...]
@@ -100,8 +104,9 @@ class Verdict:
 class Coach:
     """One enrolment.
 
-    backend: see `Backend.of`. embed: `Model.embed`; None in `exact` mode. others: everybody who is enrolled, with or
-    without this speaker. profile: the present profile of this speaker, or None.
+    backend: see `Backend.of`. embed: `Model.embed`; None in `exact` mode. others: all enrolled speakers, with or
+        without
+    this one. profile: the existing profile of this speaker, or None.
     """
 
     backend: Backend
@@ -124,11 +129,11 @@ class Coach:
         self._recordings.append(EnrolmentRecording())
 
     def hear(self, samples: Samples) -> None:
-        """The samples themselves, in order, in chunks of any size; for level, noise and clipping."""
+        """Process the samples, in order, in chunks of any size, to measure level, noise and clipping."""
         self._recordings[-1].hear(samples)
 
     def step(self, step: Step) -> Progress:
-        """The engine's results for them."""
+        """Process the engine's results for these samples."""
         self._recordings[-1].step(step)
         speech_s = self.speech_s
         return Progress(
@@ -136,7 +141,7 @@ class Coach:
         )
 
     def verdict(self) -> Verdict:
-        """The end of the enrolment: what to keep, and what speaks against keeping it."""
+        """Finish the enrolment: the exemplars to keep, and the problems found."""
         findings = self._sound_findings()
         speech_s = self.speech_s
         if speech_s < self.settings.minimum_s:
@@ -152,17 +157,17 @@ class Coach:
             findings += self._two_voices() + self._against_profiles(exemplars)
         return Verdict(tuple(findings), tuple(exemplars), speech_s, snr_db)
 
-    # What is wrong with the sound
+    # Problems with the sound
 
     def _levels(self) -> tuple[float, float]:
-        """Level of the speech (dB below full scale), and its ratio to the noise between the words (dB)."""
+        """The level of the speech (dB below full scale), and its ratio to the noise between words (dB)."""
         energy, speech = (
             np.concatenate(values) for values in zip(*(r.levels() for r in self._recordings), strict=True)
         )
         spoken, silent = energy[speech >= 0.5], energy[speech < 0.2]
         if not len(spoken):
             return -120.0, 0.0
-        # With hardly a pause, the quietest tenth stands for the noise between the sounds.
+        # If there are hardly any pauses, use the quietest tenth as the noise.
         noise = float(np.median(silent)) if len(silent) >= 10 else float(np.quantile(energy, 0.1))
         loud = float(np.mean(spoken))
         ratio = max(loud - noise, 1e-12) / max(noise, 1e-12)
@@ -186,7 +191,7 @@ class Coach:
             found.append(Finding("noisy", snr, settings.snr_db, message))
         return found
 
-    # What is wrong with the voice
+    # Problems with the voice
 
     def _embeddings(self, least_s: float) -> list[tuple[Vector, float]]:
         """Embeddings of consecutive stretches, each with about `least_s` seconds of speech."""
@@ -198,11 +203,12 @@ class Coach:
         return [found for found in pooled if found is not None]
 
     def _two_voices(self) -> list[Finding]:
-        """Whether the enrolment falls into two parts that do not sound like one speaker.
+        """Check whether the enrolment splits into two parts that do not sound like one speaker.
 
-        The parts are the best division of its stretches by 2-means on directions, each at least two stretches. They
-        are judged by the mean evidence of a stretch of one with a stretch of the other: the parts' own centroids would
-        look too far apart, since they were chosen to be.
+        The parts are the best split of its stretches by 2-means on directions, each with at least two stretches. They
+        are judged by the mean evidence between a stretch of one part and a stretch of the other. The centroids of the
+        parts
+        would look too far apart, because the split was chosen to separate them.
         """
         stretches = self._embeddings(self.settings.stretch_s)
         if len(stretches) < 4:
@@ -244,7 +250,7 @@ class Coach:
             if mine is not None:
                 llr[mine] = -np.inf
             closest = int(np.argmax(llr))
-            # With many others, one of them is somewhat close by chance.
+            # Among many other speakers, one is fairly close by chance.
             sure = self.settings.sure + float(np.log(count))
             if llr[closest] > sure:
                 score, name = scores[closest], self.others.names[closest]
@@ -253,7 +259,7 @@ class Coach:
         return found
 
     def _others(self, voice: Vector, speech_s: NDArray[np.floating]) -> tuple[Vector, Vector]:
-        """Scores and log-likelihood ratios of a voice (1, dimension) against everybody enrolled: (others,) each."""
+        """Scores and log-likelihood ratios of a voice (1, dimension) against all enrolled speakers: (others,) each."""
         scores, cohort = self.others.scores(voice), self.backend.cohort
         mine = theirs = None
         if cohort is not None:

@@ -1,6 +1,6 @@
 """The events of a stream, with the names of the protocol.
 
-Every time is an integer sample index at 16 kHz from the stream's start; `to_dict` adds the seconds for people.
+Every time is an integer sample index at 16 kHz from the stream's start; `to_dict` adds seconds for people.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from streamer.audio.chunks import SAMPLE_RATE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something was decided about the stream at `sample`: the position it speaks of, not when it was decided.
+    """A decision about the stream. `sample` is the position it is about, not when it was made.
 
-    decided_sample: how far the stream had been heard when this was decided; `decided_sample - sample` is the delay.
-    reason: why, in a few words. channel: which of a room's microphones hears it best; None if there is only one.
+    decided_sample: how far the stream had been heard at the decision; `decided_sample - sample` is the delay.
+    reason: why, in a few words. channel: the microphone of a room that hears it best; None if there is only one.
     """
 
     type: ClassVar[str]
@@ -50,10 +50,10 @@ class SpeechEnd(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speaker(Event):
-    """From `sample` on, `speaker` speaks, who is enrolled.
+    """From `sample` on, the enrolled speaker `speaker` speaks.
 
     confidence: posterior probability (0 to 1). score: cosine similarity of the best evidence. runner_up, margin: the
-    next best enrolled speaker, if any, and by how much of the score it lost. final: no later correction will come.
+    second-best enrolled speaker, if any, and the difference in score. final: no later correction will come.
     turn: number of the turn in the stream, shared by its provisional, final and correction events.
     """
 
@@ -69,7 +69,7 @@ class Speaker(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction(Speaker):
-    """A provisional label of this turn was wrong: it was `previous`, it is `speaker` (an enrolled one or a guest)."""
+    """An earlier label of this turn was wrong: `previous` is replaced by `speaker` (an enrolled speaker or a guest)."""
 
     type: ClassVar[str] = "correction"
     previous: str
@@ -77,7 +77,7 @@ class Correction(Speaker):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown(Event):
-    """From `sample` on, somebody speaks who is not enrolled; `speaker` is their stable name, guest-1, guest-2, ..."""
+    """From `sample` on, a person speaks who is not enrolled; `speaker` is their stable name, guest-1, guest-2, ..."""
 
     type: ClassVar[str] = "unknown"
     turn: int
@@ -90,7 +90,7 @@ class Unknown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ambiguous(Event):
-    """Somebody speaks from `sample` on, and the evidence does not decide between `candidates`."""
+    """A person speaks from `sample` on, and the evidence does not decide between `candidates`."""
 
     type: ClassVar[str] = "ambiguous"
     turn: int
@@ -111,11 +111,12 @@ class TurnEnd(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap(Event):
-    """More than one speaks, from `sample` to `end_sample`, which is None while it lasts: `speaker`, who has the floor,
-    and `other`; None if the other voice is not known.
+    """More than one person speaks, from `sample` to `end_sample`, which is None while the overlap lasts.
 
-    overlap: number of the stretch in the stream, shared by all that is said of it. confidence: how likely it is that
-    more than one speaks. final: no later event will change it; the other's share of it is a turn as well.
+    `speaker` has the floor. `other` is the second voice, None if unknown.
+
+    overlap: number of the overlap in the stream, shared by all its events. confidence: the probability that more than
+    one speaks. final: no later event will change it; the other voice's part is also a turn.
     """
 
     type: ClassVar[str] = "overlap"
@@ -137,7 +138,7 @@ class GapEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
-    """Something about the sound itself that the listener should know, once.
+    """A property of the sound that the listener should know, reported once.
 
     code: for programs: "inverted_channels" (channels cancel each other; one of them is used alone). message: for
     people.
@@ -149,7 +150,7 @@ class Notice(Event):
 
     @classmethod
     def at(cls, sample: int, code: str, message: str) -> Notice:
-        """What was found up to `sample`, and is said there."""
+        """A notice about the audio up to `sample`, reported at that position."""
         return cls(sample=sample, decided_sample=sample, code=code, message=message)
 
 
@@ -163,8 +164,7 @@ class Overload(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renamed(Event):
-    """Everything said so far of `previous`, a guest, was `speaker`: somebody named the guest, or it was the same
-    voice."""
+    """Replaces the guest `previous` by `speaker` in all earlier events: the guest was named, or is the same voice."""
 
     type: ClassVar[str] = "renamed"
     speaker: str

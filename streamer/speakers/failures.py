@@ -1,4 +1,4 @@
-"""What a database says when it cannot, in our words."""
+"""Translates database errors into StoreErrors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ FAILURES: tuple[tuple[tuple[str, ...], type[StoreError], str], ...] = (
 
 @contextmanager
 def named(where: str | None) -> Iterator[None]:
-    """Turn what a database or the file system raises within into a StoreError that says where and what next."""
+    """Turn any error of the database or the file system into a StoreError that says where it happened and what to
+    do."""
     try:
         yield
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -65,7 +66,7 @@ def named(where: str | None) -> Iterator[None]:
         kind: type[StoreError] = StoreFull if error.errno == errno.ENOSPC else StoreReadOnly
         raise kind(f"cannot make a folder for {where}: {error.strerror}; choose another store.") from error
     except DBAPIError as error:
-        # The first line only: what follows may be the values, which are names of people.
+        # The first line only: the following lines may contain values, such as people's names.
         said = next(iter(str(error.orig).splitlines()), type(error.orig).__name__)
         for signs, failure, way_out in FAILURES:
             if any(sign in said.lower() for sign in signs):

@@ -1,4 +1,4 @@
-"""The roster of a session, kept in step with the store: other processes enrol, rename and remove people meanwhile."""
+"""Keeps the roster of a session in step with the store while other processes enrol, rename and remove people."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from streamer.speakers.library import Speakers
 from streamer.speakers.profiles import Exemplar, Roster
 from streamer.speakers.tracker import Tracker
 
-#: How often the store is asked whether somebody was enrolled, renamed or removed.
+#: The interval between checks of the store for enrolled, renamed or removed speakers.
 WATCH_S = 0.5
 
 
 class RosterFeed:
-    """Asks the store for changes, at most every half second.
+    """Polls the store for changes, at most every half second.
 
-    names: whom to listen for; None for everybody enrolled, including those who are enrolled meanwhile.
-    clock: seconds, never running back.
+    names: the speakers to listen for; None for all enrolled speakers, including those enrolled later.
+    clock: seconds, monotonic.
     """
 
     def __init__(
@@ -30,7 +30,8 @@ class RosterFeed:
         speakers.tell_of_others()
 
     def poll(self) -> Roster | None:
-        """The roster, if the store has changed since the last call; None if not, or if it is too early to ask."""
+        """The roster, if the store has changed since the last call; None otherwise, or if it is too early to check
+        again."""
         if self._clock() - self._looked < WATCH_S:
             return None
         self._looked = self._clock()
@@ -42,7 +43,7 @@ class RosterFeed:
             return self._speakers.roster()
         spelled = [self._speakers.store.spelled(name) for name in self._names]
         everybody = self._speakers.roster()
-        # A speaker who was removed, or is enrolled under another model only, is no longer listened for.
+        # Drop speakers who were removed, or who are now enrolled only under another model.
         wanted = [name for name in spelled if name is not None and everybody.index(name) is not None]
         return self._speakers.roster(wanted)
 

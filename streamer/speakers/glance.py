@@ -1,6 +1,6 @@
-"""A look at a speaker store that is a file, without SQLAlchemy: a mistyped name is then an answer of milliseconds.
+"""Reads a speaker store that is a file, without SQLAlchemy, so that a mistyped name is reported within milliseconds.
 
-Nothing is made, changed or waited for. What cannot be told like this is for `SpeakerStore` to say.
+Creates nothing, changes nothing and never waits. If it cannot answer, `SpeakerStore` does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def default_path() -> Path:
 
 
 def path_of(store: str | os.PathLike[str] | None) -> Path | None:
-    """The file of a store; None for one that is in memory or on a server."""
+    """The file of a store; None if the store is in memory or on a server."""
     if store is None:
         return default_path()
     given = os.fspath(store)
@@ -42,7 +42,7 @@ def path_of(store: str | os.PathLike[str] | None) -> Path | None:
 
 
 def is_well(path: Path) -> bool:
-    """Whether nothing can be seen that would keep the store from being opened, or made where it is not there yet."""
+    """Whether nothing visible prevents the store from being opened, or created if it does not exist."""
     if not path.exists():
         there = next(folder for folder in path.absolute().parents if folder.exists())
         return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
@@ -53,7 +53,7 @@ def is_well(path: Path) -> bool:
 
 
 def require(store: str | os.PathLike[str] | None) -> None:
-    """Raises StoreNotFound for a file that was named and is not there: it would be made, with nobody in it."""
+    """Raises StoreNotFound if a named file does not exist; opening it would create an empty store."""
     path = path_of(store)
     if store is not None and path is not None and not path.exists():
         raise StoreNotFound(
@@ -63,13 +63,13 @@ def require(store: str | os.PathLike[str] | None) -> None:
 
 
 def names_in(path: Path) -> list[str] | None:
-    """Everybody enrolled in a file, by name; None where that cannot be told like this."""
+    """The names of all enrolled speakers in a file; None if they cannot be read this way."""
     found = _asked(path, "SELECT name FROM streamer_speakers ORDER BY name")
     return None if found is None else [name for (name,) in found]
 
 
 def only_under_others(path: Path, fingerprint: str) -> dict[str, list[str]]:
-    """As `SpeakerStore.only_under_others`; nobody where that cannot be told like this."""
+    """Like `SpeakerStore.only_under_others`; empty if it cannot be read this way."""
     found: dict[str, list[str]] = {}
     for name, other in _asked(path, _ELSEWHERE, fingerprint) or []:
         found.setdefault(name, []).append(other)
@@ -89,7 +89,7 @@ def _asked(path: Path, query: str, *values: str) -> list[tuple[str, ...]] | None
 
 
 def check_roster(names: Sequence[str], enrolled: Sequence[str]) -> None:
-    """Raises ConfigurationError for who is not enrolled, with those who are, and who may have been meant."""
+    """Raises ConfigurationError for names that are not enrolled, with the enrolled names and close matches."""
     known = {name_key(name): name for name in enrolled}
     missing = {name_key(name): name for given in names if name_key(name := clean_name(given)) not in known}
     if not missing:

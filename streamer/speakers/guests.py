@@ -1,4 +1,4 @@
-"""Voices that nobody enrolled: who they are by now, and what was heard of them."""
+"""The guests of a stream, voices that nobody enrolled: their names, centroids and amounts of speech."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from streamer.speakers.profiles import Vector, unit
 
 
 class Guests:
-    """Voices that nobody enrolled, under stable names (guest-1, guest-2, ...) that are never given out twice.
+    """Voices that nobody enrolled, under stable names (guest-1, guest-2, ...) that are never reused.
 
-    At most `capacity` at a time: one more pushes out the one not heard for longest.
+    Holds at most `capacity` guests: a new one replaces the guest who was silent for longest.
     """
 
     def __init__(self, capacity: int, dimension: int) -> None:
@@ -28,11 +28,11 @@ class Guests:
         self._settled_s = np.zeros(capacity, np.float32)
         self.centroids = np.zeros((capacity, dimension), np.float32)
         self._norms = np.zeros((capacity, 2), np.float32)
-        #: Slots whose centroid has moved since its norms were worked out.
+        #: Slots whose centroid has changed since its norms were computed.
         self._moved = np.ones(capacity, bool)
 
     def slot(self, name: str) -> int | None:
-        """The slot of a guest; None where no guest has this name, or has it any more."""
+        """The slot of a guest; None if no guest has this name, or has it any longer."""
         return self.names.index(name) if name in self.names else None
 
     @property
@@ -40,7 +40,7 @@ class Guests:
         return np.array([name is not None for name in self.names], bool)
 
     def add(self, embedding: Vector, speech_s: float, sample: int) -> int:
-        """A new guest's slot."""
+        """Add a guest. Returns the slot."""
         free = [slot for slot, name in enumerate(self.names) if name is None]
         slot = free[0] if free else int(np.argmin(self.heard))
         self._free(slot)
@@ -50,7 +50,7 @@ class Guests:
         return slot
 
     def hear(self, slot: int, embedding: Vector, speech_s: float, sample: int) -> None:
-        """The guest's current turn, as a whole so far: replaces what was heard of it before, until `settle`."""
+        """Update a guest with the whole current turn so far. Replaces the last update, until `settle`."""
         total = self._settled[slot] + unit(embedding) * np.float32(speech_s)
         self.centroids[slot] = unit(total)
         self._moved[slot] = True
@@ -58,21 +58,21 @@ class Guests:
         self.heard[slot] = sample
 
     def is_new(self, slot: int) -> bool:
-        """Whether the guest's first turn is not over yet."""
+        """Whether the guest's first turn is still going on."""
         return bool(self._settled_s[slot] == 0)
 
     def settle(self, slot: int) -> None:
-        """The turn is over: what it said of the guest stays."""
+        """Settle the guest's current turn, which is over: its speech now counts for good."""
         self._settled[slot] = self.centroids[slot] * self.speech_s[slot]
         self._settled_s[slot] = self.speech_s[slot]
 
     def earlier(self, one: str, other: str) -> tuple[str, str]:
-        """Two guests, the one first who was heard first."""
+        """Two guests in the order in which they were first heard."""
         names = sorted((one, other), key=lambda name: int(name.removeprefix(GUEST)))
         return names[0], names[1]
 
     def merge(self, kept: str, lost: str) -> None:
-        """A guest was somebody else all along: another guest, or somebody enrolled."""
+        """Merge a guest into the person it turned out to be: another guest, or an enrolled speaker."""
         if (into := self.slot(kept)) is not None:
             slot = self.names.index(lost)
             total = self.centroids[into] * self.speech_s[into] + self.centroids[slot] * self.speech_s[slot]
@@ -84,7 +84,7 @@ class Guests:
         self.forget(lost)
 
     def silent(self, since_sample: float) -> list[str]:
-        """The guests not heard from this sample on."""
+        """The guests not heard since this sample."""
         return [
             name
             for name, heard in zip(self.names, self.heard, strict=True)
@@ -92,7 +92,7 @@ class Guests:
         ]
 
     def forget(self, name: str) -> None:
-        """The guest is gone."""
+        """Remove a guest."""
         self._free(self.names.index(name))
 
     def _free(self, slot: int) -> None:

@@ -1,4 +1,4 @@
-"""What an enrolment hears of one recording: the engine's steps of it, its levels, and its clipped samples."""
+"""The data of one recording within an enrolment: the engine's steps, levels, and clipped samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamer.engine.window import Step
 from streamer.models.grid import FrameGrid
 from streamer.speakers.steps import HeardStep, frame_speech
 
-#: Samples from here on count as clipped.
+#: Samples at or above this value count as clipped.
 FULL_SCALE = 0.99
 #: Without a speech detector, all sound above this level (dB below full scale) counts as speech.
 QUIETEST_DB = -60.0
@@ -23,9 +23,9 @@ class EnrolmentRecording:
         self.steps: list[HeardStep] = []
         self.samples = 0
         self.clipped = 0
-        #: Of the steps. Until there is one, samples wait: what follows is counted in its strides.
+        #: The frame grid. Samples wait until the first step brings it, because levels are measured in its strides.
         self._grid: FrameGrid | None = None
-        #: Mean power of each stride of samples, and the speech probability of the frame that stands for it.
+        #: The mean power of each stride of samples, and the speech probability of its frame.
         self._energy: list[NDArray[np.float64]] = []
         self._speech: dict[int, float] = {}
         self._waiting: list[Samples] = []
@@ -34,7 +34,7 @@ class EnrolmentRecording:
     def hear(self, samples: Samples) -> None:
         self.samples += len(samples)
         self.clipped += int(np.count_nonzero(np.abs(samples) >= FULL_SCALE))
-        # A copy: the caller may use its buffer again.
+        # A copy: the caller may reuse its buffer.
         self._waiting.append(samples.copy())
         if self._grid is not None:
             self._measure(self._grid.stride)
@@ -57,13 +57,13 @@ class EnrolmentRecording:
         self.steps.append(HeardStep.of(step, speech))
 
     def levels(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Power and speech probability of each stride of samples that a frame stands for."""
+        """The power and speech probability of each stride of samples that has a frame."""
         energy = np.concatenate([np.zeros(0), *self._energy])
         heard = [hop for hop in sorted(self._speech) if hop < len(energy)]
         return energy[heard], np.array([self._speech[hop] for hop in heard])
 
     def stretches(self, least_s: float) -> list[list[HeardStep]]:
-        """The steps in groups with about `least_s` seconds of speech each; a short rest joins the last group."""
+        """The steps in groups with about `least_s` seconds of speech each; a short remainder joins the last group."""
         groups: list[list[HeardStep]] = []
         for step in self.steps:
             if not groups or _speech_s(groups[-1]) >= least_s:

@@ -1,8 +1,8 @@
-"""What a cosine score is worth: log-likelihood ratios of "the same speaker" against "another one".
+"""Converts cosine scores to log-likelihood ratios of "the same speaker" against "different speakers".
 
 Scores of same-speaker and of different-speaker pairs are each modelled as a normal distribution whose mean and spread
-depend on how much speech there was (Brümmer & du Preez, 2006, "Application-independent evaluation of speaker
-detection", for the use of calibrated ratios).
+depend on the amount of speech (Brümmer & du Preez, 2006, "Application-independent evaluation of speaker detection",
+for the use of calibrated ratios).
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ FIELDS = ("same_mean", "same_std", "different_mean", "different_std")
 
 
 def effective_seconds(speech_s: float | Array, profile_s: Array) -> Array:
-    """How much speech stands behind a comparison, in seconds: half the harmonic mean of both sides.
+    """The effective amount of speech behind a comparison, in seconds: half the harmonic mean of both sides.
 
-    The noise of an embedding falls as 1 over its seconds, and both sides' noises add: 1/e = 1/a + 1/b.
+    The noise variance of an embedding is inversely proportional to its seconds of speech, and the noise of both sides
+    adds up: 1/e = 1/a + 1/b.
     """
     a, b = np.maximum(speech_s, 0.05), np.maximum(profile_s, 0.05)
     return np.asarray(a * b / (a + b))
@@ -32,11 +33,11 @@ def effective_seconds(speech_s: float | Array, profile_s: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How scores are distributed, by the effective seconds of speech (see `effective_seconds`).
+    """The distribution of scores as a function of the effective seconds of speech (see `effective_seconds`).
 
-    seconds, and the means and standard deviations of both kinds of pairs: (points,) each, `seconds` rising; between
-    the points they are interpolated over log seconds, beyond them held.
-    limit: the most a ratio may say either way (nats), since the tails of the model are not to be trusted.
+    seconds, and the means and standard deviations of both kinds of pairs: (points,) each, `seconds` ascending;
+    interpolated over log seconds between the points, constant beyond them.
+    limit: the largest absolute ratio (nats), since the tails of the model cannot be trusted.
     """
 
     seconds: tuple[float, ...]
@@ -58,7 +59,7 @@ class Calibration:
     def of_card(cls, details: Mapping[str, Any]) -> Calibration:
         """From a model card's `scores`, cosines between windows of one length.
 
-        A model that does not say gets a guess that is wide enough to be harmless.
+        Without them, uses a guess that is wide enough to be harmless.
         """
         scores = details.get("scores")
         if not scores:
@@ -82,9 +83,9 @@ class Calibration:
         return {name: list(getattr(self, name)) for name in ("seconds", *FIELDS)} | {"limit": self.limit}
 
     def llr(self, scores: Array, seconds: Array) -> NDArray[np.float32]:
-        """Log-likelihood ratios (nats) of scores, at so many effective seconds; both of one shape, or broadcast.
+        """Log-likelihood ratios (nats) of scores, given effective seconds; both of one shape, or broadcast.
 
-        Never falls where the score rises, and stays within +-limit.
+        Never decreases as the score increases, and stays within +-limit.
         """
         at = np.log(seconds)
         points = np.log(self.seconds)
@@ -94,14 +95,14 @@ class Calibration:
         return np.asarray(np.clip(ratio + np.log(other_std / same_std), -self.limit, self.limit), np.float32)
 
     def threshold(self, seconds: float, odds: float = 0.0) -> float:
-        """The score from which the log-likelihood ratio exceeds `odds` at so many effective seconds."""
+        """The score above which the log-likelihood ratio exceeds `odds`, given the effective seconds."""
         grid = np.linspace(-1, 1, 2001)
         above = self.llr(grid, np.full_like(grid, seconds)) >= odds
         return float(grid[int(np.argmax(above))]) if above.any() else 1.0
 
 
 def _monotone_range(same: Array, same_std: Array, other: Array, other_std: Array) -> tuple[Array, Array]:
-    """The scores between which the quadratic ratio rises: its vertex bounds one side, unless it is a line."""
+    """The range of scores over which the quadratic ratio increases: its vertex bounds one side, unless it is a line."""
     curvature = 1 / other_std**2 - 1 / same_std**2
     flat = np.abs(curvature) < 1e-6
     vertex = (other / other_std**2 - same / same_std**2) / np.where(flat, 1.0, curvature)
@@ -131,7 +132,7 @@ def log_softmax(values: Array) -> NDArray[np.float64]:
 
 
 def highest(values: Array, count: int) -> list[int]:
-    """The places of the highest values (many,), the highest first, without sorting the others."""
+    """The indices of the highest values (many,), the highest first, without a full sort."""
     places = np.arange(len(values))
     if len(values) > 8 * count:
         places = np.sort(np.argpartition(values, -count)[-count:])

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamer.errors import ConfigurationError
 
-#: The windows that enrolment and tracking look at, and how often, in seconds.
+#: The window lengths of enrolment and tracking, and the step, in seconds.
 DURATIONS = (1.0, 3.0)
 STEP_S = 0.5
 
@@ -20,35 +20,37 @@ PROBABILITIES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerSettings:
-    """The defaults were chosen on simulated conversations of speakers whom the training of `sincnet` left out
-    (`python -m streamer.training.tracking`). A model may bring others: see `Backend.of`.
+    """Settings of the tracker.
 
-    speech_onset, speech_offset: speech probability from which speech starts, and under which it ends.
+    The defaults were tuned on simulated conversations of speakers who were left out of the training of `sincnet`
+    (`python -m streamer.training.tracking`). A model may include others: see `Backend.of`.
+
+    speech_onset, speech_offset: the speech probability at which speech starts, and below which it ends.
     min_speech_s, min_silence_s: shorter bursts are not speech, and shorter pauses do not end it.
     silence_db: without a speech detector, sound above this level (dB below full scale) counts as speech.
-    overlap_onset, overlap_offset: probability that more than one speaks, averaged over `overlap_smooth_s`, from which
-        they do, and under which they no longer do. overlap_s: the shortest overlap.
-    overlap_near_s: who speaks within this time of it may be the other of the two.
-    overlap_sure: the probability from which the other may be somebody whose turn does not meet it. overlap_unknown: the
-        probability from which the other has a turn though nobody knows who it is.
-    overlap_settle_s: how long after its end it is final who they were.
-    evidence_s: seconds of speech in a turn before it is given a name.
-    unknown_prior: how probable it is, before anything was heard, that nobody enrolled speaks.
-    resume: how probable it is that the speaker before a pause goes on after it; fades over `pause_s`.
-    commit: posterior from which a turn is named. relabel: the same for a name that replaces another.
-    settle, settle_s: posterior and seconds of speech from which a name is final.
-    naming_weight: what the turn's log-likelihood ratio counts for (1: as calibrated).
-    short_rate, long_rate: what a second of speech counts for in the filter that looks for a change of speaker, by
-        the short and by the long window. The windows overlap, so each second is heard in several of them.
+    overlap_onset, overlap_offset: the probability that more than one speaks, averaged over `overlap_smooth_s`, at which
+        an overlap starts, and below which it ends. overlap_s: the shortest overlap.
+    overlap_near_s: a person who speaks within this time of an overlap may be the other voice in it.
+    overlap_sure: the probability above which the other voice may be a person whose turn does not meet the overlap.
+        overlap_unknown: the probability above which an unknown other voice gets a turn.
+    overlap_settle_s: the time after its end at which the voices of an overlap become final.
+    evidence_s: seconds of speech in a turn before it is named.
+    unknown_prior: the prior probability that the speaker is not enrolled.
+    resume: the probability that the speaker before a pause continues after it; fades over `pause_s`.
+    commit: the posterior that names a turn. relabel: the same for a name that replaces another.
+    settle, settle_s: the posterior and the seconds of speech that make a name final.
+    naming_weight: the weight of the turn's log-likelihood ratio (1: as calibrated).
+    short_rate, long_rate: the weight of a second of speech in the filter that detects a change of speaker, for the
+        short and the long window. The windows overlap, so each second is in several of them.
     seed_s: up to this many seconds of speech, the filter follows the posterior of the whole turn.
-    stay_s: how long people speak on, on average. switch: posterior of another from which the speaker has changed.
-    min_turn_s: a change so early in a turn corrects its name instead.
+    stay_s: the mean time that a person keeps speaking. switch: the posterior of another speaker that means a change.
+    min_turn_s: a change this early in a turn corrects its name instead.
     ambiguous_s: seconds of speech after which a turn without a name is reported as ambiguous.
     guest_speech_s: seconds of speech that make an unknown voice a guest.
     max_guests, guest_forget_s: how many guests are kept, and for how long after they were last heard.
-    guest_merge: log-likelihood ratio (nats) from which a guest is the same as another or as somebody enrolled:
-        what was said before is renamed for good.
-    guest_merge_s: seconds of speech that two guests need, each, to be found the same.
+    guest_merge: the log-likelihood ratio (nats) at which a guest is the same as another guest or an enrolled speaker;
+        earlier events are then renamed for good.
+    guest_merge_s: seconds of speech that two guests each need before they can be merged.
     kept_steps: how many steps back a change of speaker can be placed.
     """
 
@@ -106,7 +108,7 @@ class TrackerSettings:
 
 
 def check(values: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError for a setting whose value is wrong whatever the others are."""
+    """Raises ConfigurationError if a setting is invalid regardless of the others."""
     for name, value in values.items():
         if name in PROBABILITIES and not 0 < value < 1:
             raise ConfigurationError(f"{name}={value} is not a probability between 0 and 1.")

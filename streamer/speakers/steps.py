@@ -16,12 +16,12 @@ from streamer.speakers.profiles import Vector, unit
 
 Embed = Callable[[Moments[Vector]], Vector]
 
-#: A window that begins this little before a turn still counts as the turn's own.
+#: A window that begins at most this long before a turn still counts as part of it.
 SLACK = SAMPLE_RATE // 4
 
 
 def frame_speech(step: Step, silence_db: float) -> NDArray[np.float32]:
-    """Speech probability of each new frame of a step; by its level, where no speech detector runs."""
+    """The speech probability of each new frame of a step. Without a speech detector, it depends on the level."""
     if step.speech is not None:
         return step.speech
     return np.full(step.num_frames, float(step.level_db > silence_db), np.float32)
@@ -29,9 +29,9 @@ def frame_speech(step: Step, silence_db: float) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class HeardStep:
-    """One step, as a share of a turn: where its new sound lies, how much speech it holds, and what was computed of it.
+    """One step, as part of a turn: the position of its new sound, its amount of speech, and its results.
 
-    block: moments of the new frames, or None where frames cannot be pooled step by step (`exact` mode).
+    block: moments of the new frames, or None if frames cannot be pooled step by step (`exact` mode).
     windows: those that end here, shortest first.
     """
 
@@ -43,7 +43,7 @@ class HeardStep:
 
     @classmethod
     def of(cls, step: Step, speech: NDArray[np.float32]) -> HeardStep:
-        """A step of the engine; its new frames stand for sound that lies back by what they look ahead."""
+        """From a step of the engine. New frames represent earlier sound, shifted back by their look-ahead."""
         return cls(
             start_sample=step.grid.sound_start(step.first_frame),
             end_sample=step.grid.sound_start(step.first_frame + len(speech)),
@@ -57,12 +57,12 @@ class HeardStep:
         return (self.start_sample + self.end_sample) // 2
 
     def inside(self, start_sample: int) -> tuple[Window, ...]:
-        """The windows that hold nothing from before `start_sample`, give or take the slack; shortest first."""
+        """The windows that hold nothing from before `start_sample`, within the slack; shortest first."""
         return tuple(window for window in self.windows if window.start_sample >= start_sample - SLACK)
 
     @classmethod
     def restored(cls, snapshot: Mapping[str, Any]) -> HeardStep:
-        """From its fields, as a snapshot has them."""
+        """From the fields of a snapshot."""
         block = snapshot["block"]
         windows = tuple(Window(**window) for window in snapshot["windows"])
         return cls(**{**snapshot, "block": block and Moments(**block), "windows": windows})
@@ -70,10 +70,10 @@ class HeardStep:
 
 @dataclass(slots=True)
 class Pool:
-    """Steps pooled into one as they come, at a cost that does not grow with their number.
+    """Pools steps into one as they come, at a cost that does not grow with their number.
 
     pooled: the moments of their frames, or in `exact` mode the sum of their windows' directions, each times its seconds
-        of speech; None before there was any speech.
+        of speech; None before any speech.
     speech_s: seconds of speech in all of them.
     """
 
@@ -82,14 +82,14 @@ class Pool:
 
     @classmethod
     def of(cls, steps: Iterable[HeardStep], start_sample: int) -> Pool:
-        """All these steps of a turn that began at `start_sample`."""
+        """Pool all these steps of a turn that began at `start_sample`."""
         pool = cls()
         for step in steps:
             pool.add(step, start_sample)
         return pool
 
     def add(self, step: HeardStep, start_sample: int) -> None:
-        """One more step of a turn that began at `start_sample`."""
+        """Add a step of a turn that began at `start_sample`."""
         self.speech_s += step.speech_s
         if step.speech_s <= 0:
             return
@@ -101,7 +101,7 @@ class Pool:
             self.pooled = self.pooled + direction if isinstance(self.pooled, np.ndarray) else direction
 
     def embedding(self, embed: Embed | None) -> tuple[Vector, float] | None:
-        """The embedding of all steps, with their seconds of speech; None without any."""
+        """The embedding of all steps, with their seconds of speech; None without speech."""
         if isinstance(self.pooled, Moments):
             if embed is None:
                 raise TypeError("steps with blocks need the model's embed() to become an embedding")
@@ -110,6 +110,6 @@ class Pool:
 
     @classmethod
     def restored(cls, snapshot: Mapping[str, Any]) -> Pool:
-        """From its fields, as a snapshot has them."""
+        """From the fields of a snapshot."""
         pooled = snapshot["pooled"]
         return cls(Moments(**pooled) if isinstance(pooled, dict) else pooled, snapshot["speech_s"])

@@ -1,4 +1,4 @@
-"""The tables of the speaker store, and how an older one becomes the present one."""
+"""The tables of the speaker store, and the upgrade of older schemas."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from sqlalchemy import (
 
 from streamer.speakers.names import NAME_LENGTH, name_key
 
-#: Raised whenever an older version could not read, or would harm, what this one writes.
+#: Increased when older versions could no longer read, or would damage, what this version writes.
 SCHEMA_VERSION = 2
 
-#: Sessions of a server may lie in the same database, in this table: see `streamer.server.keeping`.
+#: A server may keep its sessions in the same database, in this table: see `streamer.server.keeping`.
 SESSIONS = "streamer_sessions"
 
-#: So many changes back it is known who was removed; who follows from further back reads everything again.
+#: How many changes back removed speakers are recorded. A follower from further back reads everything again.
 REMEMBERED = 10_000
 
 metadata = MetaData()
 
-#: schema_version; changes: raised by every change of the profiles; erasure: the last change that deleted something
-#: which is not yet known to be gone from the database's files, 0 for none.
+#: schema_version; changes: incremented by every change of the profiles; erasure: the last change whose deleted data may
+#: still be in the database's files, 0 for none.
 meta = Table(
     "streamer_meta",
     metadata,
@@ -56,7 +56,7 @@ speakers = Table(
     Index("streamer_speakers_revision", "revision"),
 )
 
-#: Who is gone, by number alone, for those who follow the changes.
+#: Removed speakers, by id only, for those who follow the changes.
 removed = Table(
     "streamer_removed",
     metadata,
@@ -97,7 +97,7 @@ guests = Table(
 
 
 def upgrade(connection: Connection, version: int) -> None:
-    """Make a store of an older schema one of `SCHEMA_VERSION`, within the caller's transaction."""
+    """Upgrade a store of an older schema to `SCHEMA_VERSION`, within the caller's transaction."""
     if version < 2:
         there = {column["name"] for column in inspect(connection).get_columns(speakers.name)}
         for column in (speakers.c.folded, speakers.c.revision):

@@ -47,9 +47,9 @@ class Span:
 
 
 class Timeline:
-    """Takes events in order: of one microphone, where turns follow each other, or of a room, where they may overlap.
+    """Collects events in order: of one microphone, where turns follow each other, or of a room, where they may overlap.
 
-    keep_s: older spans are dropped, and only their talk time is kept; None keeps all.
+    keep_s: spans older than this are dropped, and only their talk time is kept; None keeps all.
     """
 
     def __init__(self, keep_s: float | None = None) -> None:
@@ -62,7 +62,7 @@ class Timeline:
 
     @property
     def current(self) -> Span | None:
-        """The turn that lasts; of several, the one that was named last."""
+        """The current turn; if there are several, the one that was named last."""
         return next(reversed(self._open.values()), None)
 
     def hear(self, event: Event) -> None:
@@ -77,7 +77,7 @@ class Timeline:
             self._rename(event)
 
     def advance(self, sample: int) -> None:
-        """The stream has been heard up to here."""
+        """Move the clock: the stream has been heard up to here."""
         self.now_sample = max(self.now_sample, sample)
         if self._keep_s is not None:
             oldest = self.now_sample - self._keep_s * SAMPLE_RATE
@@ -86,11 +86,11 @@ class Timeline:
                 self._talked[gone.speaker] += round(gone.seconds(self.now_sample) * SAMPLE_RATE)
 
     def everything(self) -> list[Span]:
-        """All spans, those that last after those that are over."""
+        """All spans: first the finished ones, then those that last."""
         return [*self.spans, *self._open.values()]
 
     def talk_time(self) -> dict[str, float]:
-        """Seconds of each speaker, the most talkative first."""
+        """Seconds of speech for each speaker, the most talkative first."""
         seconds = {name: samples / SAMPLE_RATE for name, samples in self._talked.items()}
         for span in self.everything():
             seconds[span.speaker] = seconds.get(span.speaker, 0.0) + span.seconds(self.now_sample)
@@ -99,9 +99,10 @@ class Timeline:
     # For notebooks
 
     def to_annotation(self, uri: str | None = None) -> Annotation:
-        """The turns as pyannote.core has them, for its metrics and file formats: seconds, and a track for each turn.
+        """The turns as a pyannote.core Annotation, for its metrics and file formats: in seconds, with one track per
+        turn.
 
-        A turn that still lasts ends where the stream has been heard up to. uri: what the recording is called.
+        A turn that still lasts ends where the stream has been heard up to. uri: the name of the recording.
         """
         from pyannote.core import Annotation, Segment
 
@@ -112,8 +113,10 @@ class Timeline:
         return annotation
 
     def to_frame(self) -> pandas.DataFrame:
-        """The turns as a table, one row each: start and end (seconds), speaker, confidence, final, channel (None where
-        there is but one), turn. Raises MissingDependency without pandas."""
+        """The turns as a table, one row each: start and end (seconds), speaker, confidence, final, channel (None if
+        there is
+        only one), turn. Raises MissingDependency without pandas.
+        """
         try:
             import pandas
         except ImportError as error:
@@ -126,7 +129,7 @@ class Timeline:
         return pandas.DataFrame(rows, columns=columns)
 
     def _timed(self) -> list[tuple[Span, float, float]]:
-        """Every span by its start, with its start and end in seconds."""
+        """All spans sorted by start, with start and end in seconds."""
         spans = sorted(self.everything(), key=lambda span: (span.start_sample, span.turn))
         return [
             (span, span.start_sample / SAMPLE_RATE, span.start_sample / SAMPLE_RATE + span.seconds(self.now_sample))
@@ -144,7 +147,7 @@ class Timeline:
         ]
         return table(repr(self), ["from", "to", "speaker", "confidence"], rows)
 
-    # Within
+    # Internals
 
     def _name(self, event: Speaker | Unknown) -> None:
         assert isinstance(event, Speaker | Unknown | Correction)

@@ -1,8 +1,8 @@
-"""Who is speaking: the steps of one stream in, decisions out. No I/O, no clock, no randomness.
+"""Who is speaking: takes the steps of one stream, and returns decisions. No I/O, no clock, no randomness.
 
-Frames say when there is speech (`boundaries`), whoever has the floor then is named (`floor`), and so is who else speaks
-where more than one does (`overlap`). A name is provisional until the turn settles; until then it may be corrected,
-afterwards only a new turn changes it.
+Frame probabilities show when there is speech (`boundaries`). The tracker names the person who then has the floor
+(`floor`), and the second speaker in an overlap (`overlap`). A name is provisional until the turn settles. Until then it
+may be corrected; afterwards it stays for the rest of the turn.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from streamer.speakers.settings import TrackerSettings
 from streamer.speakers.steps import Embed, HeardStep, frame_speech
 from streamer.speakers.turn import Turn
 
-#: Of the snapshots; those of the version before are read as well.
+#: The version of snapshots. The previous version can be read as well.
 VERSION = 5
 
 
@@ -67,12 +67,12 @@ class Tracker:
 
     @property
     def speaking(self) -> bool:
-        """Whether somebody speaks, whoever it is."""
+        """Whether anybody is speaking."""
         return self._boundaries.speaking
 
     @property
     def turn(self) -> Turn | None:
-        """The turn that lasts."""
+        """The current turn."""
         return self._floor.turn
 
     @property
@@ -90,11 +90,11 @@ class Tracker:
     # Hearing
 
     def update(self, step: Step) -> list[Event]:
-        """Hear one step; what was decided by it, in order."""
+        """Process one step. Returns the resulting events, in order."""
         return answered(self.hearing(step))
 
     def hearing(self, step: Step) -> Asking[list[Event]]:
-        """`update`, stopping where it has a question; see `asking`."""
+        """`update`, pausing at each question; see `asking`."""
         self._floor.advance(step.end_sample)
         events: list[Event] = []
         if step.skipped:
@@ -123,11 +123,11 @@ class Tracker:
         return events + self._overlaps.tell(self._floor)
 
     def gap(self, gap: Gap) -> list[Event]:
-        """Samples are missing: what was said before the gap is over if the gap is longer than a pause."""
+        """Samples are missing. If the gap is longer than a pause, it ends the current turn."""
         return answered(self.missing(gap))
 
     def missing(self, gap: Gap) -> Asking[list[Event]]:
-        """`gap`, stopping where it has a question."""
+        """`gap`, pausing at each question."""
         self._floor.advance(gap.end_sample)
         events: list[Event] = []
         if gap.end_sample - gap.start_sample >= self.settings.min_silence_s * SAMPLE_RATE:
@@ -138,11 +138,11 @@ class Tracker:
         return [*events, event]
 
     def finish(self) -> list[Event]:
-        """The stream is over."""
+        """End the stream."""
         return answered(self.finishing())
 
     def finishing(self) -> Asking[list[Event]]:
-        """`finish`, stopping where it has a question."""
+        """`finish`, pausing at each question."""
         events = yield from self._interrupt(self.heard_sample, "end of stream")
         return events + self._overlaps.tell(self._floor, everything=True)
 
@@ -161,7 +161,7 @@ class Tracker:
         return events
 
     def set_roster(self, roster: Roster) -> list[Event]:
-        """Listen for others from now on; guests that turn out to be among them take their names."""
+        """Replace the roster. Guests who turn out to be in it take their enrolled names."""
         if roster == self.roster:
             return []
         events = self._floor.set_roster(roster)
@@ -185,7 +185,7 @@ class Tracker:
         )
 
     def restore(self, data: bytes) -> None:
-        """Go on where another tracker with these settings was; speakers of this roster keep their place in it.
+        """Continue from the state of another tracker with the same settings. Speakers in this roster keep their state.
 
         Raises StateMismatch for damaged bytes, other settings or another embedding dimension.
         """
@@ -215,7 +215,7 @@ class Tracker:
 def _of_this_version(snapshot: Any) -> dict[str, Any]:
     version = snapshot.get("version") if isinstance(snapshot, dict) else None
     if version == 4:
-        # It had other words for the steps of a turn.
+        # The previous version had other names for the steps of a turn.
         settings, turn = dict(snapshot["settings"]), snapshot["turn"]
         settings["kept_steps"] = settings.pop("kept_pieces")
         if turn is not None:

@@ -22,8 +22,10 @@ VERSION = 1
 
 
 def export_speakers(store: SpeakerStore, path: str | os.PathLike[str]) -> int:
-    """Write every profile to `path`, embeddings of all models; how many speakers it holds. The file is written whole
-    or not at all."""
+    """Write every profile to `path`, with the embeddings of all models. Returns the number of speakers.
+
+    The file is written completely or not at all.
+    """
     speakers: dict[str, list[dict[str, Any]]] = {}
     for profile in store.profiles():
         speakers.setdefault(profile.name, []).extend(
@@ -38,16 +40,17 @@ def export_speakers(store: SpeakerStore, path: str | os.PathLike[str]) -> int:
             for exemplar in profile.exemplars
         )
     text = json.dumps({"format": FORMAT, "version": VERSION, "speakers": speakers}, ensure_ascii=False, indent=1)
-    # Voice prints are nobody else's business.
+    # Voice prints are private.
     with replacing(path, private=True) as new:
         new.write_text(text + "\n", encoding="utf-8")
     return len(speakers)
 
 
 def import_speakers(store: SpeakerStore, path: str | os.PathLike[str]) -> int:
-    """Add the profiles in `path` to the store; exemplars that are there already are not added twice. How many speakers.
+    """Add the profiles in `path` to the store, skipping exemplars that are already there. Returns the number of
+    speakers.
 
-    Raises StoreUnreadable for a file that `export_speakers` did not write, before anything is changed.
+    Raises StoreUnreadable if `export_speakers` did not write the file; the store is then unchanged.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
