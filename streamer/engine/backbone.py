@@ -1,4 +1,4 @@
-"""What a network must provide for `cached` mode: its layers up to the pooling, which continue where a stream stopped.
+"""The interface of a network in `cached` mode: its layers up to the pooling, which resume where a stream stopped.
 
 `streamer.engine.cached` does everything else: samples, clocks, speech, pooling, windows, snapshots.
 """
@@ -21,14 +21,14 @@ from streamer.models.grid import FrameGrid
 
 @dataclass(frozen=True, slots=True)
 class Hops:
-    """How a backbone advances: one hop for each frame, a stride of samples on.
+    """How a backbone advances: one hop for each frame, each one stride of samples further.
 
-    grid: of its frames. reads: how many samples one hop reads; what it needs of earlier samples is carried over.
-    lag: hop h completes frame h - lag. warm_up: hops of silence before a stream's first sample, which give the layers
-    something to carry; their frames do not count. at_once: how many hops are computed at once on a CPU.
+    grid: the frame grid. reads: the number of samples that one hop reads; context from earlier samples is carried over.
+    lag: hop h completes frame h - lag. warm_up: hops of silence before a stream's first sample, which fill the carry of
+    the layers; their frames are discarded. at_once: the number of hops to compute at once on a CPU.
 
-    Derived: hop h reads the samples [h * stride + start, h * stride + start + reads), and with h hops done, those up
-    to h * stride + end have been used.
+    Derived: hop h reads the samples [h * stride + start, h * stride + start + reads). After h hops, the samples up to
+    h * stride + end have been used.
     """
 
     grid: FrameGrid
@@ -63,10 +63,11 @@ class FrameBlock:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the streams of a batch with the same windows keep beside their carry.
+    """State that streams with the same windows keep besides their carry.
 
-    places (streams,) int64, on the device: which of the batch they are. kept: by name (streams, ...), one row a stream;
-    to be changed in place.
+    places (streams,) int64, on the device: their indices in the batch. kept: by name (streams, ...), one row per
+    stream;
+    modified in place.
     """
 
     places: Tensor
@@ -77,9 +78,10 @@ class Memory:
 class Batch:
     """The streams of a batch, without their samples.
 
-    carry: their past, with `carry.hops`, how many hops of the block are each stream's own.
-    first (streams,) int64, on the device: hops before this one see silence from before the stream began, and are not of
-    its sound. memories: what `Backbone.new_memory` made for each, by their windows; empty where it makes nothing.
+    carry: their past, with `carry.hops`, the number of hops in the block that belong to each stream.
+    first (streams,) int64, on the device: hops before this one see silence from before the stream began, and are not
+    part
+    of its sound. memories: the state from `Backbone.new_memory`, grouped by windows; empty if it creates none.
     """
 
     carry: Carry
@@ -88,11 +90,12 @@ class Batch:
 
 
 class Backbone(Protocol):
-    """The layers of a network up to its pooling, prepared for one device and precision; no state of any stream.
+    """The layers of a network up to its pooling, prepared for one device and precision. Holds no state of any stream.
 
-    channels: of a frame. heads: names of what the network says of a frame, in this order: "speech", and "overlap", that
-    more than one speaks. norm: a norm with fixed statistics that frames have yet to pass: it is applied to the moments
-    of many instead (`Affine.identity` where there is none).
+    channels: of a frame. heads: the names of the outputs for each frame, in this order: "speech", and "overlap",
+        meaning
+    that more than one person speaks. norm: a norm with fixed statistics that has not been applied to the frames yet; it
+    is applied to pooled moments instead (`Affine.identity` if there is none).
     """
 
     hops: Hops
@@ -104,18 +107,20 @@ class Backbone(Protocol):
     def device(self) -> torch.device: ...
 
     def new_carry(self) -> Tensor:
-        """One stream's row (size,) float32 of a `Carry`, as a stream begins, and again after a gap."""
+        """One stream's row (size,) float32 of a `Carry`, for the start of a stream and after a gap."""
         ...
 
     def new_memory(self, settings: WindowSettings) -> Mapping[str, Tensor]:
-        """What a stream keeps beside its carry, by name, if that depends on its windows: zeros, and again after a gap.
-        Empty for most networks."""
+        """The state that a stream keeps besides its carry, by name, if it depends on the windows. It starts as zeros,
+        and again
+        after a gap. Empty for most networks.
+        """
         ...
 
     def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
-        """Compute one frame for each hop, the first hop's first.
+        """Compute one frame for each hop, in order.
 
         waves (streams, (hops - 1) * stride + reads) float32, on the device; streams with fewer hops are padded
-        with zeros. The frames of a stream must not depend on the other streams in the batch, nor on the padding.
+        with zeros. The frames of a stream must depend neither on the other streams in the batch nor on the padding.
         """
         ...

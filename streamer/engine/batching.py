@@ -1,7 +1,7 @@
-"""Which streams are computed together, and how many hops each batch is padded to: batches of a few different sizes.
+"""Groups streams into batches, and pads their hops, so that only a few batch sizes occur.
 
-oneDNN keeps a kernel for each size of a layer's input that it has met, up to 2 MB for all layers, and making them takes
-as long as using them. With few sizes, a process soon has all that it will ever meet.
+oneDNN caches a kernel for each input size of a layer, up to 2 MB for all layers, and creating the kernels takes as long
+as using them. With few sizes, a process soon has all the kernels it needs.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-#: On a CPU, hops of a SincNet x-vector computed at once: more streams' activations than these fall out of its
+#: The number of SincNet x-vector hops to compute at once on a CPU. The activations of more do not fit in its
 #: second-level cache.
 CPU_HOPS = 512
-#: On other devices, memory that a hop's activations take while it is computed (a SincNet x-vector's last layers: 1500
-#: channels, several times), and which share of the device's memory they may. The rest is for weights and streams.
+#: On other devices: the memory for a hop's activations (the last layers of a SincNet x-vector: 1500 channels, several
+#: times), and the share of device memory they may use. The rest is for weights and streams.
 HOP_BYTES, SHARE = 64 << 10, 1 / 8
-#: Where a device does not say how much memory it has.
+#: Assumed if a device does not report its memory.
 UNKNOWN_BYTES = 8 << 30
 
 
 def hops_at_once(device: torch.device, on_cpu: int) -> int:
-    """How many hops of all streams are computed at once: on a CPU a fixed number, elsewhere what a fraction of its
-    memory holds."""
+    """The number of hops of all streams to compute at once: fixed on a CPU, elsewhere as many as fit in a fraction of
+    the
+    device's memory.
+    """
     if device.type == "cpu":
         return on_cpu
     memory = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else UNKNOWN_BYTES
@@ -30,11 +32,11 @@ def hops_at_once(device: torch.device, on_cpu: int) -> int:
 
 
 def groups(hops: NDArray[np.int64], device: torch.device, at_once: int) -> list[NDArray[np.int64]]:
-    """The places of the streams that have new hops (streams,), in groups to be computed at once.
+    """The indices of streams with new hops, split into groups that are computed at once. hops: (streams,).
 
-    at_once: how many hops that may be.
+    at_once: the largest number of hops in a group.
     """
-    # Streams with as many hops stand together, so that little is padded.
+    # Sort by the number of hops, so that little padding is needed.
     places = np.argsort(hops, kind="stable")[np.count_nonzero(hops == 0) :]
     if not len(places):
         return []
@@ -47,7 +49,7 @@ def groups(hops: NDArray[np.int64], device: torch.device, at_once: int) -> list[
 
 
 def group_sizes(streams: int, limit: int) -> list[int]:
-    """So many streams as groups of at most `limit`, all of them 1, 2, 3, 4, 6, 8, 12, 16, ... large."""
+    """Split a number of streams into groups of at most `limit`, each of size 1, 2, 3, 4, 6, 8, 12, 16, ..."""
     sizes: list[int] = []
     while streams:
         most = min(streams, limit)

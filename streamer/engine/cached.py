@@ -1,7 +1,7 @@
-"""`cached` mode: each frame of a stream is computed once, then pooled into as many windows as ask for it.
+"""`cached` mode: computes each frame of a stream once, then pools it into every window that contains it.
 
-All that is known of the streams of a batch is in arrays, and a step is a few operations on them, however many streams
-there are. What happens once a stream is that its samples are gathered, and that its results are handed out.
+The state of all streams in a batch is held in arrays, so a step is a few operations, however many streams there are.
+Only two things are done for each stream: gathering its samples, and returning its results.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from streamer.speech.detector import SpeechState
 class CachedStepper:
     """Computes the new frames of many streams at once and pools them.
 
-    use_head: whether the network's own speech head weighs the frames. compiled: whether what is not of the network is
-    done in compiled passes over the host's memory, and not by tensor operations; None for what the device is for.
+    use_head: whether the network's own speech head weights the frames. compiled: whether everything outside the network
+    runs as compiled passes over host memory, instead of tensor operations; None chooses by device.
     """
 
     step_unit = 1
@@ -90,8 +90,10 @@ class CachedStepper:
     def _frames(
         self, work: Work, sound: BatchSamples, group: slice, states: Sequence[CachedStream]
     ) -> tuple[Tensor, Tensor]:
-        """Compute the new frames of a group of streams: the records (streams, 2, record) of their pieces, and what the
-        heads say (streams, frames, K)."""
+        """Compute the new frames of a group of streams: the records (streams, 2, record) of their pieces, and the
+        outputs of
+        the heads (streams, frames, K).
+        """
         hops, rows = work.hops[group], sound.rows
         if len(hops) < len(work.order):
             rows = {name: row[group] for name, row in rows.items()}
@@ -120,8 +122,10 @@ class CachedStepper:
     def _heads(
         self, work: Work, group: slice, own: Tensor | None, frames: int, states: Sequence[CachedStream]
     ) -> Tensor:
-        """What is said of each frame, (frames, streams, K): of speech, by the network, a detector, or nothing at all;
-        then, where the network tells, of overlap."""
+        """The probabilities of each frame, (frames, streams, K): speech first, from the network, a detector, or all
+        ones; then
+        overlap, if the network has that output.
+        """
         speaks = "speech" in self.backbone.heads
         if own is not None and speaks and self.use_head:
             return own
@@ -129,7 +133,7 @@ class CachedStepper:
         return speech if own is None else torch.cat([speech, own[..., 1 if speaks else 0 :]], 2)
 
     def _speech(self, work: Work, group: slice, frames: int, states: Sequence[CachedStream]) -> Tensor:
-        """What a detector says of each frame, (frames, streams, 1); ones where there is none."""
+        """The detector's speech probability of each frame, (frames, streams, 1); ones without a detector."""
         streams = [states[place] for place in work.order[group].tolist()]
         if streams[0].speech is None:
             return torch.ones(frames, len(streams), 1, device=self.device)
@@ -153,7 +157,7 @@ class CachedStepper:
         return found
 
     def _with_begun(self, work: Work, heard: HeardBatch, pieces: Tensor) -> Tensor:
-        """Pieces with those that the same step gathered before a gap inside of it."""
+        """Merge in the pieces that the same step collected before a gap inside it."""
         begun = work.among(self.store.begun)
         earlier = [(row, heard.states[work.order[row]].pieces) for row in begun.tolist()]
         earlier = [(row, kept) for row, kept in earlier if kept is not None]
@@ -164,7 +168,7 @@ class CachedStepper:
         return pieces
 
     def _windows(self, work: Work, pieces: Tensor, heads: list[Tensor]) -> BatchResults:
-        """Pool the windows of the streams whose step is complete, and bring back what came of all."""
+        """Pool the windows of streams whose step is complete, and copy the results of all streams to the host."""
         records, kinds = [], []
         for kind, own in work.by_kind(np.flatnonzero(work.complete)):
             cells = self.store.cells(kind)

@@ -1,4 +1,5 @@
-"""How far the cached approximation of a model with window norms strays from exact mode, and what it saves."""
+"""Measures how far the cached approximation of a model with window norms deviates from exact mode, and what it
+saves."""
 
 from __future__ import annotations
 
@@ -18,8 +19,12 @@ from streamer.models.model import Model
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Of one recording. cosines: (windows,) between each window's cached and exact embedding. speedup: how many times
-    as long exact mode took for the same audio."""
+    """The drift for one recording.
+
+    cosines: (windows,) between the cached and exact embedding of each window. speedup: the time of exact mode divided
+        by
+    that of cached mode, for the same audio.
+    """
 
     cosines: NDArray[np.float32]
     exact_s: float
@@ -31,9 +36,9 @@ class Drift:
 
 
 def measure_drift(model: Model, samples: Samples, name: str, duration_s: float = 3.0, step_s: float = 1.0) -> Drift:
-    """Compare both modes on samples (n,) at 16 kHz; `name` is the recording's, for messages.
+    """Compare both modes on samples (n,) at 16 kHz; `name` identifies the recording in messages.
 
-    Raises ConfigurationError for a model without window norms, AudioTooShort where there is no complete window.
+    Raises ConfigurationError for a model without window norms, AudioTooShort if there is no complete window.
     """
     if model.architecture.frame_local:
         raise ConfigurationError(
@@ -51,9 +56,9 @@ def measure_drift(model: Model, samples: Samples, name: str, duration_s: float =
 def _embeddings(
     model: Model, mode: Mode, samples: Samples, durations: Sequence[float], step_s: float
 ) -> tuple[NDArray[np.float32], float]:
-    """Unit embeddings of the complete windows, and the seconds it took."""
+    """Unit embeddings of the complete windows, and the seconds taken."""
     engine = IncrementalModel(model, mode, speech="off")
-    engine.open(durations, step_s).push(samples[: round(2 * step_s * model.sample_rate)])  # the first steps cost more
+    engine.open(durations, step_s).push(samples[: round(2 * step_s * model.sample_rate)])  # warm up: the first steps are slower
     stream = engine.open(durations, step_s)
     started = time.perf_counter()
     steps = stream.push(samples)

@@ -24,7 +24,7 @@ from streamer.errors import ConfigurationError
 from streamer.models.model import Model
 from streamer.speech.detector import SpeechChoice
 
-#: How much audio a stream buffers before its policy counts, in seconds, or its longest window and two steps.
+#: The buffer capacity of a stream in seconds, before its policy applies; at least its longest window and two steps.
 CAPACITY_S = 10.0
 
 
@@ -70,7 +70,7 @@ class Engine:
 
     @property
     def health(self) -> Health:
-        """Whether the computing thread still works."""
+        """The state of the worker thread."""
         return self._worker.health
 
     async def __aenter__(self) -> Engine:
@@ -80,7 +80,7 @@ class Engine:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        # The present batch may take a while: the event loop need not stand still for it.
+        # The current batch may take a while, and must not block the event loop.
         await asyncio.to_thread(self._worker.close)
 
     def open(
@@ -95,7 +95,7 @@ class Engine:
         """A stream to write to: `async with engine.open() as stream: await stream.write(samples)`.
 
         restore: a `Stream.snapshot` to continue from; its durations and step are used. Raises StateMismatch if it is
-        not of this engine, ConfigurationError for durations and steps that cannot work.
+        from another engine, ConfigurationError for invalid durations or steps.
         """
         if restore is not None:
             incremental = self.incremental.restore(restore)

@@ -1,4 +1,4 @@
-"""How the networks of each family are streamed: the one place that maps networks to steppers."""
+"""Maps each family of networks to its streaming method. This is the only place that chooses a stepper."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Streaming(Protocol):
     """How the networks of one family are streamed."""
 
     def choose_mode(self, mode: Mode | None, model: Model) -> Mode:
-        """The mode asked for, or the default of the model. Raises ConfigurationError for a mode that it does not
-        have."""
+        """The requested mode, or the model's default. Raises ConfigurationError if the model does not support the
+        mode."""
         ...
 
     def stepper(
         self, model: Model, mode: Mode, precision: Precision, use_head: bool, compiled: bool | None = None
     ) -> Stepper:
-        """What computes streams in a mode that `choose_mode` gave. use_head: the network's speech head weighs frames.
+        """A stepper for a mode from `choose_mode`. use_head: the network's speech head weights the frames.
         compiled: see `IncrementalModel`.
 
-        Raises ConfigurationError for a precision that the network cannot be computed in.
+        Raises ConfigurationError if the network does not support the precision.
         """
         ...
 
@@ -43,7 +43,7 @@ class Streaming(Protocol):
 class Cached:
     """Networks whose frames can each be computed once, with the same result.
 
-    backbone: makes their backbone; raises ConfigurationError for a precision that it does not support.
+    backbone: creates their backbone; raises ConfigurationError for an unsupported precision.
     """
 
     backbone: Callable[[Model, Precision], Backbone]
@@ -63,7 +63,7 @@ class Cached:
 
 
 class Recomputing:
-    """Any other network: each window is computed anew."""
+    """Any other network: each window is recomputed."""
 
     def choose_mode(self, mode: Mode | None, model: Model) -> Mode:
         if mode == "cached":
@@ -92,7 +92,7 @@ _RECOMPUTING = Recomputing()
 
 
 def register(family: str, streaming: Streaming) -> None:
-    """Say how the networks of a family are streamed, from now on."""
+    """Set the streaming method for the networks of a family."""
     STREAMING[family] = streaming
 
 

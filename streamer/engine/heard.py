@@ -1,4 +1,4 @@
-"""What many streams heard, as it goes through the engine in one batch."""
+"""The new audio of many streams, as one batch for the engine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from streamer.engine.slots.sound import gathered
 from streamer.engine.slots.transfer import staged
 from streamer.errors import AudioNotFinite, ConfigurationError, StreamerError
 
-#: Where a stream does not skip.
+#: The value for a stream that does not skip.
 NOWHERE = -1
 
 
 class Steppable(Protocol):
-    """A stream, as far as a batch needs it."""
+    """The part of a stream that a batch needs."""
 
     state: Any
     settings: WindowSettings
@@ -32,8 +32,8 @@ class Steppable(Protocol):
 class Block:
     """The next samples of one stream, at most up to the end of its step.
 
-    ends: the step ends here although it is not complete, because the audio does.
-    skip_to: after the samples, the stream goes on at this later sample.
+    ends: the step ends here although it is incomplete, because the audio ends.
+    skip_to: the later sample at which the stream continues after these samples.
     """
 
     stream: Steppable
@@ -46,9 +46,9 @@ class Block:
 class HeardBatch:
     """The next samples of many streams, in the order of their blocks.
 
-    states, samples: of each. flat (all samples,): one stream's after the other's, in the host's memory. lengths, energy
-    (streams,): how many they are, and the sum of their squares. ends (streams,): the step ends here. skips (streams,):
-    where the stream goes on afterwards, or NOWHERE.
+    states, samples: one per stream. flat (all samples,): the samples of all streams, concatenated, in host memory.
+    lengths, energy (streams,): the number of samples, and the sum of their squares. ends (streams,): whether the step
+    ends here. skips (streams,): where the stream continues afterwards, or NOWHERE.
     """
 
     states: list[Any]
@@ -70,11 +70,12 @@ class HeardBatch:
         return cls([block.stream.state for block in blocks], samples, flat, lengths, energy, ends, skips)
 
     def refused(self, positions: NDArray[np.int64], steps: NDArray[np.int64]) -> Mapping[int, StreamerError]:
-        """Which blocks cannot be taken, and why. positions, steps (streams,): where each stands, and its step."""
+        """The blocks that are invalid, and why. positions, steps (streams,): the position and step length of each
+        stream."""
         too_long = self.lengths > steps - positions % steps
         back = (self.skips != NOWHERE) & (self.skips < positions + self.lengths)
         found: dict[int, StreamerError] = {}
-        # A sum may be infinite of finite samples: look at those again.
+        # The sum of finite samples may overflow, so look at these again.
         for place in np.flatnonzero(too_long | back | ~np.isfinite(self.energy)).tolist():
             position, length = int(positions[place]), int(self.lengths[place])
             if too_long[place]:
@@ -94,7 +95,7 @@ def skipping_back(position: int, to_sample: int) -> ConfigurationError:
 
 
 def not_finite(samples: Samples, start_sample: int) -> AudioNotFinite | None:
-    """What is to be said of samples from `start_sample` on that are not all numbers."""
+    """The error for samples from `start_sample` on, if any is not finite."""
     finite = np.isfinite(samples)
     if finite.all():
         return None

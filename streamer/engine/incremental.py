@@ -37,17 +37,18 @@ from streamer.speech.detector import SpeechChoice
 class IncrementalModel:
     """A model prepared for stepping: one copy of the weights for any number of streams.
 
-    mode: "exact" (window statistics, equal to `Inference`) or "cached" (each frame computed once). None is cached for
-        models whose frames depend on their receptive field alone, where both are the same, and exact for all others.
-        "cached" for a model with window norms is an approximation, to be asked for by name: it normalises by the
-        statistics of the trailing audio.
-    precision: "float32"; "bfloat16" where the processor has it in hardware; "int8" for the TDNN layers, four times as
-        fast on a processor with VNNI; or "tf32" on CUDA: float32 whose products are of ten bits. Only float32 is exact,
-        and that whatever torch has been allowed.
-    speech: who weighs the frames by their speech; see `SpeechChoice`.
-    compiled: whether what is not of the network is done in compiled passes, which is best for many streams on a CPU and
-        takes seconds to compile, once on a machine; False for tensor operations, which give the same but for rounding;
-        None for what the device is for.
+    mode: "exact" (window statistics, equal to `Inference`) or "cached" (each frame computed once). None chooses cached
+        for
+        models whose frames depend only on their receptive field, for which both are equal, and exact for all others.
+        "cached" for a model with window norms is an approximation that must be requested explicitly: it normalises by
+        the statistics of the trailing audio.
+    precision: "float32"; "bfloat16" if the processor supports it in hardware; "int8" for the TDNN layers, four times as
+        fast on a processor with VNNI; or "tf32" on CUDA: float32 with 10-bit mantissas in products. Only float32 is
+        exact, regardless of torch's own settings.
+    speech: the source of the frames' speech weights; see `SpeechChoice`.
+    compiled: True runs everything outside the network as compiled passes, which is best for many streams on a CPU and
+        takes seconds to compile, once per machine. False uses tensor operations, which give the same up to rounding.
+        None chooses by device.
     """
 
     def __init__(
@@ -72,17 +73,17 @@ class IncrementalModel:
 
     @property
     def owner(self) -> str:
-        """What a stream's state belongs to."""
+        """Identifies the engine that a stream's state belongs to."""
         return f"{self.model.fingerprint}/{self.mode}/{self.precision}/{self.speech}"
 
     def open(self, durations: Sequence[float] = (3.0,), step: float = 1.0) -> IncrementalStream:
-        """A new stream, at sample 0. Raises ConfigurationError on durations and steps that cannot work."""
+        """A new stream, at sample 0. Raises ConfigurationError for invalid durations or steps."""
         settings = WindowSettings.of(self.model, durations, step, self._stepper.step_unit)
         speech = self._detector.new_state() if self._detector else None
         return IncrementalStream(self, self._stepper.new(settings, speech), settings)
 
     def restore(self, data: bytes) -> IncrementalStream:
-        """The stream that `IncrementalStream.snapshot` wrote. Raises StateMismatch where it is not of this engine."""
+        """Restore a stream from `IncrementalStream.snapshot`. Raises StateMismatch if it is from another engine."""
         snapshot = StreamSnapshot.from_bytes(data)
         if snapshot.owner != self.owner:
             raise StateMismatch(f"the snapshot belongs to {snapshot.owner!r}, this engine is {self.owner!r}.")
@@ -92,9 +93,9 @@ class IncrementalModel:
         return stream
 
     def step(self, blocks: Sequence[Block]) -> list[Step | StreamerError | None]:
-        """Step many streams at once, each at most once. A stream that cannot go on gives an error, the others go on.
+        """Step many streams at once, each at most once. A stream that fails returns an error; the others continue.
 
-        Returns, for each block, the step it completes, if it does.
+        Returns, for each block, the step that it completes, if any.
         """
         outcomes: list[Step | StreamerError | None] = [None] * len(blocks)
         places, heard = list(range(len(blocks))), HeardBatch.of(blocks, self._stepper.device)
@@ -119,7 +120,7 @@ def _steps(blocks: Sequence[Block]) -> NDArray[np.int64]:
 
 
 class IncrementalStream:
-    """One stream: its clock, what its present step has gathered, and the engine's state of it."""
+    """One stream: its clock, the audio of its current step, and the engine's state."""
 
     def __init__(self, engine: IncrementalModel, state: StreamState, settings: WindowSettings) -> None:
         self.engine = engine
@@ -131,21 +132,22 @@ class IncrementalStream:
 
     @property
     def position(self) -> int:
-        """Samples that have been computed or skipped."""
+        """The number of samples that were computed or skipped."""
         return self.state.position
 
     @property
     def boundary(self) -> int:
-        """Where the present step ends, counted from what has been received."""
+        """The end of the current step, counted from what has been received."""
         return (self.received // self.settings.step_samples + 1) * self.settings.step_samples
 
     @property
     def nbytes(self) -> int:
-        """Memory that the state of this stream holds, in bytes."""
+        """The memory that the state of this stream uses, in bytes."""
         return self.state.nbytes + sum(block.nbytes for block in self._pending)
 
     def cut(self, samples: Samples) -> list[Block]:
-        """Receive samples: the blocks that they complete, to be stepped in this order. The rest waits for more."""
+        """Receive samples, and return the blocks that they complete, to be stepped in this order. The rest waits for
+        more."""
         self._check_open()
         blocks, start = [], 0
         while len(samples) - start >= (missing := self.boundary - self.received):
@@ -154,19 +156,19 @@ class IncrementalStream:
             self.received += missing
             blocks.append(Block(self, self._taken()))
         if start < len(samples):
-            # A copy: the caller may use its buffer again.
+            # A copy: the caller may reuse its buffer.
             self._pending.append(samples[start:].copy())
             self.received += len(samples) - start
         return blocks
 
     def rest(self) -> list[Block]:
-        """The audio ends here: what is left of a step as the last block, if anything is."""
+        """End the audio: returns the rest of an incomplete step as the last block, if there is any."""
         nothing = self._finished or self.received % self.settings.step_samples == 0
         self._finished = True
         return [] if nothing else [Block(self, self._taken(), ends=True)]
 
     def skip(self, to_sample: int) -> list[Block]:
-        """Samples are lost: go on at `to_sample`. A gap that goes beyond the present step ends it."""
+        """Samples are lost: continue at `to_sample`. A gap that goes beyond the current step ends it."""
         self._check_open()
         if to_sample < self.received:
             raise skipping_back(self.received, to_sample)
@@ -175,10 +177,11 @@ class IncrementalStream:
         return [block]
 
     def push(self, samples: Samples) -> list[Step]:
-        """Hear samples (n,), float32 mono at 16 kHz: the steps they complete.
+        """Process samples (n,), float32 mono at 16 kHz, and return the steps that they complete.
 
-        Raises ConfigurationError for samples of another shape and AudioNotFinite for a NaN or an infinity among them,
-        which nothing is heard of then; StreamClosed after `finish`; StreamFailed where the stream is broken for good.
+        Raises ConfigurationError for samples of another shape; AudioNotFinite if any is NaN or infinite, in which case
+        none
+        of them are processed; StreamClosed after `finish`; StreamFailed if the stream is permanently broken.
         """
         samples = np.asarray(samples, np.float32)
         if samples.ndim != 1:
@@ -188,17 +191,18 @@ class IncrementalStream:
         return self._run(self.cut(samples))
 
     def gap(self, to_sample: int) -> list[Step]:
-        """Go on at `to_sample`: the samples up to there are lost. Raises ConfigurationError for one that is past."""
+        """Continue at `to_sample`: the samples before it are lost. Raises ConfigurationError if that position is
+        past."""
         return self._run(self.skip(to_sample))
 
     def finish(self) -> list[Step]:
-        """The audio ends here, and so does the stream: the last, incomplete step."""
+        """End the audio and the stream. Returns the last, incomplete step."""
         return self._run(self.rest())
 
     def snapshot(self) -> bytes:
-        """All of the state, to be put back by `IncrementalModel.restore`. Go on at `received` then.
+        """The whole state, for `IncrementalModel.restore`. Continue at `received` afterwards.
 
-        Blocks that were cut and not stepped are not in it, nor what follows them: `received` is before them.
+        Blocks that were cut but not stepped are not included, nor the samples after them: `received` lies before them.
         """
         pending = np.concatenate([_NO_SAMPLES, *self._pending])
         if self.received - len(pending) != self.position:
@@ -206,7 +210,7 @@ class IncrementalStream:
         return StreamSnapshot(self.engine.owner, self.settings, self.state.snapshot(), pending).to_bytes()
 
     def restore(self, snapshot: StreamSnapshot) -> None:
-        """Raises StateMismatch for what no stream of this engine gave."""
+        """Raises StateMismatch if the snapshot is not from a stream of this engine."""
         try:
             self.state.restore(snapshot.state)
             self._pending = [snapshot.pending] if snapshot.pending.size else []

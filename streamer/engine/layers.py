@@ -25,7 +25,7 @@ Precision = Literal["float32", "bfloat16", "int8", "tf32"]
 INT8_RANGE = 8.0
 
 
-#: Normalises a block (time, streams, channels), in its place in the network.
+#: Normalises a block (time, streams, channels) inside the network.
 Norm = Callable[[Tensor], Tensor]
 
 
@@ -45,7 +45,7 @@ class Affine:
 
 
 class Convolution(Protocol):
-    """(time + context, streams, in) -> (time, streams, out); `context` frames of the input are used up."""
+    """(time + context, streams, in) -> (time, streams, out); the convolution consumes `context` frames of the input."""
 
     context: int
 
@@ -53,10 +53,10 @@ class Convolution(Protocol):
 
 
 class FloatConvolution:
-    """In float32, or with products in bfloat16, in which its blocks then come and go too.
+    """A convolution in float32, or in bfloat16, which is then also the type of its blocks.
 
-    weight (out, in, taps) float32. bias (out,), or None where the norm that follows takes it out again. slope: of the
-    leaky ReLU that follows; 1 where none does.
+    weight (out, in, taps) float32. bias (out,), or None if the following norm cancels it. slope: of the following
+    leaky ReLU; 1 if there is none.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class FloatConvolution:
         weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
         self.dtype = dtype
         self.context = dilation * (weight.shape[2] - 1)
-        # Of a head's single output, oneDNN would make no faster product, and keep kernels for each size of it.
+        # For a head's single output, oneDNN is no faster, and would cache a kernel for each size.
         make = onednn.packed if len(weight) > 1 and onednn.available(weight.device, dtype) else unpacked
         self._product = make(weight, bias, dilation, slope)
 
@@ -74,7 +74,7 @@ class FloatConvolution:
 
 
 def unpacked(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> Callable[[Tensor], Tensor]:
-    """What `onednn.packed` gives, where there is no oneDNN: one matrix product, which sums all taps in float32."""
+    """Like `onednn.packed`, but without oneDNN: one matrix product that sums all taps in float32."""
     taps, side_by_side = weight.shape[2], weight.transpose(1, 2).flatten(1)
     if len(weight) == 1 and taps > 1:
         return _one_output(weight[0].t().contiguous(), bias, dilation, slope)
@@ -88,7 +88,8 @@ def unpacked(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -
 
 
 def _one_output(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> Callable[[Tensor], Tensor]:
-    """The same for a single output, weight (taps, in): few numbers of each tap are moved, not what all of them see."""
+    """The same for a single output, weight (taps, in): moves a few numbers per tap instead of the inputs of all
+    taps."""
     taps = len(weight)
 
     def product(block: Tensor) -> Tensor:
@@ -103,11 +104,12 @@ def _one_output(weight: Tensor, bias: Tensor | None, dilation: int, slope: float
 
 
 class Int8Convolution:
-    """With products in int8 and sums in int32: weights scaled by output channel, activations by input channel.
+    """A convolution with int8 products and int32 sums: weights scaled by output channel, activations by input channel.
 
-    The scale of an activation is the standard deviation that the BatchNorm before this layer knows of it, so there is
-    nothing to calibrate and a frame's result does not depend on its neighbours.
-    mean, std: (in,), of the input as it comes. The other arguments are FloatConvolution's.
+    The scale of an activation is its standard deviation in the preceding BatchNorm, so no calibration is needed, and
+    the
+    result for a frame does not depend on its neighbours.
+    mean, std: (in,), of the raw input. The other arguments are FloatConvolution's.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, dilation: int, slope: float, mean: Tensor, std: Tensor) -> None:
@@ -161,9 +163,10 @@ def dequantise(
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """One copy; on CUDA from pinned memory, so that the host need not wait for it.
+    """Copy an array to a device; on CUDA from pinned memory, so that the host need not wait.
 
-    Any other device is waited for: it might read the array when that is gone (https://github.com/pytorch/pytorch/issues/139550).
+    On any other device the copy is synchronous: it might read the array after it is freed
+    (https://github.com/pytorch/pytorch/issues/139550).
     """
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
@@ -172,10 +175,10 @@ def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
 
 
 def shifted(block: Tensor, time: int, dilation: int, taps: int) -> list[Tensor]:
-    """What each tap sees of a block: (time * streams, channels), views."""
+    """The part of a block that each tap sees: (time * streams, channels), views."""
     return [block[tap * dilation : tap * dilation + time].reshape(-1, block.shape[2]) for tap in range(taps)]
 
 
 def joined(rows: list[Tensor]) -> Tensor:
-    """What all taps see, side by side: (time * streams, taps * channels). A single tap's rows are not copied."""
+    """The inputs of all taps, side by side: (time * streams, taps * channels). A single tap's rows are not copied."""
     return torch.cat(rows, 1) if len(rows) > 1 else rows[0]

@@ -1,8 +1,8 @@
-"""Convolutions by oneDNN, which torch brings along, on processors with AVX-512.
+"""Convolutions by oneDNN, which is part of torch, on processors with AVX-512.
 
-Weights are packed once; the taps are read from where they lie, without putting them side by side first; the bias and
-the leaky ReLU are applied to sums that are still in registers. These are the operators that `torch.compile` puts in the
-place of frozen modules: https://github.com/pytorch/pytorch/blob/main/torch/_inductor/fx_passes/mkldnn_fusion.py
+Weights are packed once. The taps are read in place, without a copy that puts them side by side. The bias and the leaky
+ReLU are applied to sums that are still in registers. `torch.compile` uses the same operators for frozen modules:
+https://github.com/pytorch/pytorch/blob/main/torch/_inductor/fx_passes/mkldnn_fusion.py
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-#: A block of the size for which the weights are packed: what a step of 1 s of 32 streams gives the TDNN layers. Others
-#: go as well.
+#: The block size for which weights are packed: the input of the TDNN layers for 1 s steps of 32 streams. Other sizes
+#: work as well.
 TIME, STREAMS = 59, 32
 
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether oneDNN is there, and fast, for tensors of a type on a device.
+    """Whether oneDNN is available, and fast, for tensors of a type on a device.
 
-    Without AVX-512, oneDNN packs the weights of such convolutions otherwise for each size of the block, and would do so
-    again at every call: up to a hundred times the time of the product itself.
+    Without AVX-512, oneDNN packs the weights of such convolutions differently for each block size, and would repeat
+    that
+    at every call: up to a hundred times the time of the product itself.
     """
     if device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
@@ -37,7 +38,7 @@ def packed(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> 
     """
     activation: tuple[str, list[float]] = ("none", []) if slope == 1 else ("leaky_relu", [slope])
     if weight.shape[2] == 1:
-        # As a convolution, oneDNN would pack it otherwise for each size of the block, at every call.
+        # As a convolution, oneDNN would pack it differently for each block size, at every call.
         matrix = torch.ops.mkldnn._reorder_linear_weight(weight[:, :, 0].contiguous(), TIME * STREAMS)
 
         def product(block: Tensor) -> Tensor:

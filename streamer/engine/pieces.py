@@ -1,7 +1,7 @@
-"""Pooling a block of new frames into records, two for each stream: what is new in its open cell, and in the next.
+"""Pools a block of new frames into two records per stream: the new part of its open cell, and that of the next cell.
 
-On a CPU one compiled pass over the frames (Welford, 1962, with weights: West, 1979) takes a third of the time of the
-tensor operations that any other device needs. Both give the same records.
+On a CPU, one compiled pass over the frames (Welford, 1962, with weights: West, 1979) takes a third of the time of the
+tensor operations that other devices use. Both give the same records.
 https://en.wikipedia.org/wiki/Algorithms_for_calculating_variance#Weighted_incremental_algorithm
 """
 
@@ -22,7 +22,7 @@ from streamer.models.pooling import EPSILON
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-#: Of a stream's new frames.
+#: The number of records for a stream's new frames.
 PIECES = 2
 
 
@@ -37,8 +37,8 @@ def piece_records(
     """The records (streams, 2, record) of a block of frames.
 
     features (frames, streams, channels), before `norm`, which is applied to the moments instead of the frames.
-    weights, speech (frames, streams). spans: of each stream, (streams,) int64 each, the first frame that is one, the
-    first of the second piece, and the end. compiled: on a CPU, in one compiled pass.
+    weights, speech (frames, streams). spans: three tensors (streams,) int64: the first valid frame of each stream, the
+    first frame of its second piece, and the end. compiled: on a CPU, in one compiled pass.
     """
     if not compiled:
         return pool_on_device(features, weights, speech, spans, norm)
@@ -87,7 +87,7 @@ def pool_in_one_pass(
 
 
 def pool_on_device(features: Tensor, weights: Tensor, speech: Tensor, spans: Sequence[Tensor], norm: Affine) -> Tensor:
-    """The same as tensor operations."""
+    """The same with tensor operations."""
     begins, splits, ends = (span[:, None] for span in spans)
     frame = torch.arange(len(features), device=features.device)
     counts = (frame >= begins) & (frame < ends)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 #: Smaller arrays stay on the normal heap.
 LEAST_BYTES = 1 << 20
-#: Block sizes are rounded up by about this fraction, so that a block still fits after a few more speakers are added.
+#: Block sizes are rounded up to a multiple of about 1/STEP of the size, so that a few more speakers still fit.
 STEP = 8
 
 #: Unused blocks. The last few are kept; the others go back to the system. All threads share this queue.

@@ -21,7 +21,7 @@ from streamer.speakers.scoring import Array, effective_seconds
 
 T = TypeVar("T")
 
-#: Evidence is computed for this many enrolled speakers, those with the best scores; the rest are out of question.
+#: Evidence is computed for this many enrolled speakers, those with the best scores. It is generous.
 SHORTLIST = 64
 
 

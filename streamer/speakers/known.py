@@ -174,8 +174,7 @@ class Known:
         touched = np.isin(self.ids, np.concatenate([change.gone, voices.ids]))
         kept = np.flatnonzero(~touched)
         order = sorted(range(len(voices.names)), key=voices.names.__getitem__)
-        # The position of each new speaker among those who stay: both kinds of index, with -1 - n for the nth new
-        # speaker.
+        # Merge new speakers into those who stay, by name: old indices, and -1 - n for the nth new speaker.
         before = [bisect_left(old.names, voices.names[place]) for place in order]
         source = np.insert(kept, np.searchsorted(kept, before), -1 - np.arange(len(order)))
         came = np.flatnonzero(source < 0)

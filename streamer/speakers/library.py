@@ -254,8 +254,7 @@ class Speakers:
 
 
 def _divide(within: NDArray[np.floating], between: NDArray[np.floating]) -> float:
-    """The score with the fewest errors, with equal weight for both kinds; the middle one if several are equally
-    good."""
+    """The score with the fewest errors, both kinds weighted equally; the midpoint if several are equally good."""
     grid = np.unique(np.concatenate([within, between]))
     cuts = np.concatenate([[grid[0]], (grid[1:] + grid[:-1]) / 2, [grid[-1]]])
     errors = (within[:, None] < cuts).mean(0) + (between[:, None] >= cuts).mean(0)

@@ -103,7 +103,7 @@ def _unusable(name: str) -> str | None:
 
 
 def _joins(name: str, at: int) -> bool:
-    """Whether the joiner at this position has an effect on the characters around it."""
+    """Whether the joiner at this position joins or separates the characters around it."""
     before, after = name[:at], name[at + 1 : at + 2]
     if not before or before[-1] in (_ZWNJ, _ZWJ, " "):
         return False

@@ -131,7 +131,7 @@ def told(messages: Sequence[Message]) -> Transcript:
 def relabelled(transcript: Transcript, turns: Iterable[Span], name: str) -> Transcript:
     """The transcript with these turns given to another speaker: final, and from the start of each turn.
 
-    name: a person, or a guest. Raises ConfigurationError if it is not a valid name.
+    name: a person, or a name for strangers. Raises ConfigurationError if it is not a valid name.
     """
     name = name if is_stranger(name) else clean_name(name)
     changed = {span.turn for span in turns}
@@ -145,7 +145,7 @@ def relabelled(transcript: Transcript, turns: Iterable[Span], name: str) -> Tran
 
 
 def _put_right(message: Message, name: str) -> Message | None:
-    """The corrected message; None if it no longer applies, such as a doubt, or a correction that is now wrong."""
+    """The corrected message; None if it no longer applies, such as a doubt or an outdated correction."""
     if message["type"] == "turn_end":
         return message | {"speaker": name, "confidence": 1.0, "reason": REASON}
     if message["type"] not in ("speaker", "unknown"):

@@ -24,8 +24,8 @@ FIELDS = ("same_mean", "same_std", "different_mean", "different_std")
 def effective_seconds(speech_s: float | Array, profile_s: Array) -> Array:
     """The effective amount of speech behind a comparison, in seconds: half the harmonic mean of both sides.
 
-    The noise variance of an embedding is inversely proportional to its seconds of speech, and the noise of both sides
-    adds up: 1/e = 1/a + 1/b.
+    The noise of an embedding is inversely proportional to its seconds of speech, and the noise of both sides adds up:
+    1/e = 1/a + 1/b.
     """
     a, b = np.maximum(speech_s, 0.05), np.maximum(profile_s, 0.05)
     return np.asarray(a * b / (a + b))

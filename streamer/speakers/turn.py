@@ -119,7 +119,7 @@ class Turn:
             self.confidence = math.exp(evidence.posterior[candidates.index(self.label)])
             slot = candidates.guests.slot(self.label)
             # A new guest is learned while they speak. An older guest learns only from whole turns: a voice that was
-            # briefly mistaken for theirs must not change their profile.
+            # briefly mistaken for theirs must not become theirs.
             if slot is not None and candidates.guests.is_new(slot) and not self.final:
                 candidates.guests.hear(slot, evidence.embedding, evidence.speech_s, evidence.heard_sample)
         if self.final:
