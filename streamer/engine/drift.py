@@ -58,7 +58,7 @@ def _embeddings(
 ) -> tuple[NDArray[np.float32], float]:
     """Unit embeddings of the complete windows, and the seconds taken."""
     engine = IncrementalModel(model, mode, speech="off")
-    engine.open(durations, step_s).push(samples[: round(2 * step_s * model.sample_rate)])  # warm up: the first steps are slower
+    engine.open(durations, step_s).push(samples[: round(2 * step_s * model.sample_rate)])  # first steps are slower
     stream = engine.open(durations, step_s)
     started = time.perf_counter()
     steps = stream.push(samples)

@@ -1,7 +1,7 @@
-"""`exact` mode for any network: every window is computed anew, all streams' windows of one length in one batch.
+"""`exact` mode for any network: every window is recomputed, with windows of equal length from all streams in one batch.
 
-A stream keeps the samples that its windows can still need. Where a network can keep more than the raw samples, its
-family brings a `WindowStepper` of its own.
+A stream keeps the samples that its windows may still need. If a network can keep more than the raw samples, its family
+provides a `WindowStepper` of its own.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from streamer.models.grid import FrameGrid
 from streamer.models.model import Model
 from streamer.speech.detector import SpeechState
 
-#: Windows computed at once; a SincNet x-vector needs about 4 MB for each while it is.
+#: The number of windows to compute at once; a SincNet x-vector needs about 4 MB for each during the computation.
 BATCH = 32
 
 
 @dataclass(slots=True)
 class WindowStream(ABC):
-    """What every stream keeps whose windows are computed anew.
+    """The state of a stream whose windows are recomputed.
 
     origin: the first sample since the last restart that windows can use. next_frame: the first frame, on the stream's
-    grid, of which no speech was told yet.
+    grid, whose speech has not been reported yet.
     """
 
-    #: What of it a snapshot has as plain numbers.
+    #: The fields that a snapshot stores as plain numbers.
     clock: ClassVar[tuple[str, ...]] = ("position", "origin", "next_frame")
 
     settings: WindowSettings
@@ -51,7 +51,7 @@ class WindowStream(ABC):
     tally: StepTally = field(default_factory=lambda: StepTally(0, 0))
 
     def restart(self, sample: int) -> None:
-        """Go on at a later sample, with nothing carried over."""
+        """Continue at a later sample, without any earlier audio."""
         self.position = self.origin = sample
         self.next_frame = self.grid.first_frame(sample)
         if self.speech:
@@ -64,11 +64,11 @@ class WindowStream(ABC):
 
     @abstractmethod
     def forget(self, before_sample: int) -> None:
-        """Drop what only windows need that begin before this sample."""
+        """Drop everything that is only needed by windows that begin before this sample."""
 
     @abstractmethod
     def kept(self) -> dict[str, NDArray[Any]]:
-        """What of the sound is kept, by name."""
+        """The audio data that the stream keeps, by name."""
 
     @property
     def nbytes(self) -> int:
@@ -93,7 +93,7 @@ S = TypeVar("S", bound=WindowStream)
 
 @dataclass(frozen=True, slots=True)
 class WantedWindow(Generic[S]):
-    """One window to compute: of which stream, from where, how long it should be; weights (frames,), each frame's."""
+    """One window to compute: its stream, start and nominal length; weights (frames,), one per frame."""
 
     place: int
     stream: S
@@ -108,7 +108,7 @@ class WantedWindow(Generic[S]):
 
 
 class WindowStepper(ABC, Generic[S]):
-    """Finds which windows are to be computed; how is for those below to say."""
+    """Finds the windows to compute; subclasses decide how to compute them."""
 
     step_unit = 1
 
@@ -122,7 +122,7 @@ class WindowStepper(ABC, Generic[S]):
 
     @abstractmethod
     def length(self, wanted: WantedWindow[S]) -> int:
-        """Windows of one length share a batch."""
+        """A key for batching: windows of equal length share a batch."""
 
     @abstractmethod
     def embed(self, batch: list[WantedWindow[S]], length: int) -> NDArray[np.float32]:
@@ -155,16 +155,16 @@ class WindowStepper(ABC, Generic[S]):
         return outcomes
 
     def advance(self, streams: Sequence[S]) -> None:
-        """Compute what new samples make possible, other than windows."""
+        """Compute whatever new samples allow, except windows."""
 
     def _tell(self, stream: S) -> None:
-        """The frames of the global grid that were completed: what the speech detector says of them."""
+        """Record the detector's speech probabilities for the newly completed frames of the grid."""
         first, end = stream.next_frame, max(stream.next_frame, self.grid.end_frame(stream.position))
         stream.next_frame = end
         stream.tally.add(first, self._speech(stream, self.grid.centres(first, end))[:, None])
 
     def _step(self, stream: S, windows: list[Window], detected: bool) -> Step | StreamerError:
-        """The step that ends here; the next one begins."""
+        """Complete the current step; the next one begins."""
         if not all(np.isfinite(window.embedding).all() for window in windows):
             return not_finite(stream.position)
         tally, stream.tally = stream.tally, StepTally(stream.position, stream.next_frame)
@@ -221,7 +221,7 @@ class WindowStepper(ABC, Generic[S]):
 
 @dataclass(slots=True)
 class RecomputedStream(WindowStream):
-    """samples: the last ones, up to `position`."""
+    """A stream that keeps raw samples: the last ones, up to `position`."""
 
     samples: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
 
@@ -249,7 +249,7 @@ class RecomputedStream(WindowStream):
 
 
 class RecomputingStepper(WindowStepper[RecomputedStream]):
-    """Hands whole windows of samples to the network, with the speech in each frame as its weight."""
+    """Passes whole windows of samples to the network, with the speech in each frame as its weight."""
 
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> RecomputedStream:
         return RecomputedStream(settings, self.grid, speech)
@@ -266,5 +266,5 @@ class RecomputingStepper(WindowStepper[RecomputedStream]):
             return self.model(waves, weights).float().cpu().numpy()
 
 
-#: Of one head.
+#: For a model with one head.
 _NO_FRAMES = np.zeros((0, 1), np.float32)

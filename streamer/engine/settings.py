@@ -1,4 +1,4 @@
-"""A stream's windows and steps, in samples, checked once."""
+"""A stream's window lengths and step, in samples, validated once."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 Mode = Literal["exact", "cached"]
 
-#: Of a step, and of a window.
+#: The maximum for a step and a window.
 MAXIMUM_SECONDS = 60.0
-#: Of a step.
+#: The minimum for a step.
 MINIMUM_SAMPLES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
-    """step_samples, and the window lengths in steps, ascending."""
+    """The step in samples, and the window lengths in steps, ascending."""
 
     step_samples: int
     counts: tuple[int, ...]
@@ -45,14 +45,14 @@ class WindowSettings:
 
     @classmethod
     def of(cls, model: Model, durations: Sequence[float], step: float, unit: int = 1) -> WindowSettings:
-        """Durations and step in seconds. Raises ConfigurationError if they cannot work with this model.
+        """From durations and a step in seconds. Raises ConfigurationError if they do not work with this model.
 
-        unit: samples of which a step must be a multiple, see `Stepper.step_unit`.
+        unit: the step must be a multiple of this number of samples, see `Stepper.step_unit`.
         """
         step_samples = step_of(step, unit)
         if not durations:
             raise ConfigurationError("durations is empty: ask for one window length at least, for example 3.0.")
-        # The grid may take up to one stride of the window's start away.
+        # The frame grid may shorten a window at its start by up to one stride.
         shortest = model.minimum_samples + model.grid.stride - 1
         counts = []
         for duration in sorted(set(durations)):
@@ -66,7 +66,7 @@ class WindowSettings:
 
 
 def step_of(step: float, unit: int = 1) -> int:
-    """A step in samples, from seconds. Raises ConfigurationError for a step that no stream can have."""
+    """Convert a step from seconds to samples. Raises ConfigurationError if it is invalid."""
     step_samples = round(step * SAMPLE_RATE) if 0 < step <= MAXIMUM_SECONDS else 0
     if step_samples < MINIMUM_SAMPLES or step_samples % unit:
         raise ConfigurationError(
@@ -78,7 +78,7 @@ def step_of(step: float, unit: int = 1) -> int:
 
 
 def steps_in(duration: float, step: float, unit: int = 1) -> int:
-    """How many steps a window has, both in seconds. Raises ConfigurationError if that is not a whole number."""
+    """The number of steps in a window, given both in seconds. Raises ConfigurationError if it is not a whole number."""
     step_samples, samples = step_of(step, unit), duration * SAMPLE_RATE
     count = round(samples / step_samples)
     if abs(count * step_samples - samples) > 1:

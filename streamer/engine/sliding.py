@@ -1,16 +1,16 @@
-"""Sliding windows over pooled moments, at a constant cost a step whatever the window's length or overlap.
+"""Sliding windows over pooled moments, at a constant cost per step, whatever the window's length or overlap.
 
 Frames are grouped into cells, one for each step of the stream: cell c holds the frames that begin in the c-th step. A
-window is the last L whole cells and the frames after them. The moments of the last L cells come from two partial
-aggregates, the suffixes of one epoch of L cells and the prefix of the next, so that each cell is merged three times in
-all (van Herk, 1992; Gil & Werman, 1993, for any associative operation):
-https://en.wikipedia.org/wiki/Prefix_sum#Sliding_windows has the idea for sums.
+window consists of the last L whole cells and the frames after them. The moments of the last L cells come from two
+partial aggregates, the suffixes of one epoch of L cells and the prefix of the next, so that each cell is merged three
+times in all (van Herk, 1992; Gil & Werman, 1993, for any associative operation):
+https://en.wikipedia.org/wiki/Prefix_sum#Sliding_windows describes the idea for sums.
 
-A record is one float32 row: [weight, weight2, frames, speech, mean (channels), m2 (channels)]. Those of all streams
-with the same windows are rows of one array, (slots, rows, record): the open cell first, then for each window length its
-cells and their prefix. `index` says how many cells of the present epoch there are; behind them are the suffixes of the
-last epoch. Here is what a CPU computes, stream after stream in one compiled pass; `streamer.engine.slots.moments` has
-the same as tensor operations.
+A record is one float32 row: [weight, weight2, frames, speech, mean (channels), m2 (channels)]. The records of all
+streams with the same windows are rows of one array, (slots, rows, record): first the open cell, then for each window
+length its cells and their prefix. `index` is the number of cells in the current epoch; the suffixes of the last epoch
+follow them. This module is for CPUs, and processes stream after stream in one compiled pass;
+`streamer.engine.slots.moments` does the same with tensor operations.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OPEN = 0
 
 @compiled
 def merge_into(record: Record, other: Record) -> None:
-    """Add the frames of `other` to `record`: Chan, Golub & LeVeque's pairwise update."""
+    """Add the frames of `other` to `record`: the pairwise update of Chan, Golub & LeVeque."""
     if other[FRAMES] == 0:
         return
     channels = (len(record) - HEADER) // 2
@@ -54,7 +54,7 @@ def copy_into(record: Record, other: Record) -> None:
 
 @compiled
 def merge_pieces(pieces: NDArray[np.float32], records: NDArray[np.float32]) -> None:
-    """Pieces (streams, 2, record) to records (streams, record)."""
+    """Merge pieces (streams, 2, record) into records (streams, record)."""
     for stream in range(len(pieces)):
         copy_into(records[stream], pieces[stream, 0])
         merge_into(records[stream], pieces[stream, 1])
@@ -62,14 +62,14 @@ def merge_pieces(pieces: NDArray[np.float32], records: NDArray[np.float32]) -> N
 
 @compiled
 def suffixes_in_place(cells: NDArray[np.float32]) -> None:
-    """Turn cells (n, record) into the moments of cells[i:] each."""
+    """Replace each of the cells (n, record) by the moments of cells[i:]."""
     for i in range(len(cells) - 2, -1, -1):
         merge_into(cells[i], cells[i + 1])
 
 
 @compiled
 def push(cells: NDArray[np.float32], prefix: Record, index: int, cell: Record) -> int:
-    """Close one more cell, of a window of len(cells) > 0 whole cells; the new index."""
+    """Close one more cell, for a window of len(cells) > 0 whole cells. Returns the new index."""
     if index == len(cells):
         suffixes_in_place(cells)
         prefix[:] = 0
@@ -81,7 +81,7 @@ def push(cells: NDArray[np.float32], prefix: Record, index: int, cell: Record) -
 
 @compiled
 def whole_window(last: Record, prefix: Record, cell: Record, record: Record) -> None:
-    """The moments of all three, in one pass over the channels, into `record`."""
+    """Write the moments of all three into `record`, in one pass over the channels."""
     channels = (len(record) - HEADER) // 2
     epsilon = np.float32(EPSILON)
     inner = last[WEIGHT] + prefix[WEIGHT]
@@ -118,12 +118,12 @@ def close_and_pool(
     passed: NDArray[np.bool_],
     records: NDArray[np.float32],
 ) -> None:
-    """Take the new frames of streams whose step is complete into their cells, and pool their windows.
+    """Add the new frames of streams whose step is complete to their cells, and pool their windows.
 
-    pieces (batch, 2, record): of all streams of a batch, what is new in the open cell, and in the one after it; these
-    are the rows `streams` (n,). rows (slots, rows, record), index (slots, windows): of all streams, of which these have
-    the rows `places` (n,). lengths (windows,): whole cells of each. The rest, (n,), is that of
-    `streamer.engine.slots.moments.Closing`. records (n, windows, record): where the windows go.
+    pieces (batch, 2, record): for all streams of a batch, the new part of the open cell, and of the next one; `streams`
+    (n,) selects rows of it. rows (slots, rows, record), index (slots, windows): the state of all streams; `places` (n,)
+    selects rows of it. lengths (windows,): the number of whole cells in each. The other arguments, (n,), are those of
+    `streamer.engine.slots.moments.Closing`. records (n, windows, record): the output.
     """
     empty = np.zeros(rows.shape[2], np.float32)
     for stream in range(len(places)):
@@ -163,8 +163,8 @@ def close_and_pool(
 def to_statistics(
     records: NDArray[np.float32], chosen: Integers, epsilon: np.float32, statistics: NDArray[np.float32]
 ) -> None:
-    """Mean and standard deviation side by side, (n, 2 * channels), of the records `chosen` (n,): what
-    `Moments.statistics` gives."""
+    """Mean and standard deviation side by side, (n, 2 * channels), of the records `chosen` (n,), as in
+    `Moments.statistics`."""
     channels = statistics.shape[1] // 2
     floor = np.float32(EPSILON)
     for row in range(len(chosen)):

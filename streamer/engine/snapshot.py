@@ -1,4 +1,4 @@
-"""A stream's snapshot: what it belongs to, and the state that goes on."""
+"""A stream's snapshot: the engine it belongs to, and the state to resume from."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from streamer.errors import ConfigurationError, StateMismatch
 from streamer.snapshot import pack, unpack
 
 FORMAT = "streamer-stream-3"
-#: What comes of reading bytes that are no snapshot, or a damaged one.
+#: Errors from reading bytes that are not a snapshot, or are damaged.
 DAMAGED = (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSnapshot:
-    """One stream's state. `owner` names the model and the way of computing: it fits no other.
+    """One stream's state. `owner` identifies the model and mode of computation; the snapshot fits no other.
 
     state: of the engine, see `StreamState.snapshot`. pending: samples that wait for the rest of their step.
     """
@@ -46,7 +46,7 @@ class StreamSnapshot:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> StreamSnapshot:
-        """Raises StateMismatch on anything that `to_bytes` of this version, or the one before, did not write."""
+        """Raises StateMismatch unless `to_bytes` of this version, or the previous one, wrote the data."""
         try:
             saved = _of_format_2(data) or unpack(data)
             if saved["format"] != FORMAT:
@@ -58,9 +58,9 @@ class StreamSnapshot:
 
 
 def _of_format_2(data: bytes) -> dict[str, Any] | None:
-    """A snapshot of the version before as one of this version; None for any other bytes.
+    """Convert a snapshot of the previous version; None for any other bytes.
 
-    It had all that is plain in the header, and all arrays side by side.
+    That version kept all plain values in the header, and all arrays side by side.
     """
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__")
     if header is None:

@@ -1,4 +1,4 @@
-"""The interface that all ways of computing share: `cached`, `recompute`, and those of one family."""
+"""The interface of all steppers: `cached`, `recompute`, and those for a single family."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from streamer.engine.window import Step
 from streamer.errors import StreamerError, StreamFailed
 from streamer.speech.detector import SpeechState
 
-#: A window that is not complete yet is reported once it holds this much speech, or its own length where that is less.
+#: A window that is still incomplete is reported once it holds this much speech, or its own length if that is shorter.
 PARTIAL_SPEECH_S = 1.0
 
 
 class StreamState(Protocol):
-    """The engine's state of one stream, which stands after `position` samples."""
+    """The engine's state of one stream, which has reached sample `position`."""
 
     position: int
     speech: SpeechState | None
@@ -30,19 +30,21 @@ class StreamState(Protocol):
     def nbytes(self) -> int: ...
 
     def snapshot(self) -> Mapping[str, Any]:
-        """All of it, for `streamer.snapshot.pack`."""
+        """The whole state, for `streamer.snapshot.pack`."""
         ...
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on where the state of a stream with these settings was. Raises a KeyError, ValueError, TypeError,
-        AttributeError, IndexError, OverflowError or RuntimeError for what no such stream gave."""
+        """Continue from the state of a stream with these settings. Raises KeyError, ValueError, TypeError,
+        AttributeError,
+        IndexError, OverflowError or RuntimeError if the state is not from such a stream.
+        """
         ...
 
 
 class Stepper(Protocol):
-    """One way of computing, for many streams at once. States go in as `new` made them.
+    """One way of computing, for many streams at once. All states come from `new`.
 
-    step_unit: samples of which a stream's step must be a multiple.
+    step_unit: a stream's step must be a multiple of this number of samples.
     """
 
     step_unit: int
@@ -53,18 +55,20 @@ class Stepper(Protocol):
     def new(self, settings: WindowSettings, speech: SpeechState | None) -> Any: ...
 
     def positions(self, states: Sequence[Any]) -> NDArray[np.int64]:
-        """Where streams stand, (streams,), in samples."""
+        """The positions of streams, (streams,), in samples."""
         ...
 
     def step(self, heard: HeardBatch, detected: bool) -> list[Step | StreamerError | None]:
-        """Compute what new samples make possible. Returns for each stream its step if one is complete, the error if the
-        stream cannot go on, else None. detected: whether a speech detector runs."""
+        """Compute whatever new samples allow. Returns for each stream its step if one is complete, the error if the
+        stream
+        cannot continue, else None. detected: whether a speech detector runs.
+        """
         ...
 
 
 @dataclass(slots=True)
 class StepTally:
-    """What the present step of a stream has gathered: level, and what the heads say of its frames, (frames, K) each."""
+    """The data of a stream's current step so far: level, and the outputs of the heads, (frames, K) each."""
 
     start_sample: int
     first_frame: int
@@ -73,12 +77,12 @@ class StepTally:
     heads: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, first: int, heads: NDArray[np.float32]) -> None:
-        """Frames from `first` on."""
+        """Add frames from `first` on."""
         if not len(heads):
             return
         if not self.heads:
             self.first_frame = first
-        # Frames that a short gap inside of the step took: nobody heard speech in them.
+        # Frames lost to a short gap inside the step count as no speech.
         missing = first - self.first_frame - sum(map(len, self.heads))
         self.heads += [np.zeros((missing, heads.shape[1]), np.float32), heads] if missing > 0 else [heads]
 
@@ -102,7 +106,7 @@ class StepTally:
 
 
 def level_db(energy: NDArray[np.float64], heard: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Root mean square level of samples, from the sum of their squares and their number, dB below full scale."""
+    """Root mean square level of samples, dB below full scale, from the sum of their squares and their number."""
     with np.errstate(divide="ignore"):
         levels: NDArray[np.float64] = 10 * np.log10(energy / np.maximum(heard, 1))
     return levels
@@ -119,6 +123,6 @@ def not_finite(position: int) -> StreamFailed:
 def reportable(
     partial: NDArray[np.bool_], speech_s: NDArray[np.float64], duration_s: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Which windows are reported: those that are complete, or hold enough speech already."""
+    """Which windows to report: those that are complete, or already hold enough speech."""
     found: NDArray[np.bool_] = ~partial | (speech_s >= np.minimum(PARTIAL_SPEECH_S, duration_s))
     return found

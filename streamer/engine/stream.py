@@ -1,4 +1,4 @@
-"""One live stream: samples are written at one end, steps and gaps come out at the other."""
+"""One live stream: samples go in at one end, steps and gaps come out at the other."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from streamer.engine.window import Step, Window
 from streamer.engine.worker import Worker
 from streamer.errors import StreamClosed, StreamerError
 
-#: What happens when the engine, or who reads the steps, falls behind. "every": whoever writes is made to wait, and
-#: every step is computed. "latest": the writer never waits; the stream goes on with the newest window and says what it
-#: left out.
+#: What happens if the engine, or the reader of the steps, falls behind. "every": the writer waits, and every step is
+#: computed. "latest": the writer never waits; the stream continues with the newest window and reports what it left out.
 Policy = Literal["every", "latest"]
 
-#: Steps that wait to be read; the stream stops stepping until there is room again.
+#: The limit for unread steps; the stream pauses until there is room again.
 UNREAD_STEPS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStatistics:
-    """Of one stream: lag of the last step and the worst so far (seconds from its last sample to its result), steps
-    given and left out, and its buffer's counts (samples)."""
+    """Statistics of one stream: the lag of the last step and the worst so far (seconds from its last sample to its
+    result), the steps delivered and left out, and the counts of its buffer (samples).
+    """
 
     lag_s: float
     worst_lag_s: float
@@ -40,7 +40,7 @@ class StreamStatistics:
 
 
 class Stream:
-    """Made by `Engine.open` or `Engine.stream`; an async context manager.
+    """Created by `Engine.open` or `Engine.stream`; an async context manager.
 
     Iterate over it for windows, or over `steps()` for everything: Steps, and Gaps where audio is missing. Use one of
     the two, once.
@@ -55,13 +55,13 @@ class Stream:
         self._worker = worker
         self._policy = policy
         self._ring = RingBuffer(capacity, overflow="block" if policy == "every" else "drop_oldest")
-        # A restored stream goes on where it stood; its buffer counts from zero.
+        # A restored stream continues at its old position; its buffer counts from zero.
         self._origin = incremental.received
         self._arrivals: deque[tuple[int, float]] = deque()
         self._results: asyncio.Queue[Step | Gap | None] = asyncio.Queue(UNREAD_STEPS)
         self._between_steps = asyncio.Lock()
         self._failure: Exception | None = None
-        #: Whether something was taken from the buffer whose results are not all there yet.
+        #: Whether samples were taken from the buffer whose results are not complete yet.
         self._in_hand = False
         self._tasks: list[asyncio.Task[None]] = []
         self._skipped = self._unreported = self._steps = 0
@@ -79,10 +79,10 @@ class Stream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         left = bool(self._tasks) and self._tasks[0].cancelled()
-        # A cancelled task knows the frames it was cancelled in, and they know this stream.
+        # A cancelled task refers to the frames in which it was cancelled, and they refer to this stream.
         self._tasks.clear()
         if left:
-            # Whoever reads in another task must not wait for what will not come.
+            # A reader in another task must not wait for results that will never come.
             self._failure = StreamClosed("the stream was left before its end.")
             while not self._results.empty():
                 self._results.get_nowait()
@@ -94,8 +94,10 @@ class Stream:
 
     @property
     def unread(self) -> int:
-        """Results that nobody has read yet, with what is being computed as one: a snapshot is ahead of its reader by
-        these."""
+        """The number of unread results, counting the computation in progress as one: a snapshot is ahead of its reader
+        by
+        this number.
+        """
         return self._results.qsize() + self._in_hand
 
     @property
@@ -112,17 +114,18 @@ class Stream:
         self._note_arrival()
 
     def gap(self, num_samples: int, reason: str) -> None:
-        """Samples are missing: the clock moves over them."""
+        """Report missing samples: the clock moves past them."""
         self._ring.mark_gap(num_samples, reason)
         self._note_arrival()
 
     async def end(self) -> None:
-        """No more audio will come: the last, incomplete step is computed."""
+        """End the audio: the last, incomplete step is computed."""
         self._ring.close()
 
     async def snapshot(self) -> bytes:
-        """The engine's state between two steps. Samples that are written and not yet taken up are not in it: the
-        `position` of a stream that continues from it says which sample comes next.
+        """The engine's state between two steps. It does not contain samples that were written but not yet processed:
+        the
+        `position` of a stream that continues from it is the next sample to write.
         """
         async with self._between_steps:
             return self._incremental.snapshot()
@@ -133,7 +136,7 @@ class Stream:
         self._tasks.append(asyncio.create_task(self._pump(source), name="streamer-source"))
 
     async def steps(self) -> AsyncIterator[Step | Gap]:
-        """Steps and gaps in order, to the end. Raises the error that the stream or its source failed with."""
+        """Steps and gaps in order, to the end. Raises the error that ended the stream or its source."""
         while (result := await self._results.get()) is not None:
             yield result
         if self._failure is not None:
@@ -141,7 +144,8 @@ class Stream:
             try:
                 raise failure
             finally:
-                # A failure knows the frames it passed through: together they would live until the next full collection.
+                # A traceback refers to the frames it passed through: the cycle would live until the next full
+                # collection.
                 del failure
 
     async def __aiter__(self) -> AsyncIterator[Window]:
@@ -151,7 +155,7 @@ class Stream:
                     yield window
 
     def _note_arrival(self) -> None:
-        """Remember when the steps that have become complete did."""
+        """Record the time at which steps became complete."""
         step = self._incremental.settings.step_samples
         complete = self.position // step * step
         if not self._arrivals or self._arrivals[-1][0] < complete:
@@ -166,7 +170,7 @@ class Stream:
                     else:
                         await self.write(event.samples)
             self._ring.close()
-        except Exception as error:  # whatever it is, it is the reader's to see
+        except Exception as error:  # any error belongs to the reader
             self._ring.close(error)
 
     async def _run(self) -> None:
@@ -179,7 +183,7 @@ class Stream:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            # Our own errors say all there is to say. Their frames would keep this stream's memory.
+            # Our own errors explain themselves. Their tracebacks would keep this stream in memory.
             self._failure = error.with_traceback(None) if isinstance(error, StreamerError) else error
             self._ring.abandon()
         await self._results.put(None)
@@ -195,13 +199,13 @@ class Stream:
             await self._catch_up(event)
 
     async def _catch_up(self, chunk: Chunk) -> None:
-        """Step a chunk. Under "latest", what lies before the newest window is left out when there is too much of it."""
+        """Step a chunk. Under "latest", skip what lies before the newest window if the backlog is too long."""
         samples, settings = chunk.samples, self._incremental.settings
         start, end = self._origin + chunk.start_sample, self._origin + chunk.end_sample
         newest = end // settings.step_samples * settings.step_samples - settings.duration_samples[-1]
         if self._policy == "latest" and newest - start >= settings.step_samples:
             left_out = newest // settings.step_samples - start // settings.step_samples
-            # The step that was going on is cut short, and is before the gap; what follows it says what was left out.
+            # The current step is cut short and ends before the gap; the step after it reports what was left out.
             await self._step(self._incremental.skip(newest))
             self._skipped += left_out
             self._unreported += left_out
@@ -220,7 +224,7 @@ class Stream:
                 await self._results.put(replace(step, lag_s=self._lag_s, skipped=skipped))
 
     def _lag(self, end_sample: int) -> float:
-        """Seconds since a step's last sample was written: the first write that reached at least so far."""
+        """Seconds since a step's last sample was written, by the first write that reached it."""
         while self._arrivals and self._arrivals[0][0] < end_sample:
             self._arrivals.popleft()
         return time.monotonic() - self._arrivals[0][1] if self._arrivals else 0.0

@@ -20,7 +20,7 @@ class Window:
 
     start_sample, end_sample: the samples that were used, which begin less than a stride after the window's nominal
         start.
-    duration_s: the length asked for; it distinguishes windows of several lengths.
+    duration_s: the requested length, which tells windows of several lengths apart.
     embedding: (dimension,) float32, not normalised.
     speech_s: seconds of speech in the window; its whole length if no speech detector runs.
     partial: the window holds less than `duration_s`, at the start of a stream, after a gap, or at the end.
@@ -52,12 +52,13 @@ class Window:
 class Step:
     """All results for one step of a stream: the samples [start_sample, end_sample).
 
-    windows: those that end here, one for each duration asked for, shortest first; windows with too little audio or
-        speech to be embedded are left out.
-    grid: the clock of the model's frames: which samples a frame sees, and which sound it stands for.
+    windows: those that end here, one for each requested duration, shortest first; windows with too little audio or
+        speech
+        for an embedding are left out.
+    grid: the clock of the model's frames: which samples a frame sees, and which sound it represents.
     speech: (frames,) float32, the speech probability of each new frame; None if no speech detector runs. The new
         frames are consecutive: `first_frame`, `first_frame + 1`, ... on the grid, and lag the samples by its receptive
-        field. Those that a short gap inside of the step took have none.
+        field. Frames lost to a short gap inside the step count as no speech.
     block: pooled moments of the new frames (numpy, weighted by speech), to pool a whole turn from; None in `exact`
         mode, and if no frame was completed.
     level_db: root mean square level of the new samples, dB below full scale (-inf for digital silence).
@@ -83,12 +84,12 @@ class Step:
 
     @property
     def speech_s(self) -> float | None:
-        """Seconds of speech among the new frames, or None where no speech detector runs."""
+        """Seconds of speech in the new frames; None if no speech detector runs."""
         return None if self.speech is None else self.grid.seconds(float(self.speech.sum()))
 
     @property
     def num_frames(self) -> int:
-        """How many new frames there are."""
+        """The number of new frames."""
         if self.speech is not None:
             return len(self.speech)
         return max(0, self.grid.end_frame(self.end_sample) - self.first_frame)

@@ -1,4 +1,4 @@
-"""The one thread that owns the device: it gathers the blocks that are ready and steps them together."""
+"""The only thread that uses the device: it collects the blocks that are ready and steps them together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.engine.window import Step
 from streamer.errors import ConfigurationError, StreamClosed, StreamerError
 
-#: What came of a block: the step it completed, nothing, or why its stream cannot go on.
+#: The result of a block: the step it completed, nothing, or the reason why its stream cannot continue.
 Outcome = Step | StreamerError | None
 
 _CLOSED = "the engine was closed; open streams inside of `async with Engine(...)`."
@@ -26,7 +26,7 @@ _CLOSED = "the engine was closed; open streams inside of `async with Engine(...)
 
 @dataclass(slots=True)
 class WorkerStatistics:
-    """Counts since the start. busy_s: seconds spent stepping. largest_batch: blocks stepped at once."""
+    """Counts since the start. busy_s: seconds spent stepping. largest_batch: the most blocks stepped at once."""
 
     batches: int = 0
     blocks: int = 0
@@ -41,8 +41,9 @@ class WorkerStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the worker does: whether its thread lives, whether it steps a batch just now, how many it has stepped, and
-    how many of the last failed as a whole, one after the other."""
+    """The state of the worker: whether its thread is alive, whether it is stepping a batch now, how many batches it has
+    stepped, and how many of the last ones failed completely in a row.
+    """
 
     alive: bool
     busy: bool
@@ -59,9 +60,9 @@ class _Request:
 
 @dataclass(slots=True)
 class Load:
-    """The share of its time that a thread was busy lately.
+    """The fraction of time that a thread was recently busy.
 
-    recent: what the last work weighs.
+    recent: the weight of the latest work.
     """
 
     share: float = 0.0
@@ -69,25 +70,27 @@ class Load:
     _ended: float = -math.inf
 
     def note(self, started: float, ended: float) -> None:
-        """It was busy between these two times, in seconds of any clock, and idle since it was busy before."""
+        """Record that it was busy between these two times, in seconds of any clock, and idle since the last busy
+        period."""
         self.share += self.recent * ((ended - started) / max(ended - self._ended, 1e-9) - self.share)
         self._ended = ended
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """max_batch, max_wait_s: see Worker."""
+    """Limits of a batch. max_batch, max_wait_s: see Worker."""
 
     max_batch: int
     max_wait_s: float
 
     @classmethod
     def of(cls, device: torch.device) -> Pace:
-        """What suits a device.
+        """The limits that suit a device.
 
-        On a CPU a stream costs hardly less in a larger batch, and who waits for one waits for all in it. Another device
-        takes hundreds in the time of one; what they wait for each other must stay small beside the 100 ms that a live
-        stream has.
+        On a CPU a larger batch makes a stream hardly cheaper, and every stream waits for the whole batch. Another
+        device steps
+        hundreds in the time of one; the wait for a batch must stay small compared with the 100 ms that a live stream
+        has.
         """
         return cls(64, 0.05) if device.type == "cpu" else cls(8192, 0.02)
 
@@ -96,10 +99,11 @@ class Pace:
 class Worker:
     """Steps blocks in a separate thread.
 
-    max_batch: blocks stepped at once at most; more wait for the next batch. An incomplete batch waits for more, the
-    longer the busier the thread is, and max_wait_s at most: one that idles answers at once, and one that doesn't lets
-    more streams share what a batch costs whatever is in it. No queue of its own can grow: a stream hands in its next
-    block when it has the last one's outcome.
+    max_batch: the most blocks to step at once; more wait for the next batch. An incomplete batch waits for more blocks,
+    longer if the thread is busier, and at most max_wait_s: an idle thread answers at once, and a busy one lets more
+    streams
+    share the fixed cost of a batch. The worker's queue cannot grow without limit: a stream submits its next block only
+    when it has the outcome of the last one.
     """
 
     model: IncrementalModel
@@ -117,7 +121,7 @@ class Worker:
 
     @property
     def health(self) -> Health:
-        """May be asked from any thread."""
+        """Safe to call from any thread."""
         alive = self._thread is not None and self._thread.is_alive()
         return Health(alive, self._busy, self.statistics.batches, self._failed_in_a_row)
 
@@ -133,7 +137,7 @@ class Worker:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop after the present batch; what still waits gets StreamClosed. Blocks until the thread has ended."""
+        """Stop after the current batch; waiting blocks get StreamClosed. Waits until the thread has ended."""
         with self._ready:
             self._closing = True
             self._ready.notify()
@@ -143,9 +147,9 @@ class Worker:
         self._requests.clear()
 
     async def step(self, block: Block) -> Step | None:
-        """Step a block in the next batch. Raises what its stream failed of, or StreamClosed.
+        """Step a block in the next batch. Raises the error that its stream failed with, or StreamClosed.
 
-        Cancelled, the block is stepped all the same if its batch has begun, and its outcome forgotten.
+        If cancelled after its batch has begun, the block is still stepped, and its outcome is dropped.
         """
         loop = asyncio.get_running_loop()
         request = _Request(block, loop.create_future(), loop)
@@ -163,7 +167,7 @@ class Worker:
         while (batch := self._gather()) is not None:
             if batch:
                 self._step_batch(batch)
-            del batch  # While there is nothing to do, nobody's samples are held on to.
+            del batch  # An idle worker keeps no samples in memory.
 
     def _step_batch(self, batch: list[_Request]) -> None:
         started = time.perf_counter()
@@ -181,10 +185,10 @@ class Worker:
         _deliver(list(zip(batch, outcomes, strict=True)))
 
     def _gather(self) -> list[_Request] | None:
-        """The next batch, without those who were cancelled; None when the worker is to end."""
+        """The next batch, without cancelled requests; None when the worker should stop."""
         with self._ready:
             self._ready.wait_for(lambda: self._requests or self._closing)
-            # There is nothing to wait for when every stream has handed in its block.
+            # Once every stream has submitted its block, there is nothing to wait for.
             self._ready.wait_for(
                 lambda: len(self._requests) >= min(self.expected, self.max_batch) or self._closing,
                 self._load.share * self.max_wait_s,
@@ -198,7 +202,8 @@ class Worker:
         try:
             outcomes = self.model.step(blocks)
         except Exception as error:
-            # Whatever failed, the streams' states can no longer be trusted, and must hear of it; this thread lives on.
+            # After any failure, the streams' states are no longer reliable, and the streams must get the error; this
+            # thread continues.
             if isinstance(error, torch.OutOfMemoryError | MemoryError):
                 advice = f"out of memory with {len(blocks)} streams at once; lower max_batch={self.max_batch}"
             else:
@@ -210,12 +215,12 @@ class Worker:
 
 
 def _deliver(results: list[tuple[_Request, Outcome]]) -> None:
-    """Hand outcomes to their event loops, with one wake-up a loop."""
+    """Pass outcomes to their event loops, with one wake-up per loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Outcome], Outcome]]] = {}
     for request, outcome in results:
         by_loop.setdefault(request.loop, []).append((request.future, outcome))
     for loop, pairs in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody is waiting any more
             loop.call_soon_threadsafe(_resolve, pairs)
 
 
