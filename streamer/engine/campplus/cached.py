@@ -1,4 +1,4 @@
-"""CAM++ of the past as a backbone of `cached` mode: each frame is computed once."""
+"""CAM++ with past context as a backbone of `cached` mode: each frame is computed once."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from streamer.models.campplus.network import CamPlusPlus
 from streamer.models.campplus.overlap import INNER
 from streamer.models.fbank import GRID as BAND_GRID
 
-#: Frames of all streams computed at once. Of fewer, the weights (25 MB) are fetched too often; the activations of more
-#: fall out of a core's cache.
+#: Frames of all streams to compute at once. With fewer, the weights (25 MB) are fetched too often; with more, the
+#: activations do not fit in a core's cache.
 AT_ONCE = 800
-#: Streams whose filter bank is computed at once on a CPU, for the same reason.
+#: The number of streams whose filter bank is computed at once on a CPU, for the same reason.
 BANK_AT_ONCE = 4
 
 
 class CamPlusPlusBackbone(Backbone):
-    """The network's layers, prepared, from each stream's carry on. compiled: see `CachedStepper`."""
+    """The prepared layers of the network, which start from each stream's carry. compiled: see `CachedStepper`."""
 
     def __init__(self, network: CamPlusPlus, compiled: bool | None = None) -> None:
         self.network = network

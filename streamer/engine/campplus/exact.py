@@ -1,4 +1,5 @@
-"""CAM++ as published: rows of the filter bank are computed once, all that follows anew for each window."""
+"""CAM++ as published: rows of the filter bank are computed once; everything after them is recomputed for each
+window."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ from streamer.speech.detector import SpeechState
 class BandStream(WindowStream):
     """One stream's state.
 
-    origin: on the rows' grid. rows (rows, 80): of the filter bank, up to `next_row`. tail: the samples from there on.
+    origin: on the grid of the rows. rows (rows, 80): of the filter bank, up to `next_row`. tail: the samples after
+        them.
     """
 
     clock: ClassVar[tuple[str, ...]] = (*WindowStream.clock, "next_row")
@@ -52,7 +54,7 @@ class BandStream(WindowStream):
         return BAND_GRID.num_frames(len(self.tail))
 
     def take(self, rows: Tensor) -> None:
-        """Keep rows that were computed of the tail."""
+        """Keep rows that were computed from the tail."""
         self.rows = torch.cat([self.rows, rows])
         self.tail = self.tail[len(rows) * BAND_GRID.stride :].copy()
         self.next_row += len(rows)
@@ -75,9 +77,9 @@ class BandStream(WindowStream):
 
 
 class CamPlusPlusStepper(WindowStepper[BandStream]):
-    """Keeps the streams' rows, and computes their windows of one length in one batch."""
+    """Keeps the streams' rows, and computes all windows of one length in one batch."""
 
-    #: A window begins with a step, and its first row must be among those that were kept.
+    #: A window begins at a step boundary, and its first row must be among the kept ones.
     step_unit = BAND_GRID.stride
 
     def __init__(self, model: Model, network: CamPlusPlus) -> None:
@@ -88,7 +90,7 @@ class CamPlusPlusStepper(WindowStepper[BandStream]):
         return BandStream(settings, self.grid, speech, rows=torch.zeros(0, BANDS, device=self.device))
 
     def advance(self, streams: Sequence[BandStream]) -> None:
-        """Take the new samples through the filter bank."""
+        """Compute filter bank rows from the new samples."""
         counts = [stream.ready_rows for stream in streams]
         if longest := BAND_GRID.num_samples(max(counts, default=0)):
             waves = np.zeros((len(streams), longest), np.float32)
@@ -102,7 +104,7 @@ class CamPlusPlusStepper(WindowStepper[BandStream]):
                     stream.take(rows[:count])
 
     def length(self, wanted: WantedWindow[BandStream]) -> int:
-        """In rows."""
+        """The length in rows."""
         return wanted.stream.next_row - wanted.start // BAND_GRID.stride
 
     @torch.inference_mode()

@@ -1,7 +1,7 @@
-"""What gates of CAM++ of the past make of a layer's inner channels: running means, taps on the past, and the product.
+"""The gates of CAM++ with past context: running means, taps on the past, and the gated product.
 
-On a CPU these are two compiled passes over a layer's few channels. On other devices they are tensor operations, which
-give the same numbers but for rounding, and keep the same of a stream.
+On a CPU, two compiled passes over a layer's few channels compute them. Other devices use tensor operations, which give
+the same numbers up to rounding, and keep the same state of a stream.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class GateWeights:
-    """bias, expected (64,): of a gate's hidden channels, and what their mean is in speech in general, before the bias.
+    """bias, expected (64,): the bias of a gate's hidden channels, and their mean in speech in general, before the bias.
 
-    before: how many frames back its layer's tap on the past sees; 0 where there is none.
+    before: how many frames back the layer's tap on the past reads; 0 if there is no such tap.
     """
 
     bias: Tensor
@@ -40,14 +40,15 @@ class GateWeights:
 
     @property
     def local(self) -> int:
-        """Channels of the taps, which stand before the hidden ones."""
+        """The number of tap channels, which precede the hidden ones."""
         return GROWTH * 2 if self.before else GROWTH
 
 
 class Gates(Protocol):
-    """Those of one dense block and batch; called layer by layer, in their order.
+    """The gates of one dense block and batch; called layer by layer, in order.
 
-    mixed (frames * streams, local + 64): what a layer's taps, the older first, and its gate make of its inner channels.
+    mixed (frames * streams, local + 64): the outputs of a layer's taps, the older first, and of its gate's first linear
+    layer.
     """
 
     def hidden(self, mixed: Tensor, gate: GateWeights) -> Tensor:
@@ -55,12 +56,12 @@ class Gates(Protocol):
         ...
 
     def write(self, mixed: Tensor, opened: Tensor, gate: GateWeights, channels: int) -> None:
-        """Put what a gate lets through behind the block's first `channels`. opened (frames * streams, 32) in (0, 1)."""
+        """Write the gated output after the block's first `channels`. opened (frames * streams, 32) in (0, 1)."""
         ...
 
 
 def gates_of(grown: Tensor, weight: Tensor, expected: Tensor, carry: Carry, size: int, compiled: bool) -> Gates:
-    """For a block `grown` (frames, streams, channels), whose layers keep `size` in all.
+    """The gates for a block `grown` (frames, streams, channels), whose layers keep `size` values in all.
 
     weight, expected (frames, streams, 1): see `Past.frames_counted`. compiled: on a CPU, in compiled passes.
     """
@@ -116,7 +117,7 @@ class CompiledGates:
         self.offset += gate.before * GROWTH
 
 
-#: What is left of a running sum after a frame.
+#: The factor by which a running sum decays per frame.
 FADING = np.float32(math.exp(-1 / FRAMES_REMEMBERED))
 
 

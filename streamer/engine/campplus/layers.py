@@ -1,10 +1,12 @@
-"""The layers of CAM++ of the past prepared for stepping: the numbers of `streamer.models.campplus.layers`, in fewer
+"""The layers of CAM++ with past context, prepared for stepping: the results of `streamer.models.campplus.layers`, in
+fewer
 passes over less memory.
 
-- relu(s * x + b) is s * max(x, -b / s) + b where s > 0, and s * min(x, -b / s) + b where s < 0. Of a norm and its ReLU,
-  one clamp by channel is left; the linear layer behind it takes the rest.
-- What a gate sees is a mean, and what it makes of it first is linear: the mean is taken behind that, of half as many
-  channels. All that sees a layer's inner channels is then one matrix, and a tap on the past is 32 channels, not 128.
+- relu(s * x + b) is s * max(x, -b / s) + b if s > 0, and s * min(x, -b / s) + b if s < 0. A norm and its ReLU are
+  therefore reduced to one clamp per channel; the linear layer after it absorbs the rest.
+- A gate sees a mean, and its first operation is linear. So the mean is taken after that operation, of half as many
+  channels. Everything that reads a layer's inner channels is then one matrix, and a tap on the past has 32 channels
+  instead of 128.
 
 Blocks are (frames, streams, channels).
 """
@@ -33,9 +35,9 @@ from streamer.models.campplus.surroundings import Past
 from streamer.models.carry import Carry
 from streamer.models.fbank import BANDS
 
-#: Streams whose maps are computed at once on a CPU: those of more fall out of a core's second-level cache.
+#: The number of streams whose maps are computed at once on a CPU: more do not fit in a core's second-level cache.
 MAPS_AT_ONCE = 4
-#: An activation that would bend beyond this has one value, or none: its corner is no number of use.
+#: An activation whose corner lies beyond this is treated as a constant.
 FAR = 1e30
 
 
@@ -55,7 +57,8 @@ class PreparedLayers:
         self.blocks = [Dense(cast("Iterable[DenseLayer]", block), compiled) for block in layers.blocks]
         self.transitions = [FoldedLinear.of_transition(cast(Transition, layer)) for layer in layers.transitions]
         self.last = layers.last
-        #: Length of one stream's row in a Carry: the rows' mean and age, the frames' age, and what the layers keep.
+        #: Length of one stream's row in a Carry: the mean and age of the rows, the age of the frames, and the layers'
+        #: state.
         self.carry_size = BANDS + 2 + self.front.carry_size + sum(block.carry_size for block in self.blocks)
 
     def __call__(self, rows: Tensor, carry: Carry) -> tuple[Tensor, Tensor]:
@@ -63,7 +66,7 @@ class PreparedLayers:
         return self.last(block), early
 
     def behind(self, rows: Tensor, carry: Carry, blocks: int) -> list[Tensor]:
-        """What the first so many dense blocks give, each at half of its channels."""
+        """The outputs of the first `blocks` dense blocks, each after its channels are halved."""
         past, found = Past(carry), []
         block = self.front(past.normalised(rows, self.shape, self.heard), carry)
         weight, expected = past.frames_counted(len(block))
@@ -81,7 +84,7 @@ class Front:
         tiled = compiled and winograd.pays(front.weight.device)
         self.maps = winograd.TiledMaps(front) if tiled else DirectMaps(front)
         outputs, inputs, taps = front.weight.shape
-        # The channels of a band stand together.
+        # Put the channels of each band next to each other.
         by_band = front.weight.detach().view(outputs, MAPS, inputs // MAPS, taps).permute(0, 3, 2, 1)
         self.weight, self.bias = by_band.flatten(1).contiguous(), front.bias.detach()
         self.before = FIRST_TAPS - 2
@@ -99,19 +102,19 @@ class Front:
 
 
 class FoldedLinear:
-    """An activation and the linear layer behind it: (rows, inputs) -> (rows, outputs)."""
+    """An activation and the linear layer after it: (rows, inputs) -> (rows, outputs)."""
 
     def __init__(self, activation: Activation, weight: Tensor, bias: Tensor | None = None) -> None:
-        # In float64, which not all devices have.
+        # Computed in float64, which not all devices support.
         device = weight.device
         scale, shift, weight = (
             tensor.detach().cpu().double() for tensor in (activation.scale, activation.shift, weight)
         )
         corner = -shift / scale
-        bends = corner.abs() < FAR  # False for what is no number, too
+        bends = corner.abs() < FAR  # False for NaN, too
         shift, scale = torch.where(bends, shift, shift.relu()), torch.where(bends, scale, 0.0)
         constant = weight @ shift if bias is None else weight @ shift + bias.detach().cpu().double()
-        # By inputs: the product need not turn it round each time.
+        # Stored by inputs, so that the product needs no transposition.
         self.weight, self.bias = (weight * scale).float().t().contiguous().to(device), constant.float().to(device)
         zero = torch.zeros_like(corner)
         self.low = torch.where(bends, torch.where(scale > 0, corner, -torch.inf), zero).float().to(device)
@@ -122,12 +125,12 @@ class FoldedLinear:
         return cls(layer.activation, layer.weight)
 
     def __call__(self, block: Tensor, clamped: Tensor | None = None) -> Tensor:
-        """clamped: memory of the block's shape to work in."""
+        """clamped: scratch memory of the block's shape."""
         return torch.addmm(self.bias, torch.clamp(block, self.low, self.high, out=clamped), self.weight)
 
 
 class Dense:
-    """A dense block: (frames, streams, channels) -> (frames, streams, channels + 32 a layer)."""
+    """A dense block: (frames, streams, channels) -> (frames, streams, channels + 32 per layer)."""
 
     def __init__(self, layers: Iterable[DenseLayer], compiled: bool) -> None:
         self.compiled = compiled
@@ -154,7 +157,7 @@ class Dense:
 class PreparedDense:
     """The matrices of one DenseLayer.
 
-    mixing: what is made of the inner channels: the taps' outputs, the oldest first, and what the gate averages.
+    mixing: maps the inner channels to the outputs of the taps, the oldest first, and to the input of the gate's mean.
     """
 
     def __init__(self, layer: DenseLayer) -> None:

@@ -1,7 +1,7 @@
-"""The convolutions over rows and bands at the beginning of CAM++, prepared for stepping.
+"""The convolutions over rows and bands at the start of CAM++, prepared for stepping.
 
-Maps are (streams, rows, bands, channels), which torch calls channels last. They are computed into memory that has room
-for the rows before them, so that nothing is moved to put them there.
+Maps are (streams, rows, bands, channels), which torch calls channels last. They are written into memory that has room
+for the preceding rows, so that prepending those rows needs no copy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streamer.models.campplus.layers import FrontEnd, MapConvolution, MapResidua
 from streamer.models.carry import Carry
 from streamer.models.fbank import BANDS
 
-#: Rows of the past that a convolution of three taps needs.
+#: The number of past rows that a convolution of three taps needs.
 ROWS_BEFORE = 2
 
 
@@ -38,7 +38,7 @@ class DirectMaps:
 
 
 class PreparedMap:
-    """A MapConvolution; its rows before are in the map that it is given."""
+    """A MapConvolution. The preceding rows are part of its input map."""
 
     def __init__(self, layer: MapConvolution) -> None:
         self.stride = layer.stride
@@ -52,7 +52,7 @@ class PreparedMap:
 
 
 class PreparedResidual:
-    """A MapResidual, from a map to the next with their rows before each."""
+    """A MapResidual, from one map to the next, each with its preceding rows."""
 
     def __init__(self, layer: MapResidual) -> None:
         self.first, self.second = PreparedMap(layer.first), PreparedMap(layer.second)
@@ -63,14 +63,14 @@ class PreparedResidual:
         # Two convolutions look ahead by two rows.
         shortcut = around[:, :-ROWS_BEFORE]
         if self.first.stride > 1:
-            # As a convolution with a stride, or of views, it takes several times as long.
+            # A strided convolution, or one of views, takes several times as long.
             shortcut = F.linear(shortcut[:, :, :: self.first.stride].contiguous(), self.weight, self.bias)
         inner = rectified(self.first(around), carry)
         return rectified(self.second(inner), carry, shortcut)
 
 
 def room(carry: Carry, streams: int, rows: int, bands: int, channels: int) -> Tensor:
-    """Memory for a map, behind its rows before, which are in it: (streams, 2 + rows, bands, channels)."""
+    """Memory for a map, with its preceding rows filled in: (streams, 2 + rows, bands, channels)."""
     before = carry.take(ROWS_BEFORE, bands * channels).transpose(0, 1)
     around = before.new_empty(streams, ROWS_BEFORE + rows, bands, channels)
     around[:, :ROWS_BEFORE] = before.view(streams, ROWS_BEFORE, bands, channels)
@@ -78,13 +78,13 @@ def room(carry: Carry, streams: int, rows: int, bands: int, channels: int) -> Te
 
 
 def kept(carry: Carry, around: Tensor) -> Tensor:
-    """The same map, of which the last rows are kept for the next step."""
+    """The same map; its last rows are kept for the next step."""
     carry.keep(around.flatten(2).transpose(0, 1), ROWS_BEFORE, 2)
     return around
 
 
 def rectified(maps: Tensor, carry: Carry, shortcut: Tensor | None = None) -> Tensor:
-    """ReLU of a map (streams, rows, bands, channels), or of its sum with another, with the rows before."""
+    """ReLU of a map (streams, rows, bands, channels), or of its sum with a shortcut, with the preceding rows."""
     around = room(carry, *maps.shape)
     if shortcut is None:
         torch.clamp_min(maps, 0, out=around[:, ROWS_BEFORE:])
@@ -94,14 +94,14 @@ def rectified(maps: Tensor, carry: Carry, shortcut: Tensor | None = None) -> Ten
 
 
 def first_map(rows: Tensor, carry: Carry, first: PreparedMap) -> Tensor:
-    """(rows, streams, 80) -> what the first convolution gives, with the rows before: (streams, 2 + rows, 80, 32)."""
+    """(rows, streams, 80) -> the first convolution's output with the preceding rows: (streams, 2 + rows, 80, 32)."""
     around = room(carry, rows.shape[1], len(rows), BANDS, 1)
     around[:, ROWS_BEFORE:, :, 0] = rows.transpose(0, 1)
     return rectified(first(kept(carry, around)), carry)
 
 
 def carry_size(front: FrontEnd) -> int:
-    """How much the maps keep of one stream: the last rows of what each convolution is given."""
+    """How many values the maps keep for one stream: the last input rows of each convolution."""
     bands, values = BANDS, BANDS
     for residual in front.residuals:
         after = bands // cast(MapResidual, residual).stride

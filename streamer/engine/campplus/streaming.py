@@ -1,4 +1,4 @@
-"""Which stepper computes a CAM++: it depends on what its frames see."""
+"""Chooses the stepper of a CAM++, which depends on the context of its frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamer.models.model import Model
 
 
 class CamPlusPlusStreaming:
-    """Of the past, frames are computed once; of whole windows, all but the filter bank is computed anew."""
+    """With past context, frames are computed once. With whole windows, everything but the filter bank is recomputed."""
 
     def choose_mode(self, mode: Mode | None, model: Model) -> Mode:
         own: Mode = "cached" if model.architecture.frame_local else "exact"

@@ -1,7 +1,7 @@
-"""Winograd's F(4, 3) over the rows of maps: what lies between two convolutions, in one compiled pass.
+"""Winograd's F(4, 3) over the rows of maps: everything between two convolutions, in one compiled pass.
 
-`windows` are the six rows of one tile, (bands, 6, 32): two before, and four of its own.
-All arrays are flat: of places in one dimension, the compiler sees which are apart, and uses vectors.
+`windows` are the six rows of one tile, (bands, 6, 32): two preceding rows, and four of the tile itself.
+All arrays are one-dimensional, because the compiler can then see that they do not overlap, and vectorises.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from streamer.models.campplus.architecture import MAPS
 
 Floats = NDArray[np.float32]
 
-#: Rows of a tile that are its own, and all of them, of which as many sums are made.
+#: The number of rows that belong to a tile, and of all its rows, which is also the number of sums.
 ROWS, SUMS = 4, 6
-#: Numbers of a pixel of a map, and of a tile's. Numba takes a float32 times a plain number as float64.
+#: Values per pixel of a map, and of a tile. Numba computes a float32 times a Python number in float64.
 PIXEL, TILE = MAPS, SUMS * MAPS
 ZERO, TWO, FOUR, FIVE, EIGHT, INFINITE = (np.float32(number) for number in (0, 2, 4, 5, 8, np.inf))
 
@@ -30,7 +30,7 @@ def flat(tensor: Tensor) -> Floats:
 
 @compiled
 def to_sums(windows: Floats, tiles: Floats) -> None:
-    """Six rows of each band, (bands * 6 * 32,), to six sums; the last two rows become the first."""
+    """Six rows of each band, (bands * 6 * 32,), to six sums; the last two rows move to the front."""
     for band in range(len(tiles) // TILE):
         p = band * TILE
         for c in range(p, p + PIXEL):
@@ -49,7 +49,8 @@ def to_sums(windows: Floats, tiles: Floats) -> None:
 
 @compiled
 def from_sums(sums: Floats, bias: Floats, least: np.float32, windows: Floats) -> None:
-    """Six convolved sums of each band to its own four rows, behind the two before them, `least` at least."""
+    """Convert six convolved sums of each band to the tile's four rows, after the two preceding ones, clamped below at
+    `least`."""
     for band in range(len(sums) // TILE):
         p = band * TILE
         for c in range(PIXEL):
@@ -65,7 +66,7 @@ def from_sums(sums: Floats, bias: Floats, least: np.float32, windows: Floats) ->
 
 @compiled
 def first_rows(heard: Floats, line: int, weight: Floats, bias: Floats, windows: Floats) -> None:
-    """The first convolution: of three rows of bands in lines of `line`, one row of 32 channels a band."""
+    """The first convolution: three rows of bands, in lines of `line`, to one row of 32 channels per band."""
     above, middle, below = heard[:line], heard[line : 2 * line], heard[2 * line : 3 * line]
     for band in range(line - 2):
         for c in range(PIXEL):
@@ -79,7 +80,7 @@ def first_rows(heard: Floats, line: int, weight: Floats, bias: Floats, windows: 
 
 @compiled
 def put_row(line: Floats, windows: Floats) -> None:
-    """A row of a map (bands * 32,) into windows that begin at its place."""
+    """Copy a row of a map (bands * 32,) into windows that begin at its place."""
     for band in range(len(line) // PIXEL):
         for c in range(PIXEL):
             windows[band * TILE + c] = line[band * PIXEL + c]
@@ -87,7 +88,7 @@ def put_row(line: Floats, windows: Floats) -> None:
 
 @compiled
 def add_row(line: Floats, windows: Floats) -> None:
-    """Add a row of a shortcut, and ReLU."""
+    """Add a row of a shortcut, then apply ReLU."""
     for band in range(len(line) // PIXEL):
         for c in range(PIXEL):
             windows[band * TILE + c] = max(windows[band * TILE + c] + line[band * PIXEL + c], ZERO)
@@ -104,7 +105,7 @@ def take_row(windows: Floats, step: int, line: Floats) -> None:
 def begin(
     stream: int, before: Floats, windows: Floats, around: Floats, step: int, line: int, thin: int, rows: int
 ) -> None:
-    """The rows before a stream's map, into its windows and its map."""
+    """Copy the rows that precede a stream's map into its windows and its map."""
     for row in range(ROWS_BEFORE):
         place, target = (stream * ROWS_BEFORE + row) * line, (stream * (ROWS_BEFORE + rows) + row) * thin
         if len(before):
@@ -126,7 +127,7 @@ def give_row(
     last: Floats,
     kept: int,
 ) -> None:
-    """A row that is ready, into its stream's map, and into what is kept of the stream from row `kept` on."""
+    """Store a finished row in its stream's map, and, from row `kept` on, in the stream's kept rows."""
     if len(around):
         target = (stream * (ROWS_BEFORE + rows) + ROWS_BEFORE + row) * thin
         take_row(new, step, around[target : target + thin])
@@ -183,8 +184,7 @@ def next_tiles(
     rows: int,
     bands: int,
 ) -> None:
-    """Every `step`-th band of the next map, its tiles, and its last rows of each stream's own; what has no length is
-    left out."""
+    """Every `step`-th band of the next map, its tiles, and the last rows of each stream. Empty outputs are skipped."""
     count = (rows + ROWS - 1) // ROWS
     line, thin, wide = bands * PIXEL, bands // max(step, 1) * PIXEL, bands * TILE
     windows = np.zeros(wide, np.float32)

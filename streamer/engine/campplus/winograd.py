@@ -1,11 +1,11 @@
 """Convolutions of three rows with half of the multiplications: four rows at once, by Winograd's F(4, 3).
 
-A tile is six rows of a map, two before and four of its own, of which six sums are made. Each of the sums is convolved
-over the bands alone, as one group of a convolution; six sums of what that gives are the next map's four rows. Between
-two convolutions, both kinds of sum, the bias, a shortcut and the ReLU are one compiled pass.
+A tile is six rows of a map, two preceding ones and four of its own, from which six sums are computed. Each sum is
+convolved over the bands only, as one group of a convolution; six sums of the results give the next map's four rows.
+Between two convolutions, both kinds of sum, the bias, a shortcut and the ReLU are one compiled pass.
 Lavin & Gray (2016), https://arxiv.org/abs/1509.09308
 
-Tiles are (streams, tiles, bands, 6, 32). The last one may reach beyond the rows: what it has there is never used.
+Tiles are (streams, tiles, bands, 6, 32). The last one may extend past the rows; its extra values are never used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from streamer.models.campplus.architecture import MAPS
 from streamer.models.campplus.layers import FrontEnd, MapConvolution, MapResidual
 from streamer.models.carry import Carry
 
-#: What of a kernel's three rows is in the kernel of each sum.
+#: The weight of each of a kernel's three rows in the kernel of each sum.
 OF_KERNEL = (
     (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
@@ -36,12 +36,12 @@ OF_KERNEL = (
 
 
 def pays(device: torch.device) -> bool:
-    """Whether this is the faster way there: with oneDNN on AVX-512, where it was measured."""
+    """Whether this is faster on a device: with oneDNN on AVX-512, where it was measured."""
     return onednn.available(device, torch.float32)
 
 
 class TiledMaps:
-    """What `DirectMaps` gives, but for rounding, and with the same carry."""
+    """The same as `DirectMaps`, up to rounding, and with the same carry."""
 
     def __init__(self, front: FrontEnd) -> None:
         # (3 rows, 3 bands, 32)
@@ -49,7 +49,7 @@ class TiledMaps:
         self.bias = front.first.bias.detach().numpy()
         self.residuals = [TiledResidual(cast(MapResidual, residual)) for residual in front.residuals]
         self.last = TiledConvolution(front.last)
-        #: Of each residual's map, every so manieth band goes into its shortcut.
+        #: For each residual's map, the stride of the bands that go into its shortcut.
         self.steps = [residual.stride for residual in self.residuals]
         self.carry_size = carry_size(front)
 
@@ -62,9 +62,9 @@ class TiledMaps:
         return output[:, ROWS_BEFORE:].flatten(2).transpose(0, 1)
 
     def _first(self, rows: Tensor, carry: Carry) -> tuple[Tensor, Tensor]:
-        """What the first convolution gives, (streams, 2 + rows, bands, 32) of every so manieth band, and its tiles."""
+        """The first convolution's output, (streams, 2 + rows, bands, 32), with strided bands, and its tiles."""
         length, streams, bands = rows.shape
-        # Behind the rows, and on either side, there is nothing.
+        # Zero padding after the rows and on both sides.
         beyond = -length % ROWS
         heard = torch.zeros(streams, ROWS_BEFORE + length + beyond, bands + 2)
         heard[:, :ROWS_BEFORE, 1:-1] = carry.take(ROWS_BEFORE, bands).transpose(0, 1)
@@ -83,7 +83,7 @@ class TiledMaps:
 
 
 class TiledResidual:
-    """A MapResidual, from what its shortcut takes of a map and the map's tiles to the same of the next."""
+    """A MapResidual: from the shortcut's bands of a map and the map's tiles to the same for the next map."""
 
     def __init__(self, layer: MapResidual) -> None:
         self.first, self.second = TiledConvolution(layer.first), TiledConvolution(layer.second)
@@ -98,7 +98,7 @@ class TiledResidual:
 
 
 class TiledConvolution:
-    """A MapConvolution and the ReLU behind it, from tiles to the next map and tiles."""
+    """A MapConvolution and the ReLU after it, from tiles to the next map and tiles."""
 
     def __init__(self, layer: MapConvolution) -> None:
         kernels = torch.tensor(OF_KERNEL, dtype=torch.float64)
@@ -111,10 +111,11 @@ class TiledConvolution:
     def __call__(
         self, tiles: Tensor, rows: int, carry: Carry | None, shortcut: Tensor | None, step: int
     ) -> tuple[Tensor, Tensor]:
-        """Every `step`-th band of the map with the rows before (none for 0), and its tiles, where there is a carry.
+        """Every `step`-th band of the map with the preceding rows (none for 0), and its tiles if there is a carry.
 
-        shortcut (streams, 2 + rows, bands, 32), added before the ReLU: with the rows before, since a row of two
-        convolutions belongs to what lies two rows back.
+        shortcut (streams, 2 + rows, bands, 32), added before the ReLU. It includes the preceding rows, since a row
+        after two
+        convolutions corresponds to the row two rows back.
         """
         sums = self._convolved(tiles)
         streams, _, bands = sums.shape[:3]
