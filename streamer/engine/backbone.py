@@ -66,8 +66,7 @@ class Memory:
     """State that streams with the same windows keep besides their carry.
 
     places (streams,) int64, on the device: their indices in the batch. kept: by name (streams, ...), one row per
-    stream;
-    modified in place.
+    stream; modified in place.
     """
 
     places: Tensor
@@ -80,8 +79,7 @@ class Batch:
 
     carry: their past, with `carry.hops`, the number of hops in the block that belong to each stream.
     first (streams,) int64, on the device: hops before this one see silence from before the stream began, and are not
-    part
-    of its sound. memories: the state from `Backbone.new_memory`, grouped by windows; empty if it creates none.
+    part of its sound. memories: the state from `Backbone.new_memory`, grouped by windows; empty if it creates none.
     """
 
     carry: Carry
@@ -93,8 +91,8 @@ class Backbone(Protocol):
     """The layers of a network up to its pooling, prepared for one device and precision. Holds no state of any stream.
 
     channels: of a frame. heads: the names of the outputs for each frame, in this order: "speech", and "overlap",
-        meaning
-    that more than one person speaks. norm: a norm with fixed statistics that has not been applied to the frames yet; it
+    meaning that more than one person speaks. norm: a norm with fixed statistics that has not been applied to the frames
+    yet; it
     is applied to pooled moments instead (`Affine.identity` if there is none).
     """
 
@@ -112,8 +110,7 @@ class Backbone(Protocol):
 
     def new_memory(self, settings: WindowSettings) -> Mapping[str, Tensor]:
         """The state that a stream keeps besides its carry, by name, if it depends on the windows. It starts as zeros,
-        and again
-        after a gap. Empty for most networks.
+        and again after a gap. Empty for most networks.
         """
         ...
 

@@ -22,8 +22,7 @@ UNKNOWN_BYTES = 8 << 30
 
 def hops_at_once(device: torch.device, on_cpu: int) -> int:
     """The number of hops of all streams to compute at once: fixed on a CPU, elsewhere as many as fit in a fraction of
-    the
-    device's memory.
+    the device's memory.
     """
     if device.type == "cpu":
         return on_cpu

@@ -91,8 +91,7 @@ class CachedStepper:
         self, work: Work, sound: BatchSamples, group: slice, states: Sequence[CachedStream]
     ) -> tuple[Tensor, Tensor]:
         """Compute the new frames of a group of streams: the records (streams, 2, record) of their pieces, and the
-        outputs of
-        the heads (streams, frames, K).
+        outputs of the heads (streams, frames, K).
         """
         hops, rows = work.hops[group], sound.rows
         if len(hops) < len(work.order):
@@ -123,8 +122,7 @@ class CachedStepper:
         self, work: Work, group: slice, own: Tensor | None, frames: int, states: Sequence[CachedStream]
     ) -> Tensor:
         """The probabilities of each frame, (frames, streams, K): speech first, from the network, a detector, or all
-        ones; then
-        overlap, if the network has that output.
+        ones; then overlap, if the network has that output.
         """
         speaks = "speech" in self.backbone.heads
         if own is not None and speaks and self.use_head:

@@ -22,8 +22,7 @@ class Drift:
     """The drift for one recording.
 
     cosines: (windows,) between the cached and exact embedding of each window. speedup: the time of exact mode divided
-        by
-    that of cached mode, for the same audio.
+    by that of cached mode, for the same audio.
     """
 
     cosines: NDArray[np.float32]

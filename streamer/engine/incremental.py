@@ -38,10 +38,9 @@ class IncrementalModel:
     """A model prepared for stepping: one copy of the weights for any number of streams.
 
     mode: "exact" (window statistics, equal to `Inference`) or "cached" (each frame computed once). None chooses cached
-        for
-        models whose frames depend only on their receptive field, for which both are equal, and exact for all others.
-        "cached" for a model with window norms is an approximation that must be requested explicitly: it normalises by
-        the statistics of the trailing audio.
+        for models whose frames depend only on their receptive field, for which both are equal, and exact for all
+        others. "cached" for a model with window norms is an approximation that must be requested explicitly: it
+        normalises by the statistics of the trailing audio.
     precision: "float32"; "bfloat16" if the processor supports it in hardware; "int8" for the TDNN layers, four times as
         fast on a processor with VNNI; or "tf32" on CUDA: float32 with 10-bit mantissas in products. Only float32 is
         exact, regardless of torch's own settings.
@@ -180,8 +179,7 @@ class IncrementalStream:
         """Process samples (n,), float32 mono at 16 kHz, and return the steps that they complete.
 
         Raises ConfigurationError for samples of another shape; AudioNotFinite if any is NaN or infinite, in which case
-        none
-        of them are processed; StreamClosed after `finish`; StreamFailed if the stream is permanently broken.
+        none of them are processed; StreamClosed after `finish`; StreamFailed if the stream is permanently broken.
         """
         samples = np.asarray(samples, np.float32)
         if samples.ndim != 1:

@@ -107,8 +107,7 @@ class Int8Convolution:
     """A convolution with int8 products and int32 sums: weights scaled by output channel, activations by input channel.
 
     The scale of an activation is its standard deviation in the preceding BatchNorm, so no calibration is needed, and
-    the
-    result for a frame does not depend on its neighbours.
+    the result for a frame does not depend on its neighbours.
     mean, std: (in,), of the raw input. The other arguments are FloatConvolution's.
     """
 

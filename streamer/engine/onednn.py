@@ -21,8 +21,7 @@ def available(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether oneDNN is available, and fast, for tensors of a type on a device.
 
     Without AVX-512, oneDNN packs the weights of such convolutions differently for each block size, and would repeat
-    that
-    at every call: up to a hundred times the time of the product itself.
+    that at every call: up to a hundred times the time of the product itself.
     """
     if device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False

@@ -35,8 +35,7 @@ class StreamState(Protocol):
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Continue from the state of a stream with these settings. Raises KeyError, ValueError, TypeError,
-        AttributeError,
-        IndexError, OverflowError or RuntimeError if the state is not from such a stream.
+        AttributeError, IndexError, OverflowError or RuntimeError if the state is not from such a stream.
         """
         ...
 
@@ -60,8 +59,7 @@ class Stepper(Protocol):
 
     def step(self, heard: HeardBatch, detected: bool) -> list[Step | StreamerError | None]:
         """Compute whatever new samples allow. Returns for each stream its step if one is complete, the error if the
-        stream
-        cannot continue, else None. detected: whether a speech detector runs.
+        stream cannot continue, else None. detected: whether a speech detector runs.
         """
         ...
 

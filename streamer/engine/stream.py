@@ -95,8 +95,7 @@ class Stream:
     @property
     def unread(self) -> int:
         """The number of unread results, counting the computation in progress as one: a snapshot is ahead of its reader
-        by
-        this number.
+        by this number.
         """
         return self._results.qsize() + self._in_hand
 
@@ -124,8 +123,7 @@ class Stream:
 
     async def snapshot(self) -> bytes:
         """The engine's state between two steps. It does not contain samples that were written but not yet processed:
-        the
-        `position` of a stream that continues from it is the next sample to write.
+        the `position` of a stream that continues from it is the next sample to write.
         """
         async with self._between_steps:
             return self._incremental.snapshot()

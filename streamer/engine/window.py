@@ -53,8 +53,7 @@ class Step:
     """All results for one step of a stream: the samples [start_sample, end_sample).
 
     windows: those that end here, one for each requested duration, shortest first; windows with too little audio or
-        speech
-        for an embedding are left out.
+        speech for an embedding are left out.
     grid: the clock of the model's frames: which samples a frame sees, and which sound it represents.
     speech: (frames,) float32, the speech probability of each new frame; None if no speech detector runs. The new
         frames are consecutive: `first_frame`, `first_frame + 1`, ... on the grid, and lag the samples by its receptive

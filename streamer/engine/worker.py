@@ -88,9 +88,8 @@ class Pace:
         """The limits that suit a device.
 
         On a CPU a larger batch makes a stream hardly cheaper, and every stream waits for the whole batch. Another
-        device steps
-        hundreds in the time of one; the wait for a batch must stay small compared with the 100 ms that a live stream
-        has.
+        device steps hundreds in the time of one; the wait for a batch must stay small compared with the 100 ms that a
+        live stream has.
         """
         return cls(64, 0.05) if device.type == "cpu" else cls(8192, 0.02)
 
@@ -101,9 +100,8 @@ class Worker:
 
     max_batch: the most blocks to step at once; more wait for the next batch. An incomplete batch waits for more blocks,
     longer if the thread is busier, and at most max_wait_s: an idle thread answers at once, and a busy one lets more
-    streams
-    share the fixed cost of a batch. The worker's queue cannot grow without limit: a stream submits its next block only
-    when it has the outcome of the last one.
+    streams share the fixed cost of a batch. The worker's queue cannot grow without limit: a stream submits its next
+    block only when it has the outcome of the last one.
     """
 
     model: IncrementalModel

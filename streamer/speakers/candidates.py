@@ -165,8 +165,7 @@ class Candidates:
         self, slot: int, at_least: float, guest_s: float = 0.0, among: NDArray[np.int64] | None = None
     ) -> Asking[str | None]:
         """The name of the person this guest really is: one whose log-likelihood ratio reaches `at_least`. None if
-        nobody's
-        does.
+        nobody's does.
 
         guest_s: the seconds of speech that two guests both need before they can be matched.
         among: the states of the enrolled speakers to check; the guest is already known to be none of the others.

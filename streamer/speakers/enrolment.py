@@ -41,8 +41,7 @@ class EnrolmentSettings:
     least_s: less is refused in any case, because it is too little for any voice.
 
     quiet_db: speech below this level (dB below full scale) is refused. clipped: the share of the speech's samples at
-        full
-    scale above which it is refused. snr_db: the signal-to-noise ratio below which it is refused.
+    full scale above which it is refused. snr_db: the signal-to-noise ratio below which it is refused.
     exemplar_s: approximate seconds of speech in one exemplar.
     stretch_s: seconds of speech that are enough to tell voices apart within an enrolment.
     sure: log-likelihood ratio (nats) above which two voices are the same, or, negated, below which they are different.
@@ -105,8 +104,7 @@ class Coach:
     """One enrolment.
 
     backend: see `Backend.of`. embed: `Model.embed`; None in `exact` mode. others: all enrolled speakers, with or
-        without
-    this one. profile: the existing profile of this speaker, or None.
+    without this one. profile: the existing profile of this speaker, or None.
     """
 
     backend: Backend
@@ -207,8 +205,7 @@ class Coach:
 
         The parts are the best split of its stretches by 2-means on directions, each with at least two stretches. They
         are judged by the mean evidence between a stretch of one part and a stretch of the other. The centroids of the
-        parts
-        would look too far apart, because the split was chosen to separate them.
+        parts would look too far apart, because the split was chosen to separate them.
         """
         stretches = self._embeddings(self.settings.stretch_s)
         if len(stretches) < 4:

@@ -16,8 +16,7 @@ KEPT = 64
 @dataclass(frozen=True, slots=True)
 class Moves:
     """places: (speakers,) the earlier index of each current speaker, -1 if there is none. fresh: (speakers,) whether
-    the
-    voice has changed.
+    the voice has changed.
     """
 
     places: NDArray[np.int32]

@@ -147,8 +147,7 @@ class Roster:
         """A roster from parts that are known to be consistent, without any cost per speaker.
 
         centroids: of length one, and `by_dimension`. in_order: the names are sorted. lineage: the changes that led to
-            this
-        roster, and its version number.
+        this roster, and its version number.
         """
         made = cls.__new__(cls)
         made.names = tuple(names)

@@ -85,8 +85,7 @@ def position_of(text: str) -> int:
 
 def read(path: Path) -> Transcript:
     """Read a file of JSON lines. Raises TranscriptUnreadable, with the line number, if a line is not one of our events,
-    and
-    OSError if the file cannot be read.
+    and OSError if the file cannot be read.
     """
     messages: list[Message] = []
     try:

@@ -22,7 +22,7 @@ PROBABILITIES = (
 class TrackerSettings:
     """Settings of the tracker.
 
-    The defaults were tuned on simulated conversations of speakers who were left out of the training of `sincnet`
+    The defaults were chosen on simulated conversations of speakers who were left out of the training of `sincnet`
     (`python -m streamer.training.tracking`). A model may include others: see `Backend.of`.
 
     speech_onset, speech_offset: the speech probability at which speech starts, and below which it ends.

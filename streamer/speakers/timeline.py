@@ -114,8 +114,7 @@ class Timeline:
 
     def to_frame(self) -> pandas.DataFrame:
         """The turns as a table, one row each: start and end (seconds), speaker, confidence, final, channel (None if
-        there is
-        only one), turn. Raises MissingDependency without pandas.
+        there is only one), turn. Raises MissingDependency without pandas.
         """
         try:
             import pandas

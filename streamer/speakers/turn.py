@@ -75,8 +75,7 @@ class Turn:
 
     def change_point(self, candidates: Candidates, old: int, new: int) -> int:
         """The most likely position of a change from one state to another: the short windows before it sound like the
-        old
-        voice, those after it like the new one.
+        old voice, those after it like the new one.
         """
         windows = [window for step in self.steps for window in step.inside(self.start_sample)[:1]]
         if not windows:

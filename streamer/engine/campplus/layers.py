@@ -1,6 +1,5 @@
 """The layers of CAM++ with past context, prepared for stepping: the results of `streamer.models.campplus.layers`, in
-fewer
-passes over less memory.
+fewer passes over less memory.
 
 - relu(s * x + b) is s * max(x, -b / s) + b if s > 0, and s * min(x, -b / s) + b if s < 0. A norm and its ReLU are
   therefore reduced to one clamp per channel; the linear layer after it absorbs the rest.
@@ -42,11 +41,11 @@ FAR = 1e30
 
 
 class PreparedLayers:
-    """Rows of the filter bank (rows, streams, 80) -> frames (rows / 2, streams, 512), and what the first dense block
-    made of them, (rows / 2, streams, 256), from where a carry stands.
+    """Rows of the filter bank (rows, streams, 80) -> frames (rows / 2, streams, 512), and the output of the first dense
+    block, (rows / 2, streams, 256), starting from a carry.
 
-    compiled: whether what lies between products of matrices is done in compiled passes, and not by tensor operations;
-        None for what the device is for.
+    compiled: whether everything between matrix products runs as compiled passes, instead of tensor operations; None
+        chooses by device.
     """
 
     def __init__(self, layers: FrameLayers, compiled: bool | None = None) -> None:

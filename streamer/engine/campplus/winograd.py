@@ -114,8 +114,7 @@ class TiledConvolution:
         """Every `step`-th band of the map with the preceding rows (none for 0), and its tiles if there is a carry.
 
         shortcut (streams, 2 + rows, bands, 32), added before the ReLU. It includes the preceding rows, since a row
-        after two
-        convolutions corresponds to the row two rows back.
+        after two convolutions corresponds to the row two rows back.
         """
         sums = self._convolved(tiles)
         streams, _, bands = sums.shape[:3]
