@@ -92,8 +92,7 @@ class Backbone(Protocol):
 
     channels: of a frame. heads: the names of the outputs for each frame, in this order: "speech", and "overlap",
     meaning that more than one person speaks. norm: a norm with fixed statistics that has not been applied to the frames
-    yet; it
-    is applied to pooled moments instead (`Affine.identity` if there is none).
+    yet; it is applied to pooled moments instead (`Affine.identity` if there is none).
     """
 
     hops: Hops
