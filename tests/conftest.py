@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
 import pytest
 import seeded
 import torch
@@ -27,13 +26,13 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _threads() -> None:
+def _threads():
     # One: test processes run side by side.
     torch.set_num_threads(1)
 
 
 @pytest.fixture(params=DEVICES)
-def device(request: pytest.FixtureRequest) -> str:
+def device(request):
     """Every device that there is."""
     return str(request.param)
 
@@ -48,26 +47,26 @@ def seeded_model(architecture: Architecture, card: ModelCard) -> Model:
 
 
 @pytest.fixture(scope="session")
-def pyannote_model() -> Model:
+def pyannote_model():
     """The architecture of pyannote/embedding, with the weights of the golden vectors."""
     return seeded_model(Architecture(dimension=seeded.DIMENSION), ModelCard("seeded-pyannote"))
 
 
 @pytest.fixture(scope="session")
-def local_model() -> Model:
+def local_model():
     """The architecture of our own weights: each frame depends on its receptive field alone."""
     architecture = Architecture(front="log", norm="batch", dimension=32, attention=True, speech_head=True)
     return seeded_model(architecture, ModelCard("seeded-local", threshold=0.5, licence="MIT"))
 
 
 @pytest.fixture(scope="session")
-def campplus() -> Model:
+def campplus():
     """CAM++ as published, with its weights."""
     return Model.from_pretrained("campplus")
 
 
 @pytest.fixture(scope="session")
-def campplus_past(campplus: Model) -> Model:
+def campplus_past(campplus):
     """CAM++ of the past as its training begins, with something expected everywhere and a head that hears overlaps of no
     kind."""
     network = CamPlusPlus(CamPlusPlusArchitecture(context="past", heard_hz=6900, attention=True, overlap=True))
@@ -83,12 +82,12 @@ def campplus_past(campplus: Model) -> Model:
 
 
 @pytest.fixture(scope="session", params=["window norms", "frame local"])
-def any_model(request: pytest.FixtureRequest, pyannote_model: Model, local_model: Model) -> Model:
+def any_model(request, pyannote_model, local_model):
     """Both kinds of model, one after the other."""
     return pyannote_model if request.param == "window norms" else local_model
 
 
 @pytest.fixture(scope="session")
-def voice() -> np.ndarray:
+def voice():
     """(1, samples) float32 at 16 kHz: 5 s of something like a voice."""
     return seeded.seeded_audio(5 * seeded.SAMPLE_RATE)

@@ -21,7 +21,7 @@ def docstrings(path: Path) -> Iterator[str]:
             yield text
 
 
-def test_no_docstring_has_sections() -> None:
+def test_no_docstring_has_sections():
     texts = {path: list(docstrings(path)) for path in sorted(PACKAGE.rglob("*.py"))}
     assert sum(map(len, texts.values())) > 1_000
     assert [path.name for path, found in texts.items() if any(map(SECTION.search, found))] == []

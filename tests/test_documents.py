@@ -48,7 +48,7 @@ PYTHON = [page for page in PAGES if any(block.language == "python" for block in 
 
 
 @pytest.fixture
-def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def recordings(tmp_path, monkeypatch):
     """A folder with the files that the examples speak of, and no store but what they make in it."""
     voices = list(ENROLMENT.values())
     for name, source in {"ada": voices[0], "bob": voices[2]}.items():
@@ -60,7 +60,7 @@ def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("page", PYTHON, ids=named)
-def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, recordings: Path) -> None:
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, recordings):
     names: dict[str, Any] = {"__name__": "documents"}
     for block in blocks(page):
         if block.language == "python" and block.reason is None:
@@ -82,7 +82,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "line"), commands(), ids=lambda value: value)
-def test_every_command_that_is_shown_has_these_options(page: str, line: str) -> None:
+def test_every_command_that_is_shown_has_these_options(page, line):
     words = shlex.split(line)[1:]
     # What stands behind a redirection or a pipe is the shell's.
     words = words[: next((place for place, word in enumerate(words) if word in (">", "|")), None)]
@@ -100,7 +100,7 @@ def test_every_command_that_is_shown_has_these_options(page: str, line: str) -> 
     command.make_context(name, words)
 
 
-def test_what_does_not_run_says_why_and_is_little() -> None:
+def test_what_does_not_run_says_why_and_is_little():
     silent = [(named(page), block.reason) for page in PAGES for block in blocks(page) if block.reason is not None]
     assert all(reason and len(reason.split()) > 1 for _, reason in silent)
     assert len([1 for page in PAGES for block in blocks(page) if block.language == "python"]) > 2 * len(
@@ -109,7 +109,7 @@ def test_what_does_not_run_says_why_and_is_little() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_file_that_is_linked_is_there(page: Path) -> None:
+def test_every_file_that_is_linked_is_there(page):
     # cli.md is made when the site is built.
     links = [link for link in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))) if link != "cli.md"]
     assert [link for link in links if not (page.parent / link).exists()] == []
@@ -119,13 +119,13 @@ HOW_TO = sorted((ROOT / "docs").glob("add-*.md"))
 
 
 @pytest.mark.parametrize("page", HOW_TO, ids=named)
-def test_the_files_that_a_how_to_page_names_are_there(page: Path) -> None:
+def test_the_files_that_a_how_to_page_names_are_there(page):
     files = re.findall(r"`((?:streamer|docs|tests)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8"))
     assert len(files) > 1
     assert [file for file in files if not (ROOT / file).exists() and "NAME" not in file] == []
 
 
-def test_adding_a_sink_touches_two_files() -> None:
+def test_adding_a_sink_touches_two_files():
     text = (ROOT / "docs" / "add-a-sink.md").read_text(encoding="utf-8")
     table = text[text.index("| file |") : text.index("\n\n| method")]
     assert re.findall(r"^\| `([^`]+)`", table, re.M) == ["streamer/sinks/NAME.py", "streamer/sinks/byname.py"]

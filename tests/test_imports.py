@@ -62,7 +62,7 @@ def parts(graph: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 @pytest.fixture(scope="module")
-def graph() -> dict[str, set[str]]:
+def graph():
     return imports(ROOT, "streamer")
 
 

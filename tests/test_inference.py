@@ -38,7 +38,7 @@ def assert_close(actual: np.ndarray, expected: np.ndarray) -> None:
 
 
 @given(st.integers(0, 60), st.integers(1, 20), st.data())
-def test_windows_are_cut_as_pyannote_does(count: int, size: int, data: st.DataObject) -> None:
+def test_windows_are_cut_as_pyannote_does(count, size, data):
     step = data.draw(st.integers(1, size))
     samples = torch.arange(1.0, count + 1)
     windows, tail = cut(samples, size, step)
@@ -53,13 +53,13 @@ def test_windows_are_cut_as_pyannote_does(count: int, size: int, data: st.DataOb
 
 
 @pytest.fixture
-def wav(tmp_path: Path, voice: np.ndarray) -> Path:
+def wav(tmp_path, voice):
     path = tmp_path / "voice.wav"
     soundfile.write(path, voice[0], RATE, subtype="FLOAT")
     return path
 
 
-def test_every_kind_of_input_gives_the_same_embedding(local_model: Model, voice: np.ndarray, wav: Path) -> None:
+def test_every_kind_of_input_gives_the_same_embedding(local_model, voice, wav):
     inference = Inference(local_model, window="whole")
     expected = inference(str(wav))
     assert isinstance(expected, np.ndarray)
@@ -80,13 +80,13 @@ def test_every_kind_of_input_gives_the_same_embedding(local_model: Model, voice:
     assert_close(inference(voice[0], sample_rate=RATE), expected)
 
 
-def test_a_distance_is_one_line_of_scipy(local_model: Model, wav: Path) -> None:
+def test_a_distance_is_one_line_of_scipy(local_model, wav):
     inference = Inference(local_model, window="whole")
     distance = cdist(inference(wav), inference(wav), metric="cosine")[0, 0]
     assert distance == pytest.approx(0, abs=1e-6)
 
 
-def test_another_sample_rate_gives_nearly_the_same_embedding(pyannote_model: Model, voice: np.ndarray) -> None:
+def test_another_sample_rate_gives_nearly_the_same_embedding(pyannote_model, voice):
     import soxr
 
     inference = Inference(pyannote_model, window="whole")
@@ -95,7 +95,7 @@ def test_another_sample_rate_gives_nearly_the_same_embedding(pyannote_model: Mod
     assert cosine > 0.99
 
 
-def test_sliding_windows_know_their_times(local_model: Model, voice: np.ndarray) -> None:
+def test_sliding_windows_know_their_times(local_model, voice):
     inference = Inference(local_model, window="sliding", duration=2.0, step=0.5)
     result = inference(file_of(voice))
     assert isinstance(result, SlidingWindowFeature)
@@ -106,20 +106,20 @@ def test_sliding_windows_know_their_times(local_model: Model, voice: np.ndarray)
     assert_close(result.data[3:4], whole.crop(file_of(voice), Segment(1.5, 3.5)))
 
 
-def test_the_batch_size_changes_nothing(local_model: Model, voice: np.ndarray) -> None:
+def test_the_batch_size_changes_nothing(local_model, voice):
     reference = Inference(local_model, duration=2.0, step=0.4)(file_of(voice))
     for batch_size in (1, 3):
         result = Inference(local_model, duration=2.0, step=0.4, batch_size=batch_size)(file_of(voice))
         assert_close(result.data, reference.data)
 
 
-def test_defaults_are_three_seconds_and_a_tenth_of_it(local_model: Model) -> None:
+def test_defaults_are_three_seconds_and_a_tenth_of_it(local_model):
     inference = Inference(local_model)
     assert (inference.window, inference.duration, inference.step) == ("sliding", 3.0, pytest.approx(0.3))
     assert inference.batch_size == 32
 
 
-def test_a_segment_is_cut_and_several_are_joined(local_model: Model, voice: np.ndarray) -> None:
+def test_a_segment_is_cut_and_several_are_joined(local_model, voice):
     inference = Inference(local_model, window="whole")
     segments = [Segment(0.5, 1.25), Segment(3, 4)]
     joined = np.concatenate([voice[:, 8_000:20_000], voice[:, 48_000:64_000]], axis=1)
@@ -127,7 +127,7 @@ def test_a_segment_is_cut_and_several_are_joined(local_model: Model, voice: np.n
     assert_close(inference.crop(file_of(voice), segments[1]), inference(file_of(voice[:, 48_000:64_000])))
 
 
-def test_a_sliding_crop_covers_all_segments_and_starts_at_the_first(local_model: Model, voice: np.ndarray) -> None:
+def test_a_sliding_crop_covers_all_segments_and_starts_at_the_first(local_model, voice):
     inference = Inference(local_model, duration=1.0, step=0.5)
     result = inference.crop(file_of(voice), [Segment(3, 4), Segment(1.5, 2)])
     assert result.sliding_window[0] == Segment(1.5, 2.5)
@@ -135,7 +135,7 @@ def test_a_sliding_crop_covers_all_segments_and_starts_at_the_first(local_model:
 
 
 @pytest.mark.parametrize(("samples", "calls"), [(5 * RATE, [0, 2, 4, 5]), (5 * RATE + 1, [0, 2, 4, 5, 6])])
-def test_the_hook_hears_of_every_batch(local_model: Model, samples: int, calls: list[int], voice: np.ndarray) -> None:
+def test_the_hook_hears_of_every_batch(local_model, samples, calls, voice):
     heard: list[tuple[int, int]] = []
     inference = Inference(local_model, duration=1.0, step=1.0, batch_size=2)
     padded = np.pad(voice, ((0, 0), (0, samples - voice.shape[1])))
@@ -143,7 +143,7 @@ def test_the_hook_hears_of_every_batch(local_model: Model, samples: int, calls: 
     assert heard == [(completed, calls[-1]) for completed in calls]
 
 
-def test_a_whole_file_calls_the_hook_too(local_model: Model, voice: np.ndarray) -> None:
+def test_a_whole_file_calls_the_hook_too(local_model, voice):
     heard: list[tuple[int, int]] = []
     Inference(local_model, window="whole")(
         file_of(voice), hook=lambda completed, total: heard.append((completed, total))
@@ -151,7 +151,7 @@ def test_a_whole_file_calls_the_hook_too(local_model: Model, voice: np.ndarray) 
     assert heard == [(0, 1), (1, 1)]
 
 
-def test_a_device_is_a_name_or_a_torch_device(local_model: Model, device: str) -> None:
+def test_a_device_is_a_name_or_a_torch_device(local_model, device):
     inference = Inference(local_model, window="whole", device=device)
     assert inference.to(torch.device(device)) is inference
     assert inference.device.type == device
@@ -160,7 +160,7 @@ def test_a_device_is_a_name_or_a_torch_device(local_model: Model, device: str) -
         inference.to("gpu")
 
 
-def test_the_models_own_duration_is_the_default(local_model: Model) -> None:
+def test_the_models_own_duration_is_the_default(local_model):
     from streamer.models.model import ModelCard
 
     model = Model(local_model.network, ModelCard("five", details={"training_duration_s": 5.0}))
@@ -184,7 +184,7 @@ def test_the_models_own_duration_is_the_default(local_model: Model) -> None:
     ],
     ids=str,
 )
-def test_settings_that_cannot_work_are_refused(local_model: Model, settings: dict[str, Any], words: str) -> None:
+def test_settings_that_cannot_work_are_refused(local_model, settings, words):
     with pytest.raises(ConfigurationError, match=words):
         Inference(local_model, **settings)
     with pytest.raises(ValueError, match=words):
@@ -212,7 +212,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Any, type[AudioError], str]]:
 
 @pytest.mark.parametrize("window", ["whole", "sliding"])
 @pytest.mark.parametrize("name", ["missing", "not audio", "a directory", "empty", "short", "NaN"])
-def test_bad_audio_is_named(local_model: Model, tmp_path: Path, window: Any, name: str) -> None:
+def test_bad_audio_is_named(local_model, tmp_path, window, name):
     file, error, words = bad_files(tmp_path)[name]
     with pytest.raises(error, match=words):
         Inference(local_model, window=window)(file)
@@ -230,9 +230,7 @@ def test_bad_audio_is_named(local_model: Model, tmp_path: Path, window: Any, nam
     ],
     ids=["beyond the end", "before the start", "empty", "too short", "none"],
 )
-def test_bad_segments_are_named(
-    local_model: Model, voice: np.ndarray, window: Any, chunk: Any, error: type[Exception], words: str
-) -> None:
+def test_bad_segments_are_named(local_model, voice, window, chunk, error, words):
     with pytest.raises(error, match=words):
         Inference(local_model, window=window).crop(file_of(voice), chunk)
 
@@ -240,9 +238,7 @@ def test_bad_segments_are_named(
 @pytest.mark.parametrize(
     "message", ["CUDA out of memory. Tried to allocate", "DefaultCPUAllocator: can't allocate memory"]
 )
-def test_too_little_memory_names_the_batch_size(
-    local_model: Model, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch, message: str
-) -> None:
+def test_too_little_memory_names_the_batch_size(local_model, voice, monkeypatch, message):
     # Using up the memory for real would take the machine down with it.
     def exhausted(*_: object) -> None:
         raise RuntimeError(message)
@@ -252,9 +248,7 @@ def test_too_little_memory_names_the_batch_size(
         Inference(local_model, duration=1.0, step=0.5, batch_size=7)(file_of(voice))
 
 
-def test_other_errors_of_the_network_stay_what_they_are(
-    local_model: Model, voice: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_errors_of_the_network_stay_what_they_are(local_model, voice, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
@@ -264,6 +258,6 @@ def test_other_errors_of_the_network_stay_what_they_are(
 
 
 @pytest.mark.parametrize("window", ["whole", "sliding"])
-def test_silence_embeds_to_finite_vectors(any_model: Model, window: Any) -> None:
+def test_silence_embeds_to_finite_vectors(any_model, window):
     result = Inference(any_model, window=window, step=1.0)(file_of(np.zeros((1, 4 * RATE), np.float32)))
     assert np.isfinite(np.asarray(result.data)).all()

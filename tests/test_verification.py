@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
@@ -17,12 +15,12 @@ from streamer.verification import cosine, verify
 
 
 @pytest.fixture(scope="module")
-def default() -> Model:
+def default():
     return Model.from_pretrained("default")
 
 
 @pytest.fixture(scope="module")
-def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def sounds(tmp_path_factory):
     """No speech in four ways, and one word."""
     folder, draw = tmp_path_factory.mktemp("sounds"), np.random.default_rng(1)
     times = np.arange(5 * RATE) / RATE
@@ -41,7 +39,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("name", ["silence", "noise", "tone", "clicks", "word"])
 @pytest.mark.parametrize("order", [0, 1], ids=["first", "second"])
-def test_without_enough_speech_there_is_no_verdict(default: Model, sounds: dict, name: str, order: int) -> None:
+def test_without_enough_speech_there_is_no_verdict(default, sounds, name, order):
     files = [sounds[name], ENROLMENT["angus"]]
     with pytest.raises(SpeechTooShort, match=rf"{name}\.wav' has \d\.\d s of speech.*a verdict needs 1 s") as caught:
         verify(default, files[order], files[1 - order])
@@ -50,7 +48,7 @@ def test_without_enough_speech_there_is_no_verdict(default: Model, sounds: dict,
     assert caught.value.heard_s[order] < 1.0 < caught.value.heard_s[1 - order]
 
 
-def test_the_command_says_what_it_heard_and_exits_with_2(sounds: dict, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_what_it_heard_and_exits_with_2(sounds, capsys):
     assert main(["verify", str(sounds["silence"]), str(sounds["noise"])]) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -59,7 +57,7 @@ def test_the_command_says_what_it_heard_and_exits_with_2(sounds: dict, capsys: p
     assert main(["verify", str(sounds["silence"]), str(sounds["noise"]), "--least-speech", "0"]) in (0, 1)
 
 
-def test_voices_are_told_apart(default: Model) -> None:
+def test_voices_are_told_apart(default):
     voices = list(ENROLMENT.values())
     assert verify(default, voices[0], voices[0]).same is True
     apart = verify(default, voices[0], voices[2])
@@ -68,12 +66,12 @@ def test_voices_are_told_apart(default: Model) -> None:
     assert verify(default, voices[0], voices[2], threshold=-1.0).same is True
 
 
-def test_a_limit_that_cannot_be_is_refused(default: Model) -> None:
+def test_a_limit_that_cannot_be_is_refused(default):
     with pytest.raises(ConfigurationError, match="least_speech_s=-1"):
         verify(default, "a.wav", "b.wav", least_speech_s=-1)
 
 
-def test_cosine_is_within_its_bounds_and_defined_for_zero() -> None:
+def test_cosine_is_within_its_bounds_and_defined_for_zero():
     vector = np.full(7, 0.1, np.float32)
     assert cosine(vector, vector) <= 1
     assert cosine(vector, -vector) == pytest.approx(-1)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zipfile
 from email import message_from_bytes
-from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ LEFTOVERS = shutil.ignore_patterns("__pycache__", "*.pyc", "*.nbi", "*.nbc", ".*
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+def wheel(tmp_path_factory):
     """The wheel, built from a copy: setuptools leaves folders beside what it builds."""
     pytest.importorskip("setuptools", reason="setuptools is not installed, so no wheel can be built")
     folder = tmp_path_factory.mktemp("wheel")
@@ -41,12 +40,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 @pytest.fixture(scope="module")
-def metadata(wheel: zipfile.ZipFile) -> Message:
+def metadata(wheel):
     (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     return message_from_bytes(wheel.read(name))
 
 
-def test_every_file_of_the_package_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+def test_every_file_of_the_package_is_in_the_wheel(wheel):
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
     sources = (path for path in (ROOT / "streamer").rglob("*") if path.is_file())
     wanted = {
@@ -72,21 +71,21 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: zipfile.ZipFile) -> No
         "streamer/demo/NOTICE",
     ],
 )
-def test_what_runs_without_a_network_is_in_the_wheel(wheel: zipfile.ZipFile, name: str) -> None:
+def test_what_runs_without_a_network_is_in_the_wheel(wheel, name):
     assert wheel.getinfo(name).filename == name
 
 
-def test_the_licence_comes_along(wheel: zipfile.ZipFile) -> None:
+def test_the_licence_comes_along(wheel):
     (name,) = (name for name in wheel.namelist() if name.endswith("licenses/LICENSE"))
     assert wheel.read(name) == (ROOT / "LICENSE").read_bytes()
 
 
-def test_a_user_gets_no_test_tools(metadata: Message) -> None:
+def test_a_user_gets_no_test_tools(metadata):
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert any(line.startswith("torch") for line in required)
     assert not [line for line in required if line.split(">")[0].strip().lower() in TEST_TOOLS]
 
 
-def test_the_extras_are_those_that_the_documents_name(metadata: Message) -> None:
+def test_the_extras_are_those_that_the_documents_name(metadata):
     extras = {"media", "onnx", "postgres", "ray", "evaluation", "notebook", "training", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras

@@ -35,7 +35,7 @@ def cut(data: st.DataObject, length: int) -> list[slice]:
 
 
 @given(data=st.data(), rate=RATES, length=st.integers(0, 20_000))
-def test_any_cut_resamples_to_the_same_bits_as_all_at_once(data: st.DataObject, rate: int, length: int) -> None:
+def test_any_cut_resamples_to_the_same_bits_as_all_at_once(data, rate, length):
     resampler = StreamResampler(rate)
     chunks = [resampler.push(NOISE[0, part]) for part in cut(data, length)]
     streamed = np.concatenate([*chunks, resampler.finish()])
@@ -45,7 +45,7 @@ def test_any_cut_resamples_to_the_same_bits_as_all_at_once(data: st.DataObject, 
 
 
 @pytest.mark.parametrize("rate", [8000, 44_100, 48_000])
-def test_resampled_sample_k_stands_at_k_over_16000(rate: int) -> None:
+def test_resampled_sample_k_stands_at_k_over_16000(rate):
     resampler, position = StreamResampler(rate), 0
     for start in range(0, rate, 441):
         times = np.arange(start, min(start + 441, rate)) / rate
@@ -59,9 +59,7 @@ def test_resampled_sample_k_stands_at_k_over_16000(rate: int) -> None:
 
 
 @given(data=st.data(), rate=RATES, length=st.integers(1, 3000), channel=st.sampled_from(["downmix", 0, 1]))
-def test_bytes_and_arrays_in_any_cut_give_the_same_events(
-    data: st.DataObject, rate: int, length: int, channel: object
-) -> None:
+def test_bytes_and_arrays_in_any_cut_give_the_same_events(data, rate, length, channel):
     frames = NOISE[:, :length]
     settings = {"channels": 2, "channel": channel}
     by_bytes = Conditioner(rate, encoding="f32le", **settings)
@@ -79,7 +77,7 @@ def test_bytes_and_arrays_in_any_cut_give_the_same_events(
     st.lists(st.tuples(st.booleans(), st.integers(1, 700)), min_size=1, max_size=30),
     RATES,
 )
-def test_gaps_never_shift_time(runs: list[tuple[bool, int]], rate: int) -> None:
+def test_gaps_never_shift_time(runs, rate):
     conditioner, frames, events, expected_gaps = Conditioner(rate), 0, [], []
     for missing, length in runs:
         if missing:
@@ -96,7 +94,7 @@ def test_gaps_never_shift_time(runs: list[tuple[bool, int]], rate: int) -> None:
     assert gaps == [gap for gap in expected_gaps if gap[0] < gap[1]]
 
 
-def test_after_a_gap_the_samples_are_where_they_belong() -> None:
+def test_after_a_gap_the_samples_are_where_they_belong():
     conditioner = Conditioner(48_000)
     times = np.arange(96_000) / 48_000
     tone = np.sin(2 * np.pi * 440 * times).astype(np.float32)
@@ -113,14 +111,14 @@ def test_after_a_gap_the_samples_are_where_they_belong() -> None:
     np.testing.assert_allclose(heard[17_000:31_000], expected[17_000:31_000], atol=0.09)
 
 
-def test_a_partial_sample_at_the_end_is_reported() -> None:
+def test_a_partial_sample_at_the_end_is_reported():
     conditioner = Conditioner(16_000, encoding="s16le")
     events = [*conditioner.push(b"\x00\x40\x00"), *conditioner.finish()]
     assert [type(event) for event in events] == [Chunk, Gap]
     assert events[1] == Gap(1, 2, "partial sample")
 
 
-def test_a_partial_sample_before_a_gap_is_part_of_it() -> None:
+def test_a_partial_sample_before_a_gap_is_part_of_it():
     conditioner = Conditioner(16_000, encoding="s16le")
     conditioner.push(b"\x00\x40\x00")
     assert conditioner.gap(10, "packet loss") == [Gap(1, 12, "packet loss")]
@@ -129,14 +127,14 @@ def test_a_partial_sample_before_a_gap_is_part_of_it() -> None:
     assert chunk.samples.tolist() == [-0.5]
 
 
-def test_integer_arrays_are_scaled() -> None:
+def test_integer_arrays_are_scaled():
     (chunk,) = Conditioner(16_000).push(np.array([-32768, 16384], np.int16))
     assert isinstance(chunk, Chunk)
     assert chunk.samples.tolist() == [-1.0, 0.5]
 
 
 @pytest.mark.parametrize("channel", ["downmix", 0])
-def test_an_event_keeps_its_samples_when_the_callers_array_is_used_again(channel: object) -> None:
+def test_an_event_keeps_its_samples_when_the_callers_array_is_used_again(channel):
     block = np.ones((1, 10), np.float32)
     (chunk,) = Conditioner(16_000, channel=channel).push(block)
     block[:] = 0
@@ -144,7 +142,7 @@ def test_an_event_keeps_its_samples_when_the_callers_array_is_used_again(channel
     assert chunk.samples.sum() == 10
 
 
-def test_a_sample_that_is_not_finite_is_named_by_its_place_in_the_stream() -> None:
+def test_a_sample_that_is_not_finite_is_named_by_its_place_in_the_stream():
     conditioner = Conditioner(8000, channels=2, name="mic")
     conditioner.push(NOISE[:, :8000])
     broken = NOISE[:, :100].copy()
@@ -153,24 +151,24 @@ def test_a_sample_that_is_not_finite_is_named_by_its_place_in_the_stream() -> No
         conditioner.push(broken)
 
 
-def test_samples_that_overflow_on_mixing_are_refused() -> None:
+def test_samples_that_overflow_on_mixing_are_refused():
     with pytest.raises(AudioNotFinite, match="range of float32"):
         Conditioner(16_000, channels=2).push(np.full((2, 5), 3e38, np.float32))
 
 
 @pytest.mark.parametrize("rate", [0, -16_000, 999, 800_000, 44_100.5, "fast", None, True, float("nan")])
-def test_a_rate_that_cannot_be_is_refused(rate: object) -> None:
+def test_a_rate_that_cannot_be_is_refused(rate):
     with pytest.raises(ConfigurationError, match=r"1000 to 768000"):
         check_rate(rate)
 
 
 @pytest.mark.parametrize("channel", [2, -1, "left", True])
-def test_a_channel_that_is_not_there_is_refused(channel: object) -> None:
+def test_a_channel_that_is_not_there_is_refused(channel):
     with pytest.raises(ConfigurationError, match="index from 0 to 1"):
         Conditioner(16_000, channels=2, channel=channel)
 
 
-def test_data_that_does_not_fit_is_refused() -> None:
+def test_data_that_does_not_fit_is_refused():
     with pytest.raises(ConfigurationError, match="encoding="):
         Conditioner(16_000).push(b"\x00\x00")
     with pytest.raises(ConfigurationError, match=r"do not fit 2 channel\(s\)"):

@@ -29,7 +29,7 @@ def rms(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("weights", [(1, -1), (1, -0.9), (0.5, -0.6), (1, -1, 1, -1)], ids=str)
-def test_channels_that_cancel_are_noticed_and_the_loudest_is_heard_from_the_first_sample(weights: tuple) -> None:
+def test_channels_that_cancel_are_noticed_and_the_loudest_is_heard_from_the_first_sample(weights):
     waveform = np.outer(weights, VOICE).astype(np.float32) + NOISE[: len(weights)] * 0.1
     mono, found = downmix(waveform, RATE)
     assert found is not None
@@ -37,7 +37,7 @@ def test_channels_that_cancel_are_noticed_and_the_loudest_is_heard_from_the_firs
     np.testing.assert_array_equal(mono, waveform[found.channel])
 
 
-def test_after_silence_nothing_of_the_first_word_is_lost() -> None:
+def test_after_silence_nothing_of_the_first_word_is_lost():
     quiet = np.concatenate([np.zeros(5 * RATE + 77, np.float32), VOICE])
     mono, found = downmix(np.stack([quiet, -quiet]), RATE)
     assert found is not None
@@ -58,13 +58,13 @@ def test_after_silence_nothing_of_the_first_word_is_lost() -> None:
     ],
     ids=["mono", "one side", "a voice and noise", "apart", "late", "crosstalk", "silence", "four"],
 )
-def test_other_channels_are_mixed_by_their_mean(waveform: np.ndarray) -> None:
+def test_other_channels_are_mixed_by_their_mean(waveform):
     mono, found = downmix(waveform.astype(np.float32), RATE)
     assert found is None
     np.testing.assert_array_equal(mono, waveform.astype(np.float32).mean(axis=0, dtype=np.float32))
 
 
-def test_channels_that_cancel_no_more_are_mixed_again() -> None:
+def test_channels_that_cancel_no_more_are_mixed_again():
     there = np.concatenate([VOICE, NOISE[2] * 10])
     other = np.concatenate([-VOICE, NOISE[3] * 10])
     mono, found = downmix(np.stack([there, other]), RATE)
@@ -75,7 +75,7 @@ def test_channels_that_cancel_no_more_are_mixed_again() -> None:
 
 @settings(max_examples=40)
 @given(st.lists(st.integers(0, len(VOICE)), max_size=12), st.sampled_from([-1.0, -0.85, 1.0]))
-def test_any_cut_gives_the_same_samples(cuts: list[int], weight: float) -> None:
+def test_any_cut_gives_the_same_samples(cuts, weight):
     waveform = np.stack([VOICE, weight * VOICE]).astype(np.float32) + NOISE[:2]
     expected, found = downmix(waveform, RATE)
     mix = Downmix(RATE, 2)
@@ -85,14 +85,14 @@ def test_any_cut_gives_the_same_samples(cuts: list[int], weight: float) -> None:
     assert mix.found == found
 
 
-def test_nothing_waits_once_it_is_decided() -> None:
+def test_nothing_waits_once_it_is_decided():
     mix = Downmix(RATE, 2)
     mix.push(np.stack([VOICE, -VOICE])[:, :RATE])
     assert len(mix.push(np.stack([VOICE, -VOICE])[:, RATE : RATE + 1])) == 1
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100])
-async def test_a_file_is_told_of_and_streams_what_it_is_when_read_whole(tmp_path, rate: int, caplog) -> None:
+async def test_a_file_is_told_of_and_streams_what_it_is_when_read_whole(tmp_path, rate, caplog):
     path = tmp_path / "anti.wav"
     soundfile.write(path, np.stack([VOICE, -VOICE], 1), rate)
     whole = read_audio(path).mono_16k()
@@ -109,7 +109,7 @@ async def test_a_file_is_told_of_and_streams_what_it_is_when_read_whole(tmp_path
     assert "channel 0 is used alone" in heard[0][1]
 
 
-async def test_a_live_source_is_told_of_in_the_log_where_nobody_else_listens(caplog) -> None:
+async def test_a_live_source_is_told_of_in_the_log_where_nobody_else_listens(caplog):
     blocks = [np.stack([VOICE, -VOICE])[:, start : start + 160] for start in range(0, len(VOICE), 160)]
     async with IteratorSource(blocks, channels=2, name="mixer") as source:
         parts = [event.samples async for event in source]
@@ -119,7 +119,7 @@ async def test_a_live_source_is_told_of_in_the_log_where_nobody_else_listens(cap
     assert "'mixer'" in caplog.text
 
 
-def test_before_a_gap_all_that_was_held_back_is_given() -> None:
+def test_before_a_gap_all_that_was_held_back_is_given():
     conditioner = Conditioner(RATE, channels=2)
     events = conditioner.push(np.stack([VOICE, -VOICE])[:, :1000])
     events += conditioner.gap(500, "packet loss")
@@ -128,7 +128,7 @@ def test_before_a_gap_all_that_was_held_back_is_given() -> None:
 
 
 @pytest.mark.parametrize("channel", [0, 1])
-def test_a_channel_that_was_chosen_is_taken_as_it_is(channel: int) -> None:
+def test_a_channel_that_was_chosen_is_taken_as_it_is(channel):
     conditioner = Conditioner(RATE, channels=2, channel=channel)
     (chunk,) = conditioner.push(np.stack([VOICE, -VOICE]))
     np.testing.assert_array_equal(chunk.samples, [VOICE, -VOICE][channel])
@@ -136,7 +136,7 @@ def test_a_channel_that_was_chosen_is_taken_as_it_is(channel: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 320, 6400, 400_000])
-def test_the_server_notices_it_too_however_a_client_cuts_its_audio(size: int) -> None:
+def test_the_server_notices_it_too_however_a_client_cuts_its_audio(size):
     intake = Intake(Settings.of({"type": "start", "channels": 2}))
     content = encode_pcm(np.stack([VOICE, -VOICE])[:, : RATE // 2], "s16le")
     heard, notices = [], []

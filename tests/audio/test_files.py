@@ -39,7 +39,7 @@ def tone(seconds: float = 0.5, rate: int = RATE, channels: int = 1, hz: float = 
 
 
 @pytest.fixture
-def stereo_wav(tmp_path: Path) -> Path:
+def stereo_wav(tmp_path):
     path = tmp_path / "stereo.wav"
     soundfile.write(path, tone(channels=2).T, RATE, subtype="FLOAT")
     return path
@@ -54,7 +54,7 @@ def write_pyav(path: Path, waveform: np.ndarray, rate: int, codec: str) -> None:
             container.mux(stream.encode(part))
 
 
-def test_every_kind_of_input_gives_the_same_samples(stereo_wav: Path) -> None:
+def test_every_kind_of_input_gives_the_same_samples(stereo_wav):
     expected = tone(channels=2)
     with stereo_wav.open("rb") as opened:
         for file in [
@@ -73,14 +73,14 @@ def test_every_kind_of_input_gives_the_same_samples(stereo_wav: Path) -> None:
     np.testing.assert_array_equal(read_audio(expected[0], sample_rate=RATE).waveform, expected[:1])
 
 
-def test_a_file_object_is_read_from_its_start_and_rewound(stereo_wav: Path) -> None:
+def test_a_file_object_is_read_from_its_start_and_rewound(stereo_wav):
     file = io.BytesIO(stereo_wav.read_bytes())
     file.seek(0, io.SEEK_END)
     first = read_audio(file)
     np.testing.assert_array_equal(read_audio(file).waveform, first.waveform)
 
 
-def test_a_file_object_that_cannot_seek_is_read(stereo_wav: Path) -> None:
+def test_a_file_object_that_cannot_seek_is_read(stereo_wav):
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
             return False
@@ -88,7 +88,7 @@ def test_a_file_object_that_cannot_seek_is_read(stereo_wav: Path) -> None:
     np.testing.assert_array_equal(read_audio(Pipe(stereo_wav.read_bytes())).waveform, tone(channels=2))
 
 
-def test_a_named_pipe_is_read(stereo_wav: Path, tmp_path: Path) -> None:
+def test_a_named_pipe_is_read(stereo_wav, tmp_path):
     pipe = tmp_path / "pipe.wav"
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_bytes(stereo_wav.read_bytes()))
@@ -108,7 +108,7 @@ def test_a_named_pipe_is_read(stereo_wav: Path, tmp_path: Path) -> None:
         ("aiff", {}, True),
     ],
 )
-def test_the_formats_of_libsndfile_are_read(tmp_path: Path, suffix: str, options: dict, lossless: bool) -> None:
+def test_the_formats_of_libsndfile_are_read(tmp_path, suffix, options, lossless):
     path = tmp_path / f"clip.{suffix}"
     soundfile.write(path, tone(1.0)[0], RATE, **options)
     audio = read_audio(path)
@@ -118,7 +118,7 @@ def test_the_formats_of_libsndfile_are_read(tmp_path: Path, suffix: str, options
 
 
 @pytest.mark.parametrize(("suffix", "codec", "rate"), [("m4a", "aac", 44_100), ("webm", "libopus", 48_000)])
-def test_other_formats_are_read_through_pyav(tmp_path: Path, suffix: str, codec: str, rate: int) -> None:
+def test_other_formats_are_read_through_pyav(tmp_path, suffix, codec, rate):
     path = tmp_path / f"clip.{suffix}"
     write_pyav(path, tone(1.0, rate), rate, codec)
     for file in (path, io.BytesIO(path.read_bytes())):
@@ -130,7 +130,7 @@ def test_other_formats_are_read_through_pyav(tmp_path: Path, suffix: str, codec:
         assert np.argmax(spectrum) * 2 == pytest.approx(440, abs=4)
 
 
-def test_a_title_that_is_not_utf_8_does_not_matter(tmp_path: Path) -> None:
+def test_a_title_that_is_not_utf_8_does_not_matter(tmp_path):
     path = tmp_path / "clip.m4a"
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "TITLE-TITLE"
@@ -144,7 +144,7 @@ def test_a_title_that_is_not_utf_8_does_not_matter(tmp_path: Path) -> None:
     assert read_audio(io.BytesIO(content.replace(b"TITLE-TITLE", b"\xff\xfe\xfdLE-\xe9ITLE"))).num_samples > 8000
 
 
-def test_without_pyav_the_message_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyav_the_message_names_the_extra(tmp_path, monkeypatch):
     path = tmp_path / "clip.m4a"
     write_pyav(path, tone(0.2, 44_100), 44_100, "aac")
     actual = builtins.__import__
@@ -159,31 +159,31 @@ def test_without_pyav_the_message_names_the_extra(tmp_path: Path, monkeypatch: p
         read_audio(path)
 
 
-def test_integer_pcm_is_scaled_to_full_scale_one() -> None:
+def test_integer_pcm_is_scaled_to_full_scale_one():
     pcm = np.array([-32768, 0, 16384], np.int16)
     np.testing.assert_array_equal(read_audio(pcm, sample_rate=RATE).waveform, [[-1.0, 0.0, 0.5]])
     np.testing.assert_array_equal(read_audio(np.array([0, 128], np.uint8), sample_rate=RATE).waveform, [[-1.0, 0.0]])
 
 
-def test_mono_is_the_mean_of_the_channels(stereo_wav: Path) -> None:
+def test_mono_is_the_mean_of_the_channels(stereo_wav):
     waveform = tone(channels=2)
     np.testing.assert_array_equal(read_audio(stereo_wav).mono_16k(), (waveform[0] + waveform[1]) / 2)
 
 
-def test_one_channel_can_be_chosen(stereo_wav: Path) -> None:
+def test_one_channel_can_be_chosen(stereo_wav):
     np.testing.assert_array_equal(read_audio({"audio": stereo_wav, "channel": 1}).waveform, tone(channels=2)[1:])
     with pytest.raises(ConfigurationError, match=r"channel=2.*channels 0 to 1"):
         read_audio({"audio": stereo_wav, "channel": 2})
 
 
 @given(rate=st.sampled_from([8000, 11_025, 22_050, 44_100, 48_000, 96_000, 7919]), samples=st.integers(1, 5000))
-def test_resampling_gives_the_documented_number_of_samples(rate: int, samples: int) -> None:
+def test_resampling_gives_the_documented_number_of_samples(rate, samples):
     audio = Audio(np.zeros((1, samples), np.float32), rate, "zeros")
     assert len(audio.mono_16k()) == resampled_length(samples, rate) == int(samples * RATE / rate + 0.5)
 
 
 @pytest.mark.parametrize("rate", [8000, 44_100, 48_000])
-def test_resampling_keeps_time(rate: int) -> None:
+def test_resampling_keeps_time(rate):
     resampled = Audio(tone(1.0, rate), rate, "tone").mono_16k()
     # The filter's edges ring; inside of them a tone is the same tone (HQ: 20 bit, so far below 1e-4).
     np.testing.assert_allclose(resampled[1000:-1000], tone(1.0)[0][1000:-1000], atol=1e-4)
@@ -197,26 +197,26 @@ def test_resampling_keeps_time(rate: int) -> None:
     ],
     ids=["no bytes", "text"],
 )
-def test_what_is_not_audio_is_named(tmp_path: Path, content: bytes, error: type[Exception], message: str) -> None:
+def test_what_is_not_audio_is_named(tmp_path, content, error, message):
     path = tmp_path / "letter.wav"
     path.write_bytes(content)
     with pytest.raises(error, match=rf"letter\.wav.*{message}"):
         read_audio(path)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(AudioNotFound, match=r"nowhere\.wav"):
         read_audio(tmp_path / "nowhere.wav")
     with pytest.raises(FileNotFoundError):
         read_audio("nowhere.wav")
 
 
-def test_a_directory_is_named(tmp_path: Path) -> None:
+def test_a_directory_is_named(tmp_path):
     with pytest.raises(AudioUnreadable, match="is a directory"):
         read_audio(tmp_path)
 
 
-def test_a_video_without_sound_says_so(tmp_path: Path) -> None:
+def test_a_video_without_sound_says_so(tmp_path):
     path = tmp_path / "silent.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -230,7 +230,7 @@ def test_a_video_without_sound_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_path", [True, False], ids=["path", "file object"])
-def test_a_playlist_does_not_open_what_it_names(stereo_wav: Path, tmp_path: Path, as_path: bool) -> None:
+def test_a_playlist_does_not_open_what_it_names(stereo_wav, tmp_path, as_path):
     write_pyav(tmp_path / "segment.aac", tone(0.5), RATE, "aac")
     playlist = tmp_path / "list.m3u8"
     playlist.write_text(
@@ -242,7 +242,7 @@ def test_a_playlist_does_not_open_what_it_names(stereo_wav: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
-def test_a_file_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
+def test_a_file_cut_short_is_refused(tmp_path, suffix):
     path = tmp_path / f"cut.{suffix}"
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, RATE)  # does not compress to nothing
     soundfile.write(path, noise, RATE)
@@ -251,14 +251,14 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
         read_audio(path)
 
 
-def test_a_wav_written_to_a_pipe_is_read_although_its_header_does_not_know_its_length(stereo_wav: Path) -> None:
+def test_a_wav_written_to_a_pipe_is_read_although_its_header_does_not_know_its_length(stereo_wav):
     content = bytearray(stereo_wav.read_bytes())
     data = content.index(b"data")
     content[data + 4 : data + 8] = content[4:8] = b"\xff\xff\xff\xff"
     np.testing.assert_array_equal(read_audio(io.BytesIO(content)).waveform, tone(channels=2))
 
 
-def test_audio_of_zero_length_is_refused(tmp_path: Path) -> None:
+def test_audio_of_zero_length_is_refused(tmp_path):
     path = tmp_path / "empty.wav"
     soundfile.write(path, np.zeros(0), RATE)
     with pytest.raises(AudioEmpty, match=r"empty\.wav.*no samples"):
@@ -268,7 +268,7 @@ def test_audio_of_zero_length_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_the_first_sample_that_is_not_finite_is_named(tmp_path: Path, value: float) -> None:
+def test_the_first_sample_that_is_not_finite_is_named(tmp_path, value):
     waveform = tone(channels=2).copy()
     waveform[1, 4000] = waveform[0, 5000] = value
     path = tmp_path / "broken.wav"
@@ -293,12 +293,12 @@ def test_the_first_sample_that_is_not_finite_is_named(tmp_path: Path, value: flo
         ("a.wav", RATE, "has its own rate"),
     ],
 )
-def test_an_input_that_cannot_work_says_what_would(file: object, sample_rate: object, message: str) -> None:
+def test_an_input_that_cannot_work_says_what_would(file, sample_rate, message):
     with pytest.raises(ConfigurationError, match=message):
         read_audio(file, sample_rate)
 
 
-def test_headerless_pcm_is_not_guessed_at(tmp_path: Path) -> None:
+def test_headerless_pcm_is_not_guessed_at(tmp_path):
     path = tmp_path / "clip.raw"
     path.write_bytes(bytes(1000))
     with pytest.raises(AudioUnreadable, match="raw PCM"):
@@ -309,7 +309,7 @@ class TestCrop:
     audio = Audio(np.arange(44_100, dtype=np.float32)[None], 44_100, "ramp.wav")
 
     @given(st.floats(0, 1), st.floats(0, 1))
-    def test_cuts_at_the_nearest_samples_of_the_audios_own_rate(self, start: float, end: float) -> None:
+    def test_cuts_at_the_nearest_samples_of_the_audios_own_rate(self, start, end):
         first, last = round(start * 44_100), round(end * 44_100)
         if first < last:
             np.testing.assert_array_equal(crop(self.audio, start, end).waveform[0], np.arange(first, last))
@@ -317,7 +317,7 @@ class TestCrop:
             with pytest.raises(SegmentOutOfRange, match="no samples"):
                 crop(self.audio, start, end)
 
-    def test_forgives_an_end_one_sample_late(self) -> None:
+    def test_forgives_an_end_one_sample_late(self):
         assert crop(self.audio, 0.5, 1 + 1 / 44_100).num_samples == 22_050
 
     @pytest.mark.parametrize(
@@ -332,11 +332,11 @@ class TestCrop:
             (float("nan"), 0.5, "finite"),
         ],
     )
-    def test_refuses_a_segment_outside_or_empty(self, start: float, end: float, message: str) -> None:
+    def test_refuses_a_segment_outside_or_empty(self, start, end, message):
         with pytest.raises(SegmentOutOfRange, match=rf"ramp\.wav.*{message}"):
             crop(self.audio, start, end)
 
 
-def test_reading_audio_does_not_import_torch() -> None:
+def test_reading_audio_does_not_import_torch():
     code = "import sys, streamer.audio.files; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -32,7 +32,7 @@ def libsndfile(data: bytes, encoding: Encoding) -> np.ndarray:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_bytes_decode_as_libsndfile_decodes_them(encoding: Encoding) -> None:
+def test_bytes_decode_as_libsndfile_decodes_them(encoding):
     if encoding == "f32le":  # random bytes would be NaN now and then
         data = np.random.default_rng(0).standard_normal(1000).astype("<f4").tobytes()
     elif encoding in ("mulaw", "alaw"):
@@ -44,7 +44,7 @@ def test_bytes_decode_as_libsndfile_decodes_them(encoding: Encoding) -> None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(values=st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=50))
-def test_encoding_rounds_to_the_nearest_value(encoding: Encoding, values: list[float]) -> None:
+def test_encoding_rounds_to_the_nearest_value(encoding, values):
     # The largest positive value of integers is one step short of full scale, that of the laws about 2 %.
     top = 0.98 if encoding in ("mulaw", "alaw") else 1 - 2**-15
     samples = np.clip(np.array(values, np.float32), -top, top)
@@ -53,22 +53,20 @@ def test_encoding_rounds_to_the_nearest_value(encoding: Encoding, values: list[f
 
 
 @pytest.mark.parametrize("encoding", ["mulaw", "alaw"])
-def test_every_code_of_a_law_survives_a_round_trip(encoding: Encoding) -> None:
+def test_every_code_of_a_law_survives_a_round_trip(encoding):
     samples = decode_pcm(bytes(range(256)), encoding)
     np.testing.assert_array_equal(decode_pcm(encode_pcm(samples, encoding), encoding), samples)
 
 
 @pytest.mark.parametrize("encoding", ["s16le", "s24le", "s32le"])
-def test_what_is_over_full_scale_is_clipped(encoding: Encoding) -> None:
+def test_what_is_over_full_scale_is_clipped(encoding):
     decoded = decode_pcm(encode_pcm(np.array([-1.5, 1.5]), encoding), encoding)
     np.testing.assert_allclose(decoded, [-1, 1], atol=2**-15)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(data=st.data(), channels=st.integers(1, 3), frames=st.integers(0, 20))
-def test_any_cut_of_the_bytes_gives_the_same_samples(
-    encoding: Encoding, data: st.DataObject, channels: int, frames: int
-) -> None:
+def test_any_cut_of_the_bytes_gives_the_same_samples(encoding, data, channels, frames):
     samples = np.random.default_rng(frames).uniform(-0.9, 0.9, (channels, frames))
     content = encode_pcm(samples, encoding) + b"x" * data.draw(
         st.integers(0, channels * BYTES_PER_SAMPLE[encoding] - 1)
@@ -84,7 +82,7 @@ def test_any_cut_of_the_bytes_gives_the_same_samples(
     assert decoder.flush() == 0
 
 
-def test_an_unknown_encoding_lists_the_known_ones() -> None:
+def test_an_unknown_encoding_lists_the_known_ones():
     with pytest.raises(UnsupportedFormat, match=r"'s16be' is not known; use one of s16le.*alaw"):
         PcmDecoder("s16be")
     with pytest.raises(ConfigurationError):
@@ -92,6 +90,6 @@ def test_an_unknown_encoding_lists_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("channels", [0, -1, 65, 1.5, True])
-def test_a_number_of_channels_that_cannot_be_is_refused(channels: object) -> None:
+def test_a_number_of_channels_that_cannot_be_is_refused(channels):
     with pytest.raises(UnsupportedFormat, match="1 to 64"):
         PcmDecoder("s16le", channels)

@@ -6,7 +6,6 @@ import io
 import struct
 from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,7 +67,7 @@ JOINED = {
 
 @pytest.mark.parametrize("name", JOINED)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_all_of_several_recordings_in_one_file_is_read(name: str, count: int) -> None:
+def test_all_of_several_recordings_in_one_file_is_read(name, count):
     audio = read_audio(io.BytesIO(JOINED[name] * count))
     assert audio.duration == pytest.approx(count * SECONDS, abs=0.05)
     # Each of them is the sweep, and at its place.
@@ -78,84 +77,84 @@ def test_all_of_several_recordings_in_one_file_is_read(name: str, count: int) ->
             np.testing.assert_allclose(heard, sweep(), atol=1e-3)
 
 
-def test_recordings_of_several_kinds_may_be_joined() -> None:
+def test_recordings_of_several_kinds_may_be_joined():
     assert seconds(wav(WHOLE) + encoded("OGG", "VORBIS") + encoded("AIFF") + FLAC) == pytest.approx(12, abs=0.05)
 
 
-def test_recordings_that_differ_in_rate_are_refused_with_both_rates() -> None:
+def test_recordings_that_differ_in_rate_are_refused_with_both_rates():
     with pytest.raises(AudioUnreadable, match=r"1 channel\(s\) at 16000 Hz, and from byte 96044 on 1 at 44100 Hz"):
         seconds(wav(WHOLE) + encoded("WAV", rate=44_100))
 
 
 @pytest.mark.parametrize("announced", [0, 2, 32_000, 0x7FFF_FFFF, 0xFFFF_FFFF])
 @pytest.mark.parametrize("tail", [b"", b"\0", b"TAG" + bytes(125)], ids=["nothing", "a byte", "ID3v1"])
-def test_a_wav_is_read_to_its_end_whatever_length_it_has_been_given(announced: int, tail: bytes) -> None:
+def test_a_wav_is_read_to_its_end_whatever_length_it_has_been_given(announced, tail):
     heard = read_audio(io.BytesIO(wav(announced, tail))).waveform[0]
     assert len(heard) - len(sweep()) in ((0, 64) if announced > WHOLE else (0,))
     np.testing.assert_allclose(heard[: len(sweep())], sweep(), atol=1e-4)
 
 
 @pytest.mark.parametrize("tail", [LIST, b"id3 " + struct.pack("<I", 10) + bytes(10), b"TAG" + bytes(125)], ids=str)
-def test_what_stands_after_the_audio_of_a_wav_is_not_heard(tail: bytes) -> None:
+def test_what_stands_after_the_audio_of_a_wav_is_not_heard(tail):
     assert seconds(wav(WHOLE, tail)) == SECONDS
 
 
-def test_a_second_block_of_audio_in_a_wav_is_heard() -> None:
+def test_a_second_block_of_audio_in_a_wav_is_heard():
     audio = (sweep() * 32767).astype("<i2").tobytes()
     assert seconds(wav(WHOLE, LIST + b"data" + struct.pack("<I", len(audio)) + audio)) == 2 * SECONDS
 
 
-def test_bytes_that_belong_to_nothing_are_counted_and_refused() -> None:
+def test_bytes_that_belong_to_nothing_are_counted_and_refused():
     with pytest.raises(AudioUnreadable, match="10000 bytes after its last chunk, at byte 96056"):
         seconds(wav(WHOLE, LIST + b"x" * 10_000))
 
 
 @pytest.mark.parametrize("subtype", ["ULAW", "FLOAT", "PCM_24", "IMA_ADPCM", "GSM610"])
-def test_a_wav_of_any_coding_is_read_to_its_end(subtype: str) -> None:
+def test_a_wav_of_any_coding_is_read_to_its_end(subtype):
     content = encoded("WAV", subtype)
     assert seconds(patched(content, b"data", 4, struct.pack("<I", 4160))) == seconds(content)
 
 
 @pytest.mark.parametrize("size", [0, 32_000, 2**64 - 1])
-def test_an_rf64_is_read_to_its_end(size: int) -> None:
+def test_an_rf64_is_read_to_its_end(size):
     assert seconds(patched(encoded("RF64"), b"ds64", 16, struct.pack("<Q", size))) == SECONDS
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT", "ULAW"])
 @pytest.mark.parametrize(("field", "offset"), [(b"SSND", 4), (b"COMM", 10)], ids=["size", "frames"])
 @pytest.mark.parametrize("value", [0, 16_008, 0x7FFF_FFFF])
-def test_an_aiff_is_read_to_its_end(subtype: str, field: bytes, offset: int, value: int) -> None:
+def test_an_aiff_is_read_to_its_end(subtype, field, offset, value):
     assert seconds(patched(encoded("AIFF", subtype), field, offset, struct.pack(">I", value))) == SECONDS
 
 
 @pytest.mark.parametrize("value", [0, 16_000, 0xFFFF_FFFF])
-def test_an_au_is_read_to_its_end(value: int) -> None:
+def test_an_au_is_read_to_its_end(value):
     assert seconds(patched(encoded("AU"), b".snd", 8, struct.pack(">I", value))) == SECONDS
 
 
 @pytest.mark.parametrize("value", [-1, 0, 16_004])
-def test_a_caf_is_read_to_its_end(value: int) -> None:
+def test_a_caf_is_read_to_its_end(value):
     assert seconds(patched(encoded("CAF"), b"data", 4, struct.pack(">q", value))) == SECONDS
 
 
 @pytest.mark.parametrize("total", [0, 1, 16_000])
-def test_a_flac_is_read_to_its_end_whatever_number_of_samples_it_announces(total: int) -> None:
+def test_a_flac_is_read_to_its_end_whatever_number_of_samples_it_announces(total):
     heard = read_audio(io.BytesIO(flac_of(total))).waveform[0]
     np.testing.assert_allclose(heard, sweep(), atol=1e-4)
 
 
 @pytest.mark.parametrize("tail", [b"junk" * 100, bytes(1000), b"APETAGEX" + bytes(200)], ids=["text", "zeros", "APE"])
-def test_bytes_after_a_flac_do_not_matter(tail: bytes) -> None:
+def test_bytes_after_a_flac_do_not_matter(tail):
     assert seconds(FLAC + tail) == SECONDS
 
 
-def test_an_mp3_without_a_table_is_read_to_its_end() -> None:
+def test_an_mp3_without_a_table_is_read_to_its_end():
     """libmpg123 takes the bit rate of the first frame for that of all."""
     loud, quiet = (without_xing(encoded("MP3", samples=samples)) for samples in (NOISE, 0 * NOISE))
     assert seconds(loud + quiet * 10) == pytest.approx(11 * 86 * 576 / RATE, abs=0.1)
 
 
-def test_frames_after_those_that_an_mp3_announces_are_read() -> None:
+def test_frames_after_those_that_an_mp3_announces_are_read():
     assert seconds(MP3 + without_xing(MP3)) == pytest.approx(2 * SECONDS, abs=0.15)
     junk = bytes(np.random.default_rng(1).integers(0, 256, 100_000, np.uint8))
     assert seconds(MP3 + junk + MP3) == pytest.approx(2 * SECONDS, abs=0.05)
@@ -179,13 +178,13 @@ CUT = {
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_what_was_cut_is_refused_with_what_is_there_and_what_should_be(name: str) -> None:
+def test_what_was_cut_is_refused_with_what_is_there_and_what_should_be(name):
     content, words = CUT[name]
     with pytest.raises(AudioUnreadable, match=words):
         seconds(content)
 
 
-async def test_what_is_there_of_a_cut_file_is_streamed_before_it_is_said(tmp_path: Path) -> None:
+async def test_what_is_there_of_a_cut_file_is_streamed_before_it_is_said(tmp_path):
     path = tmp_path / "cut.flac"
     path.write_bytes(FLAC[: len(FLAC) // 2])
     async with FileSource(path) as source:
@@ -197,7 +196,7 @@ async def test_what_is_there_of_a_cut_file_is_streamed_before_it_is_said(tmp_pat
 
 @pytest.mark.parametrize("block", [1000, 16_000, 65_536])
 @pytest.mark.parametrize("name", ["MP3", "Ogg Vorbis", "Ogg Opus", "FLAC", "WAV"])
-def test_any_blocks_give_the_samples_of_the_file(tmp_path: Path, name: str, block: int) -> None:
+def test_any_blocks_give_the_samples_of_the_file(tmp_path, name, block):
     path = tmp_path / "clip"
     path.write_bytes(JOINED[name])
     for file in (path, io.BytesIO(JOINED[name])):
@@ -215,7 +214,7 @@ BASES = [encoded(kind) for kind in ("WAV", "AIFF", "AU", "CAF", "RF64")] + [FLAC
 
 @settings(max_examples=150)
 @given(st.data())
-def test_damaged_headers_are_refused_or_read_and_nothing_else(data: st.DataObject) -> None:
+def test_damaged_headers_are_refused_or_read_and_nothing_else(data):
     content = bytearray(data.draw(st.sampled_from(BASES)))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, 120))] = data.draw(st.integers(0, 255))
@@ -244,7 +243,7 @@ def paused(pause_s: float, at_s: float = 2.0) -> object:
 
 @pytest.mark.parametrize(("kind", "codec"), CONTAINERS)
 @pytest.mark.parametrize("pause_s", [0.2, 5.0, 700.0])
-def test_a_pause_in_a_container_is_silence_where_it_was(kind: str, codec: str, pause_s: float) -> None:
+def test_a_pause_in_a_container_is_silence_where_it_was(kind, codec, pause_s):
     audio = read_audio(io.BytesIO(stamped(kind, codec, paused(pause_s))))
     assert audio.duration == pytest.approx(4.0 + pause_s, abs=0.12)
     middle = round((2.05 + pause_s / 2) * audio.sample_rate)
@@ -253,7 +252,7 @@ def test_a_pause_in_a_container_is_silence_where_it_was(kind: str, codec: str, p
 
 
 @pytest.mark.parametrize(("kind", "codec"), CONTAINERS)
-async def test_a_pause_in_a_container_is_a_gap_of_the_stream(tmp_path: Path, kind: str, codec: str) -> None:
+async def test_a_pause_in_a_container_is_a_gap_of_the_stream(tmp_path, kind, codec):
     path = tmp_path / f"paused.{kind}"
     path.write_bytes(stamped(kind, codec, paused(5.0)))
     async with FileSource(path) as source:
@@ -270,25 +269,25 @@ async def test_a_pause_in_a_container_is_a_gap_of_the_stream(tmp_path: Path, kin
     assert sum(map(len, samples)) == pytest.approx(read_audio(path).duration * 16_000, abs=2)
 
 
-def test_silences_that_a_coder_left_out_one_by_one_add_up() -> None:
+def test_silences_that_a_coder_left_out_one_by_one_add_up():
     content = stamped("webm", "libopus", lambda k: k + 960 * (k // 9600))  # a fifth of a second, then 20 ms of nothing
     assert seconds(content) == pytest.approx(4.0 + 19 * 0.02, abs=0.06)
 
 
-def test_stamps_that_waver_do_not_change_the_time() -> None:
+def test_stamps_that_waver_do_not_change_the_time():
     wavering = np.random.default_rng(0).integers(-1200, 1200, 1000)
     content = stamped("matroska", "aac", lambda k: 4800 + k + int(wavering[k // 1024]) // 3)
     assert seconds(content) == pytest.approx(4.0, abs=0.06)
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_stamps_that_begin_anew_lose_nothing(count: int) -> None:
+def test_stamps_that_begin_anew_lose_nothing(count):
     """Files that were joined, or a camera that was switched off: what counts from zero again goes on here."""
     for kind, codec in (("webm", "libopus"), ("mpegts", "aac"), ("mp4", "aac"), ("flv", "aac")):
         content = stamped(kind, codec, lambda k: k)
         assert seconds(content * count) == pytest.approx(count * seconds(content), abs=0.1 * count)
 
 
-def test_a_jump_that_no_pause_is_long_enough_for_is_refused() -> None:
+def test_a_jump_that_no_pause_is_long_enough_for_is_refused():
     with pytest.raises(AudioUnreadable, match="jump by 100000 s after 2"):
         seconds(stamped("matroska", "aac", paused(100_000.0)))

@@ -74,9 +74,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS, st.integers(1, 16))
-def test_the_reader_of_drop_oldest_gets_what_the_list_model_keeps(
-    operations: list[tuple[str, int]], capacity: int
-) -> None:
+def test_the_reader_of_drop_oldest_gets_what_the_list_model_keeps(operations, capacity):
     async def scenario() -> None:
         ring, model, heard = RingBuffer(capacity), Model(capacity), Timeline()
         kept: set[int] = set()
@@ -131,9 +129,7 @@ def test_the_reader_of_drop_oldest_gets_what_the_list_model_keeps(
     st.lists(st.integers(1, 15), min_size=1),
     st.integers(1, 16),
 )
-def test_block_loses_nothing_whoever_is_cancelled(
-    writes: list[tuple[str, int]], reads: list[int], capacity: int
-) -> None:
+def test_block_loses_nothing_whoever_is_cancelled(writes, reads, capacity):
     async def scenario() -> None:
         ring, heard = RingBuffer(capacity, overflow="block"), Timeline()
         expected: list[int] = []
@@ -180,7 +176,7 @@ def test_block_loses_nothing_whoever_is_cancelled(
 
 
 @given(st.lists(st.integers(1, 12), max_size=30), st.integers(1, 16))
-def test_error_refuses_what_does_not_fit_and_keeps_the_rest(writes: list[int], capacity: int) -> None:
+def test_error_refuses_what_does_not_fit_and_keeps_the_rest(writes, capacity):
     async def scenario() -> None:
         ring, waiting = RingBuffer(capacity, overflow="error"), 0
         for count in writes:
@@ -199,7 +195,7 @@ def test_error_refuses_what_does_not_fit_and_keeps_the_rest(writes: list[int], c
     run(scenario())
 
 
-def test_a_foreign_thread_may_write_at_full_speed_and_no_sample_is_torn() -> None:
+def test_a_foreign_thread_may_write_at_full_speed_and_no_sample_is_torn():
     blocks, size = 3000, 160
 
     async def scenario() -> None:
@@ -232,7 +228,7 @@ def test_a_foreign_thread_may_write_at_full_speed_and_no_sample_is_torn() -> Non
 
 
 @pytest.mark.parametrize("ahead", [1, 3, 8, 20])
-async def test_samples_overwritten_while_they_are_copied_are_given_up(ahead: int) -> None:
+async def test_samples_overwritten_while_they_are_copied_are_given_up(ahead):
     """The worst moment of two threads, made to happen: the writer comes around between the copy and its check."""
 
     class Interrupted(np.ndarray):
@@ -251,7 +247,7 @@ async def test_samples_overwritten_while_they_are_copied_are_given_up(ahead: int
     assert heard.values == [MISSING] * ahead + list(range(ahead, 8 + ahead))
 
 
-def test_a_waiting_reader_is_woken_from_a_foreign_thread() -> None:
+def test_a_waiting_reader_is_woken_from_a_foreign_thread():
     async def scenario() -> None:
         ring = RingBuffer(100)
         reading = asyncio.ensure_future(ring.read())
@@ -266,7 +262,7 @@ def test_a_waiting_reader_is_woken_from_a_foreign_thread() -> None:
     run(scenario())
 
 
-async def test_what_is_written_while_the_reader_lies_down_to_wait_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_written_while_the_reader_lies_down_to_wait_wakes_it(monkeypatch):
     """The other worst moment: nothing was there, and nobody waits yet who could be woken."""
     ring, loop = RingBuffer(100), asyncio.get_running_loop()
     create = loop.create_future
@@ -282,7 +278,7 @@ async def test_what_is_written_while_the_reader_lies_down_to_wait_wakes_it(monke
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=40), st.integers(1, 3))
-def test_gaps_beyond_the_limit_widen_the_last_one_and_time_stays_right(gaps: list[int], max_gaps: int) -> None:
+def test_gaps_beyond_the_limit_widen_the_last_one_and_time_stays_right(gaps, max_gaps):
     async def scenario() -> None:
         ring, heard, expected = RingBuffer(1000, max_gaps=max_gaps), Timeline(), []
         for index, count in enumerate(gaps):
@@ -300,7 +296,7 @@ def test_gaps_beyond_the_limit_widen_the_last_one_and_time_stays_right(gaps: lis
     run(scenario())
 
 
-async def test_a_long_gap_takes_no_room() -> None:
+async def test_a_long_gap_takes_no_room():
     ring = RingBuffer(10)
     await ring.write(numbered(0, 10))
     ring.mark_gap(1_000_000, "device lost")
@@ -308,7 +304,7 @@ async def test_a_long_gap_takes_no_room() -> None:
     assert await ring.read() == Gap(10, 1_000_010, "device lost")
 
 
-async def test_a_closed_buffer_is_drained_then_ends() -> None:
+async def test_a_closed_buffer_is_drained_then_ends():
     ring = RingBuffer(10)
     await ring.write(numbered(0, 4))
     ring.close()
@@ -319,7 +315,7 @@ async def test_a_closed_buffer_is_drained_then_ends() -> None:
         await ring.write(numbered(4, 1))
 
 
-async def test_the_error_of_the_writer_reaches_the_reader_after_the_samples() -> None:
+async def test_the_error_of_the_writer_reaches_the_reader_after_the_samples():
     ring = RingBuffer(10)
     await ring.write(numbered(0, 4))
     ring.close(ConfigurationError("what went wrong"))
@@ -328,7 +324,7 @@ async def test_the_error_of_the_writer_reaches_the_reader_after_the_samples() ->
         await ring.read()
 
 
-async def test_drain_waits_for_the_reader() -> None:
+async def test_drain_waits_for_the_reader():
     ring = RingBuffer(10)
     await ring.write(numbered(0, 4))
     draining = asyncio.ensure_future(ring.drain())
@@ -339,7 +335,7 @@ async def test_drain_waits_for_the_reader() -> None:
     await draining
 
 
-async def test_a_writer_that_waits_is_released_when_the_reader_leaves() -> None:
+async def test_a_writer_that_waits_is_released_when_the_reader_leaves():
     ring = RingBuffer(4, overflow="block")
     await ring.write(numbered(0, 4))
     writing = asyncio.ensure_future(ring.write(numbered(4, 1)))
@@ -349,7 +345,7 @@ async def test_a_writer_that_waits_is_released_when_the_reader_leaves() -> None:
         await writing
 
 
-async def test_a_second_reader_is_refused() -> None:
+async def test_a_second_reader_is_refused():
     ring = RingBuffer(4)
     first = asyncio.ensure_future(ring.read())
     await asyncio.sleep(0)
@@ -362,7 +358,7 @@ async def test_a_second_reader_is_refused() -> None:
     assert isinstance(await second, Chunk)
 
 
-async def test_put_takes_events_in_order_only() -> None:
+async def test_put_takes_events_in_order_only():
     ring = RingBuffer(10)
     await ring.put(Chunk(0, numbered(0, 3)))
     await ring.put(Gap(3, 5, "packet loss"))
@@ -370,7 +366,7 @@ async def test_put_takes_events_in_order_only() -> None:
         await ring.put(Chunk(3, numbered(3, 3)))
 
 
-async def test_several_channels_travel_together() -> None:
+async def test_several_channels_travel_together():
     ring = RingBuffer(4, channels=2)
     for start in (0, 3):  # the second wraps around
         block = np.stack([numbered(start, 3), -numbered(start, 3)], axis=1)
@@ -386,12 +382,12 @@ async def test_several_channels_travel_together() -> None:
     "settings",
     [{"capacity_samples": 0}, {"capacity_samples": 1, "overflow": "grow"}, {"capacity_samples": 1, "max_gaps": 0}],
 )
-def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any]) -> None:
+def test_a_setting_that_cannot_work_is_refused(settings):
     with pytest.raises(ConfigurationError):
         RingBuffer(**settings)
 
 
-async def test_calls_that_cannot_work_are_refused() -> None:
+async def test_calls_that_cannot_work_are_refused():
     with pytest.raises(ConfigurationError, match="cannot make a thread wait"):
         RingBuffer(4, overflow="block").write_from_thread(numbered(0, 1))
     with pytest.raises(ConfigurationError, match="turn time back"):
@@ -402,7 +398,7 @@ async def test_calls_that_cannot_work_are_refused() -> None:
         await RingBuffer(4).read_into(np.empty(0, np.float32))
 
 
-def test_writing_allocates_nothing_of_the_size_of_the_audio() -> None:
+def test_writing_allocates_nothing_of_the_size_of_the_audio():
     import tracemalloc
 
     ring, block = RingBuffer(16_000), np.zeros(8_000, np.float32)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
 
-from streamer import Model
 from streamer.audio.chunks import SAMPLE_RATE as RATE
 from streamer.models import checkpoint
 
 
 @pytest.fixture(scope="session")
-def model_file(local_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_file(local_model, tmp_path_factory):
     """A model of ours with a decision threshold."""
     path = tmp_path_factory.mktemp("cli") / "model.safetensors"
     checkpoint.save(path, local_model)
@@ -22,7 +19,7 @@ def model_file(local_model: Model, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def clips(voice: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+def clips(voice, tmp_path_factory):
     """2.5 s of a voice, the same twice as loud, and noise."""
     folder = tmp_path_factory.mktemp("clips")
     noise = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE)

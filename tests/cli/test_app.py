@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 import typer
@@ -17,12 +16,12 @@ HEAVY = ("torch", "scipy", "numba", "sqlalchemy", "av", "matplotlib", "huggingfa
 COMMAND = [sys.executable, "-m", "streamer.cli"]
 
 
-def test_help_is_quick() -> None:
+def test_help_is_quick():
     output = cheap(lambda: run([*COMMAND, "--help"])).stdout
     assert all(name in output for name in app.COMMANDS)
 
 
-def test_no_command_imports_anything_heavy_for_its_help() -> None:
+def test_no_command_imports_anything_heavy_for_its_help():
     code = (
         "import sys; from streamer.cli import app, main\n"
         "for name in app.COMMANDS:\n"
@@ -36,7 +35,7 @@ def test_no_command_imports_anything_heavy_for_its_help() -> None:
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)
-def test_every_subcommand_is_there_and_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_subcommand_is_there_and_has_help(name, capsys):
     module, line = app.COMMANDS[name]
     assert isinstance(import_module(module).app, typer.Typer)
     assert line.endswith(".")
@@ -44,12 +43,12 @@ def test_every_subcommand_is_there_and_has_help(name: str, capsys: pytest.Captur
     assert f"streamer {name}" in capsys.readouterr().out
 
 
-def test_no_arguments_are_a_call_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_arguments_are_a_call_for_help(capsys):
     assert main([]) == 0
     assert "Commands:" in capsys.readouterr().out
 
 
-def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("streamer 0.")
 
@@ -66,9 +65,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ],
     ids=" ".join,
 )
-def test_an_error_is_one_line_and_exit_code_2(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_is_one_line_and_exit_code_2(arguments, words, capsys):
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -78,18 +75,14 @@ def test_an_error_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "embed", "none.wav"], ["embed", "none.wav", "--debug"]], ids=str)
-def test_a_traceback_is_shown_on_demand(
-    arguments: list[str], model_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_traceback_is_shown_on_demand(arguments, model_file, capsys):
     assert main([*arguments, "--model", str(model_file)]) == 2
     captured = capsys.readouterr()
     assert "Traceback" in captured.err
     assert captured.err.splitlines()[-1].startswith("streamer: 'none.wav'")
 
 
-def test_an_unforeseen_error_is_one_line_too(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unforeseen_error_is_one_line_too(monkeypatch, capsys):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by\nzero")
 
@@ -99,7 +92,7 @@ def test_an_unforeseen_error_is_one_line_too(
     assert capsys.readouterr().err == expected
 
 
-def test_an_interrupt_has_the_shells_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_has_the_shells_exit_code(monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -107,7 +100,7 @@ def test_an_interrupt_has_the_shells_exit_code(monkeypatch: pytest.MonkeyPatch) 
     assert main(["model", "info"]) == 130
 
 
-def test_a_reader_that_leaves_ends_the_command_quietly() -> None:
+def test_a_reader_that_leaves_ends_the_command_quietly():
     process = subprocess.Popen([*COMMAND, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None

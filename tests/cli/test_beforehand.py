@@ -41,7 +41,7 @@ sys.modules["sounddevice"] = types.SimpleNamespace(PortAudioError=OSError, query
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """A recording, a text that is none, an empty file, a store with Ada in it, and a room that hears nothing."""
     folder = tmp_path_factory.mktemp("beforehand")
     soundfile.write(folder / "talk.wav", np.zeros(16_000), 16_000)
@@ -123,7 +123,7 @@ def said(arguments: list[str], folder: Path, code: str = RUN) -> str:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_answered_before_torch_is_imported(arguments: list[str], words: str, folder: Path) -> None:
+def test_a_mistake_is_answered_before_torch_is_imported(arguments, words, folder):
     there = sorted(path.name for path in folder.iterdir())
     assert words in said(arguments, folder)
     assert sorted(path.name for path in folder.iterdir()) == there
@@ -140,12 +140,12 @@ def test_a_mistake_is_answered_before_torch_is_imported(arguments: list[str], wo
     ],
     ids=" ".join,
 )
-def test_no_microphone_is_answered_before_torch_is_imported(arguments: list[str], folder: Path) -> None:
+def test_no_microphone_is_answered_before_torch_is_imported(arguments, folder):
     assert "Input devices: none." in said(arguments, folder, DEAF + RUN)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_port_in_use_is_answered_before_torch_is_imported(host: str, folder: Path) -> None:
+def test_a_port_in_use_is_answered_before_torch_is_imported(host, folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         words = said(["serve", "--host", host, "--port", str(port)], folder)
@@ -153,7 +153,7 @@ def test_a_port_in_use_is_answered_before_torch_is_imported(host: str, folder: P
     assert "choose another with --port" in words
 
 
-def test_a_page_whose_port_is_in_use_is_refused_before_a_microphone_is_looked_for(folder: Path) -> None:
+def test_a_page_whose_port_is_in_use_is_refused_before_a_microphone_is_looked_for(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         words = said(["meeting", "--config", "deaf.toml", "--page", str(port)], folder)
@@ -161,7 +161,7 @@ def test_a_page_whose_port_is_in_use_is_refused_before_a_microphone_is_looked_fo
     assert "choose another with --page or --host" in words
 
 
-def test_a_store_that_is_none_is_found_before_torch_is_imported(folder: Path) -> None:
+def test_a_store_that_is_none_is_found_before_torch_is_imported(folder):
     done = subprocess.run(
         [sys.executable, "-c", RUN, "run", "talk.wav", "--store", "letter.wav"],
         cwd=folder,
@@ -173,7 +173,7 @@ def test_a_store_that_is_none_is_found_before_torch_is_imported(folder: Path) ->
     assert "letter.wav: file is not a database" in done.stderr
 
 
-def test_a_large_file_is_looked_at_without_being_searched_through(tmp_path: Path) -> None:
+def test_a_large_file_is_looked_at_without_being_searched_through(tmp_path):
     large = tmp_path / "large.wav"
     with large.open("wb") as file:
         file.write(b"This is a long letter.\n" * 400)
@@ -183,28 +183,28 @@ def test_a_large_file_is_looked_at_without_being_searched_through(tmp_path: Path
 
 
 @pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
-def test_a_pipe_is_not_read_beforehand(tmp_path: Path) -> None:
+def test_a_pipe_is_not_read_beforehand(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     check_recordings([tmp_path / "pipe"])
 
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:1", "mps"])
-def test_every_processor_that_help_names_is_taken(name: str) -> None:
+def test_every_processor_that_help_names_is_taken(name):
     check_device(name)
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:", "0", "USB", "cuda:x"])
-def test_what_is_no_processor_is_refused_with_those_that_are(name: str) -> None:
+def test_what_is_no_processor_is_refused_with_those_that_are(name):
     with pytest.raises(ConfigurationError, match="use auto, cpu, cuda, cuda:N or mps"):
         check_device(name)
 
 
 @pytest.mark.parametrize("step_s", [0.1, 0.25, 0.5, 1.0])
-def test_steps_that_divide_the_windows_are_taken(step_s: float) -> None:
+def test_steps_that_divide_the_windows_are_taken(step_s):
     check_step(step_s)
 
 
-def test_a_bad_recording_is_refused_as_by_the_work_itself(folder: Path) -> None:
+def test_a_bad_recording_is_refused_as_by_the_work_itself(folder):
     from streamer import read_audio
 
     for name in ("tolk.wav", "letter.wav", "nothing"):
@@ -215,7 +215,7 @@ def test_a_bad_recording_is_refused_as_by_the_work_itself(folder: Path) -> None:
         assert str(beforehand.value) == str(later.value)
 
 
-def test_a_glance_sees_who_a_store_sees(tmp_path: Path) -> None:
+def test_a_glance_sees_who_a_store_sees(tmp_path):
     path = tmp_path / "people.db"
     with SpeakerStore(path) as store:
         for name in ("Zoë", "Ada"):
@@ -227,7 +227,7 @@ def test_a_glance_sees_who_a_store_sees(tmp_path: Path) -> None:
         glance.check_roster(["Bob", "Ada"], ["Ada", "Zoë"])
 
 
-def test_a_glance_makes_nothing(tmp_path: Path) -> None:
+def test_a_glance_makes_nothing(tmp_path):
     path = tmp_path / "deep" / "none.db"
     assert glance.names_in(path) == []
     assert glance.is_well(path)
@@ -248,5 +248,5 @@ def test_a_glance_makes_nothing(tmp_path: Path) -> None:
         ("postgresql+psycopg://db.example/rooms", None),
     ],
 )
-def test_a_store_is_a_file_or_not(store: str, path: Path | None) -> None:
+def test_a_store_is_a_file_or_not(store, path):
     assert glance.path_of(store) == path

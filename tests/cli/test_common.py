@@ -15,7 +15,7 @@ from streamer.cli.common import PATIENCE_S, LateProgress
     [(PATIENCE_S - 0.1, True, False), (PATIENCE_S + 0.1, True, True), (PATIENCE_S + 0.1, False, False)],
     ids=["quick", "long", "long, into a file"],
 )
-def test_a_bar_is_shown_for_long_work_on_a_terminal(seconds: float, terminal: bool, shown: bool) -> None:
+def test_a_bar_is_shown_for_long_work_on_a_terminal(seconds, terminal, shown):
     output = io.StringIO()
     now = [100.0]
     console = Console(file=output, force_terminal=terminal, width=80)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from importlib import metadata
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,11 +25,11 @@ def examined(capsys: pytest.CaptureFixture[str], *options: str, code: int = 0) -
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> str:
+def store(tmp_path):
     return str(tmp_path / "people.db")
 
 
-def test_everything_that_is_there_is_named_with_its_version(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_that_is_there_is_named_with_its_version(store, capsys):
     found = examined(capsys, "--store", store)
     assert set(found) == {
         "configuration", "python", "packages", "torch", "processor", "compiled loops", "microphones", "ffmpeg",
@@ -44,7 +43,7 @@ def test_everything_that_is_there_is_named_with_its_version(store: str, capsys: 
         assert one["state"] == "ok" or one["advice"] or "install" in one["said"], one
 
 
-def test_lines_say_the_same(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_say_the_same(store, capsys):
     found = examined(capsys, "--store", store)
     assert main(["doctor", "--store", store]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -53,7 +52,7 @@ def test_lines_say_the_same(store: str, capsys: pytest.CaptureFixture[str]) -> N
         assert any(f"-> {one['advice']}" in line for line in lines) or not one["advice"]
 
 
-def test_a_store_is_counted_and_not_made(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_is_counted_and_not_made(store, tmp_path, capsys):
     found = examined(capsys, "--store", store)
     assert "not there yet" in found["store"]["said"]
     assert list(tmp_path.iterdir()) == []
@@ -64,9 +63,7 @@ def test_a_store_is_counted_and_not_made(store: str, tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.parametrize("what", ["store", "model"])
-def test_what_is_needed_and_broken_is_exit_code_2(
-    what: str, store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_needed_and_broken_is_exit_code_2(what, store, tmp_path, capsys):
     letter = tmp_path / "letter.db"
     letter.write_text("Dear Ada, this is neither a store nor a model.\n" * 9)
     options = {"--store": store} | {f"--{what}": str(letter)}
@@ -75,13 +72,11 @@ def test_what_is_needed_and_broken_is_exit_code_2(
     assert "letter.db" in found[what]["said"]
 
 
-def test_a_processor_that_is_not_there_is_broken(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_processor_that_is_not_there_is_broken(store, capsys):
     assert examined(capsys, "--device", "gpu", "--store", store, code=2)["processor"]["state"] == "broken"
 
 
-def test_no_microphone_no_ffmpeg_and_no_extra_are_missing_with_advice_and_no_failure(
-    store: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_microphone_no_ffmpeg_and_no_extra_are_missing_with_advice_and_no_failure(store, capsys, monkeypatch):
     def query_devices(device: object = None, kind: object = None) -> list[object]:
         if device is None and kind is None:
             return []
@@ -103,7 +98,7 @@ def test_no_microphone_no_ffmpeg_and_no_extra_are_missing_with_advice_and_no_fai
         assert advice in found[name]["advice"]
 
 
-def test_a_package_that_is_needed_and_absent_is_broken_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_needed_and_absent_is_broken_and_the_rest_is_told(monkeypatch):
     there = metadata.version
 
     def version(name: str) -> str:
@@ -118,7 +113,7 @@ def test_a_package_that_is_needed_and_absent_is_broken_and_the_rest_is_told(monk
     assert found["model"].state == "ok"
 
 
-def test_a_library_that_raises_anything_is_broken_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_raises_anything_is_broken_and_the_rest_is_told(monkeypatch):
     def list_devices() -> None:
         raise RuntimeError("an odd driver")
 

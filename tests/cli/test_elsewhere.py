@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +28,7 @@ def some(speech_s: float = 10.0) -> list[Exemplar]:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path):
     """Carol and Angus as they were enrolled when `sincnet` was the default, and Zoë of some other model's."""
     path = tmp_path / "people.db"
     with Speakers("sincnet", path) as speakers:
@@ -40,20 +39,18 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def warned(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def warned(caplog):
     caplog.set_level(logging.WARNING, logger="streamer.speakers")
     return caplog
 
 
 @pytest.mark.parametrize("name", FINGERPRINTS)
-def test_the_fingerprints_of_the_package_are_known_without_loading_it(name: str) -> None:
+def test_the_fingerprints_of_the_package_are_known_without_loading_it(name):
     assert FINGERPRINTS[name] == Model.from_pretrained(name).fingerprint
     assert called(FINGERPRINTS[name]) == name
 
 
-def test_who_listens_with_the_default_is_told_of_those_of_the_former_one(
-    path: Path, warned: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_listens_with_the_default_is_told_of_those_of_the_former_one(path, warned, capsys):
     assert main(["run", str(CONVERSATION), "--store", str(path), "--forget-guests"]) == 0
     [said] = warned.messages
     assert said == (
@@ -68,7 +65,7 @@ def test_who_listens_with_the_default_is_told_of_those_of_the_former_one(
     assert "carol" in capsys.readouterr().out
 
 
-def test_who_is_enrolled_again_is_no_more_told_of(path: Path, warned: pytest.LogCaptureFixture) -> None:
+def test_who_is_enrolled_again_is_no_more_told_of(path, warned):
     for name in ("carol", "angus"):
         assert main(["speakers", "enroll", name, str(ENROLMENT[name]), "--store", str(path)]) == 0
     assert not warned.messages
@@ -79,7 +76,7 @@ def test_who_is_enrolled_again_is_no_more_told_of(path: Path, warned: pytest.Log
     assert not warned.messages
 
 
-def test_a_session_tells_once_and_a_store_without_others_nothing(warned: pytest.LogCaptureFixture) -> None:
+def test_a_session_tells_once_and_a_store_without_others_nothing(warned):
     with Speakers("default", "sqlite://") as speakers:
         Session(speakers)
         assert not warned.messages
@@ -94,7 +91,7 @@ def test_a_session_tells_once_and_a_store_without_others_nothing(warned: pytest.
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_a_roster_of_people_of_another_model_is_answered_with_that_model(other: str, tmp_path: Path) -> None:
+def test_a_roster_of_people_of_another_model_is_answered_with_that_model(other, tmp_path):
     with Speakers("default", tmp_path / "people.db") as speakers:
         speakers.store.add("Zoë", FINGERPRINTS[other], some())
         for wanted in (["Zoë"], ["ZOE\u0308"]):
@@ -106,9 +103,7 @@ def test_a_roster_of_people_of_another_model_is_answered_with_that_model(other: 
             speakers.roster(["Bob"])
 
 
-def test_who_asks_for_them_by_name_is_answered_before_a_file_is_begun(
-    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_asks_for_them_by_name_is_answered_before_a_file_is_begun(path, tmp_path, capsys):
     """With a model of the package at a glance, with any other once it is loaded."""
     turns, mine = tmp_path / "turns.rttm", tmp_path / "mine.safetensors"
     turns.write_text("as it was")
@@ -120,7 +115,7 @@ def test_who_asks_for_them_by_name_is_answered_before_a_file_is_begun(
         assert turns.read_text() == "as it was"
 
 
-def test_a_glance_sees_the_same_people_as_the_store(tmp_path: Path) -> None:
+def test_a_glance_sees_the_same_people_as_the_store(tmp_path):
     path = tmp_path / "people.db"
     with SpeakerStore(path) as store:
         store.add("Ada", STRANGE, some())
@@ -138,7 +133,7 @@ def test_a_glance_sees_the_same_people_as_the_store(tmp_path: Path) -> None:
     assert glance.only_under_others(tmp_path / "none.db", STRANGE) == {}
 
 
-def test_a_list_names_the_models_of_the_package(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_names_the_models_of_the_package(path, capsys):
     assert main(["speakers", "list", "--store", str(path)]) == 0
     rows = {row.split()[0]: row.split()[-1] for row in capsys.readouterr().out.splitlines()}
     assert rows == {"name": "model", "carol": "sincnet", "angus": "sincnet", "Zoë": STRANGE}
@@ -147,9 +142,7 @@ def test_a_list_names_the_models_of_the_package(path: Path, capsys: pytest.Captu
     assert models == {FINGERPRINTS["sincnet"], STRANGE}  # what a program compares is not a name
 
 
-def test_a_check_and_the_doctor_say_who_was_left_out(
-    path: Path, warned: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_check_and_the_doctor_say_who_was_left_out(path, warned, capsys):
     assert main(["speakers", "check", "--store", str(path)]) == 0
     assert "0 speakers." in capsys.readouterr().out
     assert "unknown to" in warned.text

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamer import Inference, Model
+from streamer import Inference
 from streamer.cli import main
 
 Clips = tuple[Path, Path, Path]
@@ -38,9 +38,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".json", ".csv"])
-def test_each_format_holds_one_row_a_file(
-    clips: Clips, model_file: Path, local_model: Model, tmp_path: Path, suffix: str
-) -> None:
+def test_each_format_holds_one_row_a_file(clips, model_file, local_model, tmp_path, suffix):
     output = tmp_path / f"e{suffix}"
     assert main(["embed", *map(str, clips), "--model", str(model_file), "-o", str(output)]) == 0
     table = read(output)
@@ -55,7 +53,7 @@ def test_each_format_holds_one_row_a_file(
         assert table["fingerprint"] == local_model.fingerprint
 
 
-def test_sliding_windows_are_rows_with_their_times(clips: Clips, model_file: Path, tmp_path: Path) -> None:
+def test_sliding_windows_are_rows_with_their_times(clips, model_file, tmp_path):
     output = tmp_path / "e.npz"
     options = ["--window", "sliding", "--duration", "1", "--step", "0.7", "-m", str(model_file), "-o", str(output)]
     assert main(["embed", *map(str, clips[1:]), *options]) == 0
@@ -67,9 +65,7 @@ def test_sliding_windows_are_rows_with_their_times(clips: Clips, model_file: Pat
     assert table["embedding"].dtype == np.float32
 
 
-def test_without_an_output_file_json_goes_to_stdout(
-    clips: Clips, model_file: Path, local_model: Model, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_an_output_file_json_goes_to_stdout(clips, model_file, local_model, capsys):
     assert main(["embed", str(clips[0]), "--model", str(model_file), "--device", "cpu"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["model"]["fingerprint"] == local_model.fingerprint
@@ -88,14 +84,14 @@ def test_without_an_output_file_json_goes_to_stdout(
     ids=str,
 )
 def test_options_that_cannot_work_are_named(
-    clips: Clips,
-    model_file: Path,
-    options: list[str],
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    clips,
+    model_file,
+    options,
+    words,
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
     monkeypatch.chdir(tmp_path)
     assert main(["embed", str(clips[0]), "--model", str(model_file), *options]) == 2
     assert words in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from streamer.cli import main
 from streamer.cli.model import outline
 
 
-def test_info_shows_what_a_model_is(model_file: Path, local_model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_shows_what_a_model_is(model_file, local_model, capsys):
     assert main(["model", "info", str(model_file)]) == 0
     text = capsys.readouterr().out
     assert local_model.fingerprint in text
@@ -24,7 +23,7 @@ def test_info_shows_what_a_model_is(model_file: Path, local_model: Model, capsys
     assert facts["architecture"]["norm"] == "batch"
 
 
-def test_what_a_fact_consists_of_stands_indented_below_it() -> None:
+def test_what_a_fact_consists_of_stands_indented_below_it():
     facts = {
         "name": "sincnet",
         "details": {"hours": 5.300001, "recipe": "a = 1\n\n[b]\n", "points": [1.0, 0.25]},
@@ -43,9 +42,7 @@ def test_what_a_fact_consists_of_stands_indented_below_it() -> None:
     ]
 
 
-def test_converting_keeps_the_weights_and_records_what_is_given(
-    model_file: Path, local_model: Model, tmp_path: Path
-) -> None:
+def test_converting_keeps_the_weights_and_records_what_is_given(model_file, local_model, tmp_path):
     output = tmp_path / "out.safetensors"
     options = ["--threshold", "0.25", "--name", "mine", "--license", "CC0-1.0"]
     assert main(["model", "convert", str(model_file), str(output), *options]) == 0
@@ -54,13 +51,13 @@ def test_converting_keeps_the_weights_and_records_what_is_given(
     assert (converted.card.name, converted.card.threshold, converted.card.licence) == ("mine", 0.25, "CC0-1.0")
 
 
-def test_half_precision_is_half_the_file(model_file: Path, tmp_path: Path) -> None:
+def test_half_precision_is_half_the_file(model_file, tmp_path):
     output = tmp_path / "half.safetensors"
     assert main(["model", "convert", str(model_file), str(output), "--dtype", "float16"]) == 0
     assert output.stat().st_size < 0.55 * model_file.stat().st_size
 
 
-def test_a_file_is_not_replaced_unasked(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_is_not_replaced_unasked(model_file, tmp_path, capsys):
     output = tmp_path / "out.safetensors"
     output.write_bytes(b"precious")
     assert main(["model", "convert", str(model_file), str(output)]) == 2
@@ -69,6 +66,6 @@ def test_a_file_is_not_replaced_unasked(model_file: Path, tmp_path: Path, capsys
     assert main(["model", "convert", str(model_file), str(output), "--force"]) == 0
 
 
-def test_another_ending_is_refused(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_ending_is_refused(model_file, tmp_path, capsys):
     assert main(["model", "convert", str(model_file), str(tmp_path / "out.bin")]) == 2
     assert "must end in .safetensors" in capsys.readouterr().err

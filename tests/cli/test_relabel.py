@@ -47,7 +47,7 @@ def written(path: Path, events: list[Event]) -> Path:
 
 
 @pytest.fixture
-def events(tmp_path: Path) -> Path:
+def events(tmp_path):
     """Ada, Bob (who is wrong from 40 s on, and was corrected once), a guest, Bob again."""
     first, last = turn(2, 40, 60, "Bob", 0.4)
     corrected = Correction(
@@ -70,9 +70,7 @@ def names(path: Path) -> list[str]:
     return [span.speaker for span in read(path).turns]
 
 
-def test_the_turn_at_a_time_is_of_somebody_else_and_the_others_stay(
-    events: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_turn_at_a_time_is_of_somebody_else_and_the_others_stay(events, capsys):
     before = [json.loads(line) for line in events.read_text().splitlines()]
     assert main(["relabel", str(events), "0:54", "Zoë"]) == 0
     assert "0:40.0  it is Zoë, not Bob" in capsys.readouterr().out
@@ -86,7 +84,7 @@ def test_the_turn_at_a_time_is_of_somebody_else_and_the_others_stay(
     assert [one.speaker for one in read_turns(events)] == ["Ada", "Zoë", "guest-1", "Bob"]
 
 
-def test_all_turns_of_a_voice_are_put_right_at_once(events: Path) -> None:
+def test_all_turns_of_a_voice_are_put_right_at_once(events):
     assert main(["relabel", str(events), "54", "Zoë", "--everywhere"]) == 0
     assert names(events) == ["Ada", "Zoë", "guest-1", "Zoë"]
 
@@ -94,7 +92,7 @@ def test_all_turns_of_a_voice_are_put_right_at_once(events: Path) -> None:
 @pytest.mark.parametrize(
     ("time", "name", "kind"), [("75", "Carol", "speaker"), ("10", "guest-7", "unknown"), ("10", "unknown", "unknown")]
 )
-def test_a_stranger_becomes_a_person_and_a_person_a_stranger(events: Path, time: str, name: str, kind: str) -> None:
+def test_a_stranger_becomes_a_person_and_a_person_a_stranger(events, time, name, kind):
     span = read(events).at(position_of(time))
     assert main(["relabel", str(events), time, name]) == 0
     place = read(events).turns[[one.start_sample for one in read(events).turns].index(span.start_sample)]
@@ -108,7 +106,7 @@ def test_a_stranger_becomes_a_person_and_a_person_a_stranger(events: Path, time:
     assert ("margin" in label) == (kind == "speaker")
 
 
-def test_a_name_that_a_guest_got_later_is_the_one_that_is_put_right(tmp_path: Path) -> None:
+def test_a_name_that_a_guest_got_later_is_the_one_that_is_put_right(tmp_path):
     later = Renamed(sample=0, decided_sample=50 * S, speaker="Carol", previous="guest-1")
     path = written(tmp_path / "a.jsonl", [*turn(1, 0, 9, "guest-1"), *turn(2, 10, 19, "guest-1"), later])
     assert names(path) == ["Carol", "Carol"]
@@ -116,7 +114,7 @@ def test_a_name_that_a_guest_got_later_is_the_one_that_is_put_right(tmp_path: Pa
     assert names(path) == ["Carol", "Ada"]
 
 
-def test_turns_that_are_counted_anew_after_a_restart_are_others(tmp_path: Path) -> None:
+def test_turns_that_are_counted_anew_after_a_restart_are_others(tmp_path):
     path = tmp_path / "a.jsonl"
     rows = [event.to_dict() for event in turn(1, 0, 9, "Ada")]
     rows += [{"type": "restart", "sample": 10 * S}, *(event.to_dict() for event in turn(1, 10, 19, "Ada"))]
@@ -126,13 +124,13 @@ def test_turns_that_are_counted_anew_after_a_restart_are_others(tmp_path: Path) 
     assert '"restart"' in path.read_text()
 
 
-def test_a_turn_that_lasted_when_the_stream_was_cut_off_is_put_right(tmp_path: Path) -> None:
+def test_a_turn_that_lasted_when_the_stream_was_cut_off_is_put_right(tmp_path):
     path = written(tmp_path / "a.jsonl", [turn(1, 0, 9, "Ada")[0], SpeechStart(sample=5 * S, decided_sample=8 * S)])
     assert main(["relabel", str(path), "0:07", "Bob"]) == 0
     assert names(path) == ["Bob"]
 
 
-def test_nobody_speaks_then_and_the_nearest_turns_are_named(events: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_speaks_then_and_the_nearest_turns_are_named(events, capsys):
     before = events.read_bytes()
     assert main(["relabel", str(events), "1:05", "Ada"]) == 2
     said = capsys.readouterr().err
@@ -145,7 +143,7 @@ def test_nobody_speaks_then_and_the_nearest_turns_are_named(events: Path, capsys
     ("text", "seconds"),
     [("54", 54), ("54.5", 54.5), ("0:54", 54), ("1:02:03.5", 3723.5), ("90s", 90), (" 1:00 ", 60), ("100:00", None)],
 )
-def test_times_are_read_as_a_clock_shows_them(text: str, seconds: float | None) -> None:
+def test_times_are_read_as_a_clock_shows_them(text, seconds):
     if seconds is None:
         with pytest.raises(ConfigurationError, match="write it as 54, 0:54 or"):
             position_of(text)
@@ -154,12 +152,12 @@ def test_times_are_read_as_a_clock_shows_them(text: str, seconds: float | None) 
 
 
 @pytest.mark.parametrize("text", ["", "noon", "-1", "1:2:3:4", "0:5x", "inf"])
-def test_what_is_no_time_is_refused(text: str, events: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_time_is_refused(text, events, capsys):
     assert main(["relabel", str(events), "--", text, "Ada"]) == 2
     assert "is not a time" in capsys.readouterr().err
 
 
-def test_the_files_that_are_asked_for_are_made_anew(events: Path, tmp_path: Path) -> None:
+def test_the_files_that_are_asked_for_are_made_anew(events, tmp_path):
     outputs = {name: tmp_path / f"out.{name}" for name in ("rttm", "vtt", "srt", "audacity", "minutes")}
     options = [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
     assert main(["relabel", str(events), "0:54", "Zoë", *options]) == 0
@@ -169,16 +167,14 @@ def test_the_files_that_are_asked_for_are_made_anew(events: Path, tmp_path: Path
     assert outputs["srt"].read_text().startswith("1\n00:00:00,000 --> 00:00:30,000\nAda\n")
 
 
-def test_the_events_may_go_elsewhere(events: Path, tmp_path: Path) -> None:
+def test_the_events_may_go_elsewhere(events, tmp_path):
     before = events.read_bytes()
     assert main(["relabel", str(events), "0:54", "Zoë", "-o", str(tmp_path / "new.jsonl")]) == 0
     assert events.read_bytes() == before
     assert names(tmp_path / "new.jsonl")[1] == "Zoë"
 
 
-def test_turns_are_listed_with_a_mark_where_a_name_is_not_sure(
-    events: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_turns_are_listed_with_a_mark_where_a_name_is_not_sure(events, capsys):
     assert main(["relabel", str(events)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].strip() == "0:40.0 -   1:00.0  Bob (40%?)"
@@ -188,7 +184,7 @@ def test_turns_are_listed_with_a_mark_where_a_name_is_not_sure(
     assert rows[1] == {"start": 40.0, "end": 60.0, "speaker": "Bob", "confidence": 0.4}
 
 
-def test_low_confidence_is_marked_and_high_is_not() -> None:
+def test_low_confidence_is_marked_and_high_is_not():
     assert how_sure(LOW_CONFIDENCE - 0.01).endswith("%?")
     assert how_sure(LOW_CONFIDENCE) == "70%"
 
@@ -204,9 +200,7 @@ def test_low_confidence_is_marked_and_high_is_not() -> None:
         ('{"type": "session"}\n', "has no events"),
     ],
 )
-def test_a_file_that_is_none_of_events_is_named_with_its_line(
-    content: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_is_none_of_events_is_named_with_its_line(content, words, tmp_path, capsys):
     path = tmp_path / "letter.jsonl"
     path.write_text(content)
     with pytest.raises(TranscriptUnreadable, match=words):
@@ -229,9 +223,7 @@ def test_a_file_that_is_none_of_events_is_named_with_its_line(
         (["0:54", "Ada", "--rttm", "nowhere/a.rttm"], "there is no directory"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_anything_is_written(
-    options: list[str], words: str, events: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_done_is_said_before_anything_is_written(options, words, events, tmp_path, capsys):
     before = events.read_bytes()
     assert main(["relabel", str(events), *options, "--store", str(tmp_path / "people.db")]) == 2
     assert words in capsys.readouterr().err
@@ -239,7 +231,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     assert not (tmp_path / "people.db").exists()
 
 
-def test_relabelling_twice_is_relabelling_once(events: Path) -> None:
+def test_relabelling_twice_is_relabelling_once(events):
     transcript = read(events)
     once = relabelled(transcript, [transcript.turns[1]], "Zoë")
     again = relabelled(once, [once.turns[1]], "Zoë")
@@ -248,16 +240,14 @@ def test_relabelling_twice_is_relabelling_once(events: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def heard(tmp_path_factory):
     """What a run says of the bundled conversation with nobody enrolled."""
     path = tmp_path_factory.mktemp("heard") / "events.jsonl"
     assert main(["run", str(CONVERSATION), "--jsonl", str(path), "--store", "sqlite://"]) == 0
     return path
 
 
-def test_a_speaker_is_learned_from_what_was_put_right_and_known_afterwards(
-    heard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_speaker_is_learned_from_what_was_put_right_and_known_afterwards(heard, tmp_path, capsys):
     path, store = tmp_path / "events.jsonl", str(tmp_path / "people.db")
     shutil.copy(heard, path)
     turns = read(path).turns
@@ -279,7 +269,7 @@ def test_a_speaker_is_learned_from_what_was_put_right_and_known_afterwards(
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal is a pair of files")
 @pytest.mark.parametrize(("answer", "enrolled"), [("y\n", ["Carol"]), ("n\n", [])], ids=["yes", "no"])
-def test_on_a_terminal_learning_is_offered(heard: Path, tmp_path: Path, answer: str, enrolled: list[str]) -> None:
+def test_on_a_terminal_learning_is_offered(heard, tmp_path, answer, enrolled):
     path, store = tmp_path / "events.jsonl", str(tmp_path / "people.db")
     shutil.copy(heard, path)
     longest = max(read(path).turns, key=lambda span: span.end_sample - span.start_sample)

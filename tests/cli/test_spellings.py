@@ -9,7 +9,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ ALL = everything()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> str:
+def store(tmp_path):
     """A store with Ada, Bob and a guest in it."""
     path = tmp_path / "people.db"
     with SpeakerStore(path) as opened:
@@ -60,7 +59,7 @@ def store(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_minus_h_is_help_and_ends_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_minus_h_is_help_and_ends_with_examples(name, capsys):
     assert main([*name.split(), "-h"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("Usage: streamer " + name)
@@ -68,21 +67,21 @@ def test_minus_h_is_help_and_ends_with_examples(name: str, capsys: pytest.Captur
     assert [line.strip() for line in after if line.strip()] == list(EXAMPLES[name])
 
 
-def test_minus_h_is_help_for_groups_and_for_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_minus_h_is_help_for_groups_and_for_the_whole(capsys):
     for words in ([], ["speakers"], ["model"], ["evaluate"]):
         assert main([*words, "-h"]) == 0
         assert capsys.readouterr().out.startswith("Usage: " + " ".join(["streamer", *words]))
 
 
 @pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in EXAMPLES.items() for line in lines])
-def test_every_example_is_of_its_command_and_parses(name: str, line: str) -> None:
+def test_every_example_is_of_its_command_and_parses(name, line):
     words = shlex.split(line.split("| ")[-1].split(" > ")[0])
     count = 1 + len(name.split())
     assert words[:count] == ["streamer", *name.split()]
     ALL[name].make_context(name, words[count:])
 
 
-def test_each_option_means_one_thing_in_every_command() -> None:
+def test_each_option_means_one_thing_in_every_command():
     helps: dict[str, set[str]] = {}
     for command in ALL.values():
         for parameter in command.params:
@@ -108,11 +107,11 @@ def test_each_option_means_one_thing_in_every_command() -> None:
         ("speakers show -- -d", "speakers show -- -d"),
     ],
 )
-def test_an_older_spelling_is_understood(old: str, new: str) -> None:
+def test_an_older_spelling_is_understood(old, new):
     assert cli.present_spelling(old.split()) == new.split()
 
 
-def test_serve_takes_its_store_by_both_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_serve_takes_its_store_by_both_names(tmp_path, capsys):
     for option in ("--store", "--speakers"):
         assert main(["serve", option, "people.db", "--print-config"]) == 0
         assert 'store = "people.db"' in capsys.readouterr().out
@@ -123,7 +122,7 @@ def test_serve_takes_its_store_by_both_names(tmp_path: Path, capsys: pytest.Capt
         assert load(None, {f"STREAMER_SERVER_{name.upper()}": "people.db"}, {}).store == "people.db"
 
 
-def test_a_meeting_takes_its_store_and_microphones_by_both_names(tmp_path: Path) -> None:
+def test_a_meeting_takes_its_store_and_microphones_by_both_names(tmp_path):
     file = tmp_path / "room.toml"
     for store, microphone in (("store", "microphone"), ("speakers", "device")):
         file.write_text(f'{store} = "people.db"\n[[input]]\n{microphone} = "USB"\n')
@@ -135,20 +134,18 @@ def test_a_meeting_takes_its_store_and_microphones_by_both_names(tmp_path: Path)
         meeting.load(file)
 
 
-def test_a_microphone_given_for_the_processor_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_microphone_given_for_the_processor_is_told_apart(capsys):
     assert main(["live", "--device", "USB Audio"]) == 2
     assert "The microphone is --microphone" in capsys.readouterr().err
 
 
-def test_the_package_is_a_command_too() -> None:
+def test_the_package_is_a_command_too():
     done = subprocess.run([sys.executable, "-m", "streamer", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("streamer 0.")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal is a pair of files")
-def test_help_is_in_panels_on_a_terminal_and_in_lines_elsewhere(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_is_in_panels_on_a_terminal_and_in_lines_elsewhere(tmp_path, capsys):
     code, drawn = on_a_terminal(["run", "--help"], tmp_path)
     assert code == 0
     for panel in ("Outputs", "People", "Model"):
@@ -163,14 +160,14 @@ def test_help_is_in_panels_on_a_terminal_and_in_lines_elsewhere(
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal is a pair of files")
 @pytest.mark.parametrize("name", ALL)
-def test_no_word_of_help_is_taken_for_markup(name: str) -> None:
+def test_no_word_of_help_is_taken_for_markup(name):
     """Rich would swallow what stands in square brackets."""
     for parameter in ALL[name].params:
         assert "[" not in (parameter.help or "")
     assert "[" not in (ALL[name].help or "")
 
 
-def test_lists_are_json_where_json_is_asked_for(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_are_json_where_json_is_asked_for(store, capsys):
     def printed(*arguments: str) -> Any:
         assert main([*arguments, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
@@ -189,7 +186,7 @@ def test_lists_are_json_where_json_is_asked_for(store: str, capsys: pytest.Captu
     assert {"clean", "noise=SNR_DB"} & set(known["known"]) or "telephone-mulaw" in known["measured"]
 
 
-def test_every_change_says_what_it_did(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_change_says_what_it_did(store, tmp_path, capsys):
     for arguments, words in (
         (["rename", "Bob", "Robert"], "Bob is called Robert now"),
         (["name", "guest-1", "Carol"], "guest-1 is enrolled as Carol"),
@@ -203,7 +200,7 @@ def test_every_change_says_what_it_did(store: str, tmp_path: Path, capsys: pytes
         assert words in capsys.readouterr().out
 
 
-def test_nobody_is_removed_where_nobody_can_be_asked(store: str) -> None:
+def test_nobody_is_removed_where_nobody_can_be_asked(store):
     command = [sys.executable, "-m", "streamer", "speakers", "remove", "Ada", "--store", store]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -215,7 +212,7 @@ def test_nobody_is_removed_where_nobody_can_be_asked(store: str) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal is a pair of files")
 @pytest.mark.parametrize(("answer", "left"), [("y\n", ["Bob"]), ("n\n", ["Ada", "Bob"]), ("\n", ["Ada", "Bob"])])
-def test_removing_asks_first(store: str, tmp_path: Path, answer: str, left: list[str]) -> None:
+def test_removing_asks_first(store, tmp_path, answer, left):
     code, said = on_a_terminal(["speakers", "remove", "Ada", "--store", store], tmp_path, typed=answer)
     assert f"Delete Ada from {store}, beyond recovery? [y/N]" in said
     assert ("Ada is deleted" in said) == (code == 0) == (len(left) == 1)
@@ -223,6 +220,6 @@ def test_removing_asks_first(store: str, tmp_path: Path, answer: str, left: list
         assert opened.names() == left
 
 
-def test_who_is_not_enrolled_is_not_asked_about(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_is_not_enrolled_is_not_asked_about(store, capsys):
     assert main(["speakers", "remove", "Zoe", "--store", store]) == 2
     assert "Zoe" in capsys.readouterr().err

@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "streamer.cli"]
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def room(tmp_path_factory):
     """A folder with a recording, a store in which its speaker has brackets in their name, and another script's."""
     folder = tmp_path_factory.mktemp("room")
     samples, rate = soundfile.read(VOICE)
@@ -34,7 +34,7 @@ def streamer(*arguments: str, folder: Path, **options: object) -> subprocess.Com
     return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, check=False, **options)
 
 
-def test_square_brackets_in_names_and_file_names_are_text(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_square_brackets_in_names_and_file_names_are_text(room, capsys):
     store = ["--store", str(room / "a.db")]
     assert main(["speakers", "list", *store]) == 0
     assert "Ada [/dev] 王" in capsys.readouterr().out
@@ -45,7 +45,7 @@ def test_square_brackets_in_names_and_file_names_are_text(room: Path, capsys: py
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_an_output_without_a_letter_does_not_end_the_run(room: Path, encoding: str) -> None:
+def test_an_output_without_a_letter_does_not_end_the_run(room, encoding):
     environment = os.environ | {"PYTHONIOENCODING": encoding}
     command = ["run", "t [abc123].wav", "--store", "a.db", "--rttm", f"{encoding}.rttm"]
     plain = streamer(*command, folder=room, env=environment)
@@ -62,9 +62,7 @@ def test_an_output_without_a_letter_does_not_end_the_run(room: Path, encoding: s
     [["tolk.wav"], ["t [abc123].wav", "--roster", "Nobody"], ["t [abc123].wav", "--model", "none.safetensors"]],
     ids=["no such input", "nobody of the roster", "no such model"],
 )
-def test_what_cannot_be_heard_costs_nobody_earlier_turns(
-    room: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_heard_costs_nobody_earlier_turns(room, arguments, monkeypatch):
     monkeypatch.chdir(room)
     keep = room / "keep.rttm"
     keep.write_text("SPEAKER talk 1 0.000 1.000 <NA> <NA> Ada <NA> <NA>\n")
@@ -74,9 +72,7 @@ def test_what_cannot_be_heard_costs_nobody_earlier_turns(
     assert not (room / "made.rttm").exists()
 
 
-def test_what_is_read_is_never_written(
-    room: Path, model_file: Path, clips: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, capsys
-) -> None:
+def test_what_is_read_is_never_written(room, model_file, clips, monkeypatch, capsys):
     monkeypatch.chdir(room)
     (room / "words.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
     (room / "turns.rttm").write_text("SPEAKER talk 1 0.000 1.000 <NA> <NA> Ada <NA> <NA>\n")
@@ -99,9 +95,7 @@ def test_what_is_read_is_never_written(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_one_bad_file_does_not_lose_the_others(
-    clips: tuple[Path, ...], model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_bad_file_does_not_lose_the_others(clips, model_file, tmp_path, capsys):
     output, bad = tmp_path / "e.npz", tmp_path / "letter.wav"
     bad.write_text("this is no audio" * 100)
     files = [str(clips[0]), str(bad), str(clips[1]), "nowhere.wav"]
@@ -114,16 +108,14 @@ def test_one_bad_file_does_not_lose_the_others(
         assert written["path"].tolist() == [str(clips[0]), str(clips[1])]
 
 
-def test_a_batch_of_bad_files_leaves_what_was_there(model_file: Path, tmp_path: Path) -> None:
+def test_a_batch_of_bad_files_leaves_what_was_there(model_file, tmp_path):
     output = tmp_path / "e.json"
     output.write_text("earlier")
     assert main(["embed", "no.wav", "none.wav", "--model", str(model_file), "-o", str(output)]) == 2
     assert output.read_text() == "earlier"
 
 
-def test_standard_input_is_a_file_like_any_other(
-    clips: tuple[Path, ...], model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_standard_input_is_a_file_like_any_other(clips, model_file, tmp_path, capsys):
     assert main(["embed", str(clips[0]), "--model", str(model_file)]) == 0
     expected = json.loads(capsys.readouterr().out)["embeddings"][0]["embedding"]
     done = streamer("embed", "-", "--model", str(model_file), folder=tmp_path, input=clips[0].read_bytes())
@@ -147,22 +139,20 @@ def test_standard_input_is_a_file_like_any_other(
     ],
     ids=["nothing", "a letter", "a document", "raw PCM"],
 )
-def test_standard_input_that_is_no_audio_file_is_refused_with_the_way_out(
-    model_file: Path, tmp_path: Path, content: bytes, words: bytes
-) -> None:
+def test_standard_input_that_is_no_audio_file_is_refused_with_the_way_out(model_file, tmp_path, content, words):
     done = streamer("embed", "-", "--model", str(model_file), folder=tmp_path, input=content)
     assert done.returncode == 2
     assert words in done.stderr
     assert done.stdout == b""
 
 
-def test_run_hears_standard_input(room: Path) -> None:
+def test_run_hears_standard_input(room):
     done = streamer("run", "-", "--store", "a.db", folder=room, input=(room / "t [abc123].wav").read_bytes())
     assert done.returncode == 0, done.stderr
     assert "Ada [/dev] 王" in done.stdout.decode()
 
 
-def test_a_closed_standard_output_is_said_and_nothing_breaks(room: Path) -> None:
+def test_a_closed_standard_output_is_said_and_nothing_breaks(room):
     line = f"exec '{sys.executable}' -m streamer.cli run 't [abc123].wav' --store a.db --rttm closed.rttm >&-"
     done = subprocess.run(["sh", "-c", line], cwd=room, capture_output=True, check=False)
     assert done.returncode == 0
@@ -172,7 +162,7 @@ def test_a_closed_standard_output_is_said_and_nothing_breaks(room: Path) -> None
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-def test_a_full_disk_is_named(room: Path) -> None:
+def test_a_full_disk_is_named(room):
     done = streamer("run", "t [abc123].wav", "--store", "a.db", "--rttm", "/dev/full", folder=room)
     assert done.returncode == 2
     assert b"/dev/full" in done.stderr
@@ -183,17 +173,13 @@ def test_a_full_disk_is_named(room: Path) -> None:
     assert b"standard output" in done.stderr
 
 
-def test_enrolling_a_recording_again_says_that_nothing_was_added(
-    room: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_enrolling_a_recording_again_says_that_nothing_was_added(room, capsys):
     command = ["speakers", "enroll", "Ada [/dev] 王", str(room / "t [abc123].wav"), "--store", str(room / "a.db")]
     assert main(command) == 0
     assert "nothing new" in capsys.readouterr().out
 
 
-def test_the_advice_about_a_store_names_an_option_that_the_command_has(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_advice_about_a_store_names_an_option_that_the_command_has(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["serve", "--port", "0", "--store", str(tmp_path / "file" / "a.db")]) == 2
     assert "choose another store with the setting `store`" in capsys.readouterr().err
@@ -201,9 +187,7 @@ def test_the_advice_about_a_store_names_an_option_that_the_command_has(
     assert "choose another store with --store" in capsys.readouterr().err
 
 
-def test_two_profiles_of_one_voice_leave_an_unknown_speaker_and_not_nobody(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_profiles_of_one_voice_leave_an_unknown_speaker_and_not_nobody(tmp_path, capsys):
     store = ["--store", str(tmp_path / "twins.db")]
     for name in ("Ada", "Ida"):
         assert main(["speakers", "enroll", name, str(VOICE), "--force", *store]) == 0

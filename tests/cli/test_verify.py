@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cosine as scipy_cosine_distance
 
-from streamer import Inference, Model
+from streamer import Inference
 from streamer.cli import main
 from streamer.models import checkpoint
 
@@ -19,14 +19,12 @@ Clips = tuple[Path, Path, Path]
 ANY = ("--least-speech", "0")
 
 
-def test_the_same_voice_is_the_same_speaker(clips: Clips, model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_voice_is_the_same_speaker(clips, model_file, capsys):
     assert main(["verify", str(clips[0]), str(clips[1]), "--model", str(model_file), *ANY]) == 0
     assert "\nsame speaker (similarity >= 0.5000)" in capsys.readouterr().out
 
 
-def test_below_the_threshold_speakers_are_different(
-    clips: Clips, model_file: Path, local_model: Model, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_below_the_threshold_speakers_are_different(clips, model_file, local_model, capsys):
     arguments = ["verify", str(clips[0]), str(clips[2]), "--model", str(model_file), "--json", *ANY]
     first, second = (np.asarray(Inference(local_model, window="whole")(clips[index]))[0] for index in (0, 2))
     similarity = 1 - scipy_cosine_distance(first, second)
@@ -39,9 +37,7 @@ def test_below_the_threshold_speakers_are_different(
         assert result["threshold"] == pytest.approx(threshold)
 
 
-def test_a_model_without_a_threshold_asks_for_one(
-    clips: Clips, pyannote_model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_without_a_threshold_asks_for_one(clips, pyannote_model, tmp_path, capsys):
     path = tmp_path / "foreign.safetensors"
     checkpoint.save(path, pyannote_model)
     arguments = ["verify", str(clips[0]), str(clips[1]), "--model", str(path), *ANY]
@@ -52,8 +48,6 @@ def test_a_model_without_a_threshold_asks_for_one(
     assert main([*arguments, "--threshold", "0.4"]) == 0
 
 
-def test_a_missing_file_is_an_error_not_an_answer(
-    clips: Clips, model_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_file_is_an_error_not_an_answer(clips, model_file, capsys):
     assert main(["verify", str(clips[0]), "none.wav", "--model", str(model_file)]) == 2
     assert "none.wav" in capsys.readouterr().err

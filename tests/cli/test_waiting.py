@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import numba
 import pytest
@@ -55,7 +54,7 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("waiting")
     (path / "room.toml").write_text(f'[[input]]\nfile = "{CONVERSATION}"\n')
     (path / "trials").write_text(f"1 {VOICE} {VOICE}\n")
@@ -64,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal is a pair of files")
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=list(COMMANDS))
-def test_a_terminal_is_told_soon_and_before_torch_is_imported(arguments: list[str], folder: Path) -> None:
+def test_a_terminal_is_told_soon_and_before_torch_is_imported(arguments, folder):
     def measured() -> tuple[tuple[str, str], float]:
         _, said = on_a_terminal(arguments, folder, UP_TO_TORCH)
         before, mark, after = said.partition("torch is imported after ")
@@ -79,13 +78,13 @@ def test_a_terminal_is_told_soon_and_before_torch_is_imported(arguments: list[st
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal is a pair of files")
-def test_a_terminal_that_cannot_be_drawn_on_gets_lines(folder: Path) -> None:
+def test_a_terminal_that_cannot_be_drawn_on_gets_lines(folder):
     _, said = on_a_terminal(["embed", VOICE], folder, UP_TO_TORCH, TERM="dumb")
     assert said.startswith(f"{TORCH} ...\r\n")
     assert "\x1b" not in said
 
 
-def test_a_pipe_gets_nothing(folder: Path) -> None:
+def test_a_pipe_gets_nothing(folder):
     done = subprocess.run(
         [sys.executable, "-c", UP_TO_TORCH, "embed", VOICE], capture_output=True, text=True, check=False
     )
@@ -94,11 +93,11 @@ def test_a_pipe_gets_nothing(folder: Path) -> None:
 
 
 @pytest.fixture
-def dumb() -> Console:
+def dumb():
     return Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
 
 
-def test_one_wait_within_another_is_said_on_the_same_sign_and_once(dumb: Console) -> None:
+def test_one_wait_within_another_is_said_on_the_same_sign_and_once(dumb):
     with waiting("this", dumb), waiting(MODEL), waiting(MODEL) as say:
         say(MODEL)
     with waiting("this", dumb):
@@ -106,14 +105,14 @@ def test_one_wait_within_another_is_said_on_the_same_sign_and_once(dumb: Console
     assert dumb.file.getvalue().splitlines() == ["this ...", f"{MODEL} ...", "this ..."]  # type: ignore[attr-defined]
 
 
-def test_what_is_there_already_is_not_waited_for(dumb: Console) -> None:
+def test_what_is_there_already_is_not_waited_for(dumb):
     assert "torch" in sys.modules
     with waiting(TORCH, dumb) as say:
         say(TORCH)
     assert dumb.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
-def test_the_sign_goes_when_what_is_waited_for_fails() -> None:
+def test_the_sign_goes_when_what_is_waited_for_fails():
     console = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"})
     with pytest.raises(ZeroDivisionError), waiting("this", console):
         raise ZeroDivisionError
@@ -122,7 +121,7 @@ def test_the_sign_goes_when_what_is_waited_for_fails() -> None:
         assert f"{MODEL} ..." in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_what_is_compiled_is_said_and_what_lies_ready_is_not() -> None:
+def test_what_is_compiled_is_said_and_what_lies_ready_is_not():
     said: list[str] = []
     add = numba.njit(lambda x: x + 1)
     with compiling(said.append):
@@ -133,7 +132,7 @@ def test_what_is_compiled_is_said_and_what_lies_ready_is_not() -> None:
     assert said == [KERNELS]
 
 
-def test_after_the_rehearsal_nothing_is_left_to_compile(tmp_path: Path) -> None:
+def test_after_the_rehearsal_nothing_is_left_to_compile(tmp_path):
     code = (
         "from streamer import Model, read_audio\n"
         "from streamer.cli.waiting import compiling, rehearse\n"
@@ -168,7 +167,7 @@ def test_after_the_rehearsal_nothing_is_left_to_compile(tmp_path: Path) -> None:
         ("streamer.models.sinc", []),
     ],
 )
-def test_every_compiled_loop_is_kept_on_disk(module: str, names: list[str]) -> None:
+def test_every_compiled_loop_is_kept_on_disk(module, names):
     loops = {name: value for name, value in vars(import_module(module)).items() if hasattr(value, "py_func")}
     assert loops
     assert set(names) <= set(loops)
@@ -180,7 +179,7 @@ def test_every_compiled_loop_is_kept_on_disk(module: str, names: list[str]) -> N
     [["speakers", "list"], ["speakers", "erase"], ["live", "--list-devices"], ["serve", "--print-config"]],
     ids=" ".join,
 )
-def test_a_command_that_computes_nothing_loads_neither_torch_nor_numba(arguments: list[str], tmp_path: Path) -> None:
+def test_a_command_that_computes_nothing_loads_neither_torch_nor_numba(arguments, tmp_path):
     code = "import sys; from streamer.cli import main; main(sys.argv[1:])"
     code += "; print('torch' in sys.modules, 'numba' in sys.modules)"
     environment = os.environ | {"XDG_DATA_HOME": str(tmp_path)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +15,7 @@ __all__ = ["server", "serving"]
 
 
 @pytest.fixture
-def demo() -> Callable[[str], ModuleType]:
+def demo():
     """A demo by its name, as `python demos/NAME.py` would load it."""
 
     def load(name: str) -> ModuleType:

@@ -19,7 +19,7 @@ DEMOS = Path(__file__).parents[2] / "demos"
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clip(tmp_path_factory):
     """The first 8 s of the bundled conversation, as a WAV file."""
     path = tmp_path_factory.mktemp("clip") / "talk.wav"
     soundfile.write(path, read_audio(CONVERSATION).mono_16k()[: 8 * 16_000], 16_000)

@@ -18,12 +18,12 @@ def shown(notebook: Any) -> list[dict[str, str]]:
 
 @pytest.mark.filterwarnings("default")  # of Jupyter's own
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-async def test_a_notebook_runs_and_shows_a_picture(path: Path) -> None:
+async def test_a_notebook_runs_and_shows_a_picture(path):
     notebook = nbformat.read(path, 4)  # type: ignore[no-untyped-call]
     assert all(not cell.get("outputs") for cell in notebook.cells), "outputs are not kept: they hold voices"
     await NotebookClient(notebook, timeout=240).async_execute()  # type: ignore[no-untyped-call]
     assert any("image/png" in data for data in shown(notebook))
 
 
-def test_there_are_notebooks() -> None:
+def test_there_are_notebooks():
     assert len(NOTEBOOKS) >= 3

@@ -5,7 +5,6 @@ from toy import TOYS, toy_model
 
 from streamer.engine.cached import CachedStepper
 from streamer.engine.incremental import IncrementalModel
-from streamer.models.model import Model
 
 #: What a network with a memory says of a window depends on what was before it.
 WITHOUT_MEMORY = ["window norms", "frame local", "frame local, by tensors", "toy", "toy by windows", "campplus"]
@@ -13,7 +12,7 @@ WITH_MEMORY = ["toy that remembers", "toy that remembers, by tensors", "campplus
 
 
 @pytest.fixture(scope="module")
-def engine_of(pyannote_model: Model, local_model: Model, campplus: Model, campplus_past: Model):  # type: ignore[no-untyped-def]
+def engine_of(pyannote_model, local_model, campplus, campplus_past):  # type: ignore[no-untyped-def]
     """An engine by its kind, without a speech detector."""
     models = {
         "window norms": pyannote_model,
@@ -36,14 +35,14 @@ def engine_of(pyannote_model: Model, local_model: Model, campplus: Model, camppl
 
 
 @pytest.fixture(scope="module", params=[*WITHOUT_MEMORY, *WITH_MEMORY])
-def engine(request: pytest.FixtureRequest, engine_of) -> IncrementalModel:  # type: ignore[no-untyped-def]
+def engine(request, engine_of):  # type: ignore[no-untyped-def]
     """All kinds of network that there are, one after the other."""
     found: IncrementalModel = engine_of(request.param)
     return found
 
 
 @pytest.fixture(scope="module", params=WITHOUT_MEMORY)
-def forgetful(request: pytest.FixtureRequest, engine_of) -> IncrementalModel:  # type: ignore[no-untyped-def]
+def forgetful(request, engine_of):  # type: ignore[no-untyped-def]
     """Those of which a window is a window alone."""
     found: IncrementalModel = engine_of(request.param)
     return found

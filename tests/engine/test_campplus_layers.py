@@ -13,7 +13,6 @@ from streamer.engine.campplus.cached import CamPlusPlusBackbone
 from streamer.models.campplus.layers import Activation
 from streamer.models.campplus.network import CamPlusPlus, campplus_of
 from streamer.models.carry import Carry
-from streamer.models.model import Model
 
 #: Of three streams, batch after batch: alike, of one hop, fewer than a tap looks back, and more than one matrix holds.
 HOPS = [(7, 7, 7), (1, 1, 1), (1, 2, 30), (2, 2, 2), (1, 3, 70), (4, 4, 4), (5, 5, 5)]
@@ -24,14 +23,12 @@ WAYS = {"plainly": False, "compiled": True}
 
 
 @pytest.fixture
-def tiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiled(monkeypatch):
     monkeypatch.setattr(winograd, "pays", lambda _: True)
 
 
 @pytest.fixture(params=WAYS.values(), ids=WAYS)
-def backbone(
-    campplus_past: Model, request: pytest.FixtureRequest, tiled: None, monkeypatch: pytest.MonkeyPatch
-) -> CamPlusPlusBackbone:
+def backbone(campplus_past, request, tiled, monkeypatch):
     # The third stream's maps are computed by themselves.
     monkeypatch.setattr(layers, "MAPS_AT_ONCE", 2)
     return CamPlusPlusBackbone(campplus_of(campplus_past.network), request.param)
@@ -69,7 +66,7 @@ def of_network(network: CamPlusPlus) -> list[Tensor]:
     return blocks
 
 
-def test_frames_are_the_networks_own_in_any_batches(backbone: CamPlusPlusBackbone) -> None:
+def test_frames_are_the_networks_own_in_any_batches(backbone):
     found, _ = stepped(backbone)
 
     for block, expected, hops in zip(found, of_network(backbone.network), HOPS, strict=True):
@@ -79,7 +76,7 @@ def test_frames_are_the_networks_own_in_any_batches(backbone: CamPlusPlusBackbon
         assert (block - expected)[own].norm() < 1e-5 * expected[own].norm()
 
 
-def test_a_stream_may_go_on_where_the_other_way_of_computing_left_it(campplus_past: Model, tiled: None) -> None:
+def test_a_stream_may_go_on_where_the_other_way_of_computing_left_it(campplus_past, tiled):
     network = campplus_of(campplus_past.network)
     kept = [stepped(CamPlusPlusBackbone(network, way))[1] for way in WAYS.values()]
 
@@ -87,12 +84,12 @@ def test_a_stream_may_go_on_where_the_other_way_of_computing_left_it(campplus_pa
     assert (kept[0] - kept[1]).norm() < 1e-5 * kept[0].norm()
 
 
-def test_a_state_is_smaller_than_the_networks_own(campplus_past: Model) -> None:
+def test_a_state_is_smaller_than_the_networks_own(campplus_past):
     backbone = CamPlusPlusBackbone(campplus_of(campplus_past.network))
     assert backbone.new_carry().nbytes < 0.8 * backbone.network.new_carry().nbytes
 
 
-def test_a_norm_of_any_sign_or_none_is_folded_into_what_follows() -> None:
+def test_a_norm_of_any_sign_or_none_is_folded_into_what_follows():
     activation = Activation(6)
     scale, shift = [1.5, -0.5, 0.0, 0.0, 1e-38, -1e-38], [0.3, 0.4, 2.0, -2.0, 1.0, -1.0]
     activation.load_state_dict({"scale": torch.tensor(scale), "shift": torch.tensor(shift)})

@@ -49,13 +49,13 @@ def compiled_by(code: str, cache: Path) -> set[str]:
     return set(ran.stdout.split())
 
 
-def test_an_enrolment_waits_for_no_kernel_but_the_one_that_measures_its_sound(tmp_path: Path):
+def test_an_enrolment_waits_for_no_kernel_but_the_one_that_measures_its_sound(tmp_path):
     assert {module for module in compiled_by(ENROL, tmp_path) if module.startswith("streamer.")} == {
         "streamer.engine.slots.sound"
     }
 
 
-def test_no_kernel_needs_text_compiled(tmp_path: Path):
+def test_no_kernel_needs_text_compiled(tmp_path):
     """Copying one array over another with a slice does: numba compiles the message of an error of shapes, for 2 s."""
     modules = compiled_by(COMPILE, tmp_path)
     assert {"streamer.engine.sliding", "streamer.engine.slots.sound", "streamer.engine.campplus.tiles"} <= modules

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from toy import TOYS, toy_model
 from streamer.engine.incremental import Block, IncrementalModel
 from streamer.engine.window import Step
 from streamer.errors import StreamFailed
-from streamer.models.model import Model
 
 #: Float32 sums of thousands of terms, in another order.
 TOLERANCE = 1e-4
@@ -22,9 +20,7 @@ KINDS = ["frame local", "window norms", "campplus of the past", "campplus", "toy
 
 
 @pytest.fixture(params=KINDS)
-def model(
-    request: pytest.FixtureRequest, pyannote_model: Model, local_model: Model, campplus: Model, campplus_past: Model
-) -> Model:
+def model(request, pyannote_model, local_model, campplus, campplus_past):
     models = {
         "frame local": local_model,
         "window norms": pyannote_model,
@@ -53,7 +49,7 @@ def stepped(engine: IncrementalModel, sounds: list[np.ndarray]) -> list[list[Ste
     return found
 
 
-def test_streams_come_out_as_on_a_cpu(model: Model, device: str) -> None:
+def test_streams_come_out_as_on_a_cpu(model, device):
     sounds = [noise(2.2 + 0.1 * seed, seed) for seed in range(5)]
     expected = stepped(IncrementalModel(copy.deepcopy(model), device="cpu"), sounds)
 
@@ -66,7 +62,7 @@ def test_streams_come_out_as_on_a_cpu(model: Model, device: str) -> None:
                 np.testing.assert_allclose(step.block.mean, same.block.mean, rtol=1e-3, atol=1e-3)
 
 
-def test_a_stream_goes_from_device_to_device_by_its_snapshot(model: Model, device: str) -> None:
+def test_a_stream_goes_from_device_to_device_by_its_snapshot(model, device):
     samples = noise(2.3, seed=4)
     on_cpu, there = IncrementalModel(copy.deepcopy(model), device="cpu"), IncrementalModel(model, device=device)
     expected = on_cpu.open((1.0,), 0.5).push(samples)
@@ -81,7 +77,7 @@ def test_a_stream_goes_from_device_to_device_by_its_snapshot(model: Model, devic
     assert_same(found, expected, TOLERANCE)
 
 
-def test_exact_float32_does_not_hang_on_what_torch_is_allowed(model: Model, device: str) -> None:
+def test_exact_float32_does_not_hang_on_what_torch_is_allowed(model, device):
     expected = windows_of(IncrementalModel(copy.deepcopy(model), device="cpu").open((1.0,), 0.5).push(noise(2)))
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
@@ -96,7 +92,7 @@ def test_exact_float32_does_not_hang_on_what_torch_is_allowed(model: Model, devi
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "tf32"])
-def test_lower_precisions_stay_close(local_model: Model, device: str, precision: Any) -> None:
+def test_lower_precisions_stay_close(local_model, device, precision):
     if precision == "tf32" and device == "cpu":
         pytest.skip("a CPU has no TF32")
     sound = noise(2, seed=1)
@@ -107,7 +103,7 @@ def test_lower_precisions_stay_close(local_model: Model, device: str, precision:
         assert deviation(one.embedding, other.embedding) < 0.05
 
 
-def test_a_stream_that_breaks_takes_no_other_with_it(local_model: Model, device: str) -> None:
+def test_a_stream_that_breaks_takes_no_other_with_it(local_model, device):
     engine = IncrementalModel(copy.deepcopy(local_model), device=device, speech="off")
     broken, sound = engine.open((0.5, 1.0), 0.5), engine.open((0.5, 1.0), 0.5)
     samples, found, outcomes = noise(2, seed=2), [], []

@@ -16,7 +16,6 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.engine.sincnet.layers import SincNetFrameLayers
 from streamer.engine.window import Step
 from streamer.errors import ConfigurationError
-from streamer.models.model import Model
 from streamer.models.pooling import Moments
 from streamer.models.xvector import sincnet_of
 from streamer.speakers.backend import Backend
@@ -33,7 +32,7 @@ def pooled(steps: list[Step]) -> Moments[np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", ["toy", "toy that remembers"])
-def test_the_blocks_of_a_stream_pool_to_the_embedding_of_the_whole(kind: str) -> None:
+def test_the_blocks_of_a_stream_pool_to_the_embedding_of_the_whole(kind):
     model, samples = toy_model(TOYS[kind]), noise(4)
 
     steps = IncrementalModel(model, speech="off").open((1.0,), 0.5).push(samples)
@@ -41,7 +40,7 @@ def test_the_blocks_of_a_stream_pool_to_the_embedding_of_the_whole(kind: str) ->
     assert deviation(model.embed(pooled(steps)), model(torch.from_numpy(samples)[None, None])[0].numpy()) < 1e-5
 
 
-def test_a_memory_begins_again_after_a_gap() -> None:
+def test_a_memory_begins_again_after_a_gap():
     model, samples = toy_model(TOYS["toy that remembers"]), noise(4)
     stream = IncrementalModel(model, speech="off").open((1.0,), 0.5)
     stream.push(noise(2.03, seed=9))
@@ -54,9 +53,7 @@ def test_a_memory_begins_again_after_a_gap() -> None:
 
 # At a step's end, the newest frames' speech is that of the chunk before: a window that is computed anew knows better.
 @pytest.mark.parametrize(("kind", "tolerance"), [("toy", 1e-5), ("toy by windows", 1e-3)])
-def test_speech_is_told_on_the_grid_of_the_network_and_weighs_its_frames(
-    kind: str, tolerance: float, voice: np.ndarray
-) -> None:
+def test_speech_is_told_on_the_grid_of_the_network_and_weighs_its_frames(kind, tolerance, voice):
     model = toy_model(TOYS[kind])
     steps = IncrementalModel(model).open((1.0, 2.0), 0.5).push(voice[0])
 
@@ -73,7 +70,7 @@ def test_speech_is_told_on_the_grid_of_the_network_and_weighs_its_frames(
 
 
 @pytest.mark.parametrize("kind", TOYS)
-def test_a_tracker_hears_turns_on_the_grid_of_the_network(kind: str) -> None:
+def test_a_tracker_hears_turns_on_the_grid_of_the_network(kind):
     model = toy_model(TOYS[kind])
     engine, voices = IncrementalModel(model, speech="off"), [noise(6, seed) * 3 for seed in (1, 2)]
     backend = Backend.of(model)
@@ -101,7 +98,7 @@ def test_a_tracker_hears_turns_on_the_grid_of_the_network(kind: str) -> None:
     assert turn.speaker == "Ada"
 
 
-def test_what_a_family_cannot_do_is_refused() -> None:
+def test_what_a_family_cannot_do_is_refused():
     for kind, choice, message in (
         ("toy", {"mode": "exact"}, "'cached' is exact"),
         ("toy by windows", {"mode": "cached"}, "another toy"),
@@ -114,7 +111,7 @@ def test_what_a_family_cannot_do_is_refused() -> None:
         sincnet_of(toy_model(ToyDescription()).network)
 
 
-def test_the_hops_of_a_sincnet_follow_from_its_layers(any_model: Model) -> None:
+def test_the_hops_of_a_sincnet_follow_from_its_layers(any_model):
     hops = SincNetFrameLayers(sincnet_of(any_model.network)).hops
 
     # TDNN contexts 4, 4 and 6; 9 positions of 30 samples, 271 seen by each; 4 positions at 9 a hop and 4 at 3 a hop.
@@ -122,7 +119,7 @@ def test_the_hops_of_a_sincnet_follow_from_its_layers(any_model: Model) -> None:
     assert (hops.start, hops.end) == (16 * 30, 16 * 30 + 241)
 
 
-def test_nothing_but_the_networks_own_rooms_knows_its_numbers() -> None:
+def test_nothing_but_the_networks_own_rooms_knows_its_numbers():
     package = Path(streamer.__file__).parent
     # Training a SincNet is its own room too, but for what asks a recipe's architecture.
     own = {"models", "engine/sincnet", "training"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -18,7 +16,7 @@ from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 
 
-def test_a_gap_advances_the_clock_and_joins_nothing_across_it(forgetful: IncrementalModel) -> None:
+def test_a_gap_advances_the_clock_and_joins_nothing_across_it(forgetful):
     engine, samples = forgetful, noise(9)
     lost = slice(33_333, 50_001)
     stream = engine.open((1.0, 3.0), 0.5)
@@ -39,7 +37,7 @@ def test_a_gap_advances_the_clock_and_joins_nothing_across_it(forgetful: Increme
     assert all(window.partial for window in spanning)
 
 
-def test_a_gap_of_hours_costs_nothing(engine: IncrementalModel) -> None:
+def test_a_gap_of_hours_costs_nothing(engine):
     stream, without = engine.open((1.0,), 0.1), engine.open((1.0,), 0.1)
     for one in (stream, without):
         one.push(noise(1.5))
@@ -55,7 +53,7 @@ def test_a_gap_of_hours_costs_nothing(engine: IncrementalModel) -> None:
     assert windows_of(steps)[-1].end_sample > 10 * 3600 * RATE + RATE
 
 
-def test_a_short_gap_does_not_end_its_step(engine: IncrementalModel) -> None:
+def test_a_short_gap_does_not_end_its_step(engine):
     stream = engine.open((1.0,), 1.0)
 
     steps = stream.push(noise(0.3)) + stream.gap(6000) + stream.push(noise(2.0))
@@ -63,7 +61,7 @@ def test_a_short_gap_does_not_end_its_step(engine: IncrementalModel) -> None:
     assert [step.end_sample for step in steps] == [16_000, 32_000]
 
 
-def test_frames_are_dated_right_across_a_short_gap_inside_of_a_step(local_model: Model) -> None:
+def test_frames_are_dated_right_across_a_short_gap_inside_of_a_step(local_model):
     stream = IncrementalModel(local_model).open((1.0,), 1.0)
 
     steps = stream.push(noise(0.6)) + stream.gap(9_920) + stream.push(noise(2.0))
@@ -75,7 +73,7 @@ def test_frames_are_dated_right_across_a_short_gap_inside_of_a_step(local_model:
     assert len(lost) > 15 and (lost == 0).all()
 
 
-def test_samples_that_are_refused_leave_the_stream_as_it_was(engine: IncrementalModel) -> None:
+def test_samples_that_are_refused_leave_the_stream_as_it_was(engine):
     samples, stream = noise(3.2), engine.open((1.0,), 0.5)
     spoilt = samples[20_000:40_000].copy()
     spoilt[15_000] = np.inf
@@ -91,7 +89,7 @@ def test_samples_that_are_refused_leave_the_stream_as_it_was(engine: Incremental
     assert_same(found + stream.push(samples[20_000:]), engine.open((1.0,), 0.5).push(samples))
 
 
-def test_a_finished_stream_hears_no_more(engine: IncrementalModel) -> None:
+def test_a_finished_stream_hears_no_more(engine):
     stream = engine.open((1.0,), 0.5)
     stream.push(noise(1.2))
     stream.finish()
@@ -101,7 +99,7 @@ def test_a_finished_stream_hears_no_more(engine: IncrementalModel) -> None:
             more()
 
 
-def test_a_stream_with_nan_fails_alone(engine: IncrementalModel) -> None:
+def test_a_stream_with_nan_fails_alone(engine):
     broken, sound = engine.open((1.0,), 1.0), engine.open((1.0,), 1.0)
     samples = noise(1.0)
     spoilt = samples.copy()
@@ -116,7 +114,7 @@ def test_a_stream_with_nan_fails_alone(engine: IncrementalModel) -> None:
 
 
 @pytest.mark.parametrize("choice", [{"mode": "auto"}, {"speech": "sillero"}, {"precision": "float8"}])
-def test_what_is_misspelt_is_refused(pyannote_model: Model, choice: dict[str, Any]) -> None:
+def test_what_is_misspelt_is_refused(pyannote_model, choice):
     with pytest.raises(ConfigurationError, match="is not known"):
         IncrementalModel(pyannote_model, **choice)
 
@@ -133,9 +131,7 @@ def test_what_is_misspelt_is_refused(pyannote_model: Model, choice: dict[str, An
         ((float("inf"),), 1.0, "duration=inf"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(
-    local_model: Model, durations: tuple[float, ...], step: float, message: str
-) -> None:
+def test_settings_that_cannot_work_are_refused(local_model, durations, step, message):
     with pytest.raises(ConfigurationError, match=message):
         WindowSettings.of(local_model, durations, step)
 
@@ -143,33 +139,31 @@ def test_settings_that_cannot_work_are_refused(
 @pytest.mark.parametrize(
     ("front", "norm", "mode"), [("log", "batch", "exact"), ("log", "instance", None), ("log", "instance", "cached")]
 )
-def test_a_mode_that_a_model_has_not_is_refused(front: Any, norm: Any, mode: Any) -> None:
+def test_a_mode_that_a_model_has_not_is_refused(front, norm, mode):
     model = Model(XVectorSincNet(Architecture(front, norm, 8)), ModelCard("random"))
     with pytest.raises(ConfigurationError, match="norm"):
         IncrementalModel(model, mode)
 
 
-def test_a_precision_that_is_not_known_is_refused(local_model: Model) -> None:
+def test_a_precision_that_is_not_known_is_refused(local_model):
     with pytest.raises(ConfigurationError, match="float32, bfloat16, int8"):
         IncrementalModel(local_model, precision="float64")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_a_precision_that_a_model_has_not_is_refused_with_a_model_that_has_it(
-    campplus: Model, campplus_past: Model, precision: Any
-) -> None:
+def test_a_precision_that_a_model_has_not_is_refused_with_a_model_that_has_it(campplus, campplus_past, precision):
     for model in (campplus, campplus_past):
         with pytest.raises(ConfigurationError, match="computed in float32 alone; use that, or the model 'sincnet'"):
             IncrementalModel(model, precision=precision)
     assert IncrementalModel(Model.from_pretrained("sincnet"), precision=precision).precision == precision
 
 
-def test_exact_mode_wants_steps_on_the_filters_grid(pyannote_model: Model) -> None:
+def test_exact_mode_wants_steps_on_the_filters_grid(pyannote_model):
     with pytest.raises(ConfigurationError, match="multiple of 10"):
         WindowSettings.of(pyannote_model, (3003 / RATE * 3,), 1001 / RATE, unit=10)
 
 
-def test_blocks_beyond_their_step_are_refused(engine: IncrementalModel) -> None:
+def test_blocks_beyond_their_step_are_refused(engine):
     stream = engine.open((1.0,), 0.5)
 
     (outcome,) = engine.step([Block(stream, noise(0.6))])

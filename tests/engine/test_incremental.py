@@ -38,9 +38,7 @@ def calibrated(model: Model, samples: np.ndarray) -> Model:
 
 
 @pytest.mark.parametrize(("durations", "step"), PAIRS, ids=lambda value: str(value))
-def test_a_window_is_what_the_network_says_of_its_samples(
-    forgetful: IncrementalModel, durations: tuple[float, ...], step: float
-) -> None:
+def test_a_window_is_what_the_network_says_of_its_samples(forgetful, durations, step):
     engine, samples = forgetful, noise(4.2)
     stream = engine.open(durations, step)
 
@@ -54,7 +52,7 @@ def test_a_window_is_what_the_network_says_of_its_samples(
         assert deviation(window.embedding, offline) < TOLERANCE[engine.mode]
 
 
-def test_a_rectified_front_with_fixed_norms_is_cached_exactly(pyannote_model: Model) -> None:
+def test_a_rectified_front_with_fixed_norms_is_cached_exactly(pyannote_model):
     """The architecture between our own and pyannote's, which has a norm of the waveform with statistics of its own."""
     samples = noise(3.1)
     network = XVectorSincNet(Architecture(norm="batch", dimension=16))
@@ -73,7 +71,7 @@ def test_a_rectified_front_with_fixed_norms_is_cached_exactly(pyannote_model: Mo
     assert deviation(window.embedding, model(heard[None, None])[0].numpy()) < TOLERANCE["cached"]
 
 
-def test_a_full_window_misses_less_than_one_stride_at_each_end(engine: IncrementalModel) -> None:
+def test_a_full_window_misses_less_than_one_stride_at_each_end(engine):
     stream, stride = engine.open((1.0, 3.0), 0.5), engine.model.grid.stride
 
     for step in stream.push(noise(8)):
@@ -85,7 +83,7 @@ def test_a_full_window_misses_less_than_one_stride_at_each_end(engine: Increment
 
 @settings(max_examples=8, deadline=None)
 @given(cuts=st.lists(st.integers(0, 36_001), max_size=8), seed=st.integers(0, 3))
-def test_any_chunking_gives_the_same_steps(engine: IncrementalModel, cuts: list[int], seed: int) -> None:
+def test_any_chunking_gives_the_same_steps(engine, cuts, seed):
     samples = noise(36_001 / RATE, seed)
     whole = engine.open((0.5, 1.0), 0.5)
     expected = whole.push(samples) + whole.finish()
@@ -98,7 +96,7 @@ def test_any_chunking_gives_the_same_steps(engine: IncrementalModel, cuts: list[
     assert_same(found, expected)
 
 
-def test_chunks_of_one_sample_give_the_same_steps(local_model: Model) -> None:
+def test_chunks_of_one_sample_give_the_same_steps(local_model):
     engine, samples = IncrementalModel(local_model, speech="off"), noise(1.1)
     expected = engine.open((0.5,), 0.25).push(samples)
 
@@ -126,7 +124,7 @@ def step_together(engine: IncrementalModel, driven: list[Driven], blocks: list[B
 
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
-def test_batch_companions_do_not_matter(engine: IncrementalModel, data: st.DataObject) -> None:
+def test_batch_companions_do_not_matter(engine, data):
     driven = [Driven(engine.open(*COMPANIONS[n]), noise(1.6 + 0.3 * n, n)) for n in range(3)]
 
     while waiting := [one for one in driven if one.heard < len(one.samples)]:
@@ -143,7 +141,7 @@ def test_batch_companions_do_not_matter(engine: IncrementalModel, data: st.DataO
 
 
 @pytest.mark.parametrize("kind", ["local_model", "pyannote_model"])
-def test_a_crowd_of_uneven_streams_is_what_each_is_alone(kind: str, request: pytest.FixtureRequest) -> None:
+def test_a_crowd_of_uneven_streams_is_what_each_is_alone(kind, request):
     # They are computed in groups of some sizes, and padded to some lengths; these end at different places in a step.
     engine = IncrementalModel(request.getfixturevalue(kind), "cached", speech="off")
     crowd = [Driven(engine.open((0.5,), 0.5), noise(1.0 + n / 80, n)) for n in range(37)]
@@ -157,7 +155,7 @@ def test_a_crowd_of_uneven_streams_is_what_each_is_alone(kind: str, request: pyt
         assert_same(one.said, alone.push(one.samples) + alone.finish())
 
 
-def test_what_is_computed_at_once_has_few_sizes() -> None:
+def test_what_is_computed_at_once_has_few_sizes():
     lengths = {padded_hops(hops, RATE, 270) for hops in range(1, 61)}
     sizes = {size for streams in range(1, 200) for size in group_sizes(streams, 17)}
 
@@ -167,7 +165,7 @@ def test_what_is_computed_at_once_has_few_sizes() -> None:
     assert all(sum(group_sizes(streams, 17)) == streams for streams in range(1, 200))
 
 
-def test_exact_mode_weighs_frames_by_the_networks_attention() -> None:
+def test_exact_mode_weighs_frames_by_the_networks_attention():
     torch.manual_seed(3)
     model = Model(XVectorSincNet(Architecture("rectified", "instance", attention=True)), ModelCard("attends"))
     with torch.no_grad():
@@ -179,7 +177,7 @@ def test_exact_mode_weighs_frames_by_the_networks_attention() -> None:
     assert deviation(window.embedding, model(torch.from_numpy(samples)[None, None])[0].numpy()) < 1e-4
 
 
-def test_the_last_incomplete_step_is_flushed(engine: IncrementalModel) -> None:
+def test_the_last_incomplete_step_is_flushed(engine):
     stream = engine.open((1.0,), 1.0)
     stream.push(noise(2.4))
 
@@ -189,7 +187,7 @@ def test_the_last_incomplete_step_is_flushed(engine: IncrementalModel) -> None:
     assert stream.finish() == []
 
 
-def test_windows_come_once_there_is_a_second_of_speech(engine: IncrementalModel) -> None:
+def test_windows_come_once_there_is_a_second_of_speech(engine):
     ends = [step.end_sample for step in engine.open((3.0,), 0.5).push(noise(4)) if step.windows]
     partial = [window.partial for window in windows_of(engine.open((3.0,), 0.5).push(noise(4)))]
 
@@ -197,14 +195,14 @@ def test_windows_come_once_there_is_a_second_of_speech(engine: IncrementalModel)
     assert partial == [True] * (len(partial) - 3) + [False] * 3
 
 
-def test_a_stream_costs_at_most_a_megabyte(engine: IncrementalModel) -> None:
+def test_a_stream_costs_at_most_a_megabyte(engine):
     stream = engine.open((3.0,), 1.0)
     stream.push(noise(10))
 
     assert 1_000 < stream.nbytes <= 2**20
 
 
-def test_what_a_stream_costs_does_not_grow(engine: IncrementalModel) -> None:
+def test_what_a_stream_costs_does_not_grow(engine):
     stream = engine.open((0.5,), 0.1)
     sizes = []
     for second in range(6):
@@ -215,7 +213,7 @@ def test_what_a_stream_costs_does_not_grow(engine: IncrementalModel) -> None:
     assert max(sizes[3:]) <= 1.25 * min(sizes[3:])
 
 
-def test_the_speech_head_weighs_the_frames(local_model: Model) -> None:
+def test_the_speech_head_weighs_the_frames(local_model):
     samples = noise(4)
     stream = IncrementalModel(local_model, speech="head").open((1.0,), 1.0)
 
@@ -234,7 +232,7 @@ def test_the_speech_head_weighs_the_frames(local_model: Model) -> None:
         assert window.speech_s == pytest.approx(weights.mean().item() * len(heard) / RATE, rel=1e-4)
 
 
-def test_blocks_pool_to_the_embedding_of_the_whole(local_model: Model) -> None:
+def test_blocks_pool_to_the_embedding_of_the_whole(local_model):
     samples = noise(5)
     steps = IncrementalModel(local_model, speech="off").open((1.0,), 1.0).push(samples)
     from streamer.models.pooling import Moments
@@ -248,7 +246,7 @@ def test_blocks_pool_to_the_embedding_of_the_whole(local_model: Model) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_lower_precision_stays_close(local_model: Model, precision: str) -> None:
+def test_lower_precision_stays_close(local_model, precision):
     samples = noise(3)
     model = calibrated(local_model, samples)
     plain = windows_of(IncrementalModel(model, speech="off").open((1.0,), 1.0).push(samples))
@@ -259,7 +257,7 @@ def test_lower_precision_stays_close(local_model: Model, precision: str) -> None
         assert 0.99 < cosine < 1.0
 
 
-def test_on_every_device(local_model: Model, device: str) -> None:
+def test_on_every_device(local_model, device):
     samples = noise(2)
     expected = IncrementalModel(local_model, speech="off").open((1.0,), 0.5).push(samples)
 

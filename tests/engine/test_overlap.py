@@ -6,7 +6,6 @@ import seeded
 import torch
 
 from streamer.engine.incremental import IncrementalModel
-from streamer.models.model import Model
 
 
 def told(steps) -> dict[int, float]:
@@ -20,7 +19,7 @@ def told(steps) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("chunk", [700, 16_000, 48_000])
-def test_each_frame_is_told_once_and_as_the_network_has_it(campplus_past: Model, chunk: int) -> None:
+def test_each_frame_is_told_once_and_as_the_network_has_it(campplus_past, chunk):
     samples = seeded.seeded_audio(4 * 16_000)[0]
     expected = campplus_past.network.frames(torch.from_numpy(samples)[None, None]).overlap
 
@@ -32,7 +31,7 @@ def test_each_frame_is_told_once_and_as_the_network_has_it(campplus_past: Model,
     assert np.array(list(found.values())) == pytest.approx(expected[0].numpy(), abs=1e-4)
 
 
-def test_frames_that_a_short_gap_took_have_no_overlap(campplus_past: Model) -> None:
+def test_frames_that_a_short_gap_took_have_no_overlap(campplus_past):
     samples = seeded.seeded_audio(4 * 16_000)[0]
     stream = IncrementalModel(campplus_past).open(step=1.0)
 
@@ -45,12 +44,12 @@ def test_frames_that_a_short_gap_took_have_no_overlap(campplus_past: Model) -> N
     assert 0.0 in told(steps).values()
 
 
-def test_a_network_that_does_not_tell_says_nothing(local_model: Model) -> None:
+def test_a_network_that_does_not_tell_says_nothing(local_model):
     stream = IncrementalModel(local_model).open()
     assert all(step.overlap is None for step in stream.push(seeded.seeded_audio(48_000)[0]))
 
 
-def test_what_several_say_counts_less_in_the_pooling(campplus_past: Model) -> None:
+def test_what_several_say_counts_less_in_the_pooling(campplus_past):
     block = torch.randn(50, 1, 512)
     alone, mixed = torch.zeros(50, 1), torch.cat([torch.zeros(25, 1), torch.ones(25, 1)])
 

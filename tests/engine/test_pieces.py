@@ -27,7 +27,7 @@ def plain(features: np.ndarray, weights: np.ndarray, speech: np.ndarray, scale: 
 
 @settings(max_examples=50, deadline=None)
 @given(streams=st.integers(1, 3), frames=st.integers(1, 12), seed=st.integers(0, 999))
-def test_records_are_those_of_the_plain_definition(streams: int, frames: int, seed: int) -> None:
+def test_records_are_those_of_the_plain_definition(streams, frames, seed):
     rng = np.random.default_rng(seed)
     features = rng.normal(30, 1, (frames, streams, CHANNELS)).astype(np.float32)
     weights, speech = rng.uniform(0.01, 1, (2, frames, streams)).astype(np.float32)

@@ -78,7 +78,7 @@ WAYS = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "tens
     seed=st.integers(0, 99),
 )
 @settings(deadline=None, max_examples=40)
-def test_the_last_cells_pool_as_if_at_once(counts: list[int], lengths: set[int], seed: int, compiled: bool) -> None:
+def test_the_last_cells_pool_as_if_at_once(counts, lengths, seed, compiled):
     asked = tuple(sorted(lengths))
     cells, heard = Cells(WindowSettings(RATE, asked), Network()), cells_of(counts, seed)  # type: ignore[arg-type]
     # Two streams of the same windows, the second three steps behind.
@@ -99,7 +99,7 @@ def test_the_last_cells_pool_as_if_at_once(counts: list[int], lengths: set[int],
 @WAYS
 @given(runs=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 12)), min_size=1, max_size=6), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=40)
-def test_steps_that_were_lost_are_cells_without_frames(runs: list[tuple[int, int]], seed: int, compiled: bool) -> None:
+def test_steps_that_were_lost_are_cells_without_frames(runs, seed, compiled):
     cells, seconds = Cells(WindowSettings(RATE, (2, 5)), Network()), 0  # type: ignore[arg-type]
     places, heard = cells.slots.take(1), list[tuple[np.ndarray, np.ndarray]]()
 
@@ -115,7 +115,7 @@ def test_steps_that_were_lost_are_cells_without_frames(runs: list[tuple[int, int
         heard += cells_of([0] * lost, 0)
 
 
-def test_after_a_gap_longer_than_any_window_nothing_of_before_is_left() -> None:
+def test_after_a_gap_longer_than_any_window_nothing_of_before_is_left():
     cells = Cells(WindowSettings(RATE, (4,)), Network())  # type: ignore[arg-type]
     places = cells.slots.take(1)
     for index, (frames, weights) in enumerate(cells_of([3] * 6, 0)):
@@ -128,7 +128,7 @@ def test_after_a_gap_longer_than_any_window_nothing_of_before_is_left() -> None:
     assert not cells.rows[0].numpy().any()
 
 
-def test_merging_nothing_changes_nothing() -> None:
+def test_merging_nothing_changes_nothing():
     record = record_of(*cells_of([4], 1)[0])
     before = record.copy()
 
@@ -137,7 +137,7 @@ def test_merging_nothing_changes_nothing() -> None:
     assert record == pytest.approx(before)
 
 
-def test_a_function_is_compiled_where_nothing_can_be_kept_on_disk() -> None:
+def test_a_function_is_compiled_where_nothing_can_be_kept_on_disk():
     # What a read-only package and a user without a home are to numba: no place beside the source, and none elsewhere.
     names: dict[str, object] = {}
     exec("def add(a, b): return a + b", names)

@@ -23,13 +23,12 @@ from streamer.engine.slots.store import Store
 from streamer.engine.slots.table import Slots
 from streamer.engine.window import Step
 from streamer.models import sinc
-from streamer.models.model import Model
 
 CACHED = ["frame local", "frame local, by tensors", "toy that remembers", "campplus of the past"]
 
 
 @pytest.fixture(scope="module", params=CACHED)
-def cached(request: pytest.FixtureRequest, engine_of) -> IncrementalModel:  # type: ignore[no-untyped-def]
+def cached(request, engine_of):  # type: ignore[no-untyped-def]
     found: IncrementalModel = engine_of(request.param)
     return found
 
@@ -42,7 +41,7 @@ def store_of(engine: IncrementalModel) -> Store:
 
 @settings(deadline=None)
 @given(moves=st.lists(st.integers(-5, 5), max_size=30))
-def test_no_two_have_a_slot_at_once_and_arrays_are_as_large_as_need_be(moves: list[int]) -> None:
+def test_no_two_have_a_slot_at_once_and_arrays_are_as_large_as_need_be(moves):
     slots, taken, most = Slots({"row": torch.full((2,), 7.0)}, {"clock": np.array(3, np.int64)}), list[int](), 0
 
     for move in moves:
@@ -61,7 +60,7 @@ def test_no_two_have_a_slot_at_once_and_arrays_are_as_large_as_need_be(moves: li
         assert slots.capacity == (1 << (most - 1).bit_length() if most else 0)
 
 
-def test_a_slot_that_is_used_again_has_nothing_of_who_had_it_before(cached: IncrementalModel) -> None:
+def test_a_slot_that_is_used_again_has_nothing_of_who_had_it_before(cached):
     gc.collect()  # so that no stream of another test goes while this one waits for its own
     samples = noise(2.3, seed=3)
     expected = cached.open((0.5, 1.0), 0.5).push(samples)
@@ -81,7 +80,7 @@ def test_a_slot_that_is_used_again_has_nothing_of_who_had_it_before(cached: Incr
     assert_same(found, expected, tolerance=1e-6)
 
 
-def test_streams_keep_what_they_have_while_others_come_and_the_arrays_grow(cached: IncrementalModel) -> None:
+def test_streams_keep_what_they_have_while_others_come_and_the_arrays_grow(cached):
     sounds = [noise(1.5, seed) for seed in range(9)]
     expected = [cached.open((1.0,), 0.5).push(sound) for sound in sounds]
     streams = [cached.open((1.0,), 0.5) for _ in sounds]
@@ -101,7 +100,7 @@ def test_streams_keep_what_they_have_while_others_come_and_the_arrays_grow(cache
         assert_same(one, same)
 
 
-def test_the_memory_of_streams_that_left_is_used_again_or_given_back(local_model: Model) -> None:
+def test_the_memory_of_streams_that_left_is_used_again_or_given_back(local_model):
     engine = IncrementalModel(local_model, speech="off")
     store, capacities = store_of(engine), []
 
@@ -157,9 +156,9 @@ def step_of(engine: IncrementalModel, streams: int) -> tuple[Counter[str], int]:
 @pytest.mark.parametrize("kind", CACHED)
 def test_a_step_takes_as_many_operations_however_many_streams_there_are(
     engine_of,  # type: ignore[no-untyped-def]
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    kind,
+    monkeypatch,
+):
     engine = engine_of(kind)
     # All at once, as on a GPU: a CPU computes them in groups that fit its cache.
     engine._stepper.at_once = 10_000
@@ -174,7 +173,7 @@ def test_a_step_takes_as_many_operations_however_many_streams_there_are(
     assert calls_of_many - calls_of_few <= 2 * 30
 
 
-def test_no_step_waits_for_the_device_in_its_middle(engine_of) -> None:  # type: ignore[no-untyped-def]
+def test_no_step_waits_for_the_device_in_its_middle(engine_of):  # type: ignore[no-untyped-def]
     operations, _ = step_of(engine_of("frame local, by tensors"), 4)
 
     waiting = [

@@ -15,9 +15,7 @@ from steps import RATE, assert_same, noise
 from streamer.engine.incremental import IncrementalModel, IncrementalStream
 from streamer.engine.window import Step
 from streamer.errors import ConfigurationError, StateMismatch
-from streamer.models.model import Model
 from streamer.snapshot import pack, unpack
-from streamer.speech.detector import SpeechChoice
 
 #: Float32 sums in another order; `exact` normalises by statistics summed in another order besides.
 TOLERANCE = {"cached": 1e-5, "exact": 1e-4}
@@ -25,7 +23,7 @@ TOLERANCE = {"cached": 1e-5, "exact": 1e-4}
 
 @settings(max_examples=6, deadline=None)
 @given(cut=st.integers(0, 36_000))
-def test_snapshot_and_restore_anywhere_changes_nothing(engine: IncrementalModel, cut: int) -> None:
+def test_snapshot_and_restore_anywhere_changes_nothing(engine, cut):
     samples = noise(36_000 / RATE)
     whole = engine.open((0.5, 1.0), 0.5)
     expected = whole.push(samples) + whole.finish()
@@ -38,7 +36,7 @@ def test_snapshot_and_restore_anywhere_changes_nothing(engine: IncrementalModel,
     assert_same(found, expected)
 
 
-def test_a_snapshot_between_the_steps_of_one_chunk_goes_on_from_what_was_stepped(engine: IncrementalModel) -> None:
+def test_a_snapshot_between_the_steps_of_one_chunk_goes_on_from_what_was_stepped(engine):
     samples = noise(36_800 / RATE)
     expected = engine.open((0.5, 1.0), 0.5).push(samples)
     stream = engine.open((0.5, 1.0), 0.5)
@@ -52,7 +50,7 @@ def test_a_snapshot_between_the_steps_of_one_chunk_goes_on_from_what_was_stepped
     assert_same([step, *restored.push(samples[restored.received :])], expected)
 
 
-def test_a_snapshot_that_cannot_be_is_refused(local_model: Model) -> None:
+def test_a_snapshot_that_cannot_be_is_refused(local_model):
     engine = IncrementalModel(local_model, speech="off")
     stream = engine.open((1.0,), 0.5)
     stream.push(noise(1.3))
@@ -95,7 +93,7 @@ def as_before(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("cut", [0, 7, 12_345, 20_000], ids=str)
 @pytest.mark.parametrize("speech", ["off", "silero"])
-def test_a_snapshot_of_the_version_before_goes_on(engine: IncrementalModel, speech: SpeechChoice, cut: int) -> None:
+def test_a_snapshot_of_the_version_before_goes_on(engine, speech, cut):
     if speech == "silero":
         engine = IncrementalModel(engine.model, engine.mode, speech="silero")
     samples = noise(36_000 / RATE)
@@ -114,7 +112,7 @@ def test_a_snapshot_of_the_version_before_goes_on(engine: IncrementalModel, spee
     assert_same(second.push(samples[cut:]) + second.finish(), expected.push(samples[cut:]) + expected.finish())
 
 
-def test_a_snapshot_fits_its_own_model_and_mode_alone(local_model: Model, pyannote_model: Model) -> None:
+def test_a_snapshot_fits_its_own_model_and_mode_alone(local_model, pyannote_model):
     data = IncrementalModel(pyannote_model, speech="off").open().snapshot()
 
     for other in (
@@ -129,7 +127,7 @@ def test_a_snapshot_fits_its_own_model_and_mode_alone(local_model: Model, pyanno
 
 @settings(max_examples=30, deadline=None)
 @given(damage=st.data())
-def test_a_damaged_snapshot_is_refused_or_still_whole(local_model: Model, damage: st.DataObject) -> None:
+def test_a_damaged_snapshot_is_refused_or_still_whole(local_model, damage):
     engine = IncrementalModel(local_model, speech="off")
     stream = engine.open((1.0,), 0.5)
     stream.push(noise(1.3))

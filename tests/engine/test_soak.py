@@ -20,7 +20,6 @@ from streamer.engine.engine import Engine
 from streamer.engine.stream import Policy, Stream
 from streamer.engine.window import Step
 from streamer.errors import AudioNotFinite, BufferClosed
-from streamer.models.model import Model
 
 SECONDS = float(os.environ.get("STREAMER_SOAK_SECONDS", "20"))
 STREAMS = int(os.environ.get("STREAMER_SOAK_STREAMS", "24"))
@@ -133,7 +132,7 @@ def resident_bytes() -> int:
         return int(file.read().split()[1]) * PAGE
 
 
-async def test_streams_come_stall_break_and_go_without_a_trace(local_model: Model) -> None:
+async def test_streams_come_stall_break_and_go_without_a_trace(local_model):
     # Tallies, not the clients: what the test keeps would look like what the engine leaks.
     visits: Counter[str] = Counter()
     memory: list[int] = []

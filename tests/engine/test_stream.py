@@ -61,7 +61,7 @@ def assert_same(found: list[Step | Gap], expected: list[Step]) -> None:
             np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-5 * np.abs(other.embedding).max())
 
 
-async def test_many_streams_at_once_say_what_each_says_alone(local_model: Model) -> None:
+async def test_many_streams_at_once_say_what_each_says_alone(local_model):
     async def listen(engine: Engine, seed: int) -> list[Step | Gap]:
         source = ListSource(chunks(noise(2.3, seed), 777 * (seed + 1)))
         async with engine.stream(source, 1.0, 0.5) as stream:
@@ -75,7 +75,7 @@ async def test_many_streams_at_once_say_what_each_says_alone(local_model: Model)
     assert 1 < engine.statistics.largest_batch <= 3
 
 
-async def test_iterating_gives_the_windows(local_model: Model) -> None:
+async def test_iterating_gives_the_windows(local_model):
     async with (
         Engine(local_model, speech="off") as engine,
         engine.stream(ListSource(chunks(noise(3), 1600)), (1.0, 2.0), 1.0) as stream,
@@ -85,7 +85,7 @@ async def test_iterating_gives_the_windows(local_model: Model) -> None:
     assert windows == [(True, 1.0), (True, 1.0), (True, 2.0), (True, 1.0), (True, 2.0)]
 
 
-async def test_gaps_come_out_in_their_place(local_model: Model) -> None:
+async def test_gaps_come_out_in_their_place(local_model):
     samples = noise(4)
     events = [
         *chunks(samples[:20_000], 1600),
@@ -103,7 +103,7 @@ async def test_gaps_come_out_in_their_place(local_model: Model) -> None:
     assert [step.end_sample for step in found] == [8000, 16_000, 20_000, 40_000, 48_000, 56_000, 64_000]
 
 
-async def test_every_makes_the_writer_wait_and_loses_nothing(local_model: Model) -> None:
+async def test_every_makes_the_writer_wait_and_loses_nothing(local_model):
     samples = noise(0.35 * (UNREAD_STEPS + 30))
     async with Engine(local_model, speech="off") as engine, engine.open((0.35,), 0.35, capacity_s=1.0) as stream:
         writing = asyncio.create_task(write_all(stream, samples))
@@ -122,7 +122,7 @@ async def write_all(stream: object, samples: np.ndarray) -> None:
     await stream.end()  # type: ignore[attr-defined]
 
 
-async def test_latest_goes_on_with_the_newest_window_and_says_what_it_left_out(local_model: Model) -> None:
+async def test_latest_goes_on_with_the_newest_window_and_says_what_it_left_out(local_model):
     samples = noise(10)
     async with (
         Engine(local_model, speech="off") as engine,
@@ -141,7 +141,7 @@ async def test_latest_goes_on_with_the_newest_window_and_says_what_it_left_out(l
     np.testing.assert_allclose(steps[-1].windows[0].embedding, expected.embedding, rtol=1e-3, atol=1e-5)
 
 
-async def test_what_was_left_out_is_said_by_the_step_behind_the_hole(local_model: Model) -> None:
+async def test_what_was_left_out_is_said_by_the_step_behind_the_hole(local_model):
     async with (
         Engine(local_model, speech="off") as engine,
         engine.open((1.0,), 0.5, policy="latest", capacity_s=20.0) as stream,
@@ -159,7 +159,7 @@ async def test_what_was_left_out_is_said_by_the_step_behind_the_hole(local_model
     assert steps[1].skipped > 0
 
 
-async def test_an_overflow_under_latest_is_a_gap(local_model: Model) -> None:
+async def test_an_overflow_under_latest_is_a_gap(local_model):
     async with (
         Engine(local_model, speech="off") as engine,
         engine.open((1.0,), 0.5, policy="latest", capacity_s=2.0) as stream,
@@ -174,7 +174,7 @@ async def test_an_overflow_under_latest_is_a_gap(local_model: Model) -> None:
     assert stream.statistics.buffer.dropped == RATE
 
 
-async def test_a_stream_that_fails_fails_alone(local_model: Model) -> None:
+async def test_a_stream_that_fails_fails_alone(local_model):
     spoilt = ListSource(chunks(np.full(RATE, np.nan, np.float32), 1600))
     async with (
         Engine(local_model, speech="off") as engine,
@@ -188,7 +188,7 @@ async def test_a_stream_that_fails_fails_alone(local_model: Model) -> None:
     assert_same(found, plain(local_model, noise(2)))
 
 
-async def test_whatever_fails_in_a_step_the_streams_hear_of_it_and_others_go_on(local_model: Model) -> None:
+async def test_whatever_fails_in_a_step_the_streams_hear_of_it_and_others_go_on(local_model):
     async with Engine(local_model, speech="off") as engine, engine.open((1.0,), 0.5) as broken:
         broken._incremental.state.settings = None  # a fault of our own, such as no test has found yet
         await broken.write(noise(1))
@@ -201,7 +201,7 @@ async def test_whatever_fails_in_a_step_the_streams_hear_of_it_and_others_go_on(
     assert_same(found, plain(local_model, noise(2)))
 
 
-async def test_leaving_a_stream_ends_its_reader_in_another_task(local_model: Model) -> None:
+async def test_leaving_a_stream_ends_its_reader_in_another_task(local_model):
     async def read(stream: Stream) -> list[Step | Gap]:
         return [step async for step in stream.steps()]
 
@@ -215,7 +215,7 @@ async def test_leaving_a_stream_ends_its_reader_in_another_task(local_model: Mod
                 await reader
 
 
-async def test_a_sources_error_is_the_streams_after_what_it_gave(local_model: Model) -> None:
+async def test_a_sources_error_is_the_streams_after_what_it_gave(local_model):
     source = ListSource(chunks(noise(1), 1600), OSError("the cable is out"))
     heard = []
 
@@ -229,7 +229,7 @@ async def test_a_sources_error_is_the_streams_after_what_it_gave(local_model: Mo
     assert source.left
 
 
-async def test_leaving_a_stream_leaves_its_source_and_hurts_nobody(local_model: Model) -> None:
+async def test_leaving_a_stream_leaves_its_source_and_hurts_nobody(local_model):
     source = ListSource(chunks(noise(30), 1600))
     async with Engine(local_model, speech="off") as engine:
         async with engine.stream(source, 1.0, 0.5) as stream:
@@ -243,7 +243,7 @@ async def test_leaving_a_stream_leaves_its_source_and_hurts_nobody(local_model: 
     assert source.left
 
 
-async def test_lag_is_measured_from_the_steps_last_sample(local_model: Model) -> None:
+async def test_lag_is_measured_from_the_steps_last_sample(local_model):
     async with Engine(local_model, speech="off") as engine, engine.open((1.0,), 0.5) as stream:
         await stream.write(noise(2.0))  # the last sample of four steps at once
         results = stream.steps()
@@ -255,7 +255,7 @@ async def test_lag_is_measured_from_the_steps_last_sample(local_model: Model) ->
     assert stream.statistics.worst_lag_s == stream.statistics.lag_s == lags[3]
 
 
-async def test_what_is_unread_is_known(local_model: Model) -> None:
+async def test_what_is_unread_is_known(local_model):
     async with Engine(local_model, speech="off") as engine, engine.open((1.0,), 0.5) as stream:
         await stream.write(noise(1.2))
         results = stream.steps()
@@ -266,7 +266,7 @@ async def test_what_is_unread_is_known(local_model: Model) -> None:
         assert (ahead, stream.unread) == (1, 0)
 
 
-async def test_a_snapshot_goes_on_in_another_engine(local_model: Model) -> None:
+async def test_a_snapshot_goes_on_in_another_engine(local_model):
     samples = noise(2.5)
     async with Engine(local_model, speech="off") as engine, engine.open((1.0,), 0.5) as stream:
         results = stream.steps()
@@ -282,7 +282,7 @@ async def test_a_snapshot_goes_on_in_another_engine(local_model: Model) -> None:
     assert_same(found, plain(local_model, samples))
 
 
-async def test_what_cannot_work_is_refused_at_once(local_model: Model) -> None:
+async def test_what_cannot_work_is_refused_at_once(local_model):
     with pytest.raises(ConfigurationError, match="threads=0"):
         Engine(local_model, threads=0)
     with pytest.raises(ConfigurationError, match="max_batch=0"):
@@ -300,7 +300,7 @@ async def test_what_cannot_work_is_refused_at_once(local_model: Model) -> None:
             _ = [step async for step in stream.steps()]
 
 
-async def test_an_engine_that_was_left_can_be_entered_again(local_model: Model) -> None:
+async def test_an_engine_that_was_left_can_be_entered_again(local_model):
     engine = Engine(local_model, speech="off")
     for _ in range(2):
         async with engine, engine.stream(ListSource(chunks(noise(1), 1600)), 1.0, 0.5) as stream:
@@ -308,7 +308,7 @@ async def test_an_engine_that_was_left_can_be_entered_again(local_model: Model) 
 
 
 @pytest.mark.parametrize("fate", ["ends", "fails"])
-async def test_a_stream_that_is_over_is_gone_at_once(local_model: Model, fate: str) -> None:
+async def test_a_stream_that_is_over_is_gone_at_once(local_model, fate):
     async def visit(engine: Engine) -> list[weakref.ref[object]]:
         async with engine.open((1.0,), 0.5) as stream:
             await stream.write(noise(1) if fate == "ends" else np.full(RATE, np.nan, np.float32))

@@ -10,7 +10,6 @@ from streamer.engine.drift import measure_drift
 from streamer.engine.incremental import IncrementalModel
 from streamer.engine.window import Step
 from streamer.errors import AudioTooShort, ConfigurationError
-from streamer.models.model import Model
 
 
 def embeddings(steps: list[Step]) -> np.ndarray:
@@ -19,15 +18,15 @@ def embeddings(steps: list[Step]) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def samples(voice: np.ndarray) -> np.ndarray:
+def samples(voice):
     return np.tile(voice[0], 2)[: 7 * RATE]
 
 
-def test_it_is_off_unless_asked_for(pyannote_model: Model) -> None:
+def test_it_is_off_unless_asked_for(pyannote_model):
     assert IncrementalModel(pyannote_model, speech="off").mode == "exact"
 
 
-def test_it_stays_close_to_exact_and_is_not_exact(pyannote_model: Model, samples: np.ndarray) -> None:
+def test_it_stays_close_to_exact_and_is_not_exact(pyannote_model, samples):
     exact = embeddings(IncrementalModel(pyannote_model, speech="off").open((3.0,), 1.0).push(samples))
     cached = embeddings(IncrementalModel(pyannote_model, "cached", speech="off").open((3.0,), 1.0).push(samples))
 
@@ -36,7 +35,7 @@ def test_it_stays_close_to_exact_and_is_not_exact(pyannote_model: Model, samples
     assert cosines.max() < 1 - 1e-7
 
 
-def test_drift_is_measured_on_the_users_audio(pyannote_model: Model, local_model: Model, samples: np.ndarray) -> None:
+def test_drift_is_measured_on_the_users_audio(pyannote_model, local_model, samples):
     found = measure_drift(pyannote_model, samples, "voice.wav")
 
     exact = embeddings(IncrementalModel(pyannote_model, speech="off").open((3.0,), 1.0).push(samples))
@@ -49,7 +48,7 @@ def test_drift_is_measured_on_the_users_audio(pyannote_model: Model, local_model
         measure_drift(pyannote_model, samples[:RATE], "clip.wav")
 
 
-def test_any_chunking_and_a_restore_give_the_same(pyannote_model: Model, samples: np.ndarray) -> None:
+def test_any_chunking_and_a_restore_give_the_same(pyannote_model, samples):
     engine = IncrementalModel(pyannote_model, "cached", speech="off")
     expected = embeddings(engine.open((1.0,), 0.5).push(samples[:50_000]))
 
@@ -61,7 +60,7 @@ def test_any_chunking_and_a_restore_give_the_same(pyannote_model: Model, samples
     np.testing.assert_allclose(embeddings(steps), expected, atol=1e-5)
 
 
-def test_streams_with_other_windows_in_the_batch_do_not_matter(pyannote_model: Model, samples: np.ndarray) -> None:
+def test_streams_with_other_windows_in_the_batch_do_not_matter(pyannote_model, samples):
     engine = IncrementalModel(pyannote_model, "cached", speech="off")
     short, long = engine.open((1.0,), 0.5), engine.open((3.0,), 0.5)
     found: dict[int, list[Step]] = {0: [], 1: []}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
@@ -20,7 +18,7 @@ from streamer.speakers.settings import TrackerSettings
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """4 s of a voice between 3 s of faint noise on either side."""
     root = tmp_path_factory.mktemp("speech")
     noise = 1e-4 * np.random.default_rng(0).standard_normal(10 * S).astype(np.float32)
@@ -31,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("speech", ["head", "silero"])
-def test_what_is_called_speech_is_where_the_voice_is(folder: Path, speech: str) -> None:
+def test_what_is_called_speech_is_where_the_voice_is(folder, speech):
     engine = IncrementalModel(Model.from_pretrained("sincnet"), speech=speech)  # type: ignore[arg-type]
     heard, cost = listen(engine, read_recordings(folder))
 
@@ -44,16 +42,14 @@ def test_what_is_called_speech_is_where_the_voice_is(folder: Path, speech: str) 
     assert cost > 0
 
 
-def test_the_area_is_the_share_of_pairs_in_order() -> None:
+def test_the_area_is_the_share_of_pairs_in_order():
     scores, positive = np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, True, False, True])
 
     assert auc(scores, positive) == (1 + 0.5 + 1 + 1) / 4
     assert np.isnan(auc(scores, np.ones(4, bool)))
 
 
-def test_the_command_has_a_row_for_each_detector_and_threshold(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_has_a_row_for_each_detector_and_threshold(folder, capsys):
     def detectors(*options: str) -> list[str]:
         assert main(["evaluate", "speech", str(folder), *options]) == 0
         rows = capsys.readouterr().out.splitlines()[2:]

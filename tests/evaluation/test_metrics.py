@@ -19,7 +19,7 @@ def arrays(trials: list[tuple[int, bool]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(scored)
-def test_the_curve_holds_the_error_rates_of_accepting_from_each_threshold(trials: list[tuple[int, bool]]) -> None:
+def test_the_curve_holds_the_error_rates_of_accepting_from_each_threshold(trials):
     scores, same = arrays(trials)
 
     curve = det_curve(scores, same)
@@ -30,7 +30,7 @@ def test_the_curve_holds_the_error_rates_of_accepting_from_each_threshold(trials
 
 
 @given(scored)
-def test_the_equal_error_rate_lies_where_the_two_rates_cross(trials: list[tuple[int, bool]]) -> None:
+def test_the_equal_error_rate_lies_where_the_two_rates_cross(trials):
     scores, same = arrays(trials)
     curve = det_curve(scores, same)
 
@@ -43,14 +43,14 @@ def test_the_equal_error_rate_lies_where_the_two_rates_cross(trials: list[tuple[
 
 
 @given(scored)
-def test_only_the_order_of_scores_counts(trials: list[tuple[int, bool]]) -> None:
+def test_only_the_order_of_scores_counts(trials):
     scores, same = arrays(trials)
 
     assert eer(np.exp(scores) * 3 - 1, same) == pytest.approx(eer(scores, same))
 
 
 @given(scored, st.data())
-def test_a_weight_is_a_repetition(trials: list[tuple[int, bool]], data: st.DataObject) -> None:
+def test_a_weight_is_a_repetition(trials, data):
     scores, same = arrays(trials)
     counts = np.array(data.draw(st.lists(st.integers(1, 3), min_size=len(same), max_size=len(same))))
 
@@ -60,13 +60,13 @@ def test_a_weight_is_a_repetition(trials: list[tuple[int, bool]], data: st.DataO
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(100.0, 0.0), (-100.0, 1.0)], ids=["apart", "swapped"])
-def test_separated_scores_have_no_error_and_swapped_ones_nothing_else(shift: float, expected: float) -> None:
+def test_separated_scores_have_no_error_and_swapped_ones_nothing_else(shift, expected):
     scores = np.r_[np.arange(10.0) + shift, np.arange(10.0)]
 
     assert eer(scores, np.arange(20) < 10) == expected
 
 
-def test_the_equal_error_rate_of_two_gaussians_is_the_textbook_one() -> None:
+def test_the_equal_error_rate_of_two_gaussians_is_the_textbook_one():
     rng = np.random.default_rng(0)
     scores = np.r_[rng.normal(2, 1, 40_000), rng.normal(0, 1, 40_000)]
 
@@ -77,7 +77,7 @@ def test_the_equal_error_rate_of_two_gaussians_is_the_textbook_one() -> None:
 
 
 @given(scored, st.sampled_from([0.01, 0.05, 0.5]))
-def test_the_minimum_cost_is_the_least_over_all_thresholds(trials: list[tuple[int, bool]], prior: float) -> None:
+def test_the_minimum_cost_is_the_least_over_all_thresholds(trials, prior):
     scores, same = arrays(trials)
     thresholds = [*np.unique(scores), np.inf]
 
@@ -91,12 +91,12 @@ def test_the_minimum_cost_is_the_least_over_all_thresholds(trials: list[tuple[in
 
 
 @pytest.mark.parametrize("same", [[True, True], [False, False], []])
-def test_trials_of_one_kind_only_have_no_error_rates(same: list[bool]) -> None:
+def test_trials_of_one_kind_only_have_no_error_rates(same):
     with pytest.raises(ValueError, match="both kinds"):
         det_curve(np.zeros(len(same)), np.array(same, bool))
 
 
-def test_the_interval_surrounds_the_value_and_is_repeatable() -> None:
+def test_the_interval_surrounds_the_value_and_is_repeatable():
     rng = np.random.default_rng(1)
     speaker = np.repeat(np.arange(20), 4)
     left, right = np.triu_indices(80, 1)

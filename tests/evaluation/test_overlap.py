@@ -12,7 +12,7 @@ def at(*seconds: float) -> tuple[int, ...]:
     return tuple(round(second * SECOND) for second in seconds)
 
 
-def test_precision_and_recall_are_by_time() -> None:
+def test_precision_and_recall_are_by_time():
     reference = [(*at(0, 5), "ada"), (*at(4, 8), "bob"), (*at(7, 9), "cy")]
 
     found = Found.of(reference, [at(4.5, 5.5)])
@@ -21,7 +21,7 @@ def test_precision_and_recall_are_by_time() -> None:
     assert found.precision == pytest.approx(0.5)
 
 
-def test_a_speaker_beside_themselves_is_one() -> None:
+def test_a_speaker_beside_themselves_is_one():
     found = Found.of([(*at(0, 5), "ada"), (*at(4, 8), "ada")], [])
 
     assert found.there == 0
@@ -29,7 +29,7 @@ def test_a_speaker_beside_themselves_is_one() -> None:
     assert math.isnan(found.precision)
 
 
-def test_recordings_are_added_up() -> None:
+def test_recordings_are_added_up():
     one, other = Found(told=10, there=20, right=5), Found(told=30, there=20, right=15)
 
     assert Found.total([one, other]) == Found(told=40, there=40, right=20)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ from streamer.speakers.events import Renamed
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """One recording of two bundled voices, 6 s each, twice: both speak in either half."""
     root = tmp_path_factory.mktemp("real")
     one, other = (read_audio(path).mono_16k() for path in list(ENROLMENT.values())[:2])
@@ -49,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_parts_of_the_error_add_up_and_times_are_seconds() -> None:
+def test_the_parts_of_the_error_add_up_and_times_are_seconds():
     reference = [(0, 4 * S, "a"), (4 * S, 8 * S, "b"), (7 * S, 8 * S, "a")]
     hypothesis = [(S, 6 * S, "x"), (6 * S, 8 * S, "y"), (9 * S, 10 * S, "y")]
 
@@ -60,7 +59,7 @@ def test_the_parts_of_the_error_add_up_and_times_are_seconds() -> None:
     assert mapping(reference, hypothesis) == {"x": "a", "y": "b"}
 
 
-def test_recordings_are_those_that_the_reference_speaks_of(folder: Path, tmp_path: Path) -> None:
+def test_recordings_are_those_that_the_reference_speaks_of(folder, tmp_path):
     (one,) = read_recordings(folder)
 
     assert (one.name, one.speakers) == ("talk", {"a", "b"})
@@ -71,7 +70,7 @@ def test_recordings_are_those_that_the_reference_speaks_of(folder: Path, tmp_pat
         read_recordings(tmp_path)
 
 
-def test_who_is_renamed_twice_has_the_last_name() -> None:
+def test_who_is_renamed_twice_has_the_last_name():
     renamed = [
         Renamed(sample=0, decided_sample=0, speaker=new, previous=old, reason="")
         for old, new in [("guest-3", "guest-2"), ("guest-2", "guest-1")]
@@ -80,7 +79,7 @@ def test_who_is_renamed_twice_has_the_last_name() -> None:
     assert last_names(renamed) == {"guest-3": "guest-1", "guest-2": "guest-1"}
 
 
-def test_somebody_is_enrolled_from_where_they_speak_alone() -> None:
+def test_somebody_is_enrolled_from_where_they_speak_alone():
     samples = np.arange(10 * S, dtype=np.float32)
     one = Recording("x", samples, ((0, 5 * S, "a"), (4 * S, 6 * S, "b"), (8 * S, 10 * S, "a")))
 
@@ -92,7 +91,7 @@ def test_somebody_is_enrolled_from_where_they_speak_alone() -> None:
     assert within(one.turns, 5 * S, 9 * S) == [(0, S, "b"), (3 * S, 4 * S, "a")]
 
 
-def test_each_is_the_stranger_once_in_either_direction(folder: Path) -> None:
+def test_each_is_the_stranger_once_in_either_direction(folder):
     (one,) = read_recordings(folder)
     engine = IncrementalModel(Model.from_pretrained("default"))
 
@@ -102,7 +101,7 @@ def test_each_is_the_stranger_once_in_either_direction(folder: Path) -> None:
     assert all(half.found.stranger_s > 2 and half.known.speech_s > 2 for half in found)
 
 
-def test_what_strangers_are_called_counts_by_their_time() -> None:
+def test_what_strangers_are_called_counts_by_their_time():
     reference = [(0, 4 * S, "a"), (4 * S, 6 * S, "b")]
     good = [(0, 4 * S, "a"), (4 * S, 6 * S, "guest-1")]
     bad = [(0, 2 * S, "guest-1"), (2 * S, 6 * S, "a")]
@@ -120,9 +119,7 @@ def test_what_strangers_are_called_counts_by_their_time() -> None:
     assert (report.delay_s, report.never) == (math.inf, pytest.approx(2 / 3))
 
 
-def test_the_command_has_a_row_for_each_condition_and_for_another_system(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_has_a_row_for_each_condition_and_for_another_system(folder, tmp_path, capsys):
     (tmp_path / "other.rttm").write_text((folder / "reference.rttm").read_text())
     command = ["evaluate", "recordings", str(folder), "--hypothesis", str(tmp_path / "other.rttm")]
 

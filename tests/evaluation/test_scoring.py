@@ -13,7 +13,7 @@ from streamer.speakers.backend import Cohort
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
+def rng():
     return np.random.default_rng(3)
 
 
@@ -25,7 +25,7 @@ def voices(rng: np.random.Generator, speakers: int, each: int, noise: float = 1.
     return 1.0 + centres[speaker] + rng.normal(size=(len(speaker), 12)) * within, speaker
 
 
-def test_cosine_is_the_angle_whatever_the_lengths(rng: np.random.Generator) -> None:
+def test_cosine_is_the_angle_whatever_the_lengths(rng):
     vectors = rng.normal(size=(5, 7))
 
     scores = cosine(vectors * [[1], [10], [0.1], [3], [2]], np.array([0, 1]), np.array([2, 1]))
@@ -34,7 +34,7 @@ def test_cosine_is_the_angle_whatever_the_lengths(rng: np.random.Generator) -> N
     assert scores[1] == pytest.approx(1.0)
 
 
-def test_as_norm_counts_deviations_above_the_best_of_the_cohort_on_both_sides(rng: np.random.Generator) -> None:
+def test_as_norm_counts_deviations_above_the_best_of_the_cohort_on_both_sides(rng):
     vectors, cohort = rng.normal(size=(4, 7)), rng.normal(size=(30, 7))
 
     (score,) = AdaptiveNorm(Cohort(cohort, top=10))(vectors, np.array([1]), np.array([3]))
@@ -44,13 +44,13 @@ def test_as_norm_counts_deviations_above_the_best_of_the_cohort_on_both_sides(rn
     assert score == pytest.approx(((raw - np.mean(left)) / np.std(left) + (raw - np.mean(right)) / np.std(right)) / 2)
 
 
-def test_speaker_means_are_in_the_order_of_the_numbers() -> None:
+def test_speaker_means_are_in_the_order_of_the_numbers():
     means = speaker_means(np.array([[0.0, 2.0], [4.0, 0.0], [0.0, 1.0]]), np.array([7, 3, 7]))
 
     assert means.tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
-def test_plda_is_the_log_likelihood_ratio_of_its_gaussians(rng: np.random.Generator) -> None:
+def test_plda_is_the_log_likelihood_ratio_of_its_gaussians(rng):
     embeddings, speaker = voices(rng, 60, 6)
     plda = Plda.fit(embeddings, speaker, dimension=5)
 
@@ -65,8 +65,8 @@ def test_plda_is_the_log_likelihood_ratio_of_its_gaussians(rng: np.random.Genera
 
 
 def test_plda_tells_new_speakers_apart_better_than_cosine_where_noise_has_a_direction(
-    rng: np.random.Generator,
-) -> None:
+    rng,
+):
     plda = Plda.fit(*voices(rng, 200, 8))
     embeddings, speaker = voices(rng, 40, 6)
     left, right = np.triu_indices(len(speaker), 1)
@@ -75,7 +75,7 @@ def test_plda_tells_new_speakers_apart_better_than_cosine_where_noise_has_a_dire
     assert eer(plda(embeddings, left, right), same) < 0.8 * eer(cosine(embeddings, left, right), same)
 
 
-def test_covariances_are_those_the_embeddings_were_drawn_with(rng: np.random.Generator) -> None:
+def test_covariances_are_those_the_embeddings_were_drawn_with(rng):
     embeddings, speaker = voices(rng, 3_000, 4)
 
     within, between = covariances(embeddings - embeddings.mean(0), speaker, shrinkage=0.0)

@@ -11,7 +11,7 @@ from streamer.audio.chunks import SAMPLE_RATE as SECOND
 from streamer.evaluation.trials import all_pairs, parse_list, windows
 
 
-def test_a_voxceleb_list_gives_pairs_and_the_paths_once_each() -> None:
+def test_a_voxceleb_list_gives_pairs_and_the_paths_once_each():
     trials, paths = parse_list("1 a/x/1.wav a/x/2.wav\n0 a/x/1.wav b/y/1.wav\n\n")
 
     assert paths == ["a/x/1.wav", "a/x/2.wav", "b/y/1.wav"]
@@ -21,18 +21,18 @@ def test_a_voxceleb_list_gives_pairs_and_the_paths_once_each() -> None:
 
 
 @pytest.mark.parametrize("text", ["2 a b", "1 a", "1 a b c", "same a b"])
-def test_a_line_that_is_no_trial_is_named_by_its_number(text: str) -> None:
+def test_a_line_that_is_no_trial_is_named_by_its_number(text):
     with pytest.raises(ValueError, match=r"line 2"):
         parse_list(f"1 a b\n{text}\n")
 
 
-def test_an_empty_list_is_refused() -> None:
+def test_an_empty_list_is_refused():
     with pytest.raises(ValueError, match="empty"):
         parse_list("\n")
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=2, max_size=20), st.integers(1, 3))
-def test_every_pair_occurs_once_but_for_neighbours_of_one_speaker(items: list[tuple[int, int]], apart: int) -> None:
+def test_every_pair_occurs_once_but_for_neighbours_of_one_speaker(items, apart):
     speaker, position = (np.array(column) for column in zip(*items, strict=True))
 
     trials = all_pairs(speaker, position, apart)
@@ -47,7 +47,7 @@ def test_every_pair_occurs_once_but_for_neighbours_of_one_speaker(items: list[tu
     assert (trials.same == (speaker[trials.left] == speaker[trials.right])).all()
 
 
-def test_windows_are_cut_from_the_joined_utterances_in_order() -> None:
+def test_windows_are_cut_from_the_joined_utterances_in_order():
     joined = np.arange(10 * SECOND, dtype=np.float32)
     speakers = [[joined[: 4 * SECOND], joined[4 * SECOND :]], [joined[: 2 * SECOND]]]
 
@@ -57,7 +57,7 @@ def test_windows_are_cut_from_the_joined_utterances_in_order() -> None:
     assert len(trials.left) == 1  # only the first and the third are 2 apart
 
 
-def test_duration_0_takes_the_utterances_themselves() -> None:
+def test_duration_0_takes_the_utterances_themselves():
     speakers = [[np.zeros(n, np.float32) for n in (5, 7, 9)], [np.zeros(3, np.float32)]]
 
     items, trials = windows(speakers, 0.0, limit=2)

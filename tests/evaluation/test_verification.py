@@ -15,7 +15,6 @@ from streamer.errors import AudioTooShort
 from streamer.evaluation.trials import windows
 from streamer.evaluation.verification import embed_items, evaluate
 from streamer.models.checkpoint import save
-from streamer.models.model import Model
 
 
 def spectral(waves: torch.Tensor) -> torch.Tensor:
@@ -32,7 +31,7 @@ def hum(pitch: float, seconds: float, seed: int) -> np.ndarray:
     return (0.1 * tone + 0.01 * rng.standard_normal(len(time))).astype(np.float32)
 
 
-def test_items_of_mixed_lengths_are_embedded_as_if_each_were_alone() -> None:
+def test_items_of_mixed_lengths_are_embedded_as_if_each_were_alone():
     items = [hum(100 + 10 * i, length, i) for i, length in enumerate((1.0, 0.5, 1.0, 1.0, 0.75, 0.5))]
 
     together = embed_items(items, spectral, batch=2)
@@ -41,7 +40,7 @@ def test_items_of_mixed_lengths_are_embedded_as_if_each_were_alone() -> None:
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5)
 
 
-def test_windows_of_an_item_are_averaged_and_short_items_are_one_window() -> None:
+def test_windows_of_an_item_are_averaged_and_short_items_are_one_window():
     items = [hum(120, 2.0, 0), hum(120, 0.6, 1)]
 
     found = embed_items(items, spectral, window_s=1.0)
@@ -52,12 +51,12 @@ def test_windows_of_an_item_are_averaged_and_short_items_are_one_window() -> Non
     np.testing.assert_allclose(found[1], spectral(torch.from_numpy(items[1])[None])[0], rtol=1e-5)
 
 
-def test_an_item_too_short_for_the_network_is_named(local_model: Model) -> None:
+def test_an_item_too_short_for_the_network_is_named(local_model):
     with pytest.raises(AudioTooShort, match=r"0\.10 s"):
         embed_items([np.zeros(1_600, np.float32)], lambda waves: local_model(waves.unsqueeze(1)))
 
 
-def test_distinct_hums_are_told_apart() -> None:
+def test_distinct_hums_are_told_apart():
     speakers = [[hum(90 * 1.25**i, 6, i)] for i in range(6)]
     items, trials = windows(speakers, 1.0, limit=5)
 
@@ -69,7 +68,7 @@ def test_distinct_hums_are_told_apart() -> None:
 
 
 @pytest.fixture
-def corpus(tmp_path: Path, local_model: Model) -> Path:
+def corpus(tmp_path, local_model):
     """A manifest, its audio, and a model file."""
     lines = ["path,split,corpus,speaker,language"]
     for speaker in range(4):
@@ -88,7 +87,7 @@ def run(capsys: pytest.CaptureFixture[str], corpus: Path, *arguments: str) -> st
     return capsys.readouterr().out
 
 
-def test_the_command_measures_a_manifest(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
+def test_the_command_measures_a_manifest(capsys, corpus):
     pytest.importorskip("matplotlib")
     manifest = ["--manifest", str(corpus / "manifest.csv"), "--split", "dev", "--duration", "1"]
 
@@ -100,9 +99,7 @@ def test_the_command_measures_a_manifest(capsys: pytest.CaptureFixture[str], cor
     assert {path.name for path in (corpus / "plots").iterdir()} == {"det.png", "scores.png"}
 
 
-def test_the_sides_of_a_trial_are_heard_under_their_own_conditions(
-    capsys: pytest.CaptureFixture[str], corpus: Path
-) -> None:
+def test_the_sides_of_a_trial_are_heard_under_their_own_conditions(capsys, corpus):
     manifest = ["--manifest", str(corpus / "manifest.csv"), "--split", "dev", "--duration", "1", "--format", "json"]
 
     def eer(*conditions: str) -> tuple[float, int]:
@@ -118,7 +115,7 @@ def test_the_sides_of_a_trial_are_heard_under_their_own_conditions(
     assert apart > same
 
 
-def test_the_command_says_what_conditions_do(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
+def test_the_command_says_what_conditions_do(capsys, corpus):
     model = ["--model", str(corpus / "model.safetensors"), "--rounds", "3"]
     command = ["evaluate", "conditions", "--manifest", str(corpus / "manifest.csv"), "--split", "dev"]
 
@@ -134,21 +131,21 @@ def test_the_command_says_what_conditions_do(capsys: pytest.CaptureFixture[str],
     assert "opus-BITS" in capsys.readouterr().out
 
 
-def test_the_command_measures_a_trial_list(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
+def test_the_command_measures_a_trial_list(capsys, corpus):
     printed = run(capsys, corpus, str(corpus / "trials.txt"), "--root", str(corpus), "--condition", "telephone")
 
     assert "| all | 2 | 1 |" in printed
 
 
 @pytest.mark.parametrize("scoring", ["as-norm", "plda"])
-def test_the_command_scores_with_a_backend(capsys: pytest.CaptureFixture[str], corpus: Path, scoring: str) -> None:
+def test_the_command_scores_with_a_backend(capsys, corpus, scoring):
     manifest = ["--manifest", str(corpus / "manifest.csv"), "--split", "dev", "--duration", "1"]
     backend = ["--backend-manifest", str(corpus / "manifest.csv"), "--backend-split", "dev"]
 
     assert "| hums |" in run(capsys, corpus, *manifest, "--scoring", scoring, *backend)
 
 
-def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str], corpus: Path) -> None:
+def test_the_command_says_what_is_missing(capsys, corpus):
     assert main(["evaluate", "verify", "--split", "dev"]) == 2
     assert "trial list or --manifest" in capsys.readouterr().err
     assert main(["evaluate", "verify", "--manifest", str(corpus / "trials.txt")]) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +121,11 @@ def _ticks(script: Script) -> list[str | None]:
 
 
 @pytest.fixture
-def seats() -> Seats:
+def seats():
     return Seats()
 
 
 @pytest.fixture(scope="session")
-def new_seats() -> Callable[[int], Seats]:
+def new_seats():
     """For property tests, which need fresh ones for each example."""
     return Seats

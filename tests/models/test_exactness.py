@@ -13,7 +13,6 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError
 from streamer.models import exactness
 from streamer.models.exactness import products
-from streamer.models.model import Model
 
 #: What a program may have said before, as it is said: each in a process of its own, since torch keeps what was said.
 SAID = [
@@ -58,14 +57,14 @@ assert settings() == before, (before, settings())
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="this torch has the older settings alone")
 @pytest.mark.parametrize("said", SAID)
-def test_products_are_exact_inside_and_as_the_caller_said_afterwards(said: str) -> None:
+def test_products_are_exact_inside_and_as_the_caller_said_afterwards(said):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(said=said)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_settings_are_put_back_when_the_last_of_several_threads_has_ended() -> None:
+def test_settings_are_put_back_when_the_last_of_several_threads_has_ended():
     inside, leave = threading.Event(), threading.Event()
 
     def compute() -> None:
@@ -83,12 +82,12 @@ def test_settings_are_put_back_when_the_last_of_several_threads_has_ended() -> N
     assert exactness._running["exact"] == 0 and exactness._in_force is None
 
 
-def test_a_failed_computation_leaves_nothing_changed() -> None:
+def test_a_failed_computation_leaves_nothing_changed():
     with pytest.raises(ZeroDivisionError), products("exact"):
         _ = 1 / 0
     assert exactness._running == {"exact": 0, "tf32": 0}
 
 
-def test_tf32_is_refused_where_there_is_none(local_model: Model) -> None:
+def test_tf32_is_refused_where_there_is_none(local_model):
     with pytest.raises(ConfigurationError, match="is for CUDA devices"):
         IncrementalModel(local_model, precision="tf32")

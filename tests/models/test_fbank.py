@@ -15,7 +15,7 @@ from streamer.models.fbank import GRID, KaldiFilterBank
 RECORDED = np.load(Path(__file__).parents[1] / "golden" / "fbank.npy")
 
 
-def test_its_numbers_are_kaldis(device: str) -> None:
+def test_its_numbers_are_kaldis(device):
     audio = torch.from_numpy(seeded.seeded_audio(16_000)).to(device)
 
     found = KaldiFilterBank(subtract_mean=False).to(device)(audio)
@@ -24,23 +24,23 @@ def test_its_numbers_are_kaldis(device: str) -> None:
     np.testing.assert_allclose(found[0, ::7].cpu().numpy(), RECORDED, atol=1e-4)
 
 
-def test_a_batch_is_what_each_waveform_is_alone() -> None:
+def test_a_batch_is_what_each_waveform_is_alone():
     waves = torch.randn(3, 1, 8_000)
     bank = KaldiFilterBank(40)
     torch.testing.assert_close(bank(waves), torch.cat([bank(wave) for wave in waves.unbind()]), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("gain", [0.5, 30.0])
-def test_without_its_mean_a_gain_changes_nothing(gain: float) -> None:
+def test_without_its_mean_a_gain_changes_nothing(gain):
     waves = torch.randn(1, 1, 8_000)
     torch.testing.assert_close(KaldiFilterBank(scale=gain)(waves), KaldiFilterBank()(waves), atol=1e-3, rtol=0)
 
 
-def test_digital_silence_is_finite() -> None:
+def test_digital_silence_is_finite():
     assert torch.isfinite(KaldiFilterBank(subtract_mean=False)(torch.zeros(1, 1, 4_000))).all()
 
 
-def test_it_is_whole_where_a_network_is_built_without_weights() -> None:
+def test_it_is_whole_where_a_network_is_built_without_weights():
     with torch.device("meta"):
         bank = KaldiFilterBank()
     waves = torch.randn(1, 1, 4_000)

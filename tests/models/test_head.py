@@ -18,7 +18,7 @@ DENSE = [nn.Linear(2 * CHANNELS, DIMENSION), nn.Conv1d(2 * CHANNELS, DIMENSION, 
 
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("dense", DENSE, ids=["linear", "convolution"])
-def test_a_dense_layer_and_the_norm_behind_it_are_one_head(dense: nn.Linear | nn.Conv1d, affine: bool) -> None:
+def test_a_dense_layer_and_the_norm_behind_it_are_one_head(dense, affine):
     torch.manual_seed(1)
     norm = nn.BatchNorm1d(DIMENSION, affine=affine)
     for tensor in norm.state_dict().values():

@@ -57,7 +57,7 @@ WAVES: list[list[int | str]] = [["batch", "samples"], ["batch", 1, "samples"], [
 
 
 @pytest.mark.parametrize("shape", WAVES, ids=str)
-def test_a_file_that_takes_waveforms_gets_them(tmp_path: Path, shape: list[int | str]) -> None:
+def test_a_file_that_takes_waveforms_gets_them(tmp_path, shape):
     model, samples = Model.from_pretrained(written(tmp_path / "waves.onnx", shape)), noise(1.0)
 
     found = model(torch.from_numpy(np.stack([samples, samples[::-1].copy()]))[:, None]).numpy()
@@ -66,7 +66,7 @@ def test_a_file_that_takes_waveforms_gets_them(tmp_path: Path, shape: list[int |
     assert model.dimension == DIMENSION
 
 
-def test_a_file_that_takes_bands_gets_kaldis_without_their_mean(tmp_path: Path) -> None:
+def test_a_file_that_takes_bands_gets_kaldis_without_their_mean(tmp_path):
     model, samples = Model.from_pretrained(written(tmp_path / "bands.onnx", BANDS)), noise(1.0)
 
     bands = KaldiFilterBank(scale=32_768)(torch.from_numpy(samples)[None])[0].numpy()
@@ -74,7 +74,7 @@ def test_a_file_that_takes_bands_gets_kaldis_without_their_mean(tmp_path: Path) 
     np.testing.assert_allclose(model(torch.from_numpy(samples)[None, None])[0].numpy(), plain(bands), atol=1e-5)
 
 
-def test_samples_are_scaled_where_the_file_says_so(tmp_path: Path) -> None:
+def test_samples_are_scaled_where_the_file_says_so(tmp_path):
     path = written(tmp_path / "whole.onnx", WAVES[0], sample_rate="16000", normalize_samples="0")
     model, samples = Model.from_pretrained(path), noise(1.0)
 
@@ -84,7 +84,7 @@ def test_samples_are_scaled_where_the_file_says_so(tmp_path: Path) -> None:
     assert model.card.details["onnx"]["sample_rate"] == "16000"
 
 
-def test_a_stream_gives_what_recordings_give(tmp_path: Path) -> None:
+def test_a_stream_gives_what_recordings_give(tmp_path):
     model, samples = Model.from_pretrained(written(tmp_path / "bands.onnx", BANDS)), noise(3.0)
     offline = Inference(model, duration=1.0, step=0.5)({"waveform": samples[None], "sample_rate": 16_000})
 
@@ -96,7 +96,7 @@ def test_a_stream_gives_what_recordings_give(tmp_path: Path) -> None:
         assert deviation(window.embedding, row) < 1e-5
 
 
-def test_it_is_kept_in_a_file_of_ours(tmp_path: Path) -> None:
+def test_it_is_kept_in_a_file_of_ours(tmp_path):
     model, samples = Model.from_pretrained(written(tmp_path / "bands.onnx", BANDS)), torch.randn(1, 1, 16_000)
     checkpoint.save(tmp_path / "ours.safetensors", model, torch.float16)
 
@@ -106,7 +106,7 @@ def test_it_is_kept_in_a_file_of_ours(tmp_path: Path) -> None:
     assert torch.equal(loaded(samples), model(samples))
 
 
-def test_the_command_line_takes_it(tmp_path: Path) -> None:
+def test_the_command_line_takes_it(tmp_path):
     path, voices = str(written(tmp_path / "bands.onnx", BANDS)), [str(voice) for voice in ENROLMENT.values()]
 
     def said(*arguments: str) -> str:
@@ -133,14 +133,12 @@ def test_the_command_line_takes_it(tmp_path: Path) -> None:
     ],
     ids=["unnamed", "an image", "frames", "rate", "wide"],
 )
-def test_a_file_of_another_kind_is_refused(
-    tmp_path: Path, shape: list[int | str], rows: bool, metadata: dict[str, str], message: str
-) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path, shape, rows, metadata, message):
     with pytest.raises(WrongArchitecture, match=message):
         Model.from_pretrained(written(tmp_path / "other.onnx", shape, rows=rows, **metadata))
 
 
-def test_bytes_that_are_no_onnx_are_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_no_onnx_are_refused(tmp_path):
     whole = written(tmp_path / "whole.onnx", BANDS).read_bytes()
     for content in (b"", b"not a network", whole[: len(whole) // 2]):
         (tmp_path / "bad.onnx").write_bytes(content)
@@ -148,7 +146,7 @@ def test_bytes_that_are_no_onnx_are_refused(tmp_path: Path) -> None:
             Model.from_pretrained(tmp_path / "bad.onnx")
 
 
-def test_without_onnxruntime_the_way_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onnxruntime_the_way_out_is_said(tmp_path, monkeypatch):
     path = written(tmp_path / "bands.onnx", BANDS)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingDependency, match=r"speaker-streamer\[onnx\]"):

@@ -9,7 +9,7 @@ import pytest
 import seeded
 import torch
 
-from streamer import Inference, Model, Segment
+from streamer import Inference, Segment
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "pyannote.npz")
 
@@ -29,18 +29,18 @@ def recording(num_samples: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", seeded.COMPUTED)
-def test_the_filterbank_buffers_are_pyannotes(pyannote_model: Model, name: str) -> None:
+def test_the_filterbank_buffers_are_pyannotes(pyannote_model, name):
     ours = pyannote_model.network.state_dict()[f"sincnet.conv1d.0.filterbank.{name}"]
     np.testing.assert_allclose(ours.numpy(), GOLDEN[f"filterbank/{name}"], rtol=1e-6, atol=1e-7)
 
 
-def test_the_sinc_filters_are_pyannotes(pyannote_model: Model) -> None:
+def test_the_sinc_filters_are_pyannotes(pyannote_model):
     filters = pyannote_model.network.sincnet.filterbank.filters().numpy()[::8]
     np.testing.assert_allclose(filters, GOLDEN["filterbank/filters"], atol=2e-6)
 
 
 @pytest.mark.parametrize("num_samples", seeded.WHOLE_SAMPLES)
-def test_whole_files_embed_as_in_pyannote(pyannote_model: Model, device: str, num_samples: int) -> None:
+def test_whole_files_embed_as_in_pyannote(pyannote_model, device, num_samples):
     try:
         actual = Inference(pyannote_model, window="whole", device=device)(recording(num_samples))
     finally:
@@ -49,7 +49,7 @@ def test_whole_files_embed_as_in_pyannote(pyannote_model: Model, device: str, nu
 
 
 @pytest.mark.parametrize("name", seeded.SLIDING)
-def test_sliding_windows_embed_as_in_pyannote(pyannote_model: Model, name: str) -> None:
+def test_sliding_windows_embed_as_in_pyannote(pyannote_model, name):
     num_samples, duration, step = seeded.SLIDING[name]
     actual = Inference(pyannote_model, window="sliding", duration=duration, step=step)(recording(num_samples))
     assert_same_embeddings(actual.data, GOLDEN[f"sliding/{name}"])
@@ -58,7 +58,7 @@ def test_sliding_windows_embed_as_in_pyannote(pyannote_model: Model, name: str) 
 
 
 @pytest.mark.parametrize("name", seeded.CROPS)
-def test_crops_embed_as_in_pyannote(pyannote_model: Model, name: str) -> None:
+def test_crops_embed_as_in_pyannote(pyannote_model, name):
     segments = [Segment(*span) for span in seeded.CROPS[name]]
     chunk = segments[0] if len(segments) == 1 else segments
     file = recording(seeded.CROP_SAMPLES)
@@ -70,7 +70,7 @@ def test_crops_embed_as_in_pyannote(pyannote_model: Model, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["weights", "by_speaker"])
-def test_weighted_pooling_is_pyannotes(pyannote_model: Model, name: str) -> None:
+def test_weighted_pooling_is_pyannotes(pyannote_model, name):
     values = {key: torch.from_numpy(value) for key, value in seeded.seeded_pooling().items()}
     actual = pyannote_model(values["waveforms"], values[name]).numpy()
     assert_same_embeddings(actual, GOLDEN[f"pooling/{name}"])

@@ -32,7 +32,7 @@ def merged(parts: list[Moments]) -> Moments:
 
 
 @given(cut_frames())
-def test_blocks_merge_to_what_all_frames_give_at_once(case: tuple[np.ndarray, np.ndarray, list[int]]) -> None:
+def test_blocks_merge_to_what_all_frames_give_at_once(case):
     frames, weights, cuts = case
     bounds = [0, *cuts, len(frames)]
     parts = [Moments.of(frames[a:b], weights[a:b]) for a, b in pairwise(bounds)]
@@ -44,14 +44,14 @@ def test_blocks_merge_to_what_all_frames_give_at_once(case: tuple[np.ndarray, np
 
 
 @given(cut_frames())
-def test_weighted_moments_are_those_of_the_plain_definition(case: tuple[np.ndarray, np.ndarray, list[int]]) -> None:
+def test_weighted_moments_are_those_of_the_plain_definition(case):
     frames, weights, _ = case
     std = Moments.of(frames, weights).statistics()[1]
     variance = np.diag(np.cov(frames.astype(np.float64), rowvar=False, aweights=weights[:, 0].astype(np.float64)))
     np.testing.assert_allclose(std, np.sqrt(np.maximum(variance, 0)), rtol=2e-3, atol=2e-3)
 
 
-def test_merging_keeps_a_small_spread_beside_a_large_mean() -> None:
+def test_merging_keeps_a_small_spread_beside_a_large_mean():
     # A running sum of squares would have to tell 1e6 from 1e6 + 1e-4 in float32.
     random = np.random.default_rng(0)
     frames = (1_000 + 0.01 * random.standard_normal((6_000, 1))).astype(np.float32)
@@ -60,12 +60,12 @@ def test_merging_keeps_a_small_spread_beside_a_large_mean() -> None:
     np.testing.assert_allclose(std, frames.astype(np.float64).std(axis=0, ddof=1), rtol=2e-2)
 
 
-def test_weights_of_one_are_no_weights() -> None:
+def test_weights_of_one_are_no_weights():
     frames = torch.randn(2, 5, 30, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(statistics_pool(frames, torch.ones(2, 30)), statistics_pool(frames))
 
 
-def test_frames_of_weight_zero_do_not_count() -> None:
+def test_frames_of_weight_zero_do_not_count():
     frames = torch.randn(1, 5, 30, generator=torch.Generator().manual_seed(0))
     weights = torch.zeros(1, 30)
     weights[:, 10:20] = 1
@@ -73,7 +73,7 @@ def test_frames_of_weight_zero_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("speaking", [0, 1], ids=["no frame", "one frame"])
-def test_too_few_frames_have_finite_statistics(speaking: int) -> None:
+def test_too_few_frames_have_finite_statistics(speaking):
     frames = torch.randn(1, 5, 30, generator=torch.Generator().manual_seed(0))
     weights = torch.zeros(1, 30)
     weights[:, :speaking] = 1
@@ -83,7 +83,7 @@ def test_too_few_frames_have_finite_statistics(speaking: int) -> None:
     torch.testing.assert_close(pooled[:, :5], expected)
 
 
-def test_each_speaker_is_pooled_alone() -> None:
+def test_each_speaker_is_pooled_alone():
     frames = torch.randn(2, 4, 20, generator=torch.Generator().manual_seed(0))
     weights = torch.rand(2, 3, 20, generator=torch.Generator().manual_seed(1))
     pooled = statistics_pool(frames, weights)
@@ -93,7 +93,7 @@ def test_each_speaker_is_pooled_alone() -> None:
 
 
 @given(st.integers(1, 80), st.integers(1, 80))
-def test_weights_come_to_the_frame_rate_by_the_nearest_below(count: int, frames: int) -> None:
+def test_weights_come_to_the_frame_rate_by_the_nearest_below(count, frames):
     weights = torch.arange(count, dtype=torch.float32).view(1, 1, -1)
     # torch multiplies by the ratio in float32, which may fall just short of a whole number; so pyannote.audio does too.
     found = at_frame_rate(weights, frames).flatten().tolist()

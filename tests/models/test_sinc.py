@@ -24,7 +24,7 @@ def plain(waves: np.ndarray, filters: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=12, deadline=None)
 @given(shape=SHAPES, rest=st.integers(0, POSITION_STRIDE - 1), seed=st.integers(0, 99))
-def test_folded_and_grouped_are_the_plain_convolution(shape: tuple[int, int], rest: int, seed: int) -> None:
+def test_folded_and_grouped_are_the_plain_convolution(shape, rest, seed):
     streams, positions = shape
     samples = (positions - 1) * POSITION_STRIDE + POSITION_FIELD + rest
     waves = np.random.default_rng(seed).normal(0, 0.1, (streams, samples)).astype(np.float32)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from streamer import Model
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.models.architecture import SINC_FILTERS, SINC_TAPS
 from streamer.models.sincnet import MIN_BAND_HZ, MIN_LOW_HZ, SincFilterbank, ZeroSumConv1d
 
 
-def test_filters_are_windowed_differences_of_two_sincs() -> None:
+def test_filters_are_windowed_differences_of_two_sincs():
     bank = SincFilterbank()
     filters = bank.filters().detach().numpy()[:, 0].astype(np.float64)
     low = MIN_LOW_HZ + bank.low_hz_.detach().numpy().astype(np.float64)
@@ -28,7 +27,7 @@ def test_filters_are_windowed_differences_of_two_sincs() -> None:
     np.testing.assert_allclose(filters[SINC_FILTERS // 2 :], window * sin / (2 * (high - low)), atol=3e-5)
 
 
-def test_filters_are_made_once_and_again_after_loading() -> None:
+def test_filters_are_made_once_and_again_after_loading():
     bank = SincFilterbank().eval().requires_grad_(False)
     before = bank.filters()
     assert bank.filters() is before
@@ -38,7 +37,7 @@ def test_filters_are_made_once_and_again_after_loading() -> None:
     assert not torch.equal(bank.filters(), before)
 
 
-def test_filters_follow_their_cutoffs_while_these_learn() -> None:
+def test_filters_follow_their_cutoffs_while_these_learn():
     bank = SincFilterbank().train()
     bank.filters().square().sum().backward()
     assert bank.low_hz_.grad is not None
@@ -49,7 +48,7 @@ def test_filters_follow_their_cutoffs_while_these_learn() -> None:
     torch.testing.assert_close(bank.eval().filters(), learned)
 
 
-def test_zero_sum_kernels_cancel_a_constant() -> None:
+def test_zero_sum_kernels_cancel_a_constant():
     torch.manual_seed(0)
     layer = ZeroSumConv1d(4, 6, 5)
     inputs = torch.randn(1, 4, 50)
@@ -57,7 +56,7 @@ def test_zero_sum_kernels_cancel_a_constant() -> None:
 
 
 @pytest.mark.parametrize("gain_db", [-30, -6, 12])
-def test_no_front_end_hears_the_level(any_model: Model, voice: np.ndarray, gain_db: float) -> None:
+def test_no_front_end_hears_the_level(any_model, voice, gain_db):
     samples = torch.from_numpy(voice)[None]
     quiet, loud = any_model(samples), any_model(samples * 10 ** (gain_db / 20))
     cosine = torch.nn.functional.cosine_similarity(quiet, loud)
@@ -65,7 +64,7 @@ def test_no_front_end_hears_the_level(any_model: Model, voice: np.ndarray, gain_
     assert cosine.item() > 0.999
 
 
-def test_a_power_of_two_of_gain_changes_the_log_front_by_rounding_alone(local_model: Model, voice: np.ndarray) -> None:
+def test_a_power_of_two_of_gain_changes_the_log_front_by_rounding_alone(local_model, voice):
     samples = torch.from_numpy(voice)[None]
     # Noise keeps every band 60 dB above the power floor, so that the gain is a constant in the log domain.
     samples = samples + 0.1 * torch.randn(samples.shape, generator=torch.Generator().manual_seed(0))
@@ -73,7 +72,7 @@ def test_a_power_of_two_of_gain_changes_the_log_front_by_rounding_alone(local_mo
     assert (torch.linalg.vector_norm(after - before) / torch.linalg.vector_norm(before)).item() < 1e-4
 
 
-def test_silence_embeds_to_a_finite_vector(any_model: Model) -> None:
+def test_silence_embeds_to_a_finite_vector(any_model):
     for samples in (torch.zeros(1, 1, 48_000), torch.zeros(1, 1, any_model.minimum_samples)):
         assert torch.isfinite(any_model(samples)).all()
     assert torch.isfinite(any_model(torch.full((1, 1, 48_000), 0.5))).all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -22,7 +21,7 @@ from streamer.models.windows import WindowNetwork
 
 
 @pytest.fixture(scope="module", params=PACKAGED)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def exported(request, tmp_path_factory):
     """The name of a model in this package, and the file that the command line made of it."""
     file = tmp_path_factory.mktemp("exported") / f"{request.param}.onnx"
     assert main(["export", request.param, "--onnx", str(file)]) == 0

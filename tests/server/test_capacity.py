@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 
 from streamer.engine.engine import Engine
-from streamer.models.model import Model
 from streamer.server.capacity import STEPS, measure, streams_to_measure
 
 
-async def test_it_is_measured_on_the_engine_that_serves(local_model: Model) -> None:
+async def test_it_is_measured_on_the_engine_that_serves(local_model):
     async with Engine(local_model, device="cpu", speech="off") as engine:
         capacity = await measure(engine)
         statistics = engine.statistics
@@ -18,5 +17,5 @@ async def test_it_is_measured_on_the_engine_that_serves(local_model: Model) -> N
     assert statistics.blocks == streams_to_measure(engine.model.device) * (2 + STEPS)
 
 
-def test_a_device_that_takes_many_at_once_is_measured_with_many() -> None:
+def test_a_device_that_takes_many_at_once_is_measured_with_many():
     assert streams_to_measure(torch.device("meta")) >= 8 * streams_to_measure(torch.device("cpu"))

@@ -17,9 +17,7 @@ from streamer.speakers.profiles import Exemplar
 from streamer.speakers.store import SpeakerStore
 
 
-async def test_people_of_another_model_are_counted_in_the_log_and_named_to_who_asks_for_them(
-    serving, tmp_path, caplog: pytest.LogCaptureFixture
-):
+async def test_people_of_another_model_are_counted_in_the_log_and_named_to_who_asks_for_them(serving, tmp_path, caplog):
     with SpeakerStore(tmp_path / "speakers.db") as store:
         store.add("Ada", FINGERPRINTS["sincnet"], [Exemplar(np.ones(256, np.float32), 10.0)])
     caplog.set_level(logging.WARNING, logger=log.logger.name)

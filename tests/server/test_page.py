@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -34,7 +33,7 @@ WAIT_MS = 20_000
 
 
 @pytest.fixture(scope="module")
-def voices() -> Model:
+def voices():
     """A model that tells voices apart."""
     return Model.from_pretrained("sincnet")
 
@@ -235,7 +234,7 @@ async def contrast(page: Page) -> float:
 
 
 @pytest.fixture
-def example(tmp_path: Path) -> Iterator[str]:
+def example(tmp_path):
     """The example in docs/examples on a page of somebody else's web server; its origin."""
     source = Path(__file__).parents[2] / "docs" / "examples" / "websocket_client.js"
     (tmp_path / "client.js").write_text(source.read_text())

@@ -23,7 +23,7 @@ from streamer.verification import cosine
 
 
 @pytest.fixture
-def real() -> Engine:
+def real():
     """The default weights: seeded ones know nobody."""
     return Engine("default", device="cpu", threads=1)
 

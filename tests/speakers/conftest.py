@@ -113,16 +113,16 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Stage:
+def stage():
     return Stage()
 
 
 @pytest.fixture(scope="session")
-def new_stage() -> type[Stage]:
+def new_stage():
     """For property tests, which need a fresh one for each example."""
     return Stage
 
 
 @pytest.fixture(params=[True, False], ids=["pooled by block", "exact mode"])
-def blocks(request: pytest.FixtureRequest) -> bool:
+def blocks(request):
     return bool(request.param)

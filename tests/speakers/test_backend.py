@@ -141,7 +141,7 @@ def test_a_model_brings_its_cohort_from_its_file(tmp_path):
     assert model.fingerprint == made.fingerprint
 
 
-def test_a_voice_like_nobody_of_the_cohort_is_not_taken_for_another_like_it() -> None:
+def test_a_voice_like_nobody_of_the_cohort_is_not_taken_for_another_like_it():
     """Two strangers who have something in common that the cohort lacks, as people who share a microphone have."""
     rng = np.random.default_rng(12)
     cohort, common = voices(200, 11), np.zeros(DIMENSION, np.float32)
@@ -162,7 +162,7 @@ def test_a_voice_like_nobody_of_the_cohort_is_not_taken_for_another_like_it() ->
     assert normalised(Cohort(away, trust=1.0, usual=usual)) == pytest.approx(in_full)
 
 
-def test_a_model_brings_the_settings_that_go_with_its_scores() -> None:
+def test_a_model_brings_the_settings_that_go_with_its_scores():
     model = Model.from_pretrained("campplus-live")
     card = replace(model.card, details={**model.card.details, "tracker": {"short_rate": 2.5}})
     backend = Backend.of(Model(model.network, card, model.cohort))

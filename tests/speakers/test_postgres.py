@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from statistics import median
@@ -45,7 +45,7 @@ CAROL = slice(22 * RATE, 28 * RATE)
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[SpeakerStore]:
+def store(url):
     with SpeakerStore(url) as opened:
         for name in opened.names():
             opened.remove(name)

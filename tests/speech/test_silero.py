@@ -16,18 +16,18 @@ from streamer.speech.silero import CHUNK, SileroDetector, SileroState, speech_pr
 
 
 @pytest.fixture(scope="module")
-def detector() -> SileroDetector:
+def detector():
     return SileroDetector()
 
 
 @pytest.fixture(scope="module")
-def spoken(voice: np.ndarray) -> np.ndarray:
+def spoken(voice):
     """Two seconds, half of them silent."""
     return np.concatenate([voice[0, :RATE], np.zeros(RATE, np.float32)])
 
 
 @pytest.fixture(scope="module")
-def expected(spoken: np.ndarray) -> np.ndarray:
+def expected(spoken):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from silero_vad import load_silero_vad
@@ -43,9 +43,7 @@ def known(state: SileroState) -> np.ndarray:
 
 @settings(max_examples=10, deadline=None)
 @given(cuts=st.lists(st.integers(0, 2 * RATE), max_size=6))
-def test_any_chunking_gives_the_packages_probabilities(
-    detector: SileroDetector, spoken: np.ndarray, expected: np.ndarray, cuts: list[int]
-) -> None:
+def test_any_chunking_gives_the_packages_probabilities(detector, spoken, expected, cuts):
     state = detector.new_state()
 
     edges = [0, *sorted(cuts), len(spoken)]
@@ -55,7 +53,7 @@ def test_any_chunking_gives_the_packages_probabilities(
     np.testing.assert_allclose(known(state), expected, atol=1e-5)
 
 
-def test_recordings_of_any_lengths_have_the_packages_probabilities(spoken: np.ndarray, expected: np.ndarray) -> None:
+def test_recordings_of_any_lengths_have_the_packages_probabilities(spoken, expected):
     whole = len(spoken) // CHUNK
     cut = 20 * CHUNK + 100
 
@@ -67,9 +65,7 @@ def test_recordings_of_any_lengths_have_the_packages_probabilities(spoken: np.nd
     np.testing.assert_allclose(all_of_it, expected, atol=1e-5)
 
 
-def test_streams_of_a_batch_do_not_know_each_other(
-    detector: SileroDetector, spoken: np.ndarray, expected: np.ndarray
-) -> None:
+def test_streams_of_a_batch_do_not_know_each_other(detector, spoken, expected):
     states = [detector.new_state() for _ in range(3)]
 
     detector.hear(states, [spoken[:100], spoken, spoken[:5000]])
@@ -79,7 +75,7 @@ def test_streams_of_a_batch_do_not_know_each_other(
         np.testing.assert_allclose(known(state), expected, atol=1e-5)
 
 
-def test_after_a_gap_it_begins_again(detector: SileroDetector, spoken: np.ndarray, expected: np.ndarray) -> None:
+def test_after_a_gap_it_begins_again(detector, spoken, expected):
     state = detector.new_state()
     detector.hear([state], [spoken[::-1].copy()])
 
@@ -89,7 +85,7 @@ def test_after_a_gap_it_begins_again(detector: SileroDetector, spoken: np.ndarra
     np.testing.assert_allclose(known(state), expected, atol=1e-5)
 
 
-def test_its_state_goes_out_and_back(detector: SileroDetector, spoken: np.ndarray, expected: np.ndarray) -> None:
+def test_its_state_goes_out_and_back(detector, spoken, expected):
     first, second = detector.new_state(), detector.new_state()
     detector.hear([first], [spoken[:7777]])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from streamer.models.architecture import Architecture
 from streamer.models.grid import FrameGrid
 from streamer.training import speech
 from streamer.training.augmentation import ROOM_TAPS, Augmenter, Chances
-from streamer.training.data import Corpus, prepare
+from streamer.training.data import prepare
 from streamer.training.hearing import HeardCorpus
 from streamer.training.recipe import Data, Loss, Recipe, Schedule
 from streamer.training.sampler import Sampler
@@ -56,7 +55,7 @@ def hum(pitch: float, seconds: float, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def manifest(tmp_path_factory):
     """A manifest of two corpora, and its audio: utterances of 1 to 4 s."""
     folder = tmp_path_factory.mktemp("speech")
     lines = ["path,split,corpus,speaker,language"]
@@ -70,13 +69,13 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def corpus(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus(manifest, tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     return prepare(manifest.parent, read_manifest(manifest, "train"), SPEEDS, folder, workers=1)
 
 
 @pytest.fixture(scope="session")
-def targets(corpus: Corpus) -> np.ndarray:
+def targets(corpus):
     """In the place of the teacher's embeddings: never negative, of norm 1, alike within a speaker."""
     rng = np.random.default_rng(5)
     row = np.repeat(np.arange(len(corpus)), Listener.counts(corpus.samples))
@@ -86,27 +85,27 @@ def targets(corpus: Corpus) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def labels(corpus: Corpus) -> np.ndarray:
+def labels(corpus):
     return np.ones(int(speech.label_counts(corpus.samples).sum()), np.float32)
 
 
 @pytest.fixture(scope="session")
-def sampler(corpus: Corpus, targets: np.ndarray, labels: np.ndarray) -> Sampler:
+def sampler(corpus, targets, labels):
     return Sampler(corpus, HeardCorpus(Listener, targets), labels, Architecture().grid, 256, utterance_share=0.4)
 
 
 @pytest.fixture(scope="session")
-def listener() -> type[Teacher]:
+def listener():
     return Listener
 
 
 @pytest.fixture(scope="session")
-def attentive() -> type[Teacher]:
+def attentive():
     return Attentive
 
 
 @pytest.fixture(scope="session")
-def augment() -> Augmenter:
+def augment():
     rooms = torch.zeros(1, ROOM_TAPS)
     rooms[0, 0] = 1.0
     noise = (np.random.default_rng(0).standard_normal(60_000) * 3_000).astype(np.int16)
@@ -114,7 +113,7 @@ def augment() -> Augmenter:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Recipe:
+def recipe(tmp_path):
     return Recipe(
         name="small",
         folder=str(tmp_path),

@@ -38,7 +38,7 @@ def people(rng: np.random.Generator, within: np.ndarray, count: int = 8, recordi
 
 
 @pytest.fixture
-def backend() -> Backend:
+def backend():
     cohort = np.random.default_rng(5).normal(size=(200, DIMENSION)).astype(np.float32)
     return Backend(CALIBRATION, Cohort(cohort, top=40), CALIBRATION)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ import torch.nn.functional as F
 from streamer.errors import ConfigurationError
 from streamer.models.campplus.network import campplus_of
 from streamer.models.campplus.surroundings import FRAMES_EXPECTED, FRAMES_REMEMBERED
-from streamer.models.model import Model
 from streamer.training.campplus.disturbance import Disturbance, mu_law
 from streamer.training.campplus.losses import pooled
 from streamer.training.campplus.pieces import Pieces
@@ -24,7 +22,7 @@ from streamer.training.campplus.student import dense_block, student_frames
 
 
 @pytest.fixture(scope="module")
-def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def speech(tmp_path_factory):
     """Three voices of their own files, one in a pack, and noise."""
     folder = tmp_path_factory.mktemp("speech")
     (folder / "pack").mkdir()
@@ -48,7 +46,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_what_learns_is_what_is_shipped(campplus_past: Model) -> None:
+def test_what_learns_is_what_is_shipped(campplus_past):
     network = campplus_of(campplus_past.network)
     audio = torch.from_numpy(seeded.seeded_audio(32_080))
     # As a stream hears it: the first row has silence before the stream in it.
@@ -64,7 +62,7 @@ def test_what_learns_is_what_is_shipped(campplus_past: Model) -> None:
     torch.testing.assert_close(pooled(network, found), network.pool(alone), atol=1e-4, rtol=1e-4)
 
 
-def test_the_gradient_is_that_of_the_plain_layers(campplus_past: Model) -> None:
+def test_the_gradient_is_that_of_the_plain_layers(campplus_past):
     network = campplus_of(campplus_past.network)
     layers = [network.layers.blocks[1][number] for number in range(3)]  # type: ignore[index]
     tensors = [tensor for layer in layers for tensor in layer.parameters()]
@@ -102,7 +100,7 @@ def test_the_gradient_is_that_of_the_plain_layers(campplus_past: Model) -> None:
         assert (one - other).abs().max() <= 1e-4 * other.abs().max() + 1e-6
 
 
-def test_pieces_are_cut_from_where_they_lie(speech: Path) -> None:
+def test_pieces_are_cut_from_where_they_lie(speech):
     pieces = Pieces.load(speech, ["speaker0"], torch.device("cpu"))
 
     # b's piece is too short, and speaker0 is left out.
@@ -115,7 +113,7 @@ def test_pieces_are_cut_from_where_they_lie(speech: Path) -> None:
         Pieces.load(speech, ["own", "packed"], torch.device("cpu"))
 
 
-def test_a_disturbance_stays_within_bounds_and_reaches_every_row() -> None:
+def test_a_disturbance_stays_within_bounds_and_reaches_every_row():
     generator = torch.Generator().manual_seed(0)
     voices = torch.from_numpy(seeded.seeded_audio(48_000)).repeat(24, 1) * 0.1
     found = Disturbance(torch.randn(100_000, generator=generator), generator)(voices)
@@ -128,7 +126,7 @@ def test_a_disturbance_stays_within_bounds_and_reaches_every_row() -> None:
     assert (likeness < 0.99).sum() > 12
 
 
-def test_mu_law_has_eight_bits_and_their_noise() -> None:
+def test_mu_law_has_eight_bits_and_their_noise():
     wave = torch.from_numpy(seeded.seeded_audio(48_000))
     wave = wave / wave.abs().max()
     coded = mu_law(wave)
@@ -139,13 +137,13 @@ def test_mu_law_has_eight_bits_and_their_noise() -> None:
         assert 33 < 10 * torch.log10((gain * wave).square().mean() / rest.square().mean()) < 42
 
 
-def test_the_rate_rises_and_settles() -> None:
+def test_the_rate_rises_and_settles():
     assert rate_at(0, 0, 1) < 0.05
     assert rate_at(100, 0, 1) == pytest.approx(1, abs=1e-3)
     assert rate_at(100, 1, 1) < 1e-4
 
 
-def test_a_run_is_kept_and_goes_on(speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_kept_and_goes_on(speech, tmp_path, capsys):
     for _ in range(2):
         train(speech, tmp_path, minutes=0.002, device="cpu", batch=2, rate=1e-3, seed=0)
 

@@ -15,14 +15,13 @@ from streamer.errors import ConfigurationError
 from streamer.evaluation.manifest import read_manifest
 from streamer.models.architecture import Architecture
 from streamer.models.xvector import XVectorSincNet
-from streamer.training.data import STORED_DBFS, Corpus, prepare
+from streamer.training.data import STORED_DBFS, prepare
 from streamer.training.hearing import HeardCorpus
 from streamer.training.sampler import Sampler
-from streamer.training.teachers import Teacher
 from streamer.training.voices import voices_of
 
 
-def test_every_utterance_is_there_at_every_speed_at_one_level(corpus: Corpus, manifest: Path) -> None:
+def test_every_utterance_is_there_at_every_speed_at_one_level(corpus, manifest):
     utterances = read_manifest(manifest, "train")
 
     assert len(corpus) == 2 * len(utterances)
@@ -36,7 +35,7 @@ def test_every_utterance_is_there_at_every_speed_at_one_level(corpus: Corpus, ma
             assert corpus.speakers[corpus.speaker[row]] == utterance.speaker
 
 
-def test_another_speed_moves_the_pitch(corpus: Corpus) -> None:
+def test_another_speed_moves_the_pitch(corpus):
     normal, slow = (corpus.wave(row, 0, 16_000).astype(float) for row in (2, 2 + len(corpus) // 2))
 
     peaks = [int(np.argmax(np.abs(np.fft.rfft(wave * np.hanning(len(wave)))))) for wave in (normal, slow)]
@@ -44,7 +43,7 @@ def test_another_speed_moves_the_pitch(corpus: Corpus) -> None:
     assert peaks[1] / peaks[0] == pytest.approx(0.9, abs=0.02)
 
 
-def test_a_prepared_folder_is_mapped_again(corpus: Corpus, manifest: Path) -> None:
+def test_a_prepared_folder_is_mapped_again(corpus, manifest):
     folder = Path(corpus.audio.filename).parent  # type: ignore[attr-defined]
 
     again = prepare(manifest.parent, [], [1.0, 0.9], folder)
@@ -53,14 +52,14 @@ def test_a_prepared_folder_is_mapped_again(corpus: Corpus, manifest: Path) -> No
     assert again.speakers == corpus.speakers
 
 
-def test_a_prepared_folder_of_other_voices_is_refused(corpus: Corpus, manifest: Path) -> None:
+def test_a_prepared_folder_of_other_voices_is_refused(corpus, manifest):
     folder = Path(corpus.audio.filename).parent  # type: ignore[attr-defined]
 
     with pytest.raises(ConfigurationError, match="2 voices of each speaker, but 5 are requested"):
         prepare(manifest.parent, [], [1.0, 0.9], folder, drawn=3)
 
 
-def test_every_speaker_has_drawn_voices_of_its_own(manifest: Path, tmp_path: Path) -> None:
+def test_every_speaker_has_drawn_voices_of_its_own(manifest, tmp_path):
     utterances = read_manifest(manifest, "train")
 
     corpus = prepare(manifest.parent, utterances, [1.0], tmp_path, drawn=2, seed=5, workers=1)
@@ -79,7 +78,7 @@ def test_every_speaker_has_drawn_voices_of_its_own(manifest: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("samples", [5_041, 16_000, 48_007])
-def test_a_label_is_taken_at_the_middle_of_each_frame_of_the_network(samples: int) -> None:
+def test_a_label_is_taken_at_the_middle_of_each_frame_of_the_network(samples):
     architecture = Architecture(front="log", norm="batch", dimension=8, attention=True, speech_head=True)
 
     speech = XVectorSincNet(architecture).eval().frames(torch.zeros(1, 1, samples)).speech
@@ -88,7 +87,7 @@ def test_a_label_is_taken_at_the_middle_of_each_frame_of_the_network(samples: in
     assert speech.shape[1] == architecture.grid.num_frames(samples)
 
 
-def test_a_batch_is_decided_by_its_generator(sampler: Sampler) -> None:
+def test_a_batch_is_decided_by_its_generator(sampler):
     once, twice = (sampler.draw(6, 1.2, np.random.default_rng(4)) for _ in range(2))
 
     torch.testing.assert_close(once.waves, twice.waves, rtol=0, atol=0)
@@ -97,7 +96,7 @@ def test_a_batch_is_decided_by_its_generator(sampler: Sampler) -> None:
 
 
 @given(seed=st.integers(0, 10_000), seconds=st.sampled_from([1.0, 2.0, 4.0, 6.0]))
-def test_crops_of_any_length_are_drawn_whole(sampler: Sampler, seed: int, seconds: float) -> None:
+def test_crops_of_any_length_are_drawn_whole(sampler, seed, seconds):
     batch = sampler.draw(3, seconds, np.random.default_rng(seed))
 
     assert batch.waves.shape == (3, seconds * 16_000)
@@ -105,9 +104,7 @@ def test_crops_of_any_length_are_drawn_whole(sampler: Sampler, seed: int, second
     torch.testing.assert_close(batch.target.norm(dim=1), torch.ones(3))
 
 
-def test_who_is_left_out_is_never_drawn(
-    corpus: Corpus, listener: type[Teacher], targets: np.ndarray, labels: np.ndarray
-) -> None:
+def test_who_is_left_out_is_never_drawn(corpus, listener, targets, labels):
     sampler = Sampler(
         corpus, HeardCorpus(listener, targets), labels, Architecture().grid, 256, without=["b"], held_out_every=4
     )
@@ -118,9 +115,7 @@ def test_who_is_left_out_is_never_drawn(
     assert set(drawn) == {2}  # of corpus a: 0, 2 and 4
 
 
-def test_the_target_of_a_crop_is_the_teachers_mean_over_its_partials(
-    corpus: Corpus, listener: type[Teacher], targets: np.ndarray, labels: np.ndarray
-) -> None:
+def test_the_target_of_a_crop_is_the_teachers_mean_over_its_partials(corpus, listener, targets, labels):
     sampler = Sampler(corpus, HeardCorpus(listener, targets), labels, Architecture().grid, 256, utterance_share=0.0)
     row = int(np.argmax(corpus.samples))
     first = sampler.first[row]

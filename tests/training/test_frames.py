@@ -10,31 +10,28 @@ import torch
 
 from streamer.models.architecture import Architecture
 from streamer.models.model import Model
-from streamer.training.augmentation import Augmenter
-from streamer.training.data import Corpus
 from streamer.training.frames import TeacherFrames, principal
 from streamer.training.hearing import HeardCorpus, hear_corpus
 from streamer.training.loop import Trainer
 from streamer.training.network import Student
-from streamer.training.recipe import Loss, Recipe
+from streamer.training.recipe import Loss
 from streamer.training.refit import fit_frames
 from streamer.training.sampler import Sampler
-from streamer.training.teachers import Teacher
 
 
 @pytest.fixture(scope="module")
 def sampler(
-    corpus: Corpus,
-    attentive: type[Teacher],
-    targets: np.ndarray,
-    labels: np.ndarray,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Sampler:
+    corpus,
+    attentive,
+    targets,
+    labels,
+    tmp_path_factory,
+):
     heard = hear_corpus(attentive, corpus, tmp_path_factory.mktemp("heard"), frame_voices=1)
     return Sampler(corpus, HeardCorpus(attentive, targets, heard.frames), labels, Architecture().grid, 256)
 
 
-def test_the_frame_that_is_nearest_to_a_sample_is_found(attentive: type[Teacher]) -> None:
+def test_the_frame_that_is_nearest_to_a_sample_is_found(attentive):
     values = np.arange(4 * 31, dtype=np.float16).reshape(4, 31, 1)  # 31 frames in a partial
     frames = TeacherFrames(attentive, values)
 
@@ -46,7 +43,7 @@ def test_the_frame_that_is_nearest_to_a_sample_is_found(attentive: type[Teacher]
     assert found.known.tolist() == [[True] * 5 + [False], [False] * 6]
 
 
-def test_principal_components_explain_frames_in_units_of_their_deviation() -> None:
+def test_principal_components_explain_frames_in_units_of_their_deviation():
     rng = np.random.default_rng(0)
     frames = (rng.standard_normal((40, 50, 3)) @ rng.standard_normal((3, 200)) + 5).astype(np.float32)
 
@@ -58,7 +55,7 @@ def test_principal_components_explain_frames_in_units_of_their_deviation() -> No
     assert np.square(components[..., :3]).sum(2).mean() == pytest.approx(1.0, rel=1e-3)
 
 
-def test_a_run_learns_the_frames(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+def test_a_run_learns_the_frames(sampler, augment, recipe):
     recipe = replace(
         recipe,
         loss=Loss(distillation=0.0, similarity=0.0, margin=0.0, speech=0.0, frames=1.0),
@@ -71,7 +68,7 @@ def test_a_run_learns_the_frames(sampler: Sampler, augment: Augmenter, recipe: R
     assert np.mean(found[-3:]) < 0.8 * np.mean(found[:3])
 
 
-def test_the_layer_that_hears_frames_is_fitted_to_what_the_network_gives(sampler: Sampler, augment: Augmenter) -> None:
+def test_the_layer_that_hears_frames_is_fitted_to_what_the_network_gives(sampler, augment):
     network = Model.from_pretrained("sincnet").network
     student = Student(network, torch.randn(sampler.corpus.classes, 256), sampler.frames.components)
     batch = sampler.draw(24, 1.0, np.random.default_rng(1))

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from streamer.errors import ConfigurationError
-from streamer.training.data import Corpus
-from streamer.training.hearing import HeardCorpus, hear_corpus
-from streamer.training.teachers import Teacher
+from streamer.training.hearing import hear_corpus
 
 
 @pytest.fixture(scope="module")
-def heard(corpus: Corpus, attentive: type[Teacher], tmp_path_factory: pytest.TempPathFactory) -> HeardCorpus:
+def heard(corpus, attentive, tmp_path_factory):
     return hear_corpus(attentive, corpus, tmp_path_factory.mktemp("heard"), frame_voices=1)
 
 
-def test_a_corpus_is_heard_partial_by_partial_and_short_rows_repeated(
-    corpus: Corpus, attentive: type[Teacher], heard: HeardCorpus
-) -> None:
+def test_a_corpus_is_heard_partial_by_partial_and_short_rows_repeated(corpus, attentive, heard):
     counts = attentive.counts(corpus.samples)
     assert len(heard.embeddings) == counts.sum()
     teacher = attentive()
@@ -33,9 +27,7 @@ def test_a_corpus_is_heard_partial_by_partial_and_short_rows_repeated(
         np.testing.assert_allclose(found, expected[0].numpy(), rtol=2e-3)  # half precision
 
 
-def test_frames_are_those_of_the_first_voices_partials(
-    corpus: Corpus, attentive: type[Teacher], heard: HeardCorpus
-) -> None:
+def test_frames_are_those_of_the_first_voices_partials(corpus, attentive, heard):
     counts = attentive.counts(corpus.samples)
     own = int(counts[corpus.voice == 0].sum())
 
@@ -52,7 +44,7 @@ def test_frames_are_those_of_the_first_voices_partials(
         assert found == pytest.approx(float(expected), rel=0.05)
 
 
-def test_what_was_heard_is_read_again(corpus: Corpus, attentive: type[Teacher], tmp_path: Path) -> None:
+def test_what_was_heard_is_read_again(corpus, attentive, tmp_path):
     np.save(tmp_path / "attentive.npy", np.ones((2, 3), np.float16))
 
     assert hear_corpus(attentive, corpus, tmp_path).embeddings.shape == (2, 3)
@@ -67,9 +59,7 @@ def test_what_was_heard_is_read_again(corpus: Corpus, attentive: type[Teacher], 
         assert again.frames.values.shape == (count, 3, 4)
 
 
-def test_frames_that_are_wanted_later_are_heard_then(
-    corpus: Corpus, attentive: type[Teacher], heard: HeardCorpus, tmp_path: Path
-) -> None:
+def test_frames_that_are_wanted_later_are_heard_then(corpus, attentive, heard, tmp_path):
     assert hear_corpus(attentive, corpus, tmp_path).frames is None
     some = hear_corpus(attentive, corpus, tmp_path, frame_voices=1)
 
@@ -81,6 +71,6 @@ def test_frames_that_are_wanted_later_are_heard_then(
     np.testing.assert_array_equal(later.embeddings, heard.embeddings)
 
 
-def test_a_teacher_that_gives_no_frames_is_refused(corpus: Corpus, listener: type[Teacher], tmp_path: Path) -> None:
+def test_a_teacher_that_gives_no_frames_is_refused(corpus, listener, tmp_path):
     with pytest.raises(ConfigurationError, match="frame_voices"):
         hear_corpus(listener, corpus, tmp_path, frame_voices=1)

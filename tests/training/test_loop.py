@@ -15,12 +15,10 @@ from streamer.errors import ConfigurationError
 from streamer.models.model import Model, ModelCard
 from streamer.models.xvector import XVectorSincNet
 from streamer.training import export
-from streamer.training.augmentation import Augmenter
 from streamer.training.backend import make_cohort
 from streamer.training.loop import Trainer
 from streamer.training.network import Average
 from streamer.training.recipe import Loss, Recipe
-from streamer.training.sampler import Sampler
 
 RECIPES = Path(export.__file__).parent / "recipes"
 
@@ -30,9 +28,7 @@ def weights(network: XVectorSincNet) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
-def test_a_broken_off_run_ends_where_an_unbroken_one_does(
-    sampler: Sampler, augment: Augmenter, recipe: Recipe, optimiser: str
-) -> None:
+def test_a_broken_off_run_ends_where_an_unbroken_one_does(sampler, augment, recipe, optimiser):
     recipe = replace(recipe, schedule=replace(recipe.schedule, optimiser=optimiser))
     unbroken = Trainer(replace(recipe, folder=recipe.folder + "/unbroken"), sampler, augment)
     unbroken.run(lambda network: {})
@@ -49,7 +45,7 @@ def test_a_broken_off_run_ends_where_an_unbroken_one_does(
     torch.testing.assert_close(weights(resumed.average.network), weights(unbroken.average.network))
 
 
-def test_a_run_logs_every_step_and_draws_its_curves(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+def test_a_run_logs_every_step_and_draws_its_curves(sampler, augment, recipe):
     pytest.importorskip("matplotlib")
     trainer = Trainer(recipe, sampler, augment)
 
@@ -61,9 +57,7 @@ def test_a_run_logs_every_step_and_draws_its_curves(sampler: Sampler, augment: A
     assert (trainer.folder / "curves.png").stat().st_size > 0
 
 
-def test_a_run_can_begin_with_the_weights_of_a_model(
-    sampler: Sampler, augment: Augmenter, recipe: Recipe, tmp_path: Path
-) -> None:
+def test_a_run_can_begin_with_the_weights_of_a_model(sampler, augment, recipe, tmp_path):
     torch.manual_seed(1)
     network = XVectorSincNet(recipe.architecture)
     export.save(tmp_path / "start.safetensors", Model(network, ModelCard("start")))
@@ -73,9 +67,7 @@ def test_a_run_can_begin_with_the_weights_of_a_model(
     torch.testing.assert_close(weights(trainer.average.network), weights(network))
 
 
-def test_a_last_layer_is_fitted_to_new_targets_before_the_first_step(
-    sampler: Sampler, augment: Augmenter, recipe: Recipe
-) -> None:
+def test_a_last_layer_is_fitted_to_new_targets_before_the_first_step(sampler, augment, recipe):
     def distance(trainer: Trainer) -> float:
         batch = sampler.draw(24, 2.0, np.random.default_rng(8))
         found = torch.nn.functional.normalize(trainer.average.network(batch.waves.unsqueeze(1)), dim=1)
@@ -89,7 +81,7 @@ def test_a_last_layer_is_fitted_to_new_targets_before_the_first_step(
     assert fitted < 0.5
 
 
-def test_the_loss_falls(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+def test_the_loss_falls(sampler, augment, recipe):
     schedule = replace(recipe.schedule, steps=16, batch=8, seconds=[0.5])
     trainer = Trainer(replace(recipe, schedule=schedule, loss=Loss(margin=0.0)), sampler, augment)
 
@@ -98,7 +90,7 @@ def test_the_loss_falls(sampler: Sampler, augment: Augmenter, recipe: Recipe) ->
     assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
 
 
-def test_the_rate_rises_falls_and_ends_near_nothing(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+def test_the_rate_rises_falls_and_ends_near_nothing(sampler, augment, recipe):
     trainer = Trainer(replace(recipe, schedule=replace(recipe.schedule, steps=100)), sampler, augment)
     rates = []
     for trainer.step in range(101):
@@ -111,7 +103,7 @@ def test_the_rate_rises_falls_and_ends_near_nothing(sampler: Sampler, augment: A
     assert all(np.diff(rates[peak:]) <= 0)
 
 
-def test_a_constant_channel_does_not_break_the_step(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+def test_a_constant_channel_does_not_break_the_step(sampler, augment, recipe):
     trainer = Trainer(recipe, sampler, augment)
     with torch.no_grad():
         trainer.student.network.tdnns[-1].weight[:10] = 0.0
@@ -121,7 +113,7 @@ def test_a_constant_channel_does_not_break_the_step(sampler: Sampler, augment: A
     assert torch.isfinite(weights(trainer.student.network)).all()
 
 
-def test_the_average_of_constant_weights_is_the_weights(recipe: Recipe) -> None:
+def test_the_average_of_constant_weights_is_the_weights(recipe):
     network = XVectorSincNet(recipe.architecture)
     average = Average(XVectorSincNet(recipe.architecture), 0.5)
 
@@ -131,9 +123,7 @@ def test_the_average_of_constant_weights_is_the_weights(recipe: Recipe) -> None:
     torch.testing.assert_close(weights(average.network), weights(network), atol=1e-4, rtol=1e-4)
 
 
-def test_exported_weights_are_halves_with_the_meaning_of_their_scores(
-    sampler: Sampler, augment: Augmenter, recipe: Recipe, tmp_path: Path
-) -> None:
+def test_exported_weights_are_halves_with_the_meaning_of_their_scores(sampler, augment, recipe, tmp_path):
     trainer = Trainer(recipe, sampler, augment)
     trainer.train_step()
     trainer.save()
@@ -156,7 +146,7 @@ def test_exported_weights_are_halves_with_the_meaning_of_their_scores(
     assert (tmp_path / "model.safetensors").stat().st_size < 9.5e6
 
 
-def test_a_cohort_hears_each_speaker_slower_and_faster(sampler: Sampler, augment: Augmenter, recipe: Recipe) -> None:
+def test_a_cohort_hears_each_speaker_slower_and_faster(sampler, augment, recipe):
     network = XVectorSincNet(recipe.architecture).eval()
     speakers = len(sampler.corpus.speakers)
 
@@ -167,9 +157,7 @@ def test_a_cohort_hears_each_speaker_slower_and_faster(sampler: Sampler, augment
     assert not np.allclose(slower, faster, atol=1e-3)
 
 
-def test_what_a_model_was_trained_before_counts_too(
-    sampler: Sampler, augment: Augmenter, recipe: Recipe, tmp_path: Path
-) -> None:
+def test_what_a_model_was_trained_before_counts_too(sampler, augment, recipe, tmp_path):
     start = tmp_path / "start.safetensors"
     card = ModelCard("start", details={"trained": {"steps": 100, "hours": 2.0}})
     export.save(start, Model(XVectorSincNet(recipe.architecture), card))
@@ -184,9 +172,7 @@ def test_what_a_model_was_trained_before_counts_too(
     assert 2.0 <= trained["hours"] < 2.1
 
 
-def test_a_share_of_what_is_exported_is_the_start(
-    sampler: Sampler, augment: Augmenter, recipe: Recipe, tmp_path: Path
-) -> None:
+def test_a_share_of_what_is_exported_is_the_start(sampler, augment, recipe, tmp_path):
     start = XVectorSincNet(recipe.architecture)
     export.save(tmp_path / "start.safetensors", Model(start, ModelCard("start")))
     recipe = replace(recipe, start=str(tmp_path / "start.safetensors"))
@@ -204,14 +190,14 @@ def test_a_share_of_what_is_exported_is_the_start(
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.toml")), ids=lambda path: path.stem)
-def test_the_recipes_of_the_default_weights_read(path: Path) -> None:
+def test_the_recipes_of_the_default_weights_read(path):
     recipe = Recipe.load(path)
 
     assert recipe.architecture.frame_local
     assert recipe.architecture.dimension == 256
 
 
-def test_a_setting_that_means_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_setting_that_means_nothing_is_refused(tmp_path):
     text = (RECIPES / "sincnet" / "01-resemblyzer.toml").read_text(encoding="utf-8")
     (tmp_path / "wrong.toml").write_text(text.replace("[schedule]", "[schedule]\nspeed = 3"))
 

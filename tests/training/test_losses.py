@@ -10,23 +10,23 @@ from streamer.training.losses import FURTHEST, MarginSoftmax, distillation, simi
 
 
 @pytest.fixture
-def embeddings() -> torch.Tensor:
+def embeddings():
     return F.normalize(torch.randn(6, 16, generator=torch.Generator().manual_seed(0)), dim=1)
 
 
-def test_what_equals_the_teacher_costs_nothing(embeddings: torch.Tensor) -> None:
+def test_what_equals_the_teacher_costs_nothing(embeddings):
     assert distillation(embeddings, embeddings) == pytest.approx(0, abs=1e-6)
     assert similarity(embeddings, embeddings) == 0
 
 
-def test_a_rotation_keeps_the_similarities_but_not_the_embeddings(embeddings: torch.Tensor) -> None:
+def test_a_rotation_keeps_the_similarities_but_not_the_embeddings(embeddings):
     turned = embeddings.roll(1, dims=1)
 
     assert similarity(turned, embeddings) == pytest.approx(0, abs=1e-6)
     assert distillation(turned, embeddings) > 0.1
 
 
-def test_without_a_margin_it_is_the_plain_softmax(embeddings: torch.Tensor) -> None:
+def test_without_a_margin_it_is_the_plain_softmax(embeddings):
     softmax = MarginSoftmax(torch.randn(4, 16), scale=10.0, margin=0.0)
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
 
@@ -35,7 +35,7 @@ def test_without_a_margin_it_is_the_plain_softmax(embeddings: torch.Tensor) -> N
     torch.testing.assert_close(softmax(embeddings, labels), expected)
 
 
-def test_the_margin_asks_for_an_angle_more(embeddings: torch.Tensor) -> None:
+def test_the_margin_asks_for_an_angle_more(embeddings):
     softmax = MarginSoftmax(torch.randn(2, 16), scale=1.0, margin=0.2)
     own = F.normalize(softmax.weight[:1], dim=1)
     other = F.normalize(torch.randn(1, 16) - (torch.randn(1, 16) @ own.T) * own, dim=1)
@@ -50,7 +50,7 @@ def test_the_margin_asks_for_an_angle_more(embeddings: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("angle", [0.0, 3.0, torch.pi])
-def test_the_slope_is_finite_and_pulls_towards_the_own_class_at_every_angle(angle: float) -> None:
+def test_the_slope_is_finite_and_pulls_towards_the_own_class_at_every_angle(angle):
     softmax = MarginSoftmax(torch.eye(2))
     embedding = torch.tensor([[torch.cos(torch.tensor(angle)), torch.sin(torch.tensor(angle))]], requires_grad=True)
 
@@ -62,7 +62,7 @@ def test_the_slope_is_finite_and_pulls_towards_the_own_class_at_every_angle(angl
 
 
 @pytest.mark.parametrize(("distance", "expected"), [(0.0, 0.0), (1.0, 1.0), (FURTHEST, FURTHEST**2), (10.0, 36.0)])
-def test_a_frame_far_out_counts_by_its_distance_not_by_the_square(distance: float, expected: float) -> None:
+def test_a_frame_far_out_counts_by_its_distance_not_by_the_square(distance, expected):
     wanted = torch.zeros(1, 4)
     frames = torch.tensor([[distance * 0.6, 0, distance * 0.8, 0]], requires_grad=True)
 
@@ -74,5 +74,5 @@ def test_a_frame_far_out_counts_by_its_distance_not_by_the_square(distance: floa
     assert frames.grad.norm().item() == pytest.approx(2 * min(distance, FURTHEST), abs=1e-5)
 
 
-def test_without_any_frame_nothing_is_unexplained() -> None:
+def test_without_any_frame_nothing_is_unexplained():
     assert unexplained(torch.zeros(0, 4), torch.zeros(0, 4)).item() == 0.0

@@ -17,7 +17,7 @@ ARCHITECTURES = {
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
-def test_a_student_embeds_as_its_network_does(architecture: Architecture) -> None:
+def test_a_student_embeds_as_its_network_does(architecture):
     torch.manual_seed(0)
     network = XVectorSincNet(architecture).eval()
     student = Student(network, torch.randn(5, 16)).eval()
@@ -29,7 +29,7 @@ def test_a_student_embeds_as_its_network_does(architecture: Architecture) -> Non
         torch.testing.assert_close(student.embed(frames), network(waves.unsqueeze(1)), rtol=1e-3, atol=1e-4)
 
 
-def test_pooled_moments_and_their_slopes_are_those_of_the_definition() -> None:
+def test_pooled_moments_and_their_slopes_are_those_of_the_definition():
     torch.manual_seed(1)
     frames = torch.randn(2, 9, 4, dtype=torch.float64, requires_grad=True)
     weights = torch.rand(2, 9, 1, dtype=torch.float64, requires_grad=True)

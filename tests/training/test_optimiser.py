@@ -19,7 +19,7 @@ MUON = Schedule(optimiser="muon", rate=1e-3, weight_decay=0.0)
 
 
 @pytest.fixture
-def student() -> Student:
+def student():
     architecture = Architecture(front="log", norm="batch", dimension=256, attention=True, speech_head=True)
     student = Student(XVectorSincNet(architecture), torch.eye(3, 256))
     generator = torch.Generator().manual_seed(0)
@@ -28,7 +28,7 @@ def student() -> Student:
     return student
 
 
-def test_every_learned_parameter_is_stepped_once(student: Student) -> None:
+def test_every_learned_parameter_is_stepped_once(student):
     before = {name: parameter.detach().clone() for name, parameter in student.named_parameters()}
     adamw, muon = optimisers_of(student, MUON)
     assert isinstance(adamw, AdamW) and isinstance(muon, Muon)
@@ -43,7 +43,7 @@ def test_every_learned_parameter_is_stepped_once(student: Student) -> None:
     assert moved == {name for name, parameter in student.named_parameters() if parameter.requires_grad}
 
 
-def test_muon_steps_as_far_in_every_direction_as_adamw_in_every_entry(student: Student) -> None:
+def test_muon_steps_as_far_in_every_direction_as_adamw_in_every_entry(student):
     kernel = student.network.tdnns[3].weight
     assert isinstance(kernel, torch.nn.Parameter)
     before = kernel.detach().clone()
@@ -56,13 +56,13 @@ def test_muon_steps_as_far_in_every_direction_as_adamw_in_every_entry(student: S
     assert float(step.square().mean().sqrt()) == pytest.approx(0.2 * MUON.rate, rel=0.2)
 
 
-def test_adamw_alone_steps_everything_by_default(student: Student) -> None:
+def test_adamw_alone_steps_everything_by_default(student):
     (adamw,) = optimisers_of(student, Schedule())
 
     groups = [parameter for group in adamw.param_groups for parameter in group["params"]]
     assert len(groups) == sum(parameter.requires_grad for parameter in student.parameters())
 
 
-def test_an_unknown_optimiser_is_named(student: Student) -> None:
+def test_an_unknown_optimiser_is_named(student):
     with pytest.raises(ConfigurationError, match=r"'sgd'.*'adamw' and 'muon'"):
         optimisers_of(student, replace(MUON, optimiser="sgd"))

@@ -8,7 +8,6 @@ from streamer.engine.campplus.layers import PreparedLayers
 from streamer.models.campplus.network import campplus_of
 from streamer.models.campplus.overlap import OverlapHead, overlap_of
 from streamer.models.carry import Carry
-from streamer.models.model import Model
 from streamer.training.overlap.floor import FloorPlan
 from streamer.training.overlap.run import early_blocks, folded, learn, levelled, with_head
 
@@ -23,7 +22,7 @@ def test_floors_overlap_but_for_the_share_in_which_nobody_does():
     assert 0.1 < (drawn(FloorPlan(alone=0.0)).sum(1) > 1).mean() < 0.5
 
 
-def test_the_early_blocks_are_those_that_the_network_tells_overlaps_by(campplus_past: Model):
+def test_the_early_blocks_are_those_that_the_network_tells_overlaps_by(campplus_past):
     network, waves = campplus_of(campplus_past.network), 0.1 * torch.randn(2, 48_000)
 
     seen: list[torch.Tensor] = []
@@ -40,7 +39,7 @@ def test_the_early_blocks_are_those_that_the_network_tells_overlaps_by(campplus_
     assert (blocks - expected).abs().max() < 2e-3 * expected.abs().max()
 
 
-def test_a_head_learns_what_it_is_shown_and_is_put_into_a_model(campplus_past: Model):
+def test_a_head_learns_what_it_is_shown_and_is_put_into_a_model(campplus_past):
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     counts = torch.randint(0, 3, (50, 64), generator=generator).repeat_interleave(10, 0).to(torch.uint8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from streamer.engine.incremental import IncrementalModel
 from streamer.errors import ConfigurationError
 from streamer.evaluation.conversations import Plan, Voices, converse
 from streamer.evaluation.manifest import Utterance
-from streamer.evaluation.stream import ComputedConversation, compute, together, track
+from streamer.evaluation.stream import compute, together, track
 from streamer.models.model import Model
 from streamer.speakers.backend import Backend, Cohort
 from streamer.speakers.settings import TrackerSettings
@@ -27,7 +26,7 @@ from streamer.training.tracking import choose, cost, with_nobody_enrolled
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def manifest(tmp_path_factory):
     """Eleven "speakers" of noise in two corpora, six utterances each, the last three in another language than the rest;
     and a recording of nothing but noise."""
     root = tmp_path_factory.mktemp("corpora")
@@ -46,7 +45,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def voices(tmp_path_factory: pytest.TempPathFactory) -> Voices:
+def voices(tmp_path_factory):
     """The bundled voices, each cut into five utterances."""
     root, utterances = tmp_path_factory.mktemp("voices"), []
     for name in ("angus", "brian", "carol"):
@@ -58,17 +57,17 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Voices:
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model():
     return Model.from_pretrained("sincnet")
 
 
 @pytest.fixture(scope="module")
-def computed(model: Model, voices: Voices) -> list[ComputedConversation]:
+def computed(model, voices):
     engine, plan = IncrementalModel(model), Plan(seconds=20.0, enrolment_s=6.0, turn_s=(3.0, 8.0), overlap=0.0)
     return [compute(engine, converse(voices, plan, seed), 0.5) for seed in (3, 4)]
 
 
-def test_the_search_keeps_what_follows_conversations_better(model: Model, computed: list[ComputedConversation]) -> None:
+def test_the_search_keeps_what_follows_conversations_better(model, computed):
     # Nothing on earth is named with these: any other value follows better.
     worst = TrackerSettings(evidence_s=1000.0)
 
@@ -81,9 +80,7 @@ def test_the_search_keeps_what_follows_conversations_better(model: Model, comput
     assert judged(found) < judged(worst)
 
 
-def test_what_helps_in_one_half_of_the_conversations_and_harms_in_the_other_is_not_taken(
-    model: Model, voices: Voices
-) -> None:
+def test_what_helps_in_one_half_of_the_conversations_and_harms_in_the_other_is_not_taken(model, voices):
     engine = IncrementalModel(model)
     friends = Plan(
         seconds=20.0, speakers=(2, 3), enrolled=1.0, absent=0, enrolment_s=6.0, turn_s=(3.0, 8.0), overlap=0.0
@@ -100,9 +97,7 @@ def test_what_helps_in_one_half_of_the_conversations_and_harms_in_the_other_is_n
     assert among_both == trusting  # though the mean of both is better
 
 
-def test_scores_are_worth_what_turns_score_against_their_speakers_and_others(
-    model: Model, computed: list[ComputedConversation]
-) -> None:
+def test_scores_are_worth_what_turns_score_against_their_speakers_and_others(model, computed):
     assert model.cohort is not None
     cohort = Cohort(model.cohort)
 
@@ -119,7 +114,7 @@ def test_scores_are_worth_what_turns_score_against_their_speakers_and_others(
     assert repeated.same_mean == pytest.approx(once.same_mean, abs=0.1)
 
 
-def test_a_guest_is_whoever_had_a_turn_before(model: Model, computed: list[ComputedConversation]) -> None:
+def test_a_guest_is_whoever_had_a_turn_before(model, computed):
     turns = list(_turns(computed[0], model))
     known = list(_known_by_then(turns, model.dimension))
 
@@ -135,9 +130,7 @@ def test_a_guest_is_whoever_had_a_turn_before(model: Model, computed: list[Compu
     assert scores.argmax() == alone
 
 
-def test_conversations_are_followed_with_nobody_enrolled_too(
-    model: Model, computed: list[ComputedConversation]
-) -> None:
+def test_conversations_are_followed_with_nobody_enrolled_too(model, computed):
     ((name, group),) = with_nobody_enrolled({"voices": computed}).items()
 
     report = together([track(one, model, Backend.of(model)) for one in group])
@@ -150,14 +143,14 @@ def test_conversations_are_followed_with_nobody_enrolled_too(
     assert cost([replace(report, der=report.der + 0.1)]) > cost([report])
 
 
-def test_without_conversations_there_is_no_calibration(model: Model) -> None:
+def test_without_conversations_there_is_no_calibration(model):
     assert model.cohort is not None
 
     with pytest.raises(ConfigurationError, match="points"):
         calibrate({"nobody": []}, model, {"nobody": Cohort(model.cohort)})
 
 
-def test_trials_are_pairs_within_a_corpus_and_every_corpus_has_as_many() -> None:
+def test_trials_are_pairs_within_a_corpus_and_every_corpus_has_as_many():
     speaker = np.repeat(np.arange(6), [2, 2, 2, 9, 9, 2])
     corpus = np.repeat([0, 1, 2], [6, 18, 2])  # the last has one speaker: nobody to be mistaken for
     windows = Windows([np.zeros(1, np.float32)] * len(speaker), speaker, corpus)
@@ -172,7 +165,7 @@ def test_trials_are_pairs_within_a_corpus_and_every_corpus_has_as_many() -> None
     assert Windows(windows.items[:2], speaker[:2], corpus[:2]).trials() is None
 
 
-def test_voices_are_those_held_out_and_those_of_corpora_left_out(manifest: Path) -> None:
+def test_voices_are_those_held_out_and_those_of_corpora_left_out(manifest):
     found = groups(Data(str(manifest), "", without=["far"], held_out_every=1))
 
     assert {name: sorted(group.speakers) for name, group in found.items()} == {

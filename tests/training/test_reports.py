@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from streamer.evaluation.verification import embedder
-from streamer.models.model import Model
 from streamer.training import speech, tables
-from streamer.training.data import Corpus
 from streamer.training.development import Development, pooled_threshold
 from streamer.training.tables import error_rates, operating_points, speech_head
 
 
-def test_every_row_has_its_labels_and_a_slower_one_the_same_stretched(corpus: Corpus, tmp_path: Path) -> None:
+def test_every_row_has_its_labels_and_a_slower_one_the_same_stretched(corpus, tmp_path):
     labels = speech.label_corpus(corpus, tmp_path / "speech.npy")
 
     counts = speech.label_counts(corpus.samples)
@@ -30,13 +26,11 @@ def test_every_row_has_its_labels_and_a_slower_one_the_same_stretched(corpus: Co
 
 
 @pytest.fixture(scope="module")
-def development(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Development:
+def development(manifest, tmp_path_factory):
     return Development.from_manifest(manifest, tmp_path_factory.mktemp("dev") / "dev.npz", "train")
 
 
-def test_development_sets_are_the_corpora_with_their_speakers_and_are_read_again(
-    development: Development, manifest: Path, tmp_path: Path
-) -> None:
+def test_development_sets_are_the_corpora_with_their_speakers_and_are_read_again(development, manifest, tmp_path):
     assert {name: len(speakers) for name, speakers in development.sets.items()} == {"a": 3, "b": 3}
 
     first, again = (Development.from_manifest(manifest, tmp_path / "dev.npz", "train") for _ in range(2))
@@ -47,14 +41,14 @@ def test_development_sets_are_the_corpora_with_their_speakers_and_are_read_again
             np.testing.assert_array_equal(np.concatenate(cached), np.concatenate(mine))
 
 
-def test_the_threshold_lies_within_the_scores_of_all_sets(development: Development, local_model: Model) -> None:
+def test_the_threshold_lies_within_the_scores_of_all_sets(development, local_model):
     found = development.scores(embedder(local_model.network), 1.0)
 
     scores = np.concatenate([values for values, _ in found.values()])
     assert scores.min() <= pooled_threshold(found) <= scores.max()
 
 
-def test_the_tables_have_a_cell_for_every_set(development: Development, local_model: Model) -> None:
+def test_the_tables_have_a_cell_for_every_set(development, local_model):
     rates = error_rates(development.sets, embedder(local_model.network), 1.0, "noise=20", rounds=5)
 
     assert rates.keys() == development.sets.keys()
@@ -64,9 +58,7 @@ def test_the_tables_have_a_cell_for_every_set(development: Development, local_mo
     )
 
 
-def test_the_speech_head_is_compared_with_the_detector_frame_by_frame(
-    local_model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_speech_head_is_compared_with_the_detector_frame_by_frame(local_model, monkeypatch):
     wave = (0.1 * np.random.default_rng(0).standard_normal(25 * 16_000)).astype(np.float32)
     # In the detector's place, one that calls every other second speech.
     monkeypatch.setattr(tables, "speech_probabilities", lambda waves: [np.arange(750) // 31 % 2] * len(waves))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
@@ -20,7 +18,7 @@ from streamer.training.packed import Clip, clips_of
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def manifest(tmp_path_factory):
     """The bundled voices as pieces of one shard, one piece of nobody, and noise."""
     root = tmp_path_factory.mktemp("speech")
     (root / "pack").mkdir()
@@ -41,11 +39,11 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model():
     return Model.from_pretrained("sincnet")
 
 
-def test_a_piece_of_a_shard_is_where_the_index_says(manifest: Path) -> None:
+def test_a_piece_of_a_shard_is_where_the_index_says(manifest):
     found = clips_of(manifest, read_manifest(manifest, "train"))
 
     assert {corpus: {name: len(some) for name, some in by.items()} for corpus, by in found.items()} == {
@@ -61,7 +59,7 @@ def test_a_piece_of_a_shard_is_where_the_index_says(manifest: Path) -> None:
     assert len(clip.read()) == pytest.approx(clip.samples / clip.speed, abs=2)
 
 
-def test_a_cohort_has_every_voice_over_every_kind_of_channel(model: Model, manifest: Path) -> None:
+def test_a_cohort_has_every_voice_over_every_kind_of_channel(model, manifest):
     voices = clips_of(manifest, [])["librispeech"]
     noise = np.random.default_rng(0).standard_normal(5 * S).astype(np.float32)
 
@@ -78,9 +76,7 @@ def test_a_cohort_has_every_voice_over_every_kind_of_channel(model: Model, manif
     assert between > across
 
 
-def test_weights_come_out_as_they_were_with_a_backend_of_their_own(
-    model: Model, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_come_out_as_they_were_with_a_backend_of_their_own(model, manifest, tmp_path, monkeypatch):
     monkeypatch.setattr(scores, "LEAST", 5)
     out = tmp_path / "made.safetensors"
 

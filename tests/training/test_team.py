@@ -33,7 +33,7 @@ def fail(team: Team) -> None:
     raise ValueError(f"member {team.rank} is ill")
 
 
-def test_members_average_their_gradients_and_their_clocks(tmp_path: Path) -> None:
+def test_members_average_their_gradients_and_their_clocks(tmp_path):
     run_team(2, partial(learn, tmp_path))
     whole, _ = gradient(BATCH, Team())
 
@@ -43,12 +43,12 @@ def test_members_average_their_gradients_and_their_clocks(tmp_path: Path) -> Non
         assert seconds == 10.5
 
 
-def test_a_team_of_one_works_in_this_process() -> None:
+def test_a_team_of_one_works_in_this_process():
     seen: list[Team] = []
     run_team(1, seen.append)
     assert [(team.rank, team.size, team.leads) for team in seen] == [(0, 1, True)]
 
 
-def test_a_member_that_fails_ends_the_run() -> None:
+def test_a_member_that_fails_ends_the_run():
     with pytest.raises(Exception, match="is ill"):
         run_team(2, fail)

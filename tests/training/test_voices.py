@@ -14,7 +14,7 @@ PITCH_HZ, FORMANT_HZ = 120, 1_500
 
 
 @pytest.fixture(scope="module")
-def vowel() -> np.ndarray:
+def vowel():
     """Pulses through one resonance, 1 s: a pitch and a formant that are known."""
     pulses = np.zeros(16_000)
     pulses[:: round(16_000 / PITCH_HZ)] = 1.0
@@ -36,14 +36,14 @@ def formant_hz(wave: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("factor", [0.88, 1.14])
-def test_formants_move_and_the_pitch_stays(vowel: np.ndarray, factor: float) -> None:
+def test_formants_move_and_the_pitch_stays(vowel, factor):
     warped = warp_formants(vowel, factor)
 
     assert formant_hz(warped) == pytest.approx(factor * formant_hz(vowel), rel=0.05)
     assert pitch_hz(warped) == pytest.approx(pitch_hz(vowel), rel=0.01)
 
 
-def test_speed_moves_both(vowel: np.ndarray) -> None:
+def test_speed_moves_both(vowel):
     faster = Voice(speed=1.2).of(vowel)
 
     assert formant_hz(faster) == pytest.approx(1.2 * formant_hz(vowel), rel=0.03)
@@ -51,7 +51,7 @@ def test_speed_moves_both(vowel: np.ndarray) -> None:
 
 
 @given(samples=st.integers(1, 3_000), factor=st.sampled_from([0.88, 1.0, 1.14]), seed=st.integers(0, 99))
-def test_a_wave_of_any_length_keeps_it(samples: int, factor: float, seed: int) -> None:
+def test_a_wave_of_any_length_keeps_it(samples, factor, seed):
     wave = (0.1 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
 
     warped = warp_formants(wave, factor)
@@ -62,11 +62,11 @@ def test_a_wave_of_any_length_keeps_it(samples: int, factor: float, seed: int) -
         np.testing.assert_allclose(warped, wave, atol=1e-5)
 
 
-def test_silence_stays_silent() -> None:
+def test_silence_stays_silent():
     assert not warp_formants(np.zeros(5_000, np.float32), 1.1).any()
 
 
-def test_drawn_voices_are_a_speakers_own() -> None:
+def test_drawn_voices_are_a_speakers_own():
     first, second = voices_of(0, [1.0, 0.9], 3), voices_of(1, [1.0, 0.9], 3)
 
     assert first == voices_of(0, [1.0, 0.9], 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +10,14 @@ import soundfile
 
 
 @pytest.fixture
-def noise() -> np.ndarray:
+def noise():
     """(2, samples) at 44.1 kHz, 2.345 s, at 16 bit."""
     samples = np.random.default_rng(0).integers(-10_000, 10_000, (2, 103_415))
     return (samples / 32768).astype(np.float32)
 
 
 @pytest.fixture
-def clip(tmp_path: Path, noise: np.ndarray) -> Path:
+def clip(tmp_path, noise):
     path = tmp_path / "clip.flac"
     soundfile.write(path, noise.T, 44_100, subtype="PCM_16")
     return path
@@ -70,5 +69,5 @@ class FakeTime:
 
 
 @pytest.fixture
-def fake_time() -> FakeTime:
+def fake_time():
     return FakeTime()

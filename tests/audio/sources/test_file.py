@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from pathlib import Path
 from typing import Any
 
 import av
@@ -29,11 +28,11 @@ async def heard(source: Any) -> np.ndarray:
     return np.concatenate(parts)
 
 
-async def test_a_file_streams_the_samples_it_has_when_read_whole(clip: Path) -> None:
+async def test_a_file_streams_the_samples_it_has_when_read_whole(clip):
     np.testing.assert_array_equal(await heard(FileSource(clip)), read_audio(clip).mono_16k())
 
 
-async def test_a_file_object_streams_too(noise: np.ndarray) -> None:
+async def test_a_file_object_streams_too(noise):
     file = io.BytesIO()
     soundfile.write(file, noise.T, 44_100, format="WAV", subtype="FLOAT")
     source, expected = FileSource(file), read_audio(file).mono_16k()
@@ -41,7 +40,7 @@ async def test_a_file_object_streams_too(noise: np.ndarray) -> None:
         np.testing.assert_array_equal(await heard(source), expected)
 
 
-async def test_what_libsndfile_does_not_read_streams_through_pyav(tmp_path: Path, noise: np.ndarray) -> None:
+async def test_what_libsndfile_does_not_read_streams_through_pyav(tmp_path, noise):
     path = tmp_path / "clip.m4a"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44_100, layout="stereo")
@@ -52,7 +51,7 @@ async def test_what_libsndfile_does_not_read_streams_through_pyav(tmp_path: Path
     np.testing.assert_array_equal(await heard(FileSource(path)), read_audio(path).mono_16k())
 
 
-async def test_one_channel_can_be_chosen_and_all_be_split(clip: Path) -> None:
+async def test_one_channel_can_be_chosen_and_all_be_split(clip):
     expected = [read_audio({"audio": clip, "channel": channel}).mono_16k() for channel in (0, 1)]
     np.testing.assert_array_equal(await heard(FileSource(clip, channel=1)), expected[1])
     both = split_channels(clip)
@@ -61,7 +60,7 @@ async def test_one_channel_can_be_chosen_and_all_be_split(clip: Path) -> None:
         np.testing.assert_array_equal(await heard(source), samples)
 
 
-async def test_the_file_is_not_read_further_than_needed(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_file_is_not_read_further_than_needed(clip, monkeypatch):
     frames: list[int] = []
     actual = soundfile.SoundFile.read
 
@@ -76,9 +75,7 @@ async def test_the_file_is_not_read_further_than_needed(clip: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(("options", "speed"), [({"realtime": True}, 1), ({"speed": 4}, 4)])
-async def test_a_paced_file_comes_when_its_last_sample_would_be_heard(
-    clip: Path, fake_time: Any, options: dict[str, Any], speed: float
-) -> None:
+async def test_a_paced_file_comes_when_its_last_sample_would_be_heard(clip, fake_time, options, speed):
     began = fake_time.now
     async with FileSource(clip, **options, clock=fake_time.clock, sleep=fake_time.sleep) as source:
         while True:
@@ -96,7 +93,7 @@ async def test_a_paced_file_comes_when_its_last_sample_would_be_heard(
     assert fake_time.now - began == pytest.approx(2.345 / speed, abs=1e-3)
 
 
-async def test_a_reader_that_was_late_catches_up_without_waiting(clip: Path, fake_time: Any) -> None:
+async def test_a_reader_that_was_late_catches_up_without_waiting(clip, fake_time):
     async with FileSource(clip, realtime=True, clock=fake_time.clock, sleep=fake_time.sleep) as source:
         first = asyncio.ensure_future(anext(source))
         await fake_time.advance(1.05)
@@ -106,7 +103,7 @@ async def test_a_reader_that_was_late_catches_up_without_waiting(clip: Path, fak
         assert events[-1].end_sample <= 1.05 * 16_000
 
 
-async def test_cancelling_a_read_anywhere_loses_nothing(clip: Path, fake_time: Any) -> None:
+async def test_cancelling_a_read_anywhere_loses_nothing(clip, fake_time):
     expected, parts, turn = read_audio(clip).mono_16k(), [], 0
     async with FileSource(clip, realtime=True, clock=fake_time.clock, sleep=fake_time.sleep) as source:
         while sum(map(len, parts)) < len(expected):
@@ -129,7 +126,7 @@ async def test_cancelling_a_read_anywhere_loses_nothing(clip: Path, fake_time: A
     np.testing.assert_array_equal(np.concatenate(parts), expected)
 
 
-async def test_leaving_in_the_middle_closes_the_file(clip: Path) -> None:
+async def test_leaving_in_the_middle_closes_the_file(clip):
     source = FileSource(clip)
     async with source:
         coming = asyncio.ensure_future(anext(source))
@@ -140,7 +137,7 @@ async def test_leaving_in_the_middle_closes_the_file(clip: Path) -> None:
         await anext(source)
 
 
-async def test_errors_of_the_file_are_raised_where_they_are_met(tmp_path: Path) -> None:
+async def test_errors_of_the_file_are_raised_where_they_are_met(tmp_path):
     with pytest.raises(AudioNotFound):
         await FileSource(tmp_path / "nowhere.wav").__aenter__()
     empty = tmp_path / "empty.wav"
@@ -160,7 +157,7 @@ async def test_errors_of_the_file_are_raised_where_they_are_met(tmp_path: Path) 
         assert await anext(source, None) is None
 
 
-async def test_a_file_cut_short_gives_what_is_there_and_then_says_so(tmp_path: Path) -> None:
+async def test_a_file_cut_short_gives_what_is_there_and_then_says_so(tmp_path):
     path = tmp_path / "cut.flac"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 64_000), 16_000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -172,19 +169,19 @@ async def test_a_file_cut_short_gives_what_is_there_and_then_says_so(tmp_path: P
 
 
 @pytest.mark.parametrize("options", [{"speed": 0}, {"speed": float("nan")}, {"speed": 2, "realtime": True}])
-def test_a_pace_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
+def test_a_pace_that_cannot_be_is_refused(options):
     with pytest.raises(ConfigurationError):
         FileSource("clip.wav", **options)
 
 
-async def test_a_channel_that_is_not_there_is_refused_and_the_file_let_go(clip: Path) -> None:
+async def test_a_channel_that_is_not_there_is_refused_and_the_file_let_go(clip):
     source = FileSource(clip, channel=2)
     with pytest.raises(ConfigurationError, match="index from 0 to 1"):
         await source.__aenter__()
     assert source._decoder is None
 
 
-async def test_a_source_that_is_open_is_not_opened_again(clip: Path) -> None:
+async def test_a_source_that_is_open_is_not_opened_again(clip):
     async with FileSource(clip) as source:
         with pytest.raises(ConfigurationError, match="open already"):
             await source.__aenter__()

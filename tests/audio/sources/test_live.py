@@ -52,14 +52,14 @@ def conditioned(samples: np.ndarray, rate: int, channel: Any = "downmix") -> np.
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-async def test_a_pipe_of_any_encoding_is_what_its_bytes_mean(encoding: Any, noise: np.ndarray) -> None:
+async def test_a_pipe_of_any_encoding_is_what_its_bytes_mean(encoding, noise):
     content = encode_pcm(noise, encoding)
     expected = conditioned(decode_pcm(content, encoding).reshape(-1, 2).T, 44_100)
     source = PipeSource(io.BytesIO(content), encoding=encoding, rate=44_100, channels=2)
     np.testing.assert_array_equal(timeline(await collect(source)), expected)
 
 
-async def test_a_pipe_hands_on_what_there_is_without_waiting_for_more() -> None:
+async def test_a_pipe_hands_on_what_there_is_without_waiting_for_more():
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as file:
         async with PipeSource(file) as source:
@@ -78,7 +78,7 @@ async def test_a_pipe_hands_on_what_there_is_without_waiting_for_more() -> None:
             assert await anext(source, None) is None
 
 
-async def test_leaving_a_pipe_that_never_sends_does_not_wait_for_it() -> None:
+async def test_leaving_a_pipe_that_never_sends_does_not_wait_for_it():
     reading, writing = os.pipe()
     file = os.fdopen(reading, "rb")
     async with PipeSource(file) as source:
@@ -89,7 +89,7 @@ async def test_leaving_a_pipe_that_never_sends_does_not_wait_for_it() -> None:
     file.close()
 
 
-def test_standard_input_is_read_and_does_not_hold_up_the_exit() -> None:
+def test_standard_input_is_read_and_does_not_hold_up_the_exit():
     code = (
         "import asyncio\n"
         "from streamer.audio.sources import PipeSource\n"
@@ -109,7 +109,7 @@ def test_standard_input_is_read_and_does_not_hold_up_the_exit() -> None:
         assert process.wait(timeout=20) == 0  # although standard input is still open
 
 
-async def test_an_error_of_the_pipe_is_raised() -> None:
+async def test_an_error_of_the_pipe_is_raised():
     class Broken(io.RawIOBase):
         def read(self, size: int = -1) -> bytes:
             raise OSError("device unplugged")
@@ -119,13 +119,13 @@ async def test_an_error_of_the_pipe_is_raised() -> None:
             await anext(source)
 
 
-def test_a_pipe_of_an_unknown_format_is_refused() -> None:
+def test_a_pipe_of_an_unknown_format_is_refused():
     with pytest.raises(UnsupportedFormat, match="s16le"):
         PipeSource(io.BytesIO(), encoding="opus")
 
 
 @given(st.lists(st.integers(0, 3000), max_size=6), st.booleans(), st.booleans())
-def test_an_iterator_in_any_cut_gives_the_same_samples(sizes: list[int], asynchronous: bool, as_bytes: bool) -> None:
+def test_an_iterator_in_any_cut_gives_the_same_samples(sizes, asynchronous, as_bytes):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 9000)).astype(np.float32)
     bounds = np.minimum(np.cumsum([0, *sizes, 9000]), 9000)
     blocks = [noise[:, a:b] for a, b in pairwise(bounds)]
@@ -143,7 +143,7 @@ def test_an_iterator_in_any_cut_gives_the_same_samples(sizes: list[int], asynchr
     asyncio.run(scenario(), debug=True)
 
 
-async def test_cancelling_a_read_does_not_cancel_the_iterator() -> None:
+async def test_cancelling_a_read_does_not_cancel_the_iterator():
     gate = asyncio.Event()
 
     async def generator() -> AsyncIterator[np.ndarray]:
@@ -161,7 +161,7 @@ async def test_cancelling_a_read_does_not_cancel_the_iterator() -> None:
         assert (await anext(source)).end_sample == 30
 
 
-async def test_leaving_an_iterator_closes_it() -> None:
+async def test_leaving_an_iterator_closes_it():
     closed = asyncio.Event()
 
     async def generator() -> AsyncIterator[np.ndarray]:
@@ -179,7 +179,7 @@ async def test_leaving_an_iterator_closes_it() -> None:
     assert closed.is_set()
 
 
-async def test_what_an_iterator_says_is_missing_becomes_a_gap() -> None:
+async def test_what_an_iterator_says_is_missing_becomes_a_gap():
     source = IteratorSource(
         [np.ones(480, np.int16), InputGap(4800, "packet loss"), np.ones(480, np.int16)], rate=48_000
     )
@@ -188,7 +188,7 @@ async def test_what_an_iterator_says_is_missing_becomes_a_gap() -> None:
     assert len(timeline(events)) == 1920
 
 
-async def test_an_error_of_the_iterator_is_raised_once_then_it_has_ended() -> None:
+async def test_an_error_of_the_iterator_is_raised_once_then_it_has_ended():
     async with IteratorSource([np.zeros(5, np.float32), np.array([np.nan], np.float32)], name="feed") as source:
         await anext(source)
         with pytest.raises(AudioNotFinite, match="'feed' has nan at sample 5"):
@@ -197,16 +197,14 @@ async def test_an_error_of_the_iterator_is_raised_once_then_it_has_ended() -> No
 
 
 @pytest.mark.parametrize("blocks", [b"bytes", 7, np.float32(1)])
-def test_what_is_not_an_iterable_of_blocks_is_refused(blocks: Any) -> None:
+def test_what_is_not_an_iterable_of_blocks_is_refused(blocks):
     with pytest.raises(ConfigurationError, match="iterable of blocks"):
         IteratorSource(blocks)
 
 
 @pytest.mark.parametrize("encoding", [None, "s16le"])
 @pytest.mark.parametrize("together", [True, False], ids=["together", "one after the other"])
-async def test_channels_split_from_a_live_source_are_the_channels(
-    noise: np.ndarray, encoding: Any, together: bool
-) -> None:
+async def test_channels_split_from_a_live_source_are_the_channels(noise, encoding, together):
     content = encode_pcm(noise, "s16le")
     blocks: list[Any] = [content[start : start + 10_001] for start in range(0, len(content), 10_001)]
     if encoding is None:
@@ -221,7 +219,7 @@ async def test_channels_split_from_a_live_source_are_the_channels(
         np.testing.assert_array_equal(timeline(events), conditioned(noise, 44_100, channel))
 
 
-async def test_a_channel_that_is_left_behind_reports_what_it_lost() -> None:
+async def test_a_channel_that_is_left_behind_reports_what_it_lost():
     blocks = [np.full((2, 1600), value, np.float32) for value in range(10)]
     fast, slow = split_channels(IteratorSource(blocks, channels=2), 2, buffer_s=0.3)
     async with fast, slow:
@@ -231,7 +229,7 @@ async def test_a_channel_that_is_left_behind_reports_what_it_lost() -> None:
     assert timeline(late)[11_200:].tolist() == [value for value in (7, 8, 9) for _ in range(1600)]
 
 
-async def test_an_error_of_the_input_reaches_every_channel() -> None:
+async def test_an_error_of_the_input_reaches_every_channel():
     async def generator() -> AsyncIterator[np.ndarray]:
         yield np.zeros((2, 10), np.float32)
         raise OSError("gone")
@@ -244,7 +242,7 @@ async def test_an_error_of_the_input_reaches_every_channel() -> None:
                 await anext(source)
 
 
-async def test_splitting_into_another_number_of_channels_is_refused() -> None:
+async def test_splitting_into_another_number_of_channels_is_refused():
     with pytest.raises(ConfigurationError, match="2 channels, not 3"):
         await split_channels(IteratorSource([], channels=2), 3)[0].__aenter__()
     with pytest.raises(ConfigurationError, match="how many channels"):

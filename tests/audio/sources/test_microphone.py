@@ -114,7 +114,7 @@ def block(value: float, frames: int, channels: int = 2) -> np.ndarray:
 
 
 @pytest.fixture
-def pa() -> FakePortAudio:
+def pa():
     return FakePortAudio()
 
 
@@ -131,7 +131,7 @@ async def read_to(source: Any, end_sample: int) -> list[Chunk | Gap]:
     return events
 
 
-async def test_the_samples_of_the_callback_arrive_downmixed(pa: FakePortAudio, fake_time: Any) -> None:
+async def test_the_samples_of_the_callback_arrive_downmixed(pa, fake_time):
     async with microphone(pa, fake_time, rate=16_000) as source:
         stereo = np.stack([np.linspace(0, 1, 320), np.linspace(1, 0, 320)], axis=1).astype(np.float32)
         pa.streams[0].play(stereo)
@@ -142,7 +142,7 @@ async def test_the_samples_of_the_callback_arrive_downmixed(pa: FakePortAudio, f
     assert pa.streams[0].closed
 
 
-async def test_the_devices_own_rate_is_taken_and_time_stays_exact(pa: FakePortAudio, fake_time: Any) -> None:
+async def test_the_devices_own_rate_is_taken_and_time_stays_exact(pa, fake_time):
     async with microphone(pa, fake_time, "usb mic") as source:
         assert pa.streams[0].rate == 44_100
         for _ in range(100):
@@ -155,7 +155,7 @@ async def test_the_devices_own_rate_is_taken_and_time_stays_exact(pa: FakePortAu
         np.testing.assert_allclose(event.samples[1000:], 0.5, atol=1e-4)
 
 
-async def test_a_channel_can_be_chosen_and_all_be_split(pa: FakePortAudio, fake_time: Any) -> None:
+async def test_a_channel_can_be_chosen_and_all_be_split(pa, fake_time):
     stereo = np.stack([np.full(160, 0.1), np.full(160, 0.7)], axis=1).astype(np.float32)
     async with microphone(pa, fake_time, rate=16_000, channel=1) as source:
         pa.streams[0].play(stereo)
@@ -173,8 +173,8 @@ async def test_a_channel_can_be_chosen_and_all_be_split(pa: FakePortAudio, fake_
     ("lost_s", "timed", "expected"), [(0.5, True, 8000), (0.5, False, 160), (0.0, True, 160), (60.0, True, 160)]
 )
 async def test_an_overflow_of_the_system_is_a_gap_as_long_as_the_time_stamps_say(
-    pa: FakePortAudio, fake_time: Any, lost_s: float, timed: bool, expected: int
-) -> None:
+    pa, fake_time, lost_s, timed, expected
+):
     async with microphone(pa, fake_time, rate=16_000) as source:
         pa.streams[0].play(block(0.1, 160), timed=timed)
         pa.streams[0].play(block(0.2, 160), lost_s=lost_s, timed=timed)
@@ -182,7 +182,7 @@ async def test_an_overflow_of_the_system_is_a_gap_as_long_as_the_time_stamps_say
         assert events[1] == Gap(160, 160 + expected, "input overflow")
 
 
-async def test_a_reader_that_is_late_loses_the_oldest_and_is_told(pa: FakePortAudio, fake_time: Any) -> None:
+async def test_a_reader_that_is_late_loses_the_oldest_and_is_told(pa, fake_time):
     async with microphone(pa, fake_time, rate=16_000, buffer_s=0.1) as source:
         for value in range(15):
             pa.streams[0].play(block(value / 100, 160))
@@ -216,8 +216,8 @@ async def lose_and_find(pa: FakePortAudio, fake_time: Any, source: Any, unplug: 
 @pytest.mark.parametrize("device", [None, 1, "usb"], ids=["default", "index", "name"])
 @pytest.mark.parametrize("silently", [False, True], ids=["says so", "goes silent"])
 async def test_a_device_that_vanishes_and_comes_back_leaves_a_gap_as_long_as_it_was_away(
-    pa: FakePortAudio, fake_time: Any, device: int | str | None, silently: bool
-) -> None:
+    pa, fake_time, device, silently
+):
     def unplug() -> None:
         pa.plugged = pa.plugged[:1]
         pa.streams[0].active = silently
@@ -240,7 +240,7 @@ async def test_a_device_that_vanishes_and_comes_back_leaves_a_gap_as_long_as_it_
     assert all(stream.closed for stream in pa.streams)
 
 
-async def test_without_reconnect_a_lost_device_is_an_error_after_its_samples(pa: FakePortAudio, fake_time: Any) -> None:
+async def test_without_reconnect_a_lost_device_is_an_error_after_its_samples(pa, fake_time):
     async with microphone(pa, fake_time, rate=16_000, reconnect=False) as source:
         pa.streams[0].play(block(0.1, 160))
         pa.streams[0].active = False
@@ -250,7 +250,7 @@ async def test_without_reconnect_a_lost_device_is_an_error_after_its_samples(pa:
             await anext(source)
 
 
-async def test_other_streams_are_not_ended_to_look_for_a_lost_device(pa: FakePortAudio, fake_time: Any) -> None:
+async def test_other_streams_are_not_ended_to_look_for_a_lost_device(pa, fake_time):
     async with microphone(pa, fake_time, rate=16_000), microphone(pa, fake_time, rate=48_000):
         pa.streams[1].active = False  # but the device is there: it is found without initialising PortAudio
         pa.opened.clear()
@@ -259,7 +259,7 @@ async def test_other_streams_are_not_ended_to_look_for_a_lost_device(pa: FakePor
         assert len(pa.streams) > 2
 
 
-async def test_cancelling_a_read_loses_nothing(pa: FakePortAudio, fake_time: Any) -> None:
+async def test_cancelling_a_read_loses_nothing(pa, fake_time):
     async with microphone(pa, fake_time, rate=16_000) as source:
         for turn in range(5):
             coming = asyncio.ensure_future(anext(source))
@@ -270,7 +270,7 @@ async def test_cancelling_a_read_loses_nothing(pa: FakePortAudio, fake_time: Any
             assert (await anext(source)).start_sample == turn * 160
 
 
-async def test_leaving_while_a_device_is_sought_leaves_nothing_open(pa: FakePortAudio, fake_time: Any) -> None:
+async def test_leaving_while_a_device_is_sought_leaves_nothing_open(pa, fake_time):
     async with microphone(pa, fake_time, rate=16_000):
         pa.plugged = []
         pa.streams[0].active = False
@@ -280,16 +280,14 @@ async def test_leaving_while_a_device_is_sought_leaves_nothing_open(pa: FakePort
 
 
 @pytest.mark.parametrize("device", [7, 0, "bluetooth", "u"], ids=["no such index", "an output", "no such name", "many"])
-async def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
-    pa: FakePortAudio, fake_time: Any, device: int | str
-) -> None:
+async def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(pa, fake_time, device):
     pa.plugged.append(("Built-in Audio", 1, 48_000.0))
     pa._initialize()
     with pytest.raises(MicrophoneUnavailable, match=rf"no input device {device!r}.*1 'USB Mic.*2 'Built-in Audio'"):
         await microphone(pa, fake_time, device).__aenter__()
 
 
-async def test_a_machine_without_a_microphone_says_so(pa: FakePortAudio, fake_time: Any) -> None:
+async def test_a_machine_without_a_microphone_says_so(pa, fake_time):
     pa.plugged = []
     pa._initialize()
     assert list_devices(pa) == []
@@ -297,14 +295,12 @@ async def test_a_machine_without_a_microphone_says_so(pa: FakePortAudio, fake_ti
         await microphone(pa, fake_time).__aenter__()
 
 
-async def test_a_rate_the_device_does_not_offer_is_an_error_that_names_its_own(
-    pa: FakePortAudio, fake_time: Any
-) -> None:
+async def test_a_rate_the_device_does_not_offer_is_an_error_that_names_its_own(pa, fake_time):
     with pytest.raises(MicrophoneUnavailable, match=r"at 11025 Hz.*offers 44100 Hz"):
         await microphone(pa, fake_time, rate=11_025).__aenter__()
 
 
-def test_devices_are_listed(pa: FakePortAudio) -> None:
+def test_devices_are_listed(pa):
     assert list_devices(pa) == [InputDevice(1, "USB Mic: Audio (hw:1,0)", 2, 44_100, default=True)]
 
 
@@ -312,9 +308,7 @@ def test_devices_are_listed(pa: FakePortAudio) -> None:
     ("error", "message"),
     [(OSError("PortAudio library not found"), "libportaudio2"), (ImportError("no"), "pip install sounddevice")],
 )
-async def test_what_is_not_installed_is_named_at_the_first_use(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
-) -> None:
+async def test_what_is_not_installed_is_named_at_the_first_use(monkeypatch, error, message):
     def refuse(name: str) -> None:
         raise error
 
@@ -330,7 +324,7 @@ ALSA = Path("/usr/share/alsa/alsa.conf")
 
 
 @pytest.mark.skipif(find_library("portaudio") is None or not ALSA.exists(), reason="needs PortAudio and ALSA")
-def test_the_real_portaudio_plays_a_file_as_a_microphone(tmp_path: Path) -> None:
+def test_the_real_portaudio_plays_a_file_as_a_microphone(tmp_path):
     """ALSA's file plugin stands in for the sound card; all else is real, down to the thread that calls back.
 
     The signal is constant, because a card that is not there keeps no time: ALSA leaves out parts of the file, and what
@@ -364,12 +358,12 @@ def test_the_real_portaudio_plays_a_file_as_a_microphone(tmp_path: Path) -> None
     assert done.stdout == "[0.5]\n", done.stderr
 
 
-def test_importing_the_sources_does_not_load_portaudio() -> None:
+def test_importing_the_sources_does_not_load_portaudio():
     code = "import sys, streamer.audio.sources; sys.exit('sounddevice' in sys.modules or 'av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("options", [{"buffer_s": 0}, {"rate": 5}, {"channels": 0}])
-def test_a_setting_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
+def test_a_setting_that_cannot_be_is_refused(options):
     with pytest.raises(ConfigurationError):
         MicrophoneSource(**options)

@@ -23,7 +23,7 @@ TCP = {"rtsp_transport": "tcp"}
 
 
 @pytest.fixture(scope="module")
-def talk() -> np.ndarray:
+def talk():
     """(1, n) int16 at 16 kHz: 6 s of the bundled conversation."""
     return np.rint(read_audio(CONVERSATION).mono_16k()[None, : 6 * RATE] * 32767).astype(np.int16)
 

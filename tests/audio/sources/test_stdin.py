@@ -40,7 +40,7 @@ async def heard(content: bytes) -> tuple[np.ndarray, str]:
      stamped("webm", "libopus", lambda k: k), stamped("mp4", "aac", lambda k: k)],
     ids=["WAV", "WAV of a wrong length", "FLAC", "Opus", "MP3", "AIFF", "WebM", "MP4"],
 )  # fmt: skip
-async def test_an_audio_file_is_decoded_as_if_it_had_been_named(content: bytes) -> None:
+async def test_an_audio_file_is_decoded_as_if_it_had_been_named(content):
     samples, taken_for = await heard(content)
     np.testing.assert_array_equal(samples, read_audio(io.BytesIO(content)).mono_16k())
     assert taken_for.startswith("an audio file")
@@ -49,7 +49,7 @@ async def test_an_audio_file_is_decoded_as_if_it_had_been_named(content: bytes) 
 
 @pytest.mark.parametrize("size", [0, 0x7FFF_FFFF, 0xFFFF_FFFF])
 @pytest.mark.parametrize(("tag", "bits", "encoding"), [(1, 16, "s16le"), (1, 24, "s24le"), (3, 32, "f32le")])
-async def test_a_wav_that_is_still_written_is_heard_as_it_comes(size: int, tag: int, bits: int, encoding) -> None:
+async def test_a_wav_that_is_still_written_is_heard_as_it_comes(size, tag, bits, encoding):
     read, write = os.pipe()
     voice = sweep(48_000)[None]
     with os.fdopen(read, "rb", buffering=0) as end, os.fdopen(write, "wb", buffering=0) as begin:
@@ -66,7 +66,7 @@ async def test_a_wav_that_is_still_written_is_heard_as_it_comes(size: int, tag: 
     np.testing.assert_allclose(got, expected, atol=2e-4)
 
 
-async def test_what_begins_like_no_file_is_raw_pcm() -> None:
+async def test_what_begins_like_no_file_is_raw_pcm():
     content = encode_pcm(sweep(), "s16le")
     samples, taken_for = await heard(content)
     np.testing.assert_allclose(samples, sweep(), atol=1e-4)
@@ -76,7 +76,7 @@ async def test_what_begins_like_no_file_is_raw_pcm() -> None:
 
 
 @pytest.mark.parametrize("first", [b"\xff\xfb\x90\x00", b"\xff\xf1\x50\x80", b"\x00\x00\x01\x00"], ids=bytes.hex)
-async def test_samples_that_look_like_one_frame_of_a_codec_are_samples(first: bytes) -> None:
+async def test_samples_that_look_like_one_frame_of_a_codec_are_samples(first):
     samples, _ = await heard(first + encode_pcm(sweep(), "s16le"))
     assert len(samples) == len(sweep()) + 2
 
@@ -95,22 +95,22 @@ async def test_samples_that_look_like_one_frame_of_a_codec_are_samples(first: by
     ],
     ids=["letter", "umlauts", "PDF", "ZIP", "gzip", "PNG", "HTML", "JSON"],
 )
-async def test_what_is_no_audio_is_refused_with_the_way_out(content: bytes, words: str) -> None:
+async def test_what_is_no_audio_is_refused_with_the_way_out(content, words):
     with pytest.raises(AudioUnreadable, match=rf"standard input .*{words}.*ffmpeg -i FILE"):
         await heard(content)
 
 
-async def test_nothing_at_all_is_refused() -> None:
+async def test_nothing_at_all_is_refused():
     with pytest.raises(AudioEmpty, match=r"0 bytes"):
         await heard(b"")
 
 
-def test_whole_recordings_are_never_guessed_from_raw_pcm() -> None:
+def test_whole_recordings_are_never_guessed_from_raw_pcm():
     with pytest.raises(AudioUnreadable, match=r"Raw PCM needs a description: ffmpeg -f s16le"):
         read_standard_input(io.BytesIO(bytes(1000)))
 
 
-async def test_a_recording_is_paced_as_a_file_is(fake_time) -> None:
+async def test_a_recording_is_paced_as_a_file_is(fake_time):
     file = io.BytesIO()
     soundfile.write(file, sweep(), RATE, format="WAV")
     file.seek(0)

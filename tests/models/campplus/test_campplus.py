@@ -22,7 +22,7 @@ RECORDED = np.load(Path(__file__).parents[2] / "golden" / "campplus.npz")
 
 
 @pytest.mark.parametrize("num_samples", seeded.CAMPPLUS_SAMPLES)
-def test_its_embeddings_are_those_of_the_original(campplus: Model, num_samples: int) -> None:
+def test_its_embeddings_are_those_of_the_original(campplus, num_samples):
     audio = torch.from_numpy(seeded.seeded_audio(num_samples))[None]
 
     found = campplus(audio)[0].numpy()
@@ -86,7 +86,7 @@ def original_tensors(seed: int = 0) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def test_a_checkpoint_of_3d_speaker_is_read_as_it_is(tmp_path: Path) -> None:
+def test_a_checkpoint_of_3d_speaker_is_read_as_it_is(tmp_path):
     tensors = original_tensors()
     torch.save(tensors, tmp_path / "campplus_cn_en_common.pt")
 
@@ -103,7 +103,7 @@ def test_a_checkpoint_of_3d_speaker_is_read_as_it_is(tmp_path: Path) -> None:
     )
 
 
-def test_a_checkpoint_that_lacks_a_tensor_says_which(tmp_path: Path) -> None:
+def test_a_checkpoint_that_lacks_a_tensor_says_which(tmp_path):
     tensors = original_tensors()
     del tensors["xvector.transit2.linear.weight"]
     torch.save(tensors, tmp_path / "cut.pt")
@@ -114,9 +114,7 @@ def test_a_checkpoint_that_lacks_a_tensor_says_which(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 1000])
-def test_a_recording_of_the_past_is_the_same_in_any_blocks(
-    campplus_past: Model, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_recording_of_the_past_is_the_same_in_any_blocks(campplus_past, at_once, monkeypatch):
     network, audio = campplus_of(campplus_past.network), torch.from_numpy(seeded.seeded_audio(32_000))[None]
     with torch.inference_mode():
         whole = network.frames(audio)
@@ -129,7 +127,7 @@ def test_a_recording_of_the_past_is_the_same_in_any_blocks(
     torch.testing.assert_close(cuts.overlap, whole.overlap, atol=1e-4, rtol=1e-4)
 
 
-def test_a_frame_of_the_past_waits_for_its_receptive_field_and_no_longer(campplus_past: Model) -> None:
+def test_a_frame_of_the_past_waits_for_its_receptive_field_and_no_longer(campplus_past):
     network, grid = campplus_of(campplus_past.network), campplus_past.grid
     audio = torch.from_numpy(seeded.seeded_audio(32_000))[None]
     other = audio.clone()
@@ -143,13 +141,13 @@ def test_a_frame_of_the_past_waits_for_its_receptive_field_and_no_longer(campplu
     assert (one[..., unchanged] - two[..., unchanged]).abs().max() > 1e-4
 
 
-def test_of_the_past_a_gain_changes_little(campplus_past: Model) -> None:
+def test_of_the_past_a_gain_changes_little(campplus_past):
     audio = torch.from_numpy(seeded.seeded_audio(48_000))[None]
     loud, quiet = campplus_past(torch.cat([audio, 0.1 * audio]))
     assert torch.cosine_similarity(loud, quiet, 0) > 0.999
 
 
-def test_what_a_coder_cuts_is_not_heard(campplus_past: Model) -> None:
+def test_what_a_coder_cuts_is_not_heard(campplus_past):
     """A band that nothing is heard of may be empty or full."""
     network = campplus_of(campplus_past.network)
     heard = network.layers.heard.bool()
@@ -167,11 +165,11 @@ def test_what_a_coder_cuts_is_not_heard(campplus_past: Model) -> None:
     torch.testing.assert_close(embed(cut), embed(rows))
 
 
-def test_a_state_is_small(campplus_past: Model) -> None:
+def test_a_state_is_small(campplus_past):
     assert campplus_of(campplus_past.network).new_carry().nbytes < 150_000
 
 
 @pytest.mark.parametrize("values", [{"context": "future"}, {"heard_hz": 20}, {"dimension": 0}, {"depth": 3}])
-def test_what_is_not_known_is_refused(values: dict[str, object]) -> None:
+def test_what_is_not_known_is_refused(values):
     with pytest.raises(WrongArchitecture, match=next(iter(values))):
         CamPlusPlusArchitecture.from_dict(values)

@@ -14,7 +14,6 @@ from streamer.models.campplus.exportable import FADED, Bank, Exportable, Running
 from streamer.models.campplus.network import AT_ONCE, CamPlusPlus
 from streamer.models.campplus.surroundings import FRAMES_REMEMBERED, ROWS_REMEMBERED, SEGMENT, running_sum
 from streamer.models.fbank import KaldiFilterBank
-from streamer.models.model import Model
 
 #: How far apart unit vectors may lie: what sums in another order differ by in float32, ten times over.
 APART = 1e-4
@@ -36,7 +35,7 @@ def apart(network: CamPlusPlus, waves: Tensor) -> float:
 
 
 @pytest.fixture(scope="module", params=["as published", "of the past"])
-def network(request: pytest.FixtureRequest, campplus: Model, campplus_past: Model) -> CamPlusPlus:
+def network(request, campplus, campplus_past):
     model = campplus if request.param == "as published" else campplus_past
     assert isinstance(model.network, CamPlusPlus)
     return model.network
@@ -44,7 +43,7 @@ def network(request: pytest.FixtureRequest, campplus: Model, campplus_past: Mode
 
 @settings(max_examples=20)
 @given(more=st.integers(0, 40_000), batch=st.integers(1, 3))
-def test_its_embeddings_are_the_networks(network: CamPlusPlus, more: int, batch: int) -> None:
+def test_its_embeddings_are_the_networks(network, more, batch):
     grid = network.architecture.grid
     assert apart(network, sound(grid.num_samples(network.architecture.minimum_frames) + more, batch)) < APART
 
@@ -52,18 +51,18 @@ def test_its_embeddings_are_the_networks(network: CamPlusPlus, more: int, batch:
 @pytest.mark.parametrize(
     "frames", [2, 3, SEGMENT // 2 - 6, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, AT_ONCE + 7]
 )
-def test_the_ends_of_pieces_and_segments_make_no_difference(network: CamPlusPlus, frames: int) -> None:
+def test_the_ends_of_pieces_and_segments_make_no_difference(network, frames):
     assert apart(network, sound(network.architecture.grid.num_samples(frames))) < APART
 
 
-def test_audio_that_is_long_forgotten_makes_no_difference(campplus_past: Model) -> None:
+def test_audio_that_is_long_forgotten_makes_no_difference(campplus_past):
     assert isinstance(campplus_past.network, CamPlusPlus)
     seconds = round(1.2 * FADED * ROWS_REMEMBERED / 100)
     assert apart(campplus_past.network, sound(seconds * 16_000)) < APART
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-4, 3.0])
-def test_neither_silence_nor_a_level_makes_a_difference(network: CamPlusPlus, level: float) -> None:
+def test_neither_silence_nor_a_level_makes_a_difference(network, level):
     assert apart(network, sound(20_000, level=level)) < APART
 
 
@@ -77,7 +76,7 @@ def test_neither_silence_nor_a_level_makes_a_difference(network: CamPlusPlus, le
     ],
     ids=["window, attention", "past", "past, attention", "past, overlap"],
 )
-def test_whatever_is_chosen_of_it_is_the_same(campplus_past: Model, campplus: Model, values: dict[str, object]) -> None:
+def test_whatever_is_chosen_of_it_is_the_same(campplus_past, campplus, values):
     architecture = CamPlusPlusArchitecture.from_dict(values)
     network, generator = CamPlusPlus(architecture), torch.Generator().manual_seed(1)
     state = campplus.network.state_dict()
@@ -92,7 +91,7 @@ def test_whatever_is_chosen_of_it_is_the_same(campplus_past: Model, campplus: Mo
 
 
 @pytest.mark.parametrize("remembered", [ROWS_REMEMBERED, FRAMES_REMEMBERED])
-def test_its_running_sum_is_the_recurrence(remembered: float) -> None:
+def test_its_running_sum_is_the_recurrence(remembered):
     length = round(1.5 * FADED * remembered)
     block = 1 + torch.rand(length, 2, 3, generator=torch.Generator().manual_seed(0))
 
@@ -102,7 +101,7 @@ def test_its_running_sum_is_the_recurrence(remembered: float) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
 
 
-def test_its_filter_bank_is_kaldis() -> None:
+def test_its_filter_bank_is_kaldis():
     waves = sound(8_000, 2)[:, 0]
     bank = KaldiFilterBank(subtract_mean=False)
     torch.testing.assert_close(Bank(bank)(waves).transpose(1, 2), bank(waves), atol=1e-4, rtol=0)

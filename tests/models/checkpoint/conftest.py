@@ -25,7 +25,7 @@ FOREIGN = {
 
 
 @pytest.fixture
-def write_checkpoint(monkeypatch: pytest.MonkeyPatch, pyannote_model: Model) -> Writer:
+def write_checkpoint(monkeypatch, pyannote_model):
     """The bytes of a Lightning checkpoint: `change` is called with its dictionary before it is written."""
 
     def write(change: Callable[[dict[str, Any]], Any] = lambda checkpoint: None, **save_arguments: Any) -> bytes:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import time
-from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 
@@ -93,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+def server(monkeypatch, tmp_path):
     server = Hub()
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     use_endpoint(monkeypatch, server.endpoint)
@@ -106,7 +104,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_waiting(monkeypatch):
     """huggingface_hub asks five times again, with pauses in between that double."""
     clock = SimpleNamespace(**{name: getattr(time, name) for name in ("time", "monotonic", "perf_counter")})
     clock.sleep = lambda seconds: None
@@ -121,15 +119,13 @@ def use_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def ours(local_model: Model, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def ours(local_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("hub") / "model.safetensors"
     checkpoint.save(path, local_model)
     return path.read_bytes()
 
 
-def test_a_model_of_either_format_is_fetched(
-    server: Hub, write_checkpoint: Callable[..., bytes], ours: bytes, local_model: Model, tmp_path: Path
-) -> None:
+def test_a_model_of_either_format_is_fetched(server, write_checkpoint, ours, local_model, tmp_path):
     server.files["some/pyannote"] = {"pytorch_model.bin": write_checkpoint()}
     server.files["some/ours"] = {"model.safetensors": ours}
     model = Model.from_pretrained("some/pyannote", cache_dir=tmp_path)
@@ -138,7 +134,7 @@ def test_a_model_of_either_format_is_fetched(
     assert Model.from_pretrained("some/ours", cache_dir=tmp_path).fingerprint == local_model.fingerprint
 
 
-def test_what_is_in_the_cache_is_not_fetched_again(server: Hub, ours: bytes, tmp_path: Path) -> None:
+def test_what_is_in_the_cache_is_not_fetched_again(server, ours, tmp_path):
     server.files["some/ours"] = {"pytorch_model.bin": ours}
     for _ in range(2):
         Model.from_pretrained("some/ours", cache_dir=tmp_path)
@@ -146,12 +142,12 @@ def test_what_is_in_the_cache_is_not_fetched_again(server: Hub, ours: bytes, tmp
 
 
 @pytest.mark.parametrize("argument", ["token", "use_auth_token"])
-def test_a_token_opens_a_gated_model(server: Hub, ours: bytes, tmp_path: Path, argument: str) -> None:
+def test_a_token_opens_a_gated_model(server, ours, tmp_path, argument):
     server.files["gated/model"] = {"pytorch_model.bin": ours}
     assert Model.from_pretrained("gated/model", cache_dir=tmp_path, **{argument: TOKEN})  # type: ignore[arg-type]
 
 
-def test_a_subfolder_and_a_revision_are_followed(server: Hub, ours: bytes, tmp_path: Path) -> None:
+def test_a_subfolder_and_a_revision_are_followed(server, ours, tmp_path):
     server.files["some/ours"] = {"deep/pytorch_model.bin": ours}
     Model.from_pretrained("some/ours", cache_dir=tmp_path, subfolder="deep", revision="v1")
     assert server.requests[0] == "HEAD /some/ours/resolve/v1/deep/pytorch_model.bin"
@@ -173,9 +169,7 @@ def test_a_subfolder_and_a_revision_are_followed(server: Hub, ours: bytes, tmp_p
     ],
     ids=str,
 )
-def test_each_failure_says_what_to_do_next(
-    server: Hub, ours: bytes, tmp_path: Path, source: str, options: dict[str, str], error: type[Exception], words: str
-) -> None:
+def test_each_failure_says_what_to_do_next(server, ours, tmp_path, source, options, error, words):
     server.files |= {name: {"pytorch_model.bin": ours} for name in ("gated/model", "private/model", "some/ours")} | {
         "some/pipeline": {"config.yaml": b""}
     }
@@ -184,9 +178,7 @@ def test_each_failure_says_what_to_do_next(
 
 
 @pytest.mark.parametrize("name", hub.FILE_NAMES)
-def test_without_the_network_the_cache_will_do(
-    server: Hub, ours: bytes, local_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_without_the_network_the_cache_will_do(server, ours, local_model, tmp_path, monkeypatch, name):
     server.files["some/ours"] = {name: ours}
     Model.from_pretrained("some/ours", cache_dir=tmp_path)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -195,14 +187,14 @@ def test_without_the_network_the_cache_will_do(
     assert server.requests == []
 
 
-def test_offline_and_not_in_the_cache_says_so(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_and_not_in_the_cache_says_so(server, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubUnreachable, match=r"not in the cache.*HF_HUB_OFFLINE"):
         Model.from_pretrained("some/ours", cache_dir=tmp_path)
     assert server.requests == []
 
 
-def test_a_hub_that_does_not_answer_is_named(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_does_not_answer_is_named(server, tmp_path, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         use_endpoint(monkeypatch, f"http://127.0.0.1:{unused.getsockname()[1]}")
@@ -210,20 +202,20 @@ def test_a_hub_that_does_not_answer_is_named(server: Hub, tmp_path: Path, monkey
             Model.from_pretrained("some/ours", cache_dir=tmp_path)
 
 
-def test_a_broken_hub_is_named(server: Hub, tmp_path: Path) -> None:
+def test_a_broken_hub_is_named(server, tmp_path):
     server.broken = True
     with pytest.raises(HubUnreachable, match="HTTP 500"):
         Model.from_pretrained("some/ours", cache_dir=tmp_path)
 
 
-def test_a_broken_hub_leaves_the_cache_usable(server: Hub, ours: bytes, local_model: Model, tmp_path: Path) -> None:
+def test_a_broken_hub_leaves_the_cache_usable(server, ours, local_model, tmp_path):
     server.files["some/ours"] = {"pytorch_model.bin": ours}
     Model.from_pretrained("some/ours", cache_dir=tmp_path)
     server.broken = True
     assert Model.from_pretrained("some/ours", cache_dir=tmp_path).fingerprint == local_model.fingerprint
 
 
-def test_what_the_hub_gives_is_read_as_carefully_as_a_file(server: Hub, tmp_path: Path) -> None:
+def test_what_the_hub_gives_is_read_as_carefully_as_a_file(server, tmp_path):
     server.files["some/ours"] = {"pytorch_model.bin": b"<html>sign in to the hotel's network</html>"}
     with pytest.raises(CheckpointError, match="web page"):
         Model.from_pretrained("some/ours", cache_dir=tmp_path)

@@ -41,7 +41,7 @@ def real_segmentation_checkpoint() -> Path | None:
     return path if path and path.exists() else None
 
 
-def test_a_checkpoint_of_pyannote_loads_without_its_packages(write_checkpoint: Writer, pyannote_model: Model) -> None:
+def test_a_checkpoint_of_pyannote_loads_without_its_packages(write_checkpoint, pyannote_model):
     model = load(write_checkpoint())
     assert "omegaconf" not in sys.modules
     assert model.fingerprint == pyannote_model.fingerprint
@@ -53,9 +53,7 @@ def test_a_checkpoint_of_pyannote_loads_without_its_packages(write_checkpoint: W
     assert model.card.threshold is None
 
 
-def test_a_model_can_be_a_file_a_directory_or_a_file_object(
-    write_checkpoint: Writer, pyannote_model: Model, tmp_path: Path
-) -> None:
+def test_a_model_can_be_a_file_a_directory_or_a_file_object(write_checkpoint, pyannote_model, tmp_path):
     file = tmp_path / "nested" / "pytorch_model.bin"
     file.parent.mkdir()
     file.write_bytes(write_checkpoint())
@@ -66,9 +64,7 @@ def test_a_model_can_be_a_file_a_directory_or_a_file_object(
     assert Model.from_pretrained(tmp_path, subfolder="nested").fingerprint == pyannote_model.fingerprint
 
 
-def test_a_checkpoint_is_converted_to_our_format(
-    write_checkpoint: Writer, pyannote_model: Model, tmp_path: Path
-) -> None:
+def test_a_checkpoint_is_converted_to_our_format(write_checkpoint, pyannote_model, tmp_path):
     source, output = tmp_path / "pytorch_model.bin", tmp_path / "model.safetensors"
     source.write_bytes(write_checkpoint())
     assert main(["model", "convert", str(source), str(output), "--threshold", "0.4"]) == 0
@@ -80,7 +76,7 @@ def test_a_checkpoint_is_converted_to_our_format(
     torch.testing.assert_close(converted(samples), pyannote_model(samples))
 
 
-def test_weights_of_the_training_loss_are_left_out(write_checkpoint: Writer, pyannote_model: Model) -> None:
+def test_weights_of_the_training_loss_are_left_out(write_checkpoint, pyannote_model):
     def with_loss(checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {**checkpoint["state_dict"], "loss_func.W": torch.zeros(7, 3)}
 
@@ -90,7 +86,7 @@ def test_weights_of_the_training_loss_are_left_out(write_checkpoint: Writer, pya
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
-def test_weights_of_another_precision_become_float32(write_checkpoint: Writer, dtype: torch.dtype) -> None:
+def test_weights_of_another_precision_become_float32(write_checkpoint, dtype):
     def change(checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {**checkpoint["state_dict"]}
         checkpoint["state_dict"]["embedding.bias"] = torch.linspace(-1, 1, 512, dtype=dtype)
@@ -99,7 +95,7 @@ def test_weights_of_another_precision_become_float32(write_checkpoint: Writer, d
     torch.testing.assert_close(weights, torch.linspace(-1, 1, 512, dtype=dtype).float())
 
 
-def test_views_and_parameters_are_read_as_they_are(write_checkpoint: Writer, pyannote_model: Model) -> None:
+def test_views_and_parameters_are_read_as_they_are(write_checkpoint, pyannote_model):
     def change(checkpoint: dict[str, Any]) -> None:
         state = {**checkpoint["state_dict"]}
         state["embedding.weight"] = torch.nn.Parameter(state["embedding.weight"].t().contiguous().t())
@@ -137,9 +133,7 @@ def _drop(key: str) -> Callable[[dict[str, Any]], None]:
     }.values(),
     ids=["missing", "left over", "misshapen", "NaN", "infinite", "integers", "not a tensor"],
 )
-def test_tensors_that_do_not_fit_are_named(
-    write_checkpoint: Writer, change: Callable[[dict[str, Any]], None], words: str
-) -> None:
+def test_tensors_that_do_not_fit_are_named(write_checkpoint, change, words):
     with pytest.raises(CheckpointMismatch, match=words):
         load(write_checkpoint(change))
 
@@ -168,14 +162,12 @@ def _hyper(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     }.values(),
     ids=["rate", "channels", "stride", "dimension", "no section", "no weights", "another class", "segmentation"],
 )
-def test_another_kind_of_model_is_named(
-    write_checkpoint: Writer, change: Callable[[dict[str, Any]], Any], words: str
-) -> None:
+def test_another_kind_of_model_is_named(write_checkpoint, change, words):
     with pytest.raises(WrongArchitecture, match=words):
         load(write_checkpoint(change))
 
 
-def test_a_real_checkpoint_with_foreign_objects_reads(pyannote_model: Model) -> None:
+def test_a_real_checkpoint_with_foreign_objects_reads(pyannote_model):
     path = real_segmentation_checkpoint()
     if path is None:
         pytest.skip("no real PyanNet checkpoint here: `pip install --no-deps whisperx`, or set STREAMER_TEST_PYANNET")
@@ -205,7 +197,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("place", ["hyper_parameters", "state_dict", "pyannote.audio", "callbacks"])
-def test_a_hostile_checkpoint_runs_nothing(write_checkpoint: Writer, tmp_path: Path, place: str) -> None:
+def test_a_hostile_checkpoint_runs_nothing(write_checkpoint, tmp_path, place):
     canary = tmp_path / "canary"
 
     def poison(checkpoint: dict[str, Any]) -> None:
@@ -223,28 +215,26 @@ def test_a_hostile_checkpoint_runs_nothing(write_checkpoint: Writer, tmp_path: P
 
 
 @pytest.mark.parametrize("part", [0.0, 0.00001, 0.5, 0.999])
-def test_a_truncated_file_is_refused(write_checkpoint: Writer, part: float) -> None:
+def test_a_truncated_file_is_refused(write_checkpoint, part):
     data = write_checkpoint()
     with pytest.raises(CheckpointUnreadable, match=r"cut short|truncated|neither"):
         load(data[: int(len(data) * part)])
 
 
-def test_a_compressed_archive_is_refused(write_checkpoint: Writer) -> None:
+def test_a_compressed_archive_is_refused(write_checkpoint):
     bomb = rewritten(write_checkpoint(), compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointUnreadable, match=r"is compressed, which torch\.save never does"):
         load(bomb)
 
 
-def test_an_archive_that_unpacks_to_too_much_is_refused(
-    write_checkpoint: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_archive_that_unpacks_to_too_much_is_refused(write_checkpoint, monkeypatch):
     data = write_checkpoint()
     monkeypatch.setattr(torchfile, "MAX_BYTES", 10**6)
     with pytest.raises(CheckpointUnreadable, match="more than the limit of 1,000,000"):
         load(data)
 
 
-def test_an_archive_of_too_many_entries_is_refused() -> None:
+def test_an_archive_of_too_many_entries_is_refused():
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for index in range(torchfile.MAX_ENTRIES + 1):
@@ -253,7 +243,7 @@ def test_an_archive_of_too_many_entries_is_refused() -> None:
         load(file.getvalue())
 
 
-def test_a_directory_of_the_archive_that_is_too_long_is_not_read() -> None:
+def test_a_directory_of_the_archive_that_is_too_long_is_not_read():
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for index in range(torchfile.MAX_DIRECTORY_BYTES // 40_000 + 1):
@@ -264,9 +254,7 @@ def test_a_directory_of_the_archive_that_is_too_long_is_not_read() -> None:
         load(file.getvalue())
 
 
-def test_many_tensors_of_one_storage_are_not_copied_without_limit(
-    write_checkpoint: Writer, pyannote_model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_tensors_of_one_storage_are_not_copied_without_limit(write_checkpoint, pyannote_model, monkeypatch):
     def multiply(checkpoint: dict[str, Any]) -> None:
         shared = torch.zeros(500_000)
         checkpoint["state_dict"] = {f"loss_func.{index}": shared for index in range(100)}
@@ -289,18 +277,18 @@ def test_many_tensors_of_one_storage_are_not_copied_without_limit(
     ],
     ids=["short storage", "missing storage", "no pickle", "big-endian", "cut pickle"],
 )
-def test_a_tampered_archive_is_refused(write_checkpoint: Writer, entry: str, content: bytes | None, words: str) -> None:
+def test_a_tampered_archive_is_refused(write_checkpoint, entry, content, words):
     with pytest.raises(CheckpointUnreadable, match=words):
         load(rewritten(write_checkpoint(), {entry: content}))
 
 
-def test_a_file_of_old_torch_is_refused_with_the_way_out(write_checkpoint: Writer) -> None:
+def test_a_file_of_old_torch_is_refused_with_the_way_out(write_checkpoint):
     with pytest.raises(CheckpointUnreadable, match=r"torch before 1\.6.*`torch\.save` it again"):
         load(write_checkpoint(_use_new_zipfile_serialization=False))
 
 
 @pytest.fixture(scope="module")
-def small_file() -> bytes:
+def small_file():
     file = io.BytesIO()
     torch.save({"state_dict": {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4, dtype=torch.int64)}}, file)
     return file.getvalue()
@@ -308,7 +296,7 @@ def small_file() -> bytes:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 1_500), value=st.integers(0, 255))
-def test_a_damaged_byte_gives_the_tensors_or_a_typed_error(small_file: bytes, position: int, value: int) -> None:
+def test_a_damaged_byte_gives_the_tensors_or_a_typed_error(small_file, position, value):
     damaged = bytearray(small_file)
     damaged[position % len(damaged)] = value
     try:
@@ -331,7 +319,7 @@ def test_a_damaged_byte_gives_the_tensors_or_a_typed_error(small_file: bytes, po
     ],
     ids=["offset", "stride", "expanded", "negative", "uneven", "no integer"],
 )
-def test_a_tensor_beyond_its_storage_is_refused(small_file: bytes, arguments: tuple[Any, ...]) -> None:
+def test_a_tensor_beyond_its_storage_is_refused(small_file, arguments):
     file = TorchFile(io.BytesIO(small_file), "small")
     good = file.content["state_dict"]["a"]
     good.args = (good.args[0], *arguments)

@@ -28,7 +28,7 @@ from streamer.models.model import ModelCard
 
 
 @pytest.fixture
-def saved(local_model: Model, tmp_path: Path) -> Path:
+def saved(local_model, tmp_path):
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, local_model)
     return path
@@ -38,7 +38,7 @@ def metadata_of(data: bytes) -> dict[str, str]:
     return dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"])
 
 
-def test_what_is_saved_comes_back(any_model: Model, tmp_path: Path) -> None:
+def test_what_is_saved_comes_back(any_model, tmp_path):
     card = ModelCard("name", threshold=0.25, licence="MIT", details={"eer": 0.1, "recipe": {"steps": [1, 2]}})
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, Model(any_model.network, card))
@@ -50,7 +50,7 @@ def test_what_is_saved_comes_back(any_model: Model, tmp_path: Path) -> None:
     torch.testing.assert_close(loaded(samples), any_model(samples), rtol=0, atol=0)
 
 
-def test_half_precision_is_stored_and_used_as_single(local_model: Model, tmp_path: Path) -> None:
+def test_half_precision_is_stored_and_used_as_single(local_model, tmp_path):
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, local_model, torch.float16)
     assert path.stat().st_size < 10_000_000
@@ -61,21 +61,21 @@ def test_half_precision_is_stored_and_used_as_single(local_model: Model, tmp_pat
     assert cosine.item() > 0.9999
 
 
-def test_two_loaded_models_share_nothing(saved: Path) -> None:
+def test_two_loaded_models_share_nothing(saved):
     first, second = Model.from_pretrained(saved), Model.from_pretrained(saved)
     first.network.embedding.bias += 1
     assert not torch.equal(first.network.embedding.bias, second.network.embedding.bias)
 
 
-def test_a_binary_file_object_will_do(saved: Path, local_model: Model) -> None:
+def test_a_binary_file_object_will_do(saved, local_model):
     assert Model.from_pretrained(io.BytesIO(saved.read_bytes())).fingerprint == local_model.fingerprint
 
 
-def test_a_directory_with_the_file_will_do(saved: Path, local_model: Model) -> None:
+def test_a_directory_with_the_file_will_do(saved, local_model):
     assert Model.from_pretrained(saved.parent).fingerprint == local_model.fingerprint
 
 
-def test_safetensors_of_others_are_refused_with_the_way_out(saved: Path) -> None:
+def test_safetensors_of_others_are_refused_with_the_way_out(saved):
     with pytest.raises(WrongArchitecture, match="model convert"):
         Model.from_pretrained(io.BytesIO(save_tensors({"a": torch.zeros(1)}, {"format": "pt"})))
 
@@ -92,13 +92,13 @@ def test_safetensors_of_others_are_refused_with_the_way_out(saved: Path) -> None
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else value.__name__,
 )
-def test_damaged_metadata_is_named(saved: Path, change: dict[str, str], error: type[Exception]) -> None:
+def test_damaged_metadata_is_named(saved, change, error):
     data = saved.read_bytes()
     with pytest.raises(error):
         Model.from_pretrained(io.BytesIO(save_tensors(load_tensors(data), metadata_of(data) | change)))
 
 
-def test_tensors_that_do_not_fit_are_named(saved: Path) -> None:
+def test_tensors_that_do_not_fit_are_named(saved):
     data = saved.read_bytes()
     tensors = load_tensors(data)
     for change, words in (
@@ -114,7 +114,7 @@ def test_tensors_that_do_not_fit_are_named(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [7, 9, 1_000, -1])
-def test_a_truncated_file_is_refused(saved: Path, keep: int) -> None:
+def test_a_truncated_file_is_refused(saved, keep):
     with pytest.raises(CheckpointUnreadable):
         Model.from_pretrained(io.BytesIO(saved.read_bytes()[:keep]))
 
@@ -154,20 +154,20 @@ NO_MODEL = [
 
 
 @pytest.mark.parametrize("name", NO_MODEL)
-def test_what_is_no_model_is_named(tmp_path: Path, name: str) -> None:
+def test_what_is_no_model_is_named(tmp_path, name):
     source, error, words = no_model(tmp_path)[name]
     with pytest.raises(error, match=words):
         Model.from_pretrained(source)
 
 
-def test_settings_that_contradict_the_source_are_refused(saved: Path) -> None:
+def test_settings_that_contradict_the_source_are_refused(saved):
     with pytest.raises(ConfigurationError, match="revision='v1' is for Hugging Face ids"):
         Model.from_pretrained(saved, revision="v1")
     with pytest.raises(ConfigurationError, match="use_auth_token"):
         Model.from_pretrained(saved, token="a", use_auth_token="b")
 
 
-def test_a_family_that_was_made_known_is_read_again(tmp_path: Path) -> None:
+def test_a_family_that_was_made_known_is_read_again(tmp_path):
     model = toy_model(ToyDescription(dimension=5))
     checkpoint.save(tmp_path / "toy.safetensors", model)
 
@@ -179,13 +179,13 @@ def test_a_family_that_was_made_known_is_read_again(tmp_path: Path) -> None:
         assert file.metadata()["family"] == "toy"
 
 
-def test_a_sincnet_says_nothing_of_its_family(tmp_path: Path, local_model: Model) -> None:
+def test_a_sincnet_says_nothing_of_its_family(tmp_path, local_model):
     checkpoint.save(tmp_path / "local.safetensors", local_model)
     with safe_open(tmp_path / "local.safetensors", "pt") as file:
         assert "family" not in file.metadata()
 
 
-def test_a_family_that_nobody_made_known_is_refused(tmp_path: Path) -> None:
+def test_a_family_that_nobody_made_known_is_refused(tmp_path):
     checkpoint.save(tmp_path / "other.safetensors", toy_model(ToyDescription(family="another toy")))
     with pytest.raises(WrongArchitecture, match=r"'another toy' is not known here, only campplus, onnx, sincnet, toy"):
         Model.from_pretrained(tmp_path / "other.safetensors")

@@ -25,7 +25,7 @@ def _programs() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+def database(tmp_path_factory):
     """The address of a server, and its process."""
     if _programs() is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
@@ -95,7 +95,7 @@ def running(base: Path, root: Path) -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def url(database: tuple[str, int]) -> str:
+def url(database):
     return database[0]
 
 

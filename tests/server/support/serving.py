@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streamer.engine.engine import Engine
-from streamer.models.model import Model
 from streamer.server.app import Server
 from streamer.server.config import ServerConfig
 from streamer.speakers.store import SpeakerStore
@@ -19,7 +17,7 @@ Serving = Callable[..., contextlib.AbstractAsyncContextManager[Server]]
 
 
 @pytest.fixture
-def serving(local_model: Model, tmp_path: Path) -> Serving:
+def serving(local_model, tmp_path):
     """A server with these settings over the defaults, on a free port: `async with serving(max_streams=2) as server`."""
 
     @contextlib.asynccontextmanager
@@ -33,6 +31,6 @@ def serving(local_model: Model, tmp_path: Path) -> Serving:
 
 
 @pytest.fixture
-async def server(serving: Serving) -> AsyncIterator[Server]:
+async def server(serving):
     async with serving() as running:
         yield running
