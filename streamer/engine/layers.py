@@ -70,7 +70,7 @@ class FloatConvolution:
         self._product = make(weight, bias, dilation, slope)
 
     def __call__(self, block: Tensor) -> Tensor:
-        return self._product(block.to(self.dtype))
+        return self._product(block if block.dtype == self.dtype else block.to(self.dtype))
 
 
 def unpacked(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> Callable[[Tensor], Tensor]:
