@@ -34,6 +34,7 @@ class StoredCarry(Carry):
         self._runs: list[tuple[int, list[Tensor]]] = [(0, self.kept)]
         if compiled:
             self._of_streams = (slots.numpy(), hops.numpy())
+            self._stored = stored.numpy()
 
     def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
         if not self.compiled or context == 0:
@@ -47,7 +48,7 @@ class StoredCarry(Carry):
         if not self.compiled:
             return super().room(like, time, channels, context)
         extended = like.new_empty(context + time, like.shape[1], channels)
-        self._arrays = _arrays(self.stored, extended)
+        self._arrays = self._of_one_type(extended)
         take_past(*self._arrays, *self._of_streams, self.offset, context)
         return extended
 
@@ -75,17 +76,16 @@ class StoredCarry(Carry):
                 rows = torch.cat(kept, dim=1).to(self.stored.dtype)
                 self.stored[:, offset : offset + rows.shape[1]].index_copy_(0, self.slots, rows)
 
+    def _of_one_type(self, extended: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The rows of all streams, and this, as arrays."""
+        if extended.dtype == torch.float32:
+            return self._stored, extended.numpy()
+        # A bfloat16 is the upper half of a float32; numpy knows it as a whole number. The lower half stays zero.
+        return self._stored.view(np.int16)[:, 1::2], extended.view(torch.int16).numpy()
+
     def _gather(self) -> None:
         if not self._gathered:
             self.rows, self._gathered = self.stored.index_select(0, self.slots), True
-
-
-def _arrays(stored: Tensor, extended: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both as arrays of one type."""
-    if extended.dtype == torch.float32:
-        return stored.numpy(), extended.numpy()
-    # A bfloat16 is the upper half of a float32; numpy knows it as a whole number. The lower half stays zero.
-    return stored.view(torch.int16)[:, 1::2].numpy(), extended.view(torch.int16).numpy()
 
 
 @compiled
