@@ -22,22 +22,22 @@ Integers = NDArray[np.int64]
 class StoredCarry(Carry):
     """The past of the streams in `slots` (streams,) int64, among the rows of all, stored (capacity, size) float32.
 
-    compiled: on a CPU, whether the past of layers that ask for `room`, or `extend`, is read and written in compiled
-    passes. That of layers that `take` and `keep` is gathered and put back either way.
+    compiled: on a CPU, whether layers that ask for `room`, or `extend`, have their past in compiled passes, up to the
+    first that does not. Layers that `take` and `keep` have it from rows that are gathered first and put back last.
     """
 
     def __init__(self, stored: Tensor, slots: Tensor, hops: Tensor, common: int | None, compiled: bool) -> None:
         super().__init__(stored[:0], hops, common)
-        self.stored, self.slots, self.compiled = stored, slots, compiled
-        self._gathered = False
-        #: What layers kept is to be put back from these columns on: a run of layers each, `kept` the last.
-        self._runs: list[tuple[int, list[Tensor]]] = [(0, self.kept)]
+        self.stored, self.slots = stored, slots
+        self._in_place, self._gathered = compiled, False
+        #: The first column of what layers kept, and is to be put back.
+        self._first = 0
         if compiled:
             self._of_streams = (slots.numpy(), hops.numpy())
             self._stored = stored.numpy()
 
     def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
-        if not self.compiled or context == 0:
+        if not self._in_place or context == 0:
             return super().extend(block, context, rate)
         extended = self.room(block, block.shape[0], block.shape[2], context)
         extended[context:] = block
@@ -45,7 +45,7 @@ class StoredCarry(Carry):
         return extended
 
     def room(self, like: Tensor, time: int, channels: int, context: int) -> Tensor:
-        if not self.compiled:
+        if not self._in_place:
             return super().room(like, time, channels, context)
         extended = like.new_empty(context + time, like.shape[1], channels)
         self._arrays = self._of_one_type(extended)
@@ -53,13 +53,12 @@ class StoredCarry(Carry):
         return extended
 
     def remember(self, extended: Tensor, context: int, rate: int) -> None:
-        if not self.compiled:
+        if not self._in_place:
             super().remember(extended, context, rate)
             return
         keep_past(*self._arrays, *self._of_streams, self.offset, context, rate)
         self.offset += context * extended.shape[2]
-        self.kept = []
-        self._runs.append((self.offset, self.kept))
+        self._first = self.offset
 
     def take(self, context: int, channels: int) -> Tensor:
         self._gather()
@@ -70,11 +69,10 @@ class StoredCarry(Carry):
         return super().divided(size, at_once)
 
     def put_back(self) -> None:
-        """Store what layers kept, so far as they had no room."""
-        for offset, kept in self._runs:
-            if kept:
-                rows = torch.cat(kept, dim=1).to(self.stored.dtype)
-                self.stored[:, offset : offset + rows.shape[1]].index_copy_(0, self.slots, rows)
+        """Store what layers kept, so far as it was not stored in place."""
+        if self.kept:
+            rows = torch.cat(self.kept, dim=1).to(self.stored.dtype)
+            self.stored[:, self._first :].index_copy_(0, self.slots, rows)
 
     def _of_one_type(self, extended: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
         """The rows of all streams, and this, as arrays."""
@@ -85,7 +83,8 @@ class StoredCarry(Carry):
 
     def _gather(self) -> None:
         if not self._gathered:
-            self.rows, self._gathered = self.stored.index_select(0, self.slots), True
+            self.rows = self.stored.index_select(0, self.slots)
+            self._in_place, self._gathered = False, True
 
 
 @compiled
