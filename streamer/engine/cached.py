@@ -19,6 +19,7 @@ from streamer.engine.layers import to_device
 from streamer.engine.pieces import PIECES, piece_records
 from streamer.engine.settings import WindowSettings
 from streamer.engine.sliding import HEADER
+from streamer.engine.slots.carried import StoredCarry
 from streamer.engine.slots.embedding import Embedding
 from streamer.engine.slots.moments import joined, whole_records
 from streamer.engine.slots.results import BatchResults, handed_out
@@ -30,7 +31,6 @@ from streamer.engine.slots.transfer import fetched, sent
 from streamer.engine.slots.work import Work
 from streamer.engine.window import Step
 from streamer.errors import StreamerError
-from streamer.models.carry import Carry
 from streamer.models.model import Model
 from streamer.speech.detector import SpeechState
 
@@ -101,11 +101,11 @@ class CachedStepper:
             longest = padded_hops(longest, int(work.steps[group][-1]), self.hops.stride)
         length = (longest - 1) * self.hops.stride + self.hops.reads
         tails, carries = self.store.streams["tail"], self.store.streams["carry"]
-        carry = Carry(carries.index_select(0, rows["slots"]), rows["hops"], common)
+        carry = StoredCarry(carries, rows["slots"], rows["hops"], common, self.compiled)
         memories = self._memories(work, group)
         waves = sound.waves(tails, rows, length, self.compiled)
         block = self.backbone.advance(waves, Batch(carry, rows["silent"], [memory for _, memory in memories]))
-        carries.index_copy_(0, rows["slots"], carry.next_rows())
+        carry.put_back()
         for kind, memory in memories:
             places = to_device(work.places[group][work.kinds[group] == kind], self.device)
             for name, kept in memory.kept.items():

@@ -70,7 +70,7 @@ class FloatConvolution:
         self._product = make(weight, bias, dilation, slope)
 
     def __call__(self, block: Tensor) -> Tensor:
-        return self._product(block.to(self.dtype))
+        return self._product(block if block.dtype == self.dtype else block.to(self.dtype))
 
 
 def unpacked(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> Callable[[Tensor], Tensor]:
@@ -80,9 +80,12 @@ def unpacked(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -
         return _one_output(weight[0].t().contiguous(), bias, dilation, slope)
 
     def product(block: Tensor) -> Tensor:
-        time, streams = len(block) - dilation * (taps - 1), block.shape[1]
-        output = F.linear(joined(shifted(block, time, dilation, taps)), side_by_side, bias)
-        return (output if slope == 1 else F.leaky_relu_(output, slope)).view(time, streams, -1)
+        if taps == 1:
+            output = F.linear(block, side_by_side, bias)
+        else:
+            time, streams = len(block) - dilation * (taps - 1), block.shape[1]
+            output = F.linear(joined(shifted(block, time, dilation, taps)), side_by_side, bias).view(time, streams, -1)
+        return output if slope == 1 else F.leaky_relu_(output, slope)
 
     return product
 

@@ -52,8 +52,8 @@ def packed(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> 
     kernel = torch.ops.aten.mkldnn_reorder_conv2d_weight(weight[..., None].to_mkldnn(), *rates, size)
 
     def convolution(block: Tensor) -> Tensor:
-        image = block.permute(2, 0, 1)[None]
+        image = block.permute(2, 0, 1).unsqueeze(0)
         output: Tensor = torch.ops.mkldnn._convolution_pointwise(image, kernel, bias, *rates, *activation, "")
-        return output[0].permute(1, 2, 0)
+        return output.squeeze(0).permute(1, 2, 0)
 
     return convolution

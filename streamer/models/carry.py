@@ -35,6 +35,18 @@ class Carry:
         self.keep(extended, context, rate)
         return extended
 
+    def room(self, like: Tensor, time: int, channels: int, context: int) -> Tensor:
+        """Memory for what the next layer sees, (context + time, streams, channels), of the type of `like` (.., streams,
+        ..): its past is in front, and a block is to be written behind that. Then `remember` it."""
+        past = self.take(context, channels)
+        extended = like.new_empty(context + time, *past.shape[1:])
+        extended[:context] = past
+        return extended
+
+    def remember(self, extended: Tensor, context: int, rate: int) -> None:
+        """Keep what a layer needs of a block of `rate` a hop, written into its `room`, next time."""
+        self.keep(extended, context, rate)
+
     def take(self, context: int, channels: int) -> Tensor:
         """The next layer's past (context, streams, channels); `keep` must set its next value."""
         size = context * channels
@@ -79,3 +91,9 @@ class NoCarry:
 
     def extend(self, block: Tensor, context: int, rate: int) -> Tensor:
         return block
+
+    def room(self, like: Tensor, time: int, channels: int, context: int) -> Tensor:
+        return like.new_empty(time, like.shape[1], channels)
+
+    def remember(self, extended: Tensor, context: int, rate: int) -> None:
+        pass

@@ -27,8 +27,8 @@ POSITION_FIELD = SINC_TAPS + SINC_STRIDE * (POOL - 1)
 #: Length of a folded window, with its centre, and of the filters of one half.
 FOLD = SINC_TAPS // 2 + 1
 HALF = SINC_FILTERS // 2
-#: Folded windows at a time, which take 1.5 MB.
-BLOCK_WINDOWS = 1536
+#: Folded windows at a time; they and their products take a megabyte.
+BLOCK_WINDOWS = 768
 
 Floats = NDArray[np.float32]
 
@@ -40,81 +40,85 @@ class SincFilters:
         self.filters = filters
         right = filters[:, FOLD - 1 :].clone()
         right[:, 0] /= 2  # the centre is folded onto itself
-        self.cos, self.sin = right[:HALF].t().contiguous(), right[HALF:].t().contiguous()
+        self.halves = right.view(2, HALF, FOLD).transpose(1, 2).contiguous()
         self.grouped = None if filters.device.type == "cpu" else grouped(filters)
 
     def filtered(self, waves: Tensor) -> Tensor:
         """The convolution of (streams, samples): (positions, streams, 3, 80)."""
-        return torch.cat(list(self._blocks(waves)))
+        rows = torch.cat([products.transpose(0, 1) for products in self._blocks(waves)])
+        return rows.view(-1, len(waves), POOL, SINC_FILTERS)
 
-    def log_power(self, waves: Tensor) -> Tensor:
-        """Log power of each quadrature pair, pooled: (streams, samples) -> (positions, streams, 40)."""
+    def log_power(self, waves: Tensor, out: Tensor | None = None) -> Tensor:
+        """Log power of each quadrature pair, pooled: (streams, samples) -> (positions, streams, 40). out: memory for
+        it."""
+        power = waves.new_empty(positions(waves), len(waves), HALF) if out is None else out
         if self.grouped is not None:
-            return torch.cat([_power(block) for block in self._blocks(waves)]).log_()
-        power, first = waves.new_empty(_positions(waves), len(waves), HALF), 0
+            (products,) = self._blocks(waves)
+            pool_power_on_device(products, power)
+            return power.log_()
+        rows, first = power.numpy().reshape(-1, HALF), 0
         for products in self._blocks(waves):
-            pool_power(products.numpy(), power[first : first + len(products)].numpy())
-            first += len(products)
+            last = first + products.shape[1] // POOL
+            pool_power(products.numpy(), rows[first:last])
+            first = last
         return power.log_()
 
     def _blocks(self, waves: Tensor) -> Iterator[Tensor]:
-        """The convolution, for some positions at a time."""
-        positions = _positions(waves)
+        """The convolution, for some positions at a time: (2, positions * streams * 3, 40), the cos filters first, then the
+        sin filters."""
+        count, streams = positions(waves), len(waves)
         if self.grouped is not None:
-            yield _triples(waves, positions).mm(self.grouped).view(positions, len(waves), POOL, SINC_FILTERS)
+            yield _triples(waves, count).mm(self.grouped).view(-1, 2, HALF).transpose(0, 1)
             return
-        longest = min(positions, max(1, BLOCK_WINDOWS // (len(waves) * POOL)))
-        folded = torch.empty(longest, len(waves), POOL, 2 * FOLD)
-        for first in range(0, positions, longest):
-            block = folded[: positions - first]
-            fold(waves.numpy(), first, block.numpy())
-            rows = block.view(-1, 2 * FOLD)
-            products = rows.new_empty(len(rows), SINC_FILTERS)
-            torch.mm(rows[:, :FOLD], self.cos, out=products[:, :HALF])
-            torch.mm(rows[:, FOLD:], self.sin, out=products[:, HALF:])
-            yield products.view(*block.shape[:3], SINC_FILTERS)
+        longest = min(count, max(1, BLOCK_WINDOWS // (streams * POOL)))
+        samples, folded = waves.numpy(), torch.empty(longest * streams * POOL, 2, FOLD)
+        windows, rows = folded.numpy().reshape(longest, streams, POOL, 2, FOLD), folded.transpose(0, 1)
+        for first in range(0, count, longest):
+            some = min(longest, count - first)
+            fold(samples, first, windows[:some])
+            yield torch.bmm(rows[:, : some * streams * POOL], self.halves)
 
 
 @compiled
 def fold(waves: Floats, first: int, folded: Floats) -> None:
-    """Fold the windows of waves (streams, samples), from position `first` on, into (positions, streams, 3, 252): sums,
-    then differences."""
+    """Fold the windows of waves (streams, samples), from position `first` on, into (positions, streams, 3, 2, 126):
+    sums, then differences."""
     positions, streams = folded.shape[:2]
     for position in range(positions):
         for stream in range(streams):
             for place in range(POOL):
                 start = (first + position) * POSITION_STRIDE + place * SINC_STRIDE
                 window = waves[stream, start : start + SINC_TAPS]
-                row = folded[position, stream, place]
                 # An unsigned index needs no test for negative values, which would prevent vectorisation.
+                sums = folded[position, stream, place, 0]
                 for k in range(FOLD):
-                    row[k] = window[np.uint64(FOLD - 1 + k)] + window[np.uint64(FOLD - 1 - k)]
+                    sums[k] = window[np.uint64(FOLD - 1 + k)] + window[np.uint64(FOLD - 1 - k)]
+                differences = folded[position, stream, place, 1]
                 for k in range(FOLD):
-                    row[FOLD + k] = window[np.uint64(FOLD - 1 + k)] - window[np.uint64(FOLD - 1 - k)]
+                    differences[k] = window[np.uint64(FOLD - 1 + k)] - window[np.uint64(FOLD - 1 - k)]
 
 
 @compiled
 def pool_power(products: Floats, power: Floats) -> None:
-    """The mean power of each pair: (positions, streams, 3, 80) to (positions, streams, 40)."""
-    positions, streams = power.shape[:2]
-    for position in range(positions):
-        for stream in range(streams):
-            for band in range(HALF):
-                total = np.float32(0)
-                for place in range(POOL):
-                    row = products[position, stream, place]
-                    total += row[band] * row[band] + row[HALF + band] * row[HALF + band]
-                power[position, stream, band] = total / np.float32(POOL) + np.float32(POWER_FLOOR)
+    """The mean power of each pair: (2, n * 3, 40) to (n, 40)."""
+    for row in range(len(power)):
+        for band in range(HALF):
+            total = np.float32(0)
+            for place in range(POOL):
+                cos, sin = products[0, row * POOL + place, band], products[1, row * POOL + place, band]
+                total += cos * cos + sin * sin
+            power[row, band] = total / np.float32(POOL) + np.float32(POWER_FLOOR)
 
 
-def _positions(waves: Tensor) -> int:
+def pool_power_on_device(products: Tensor, power: Tensor) -> None:
+    """The same as tensor operations, to (positions, streams, 40)."""
+    torch.sum(products.square_().view(2, *power.shape[:2], POOL, HALF), dim=(0, 3), out=power)
+    power.div_(POOL).add_(POWER_FLOOR)
+
+
+def positions(waves: Tensor) -> int:
+    """How many positions samples (streams, samples) have, after the sinc convolution and its pooling."""
     return (waves.shape[1] - POSITION_FIELD) // POSITION_STRIDE + 1
-
-
-def _power(products: Tensor) -> Tensor:
-    # The three positions and the two halves of a pair are summed at once: their order in a row is (3, 2, 40).
-    power = products.square_().view(*products.shape[:2], 2 * POOL, HALF).sum(dim=2)
-    return power.div_(POOL).add_(POWER_FLOOR)
 
 
 def _triples(waves: Tensor, positions: int) -> Tensor:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from toy import TOYS, toy_model
 
-from streamer.engine.cached import CachedStepper
 from streamer.engine.incremental import IncrementalModel
 
 #: What a network with a memory says of a window depends on what was before it.
@@ -23,13 +22,9 @@ def engine_of(pyannote_model, local_model, campplus, campplus_past):  # type: ig
 
     def make(kind: str) -> IncrementalModel:
         kind, _, way = kind.partition(", ")
-        engine = IncrementalModel(models.get(kind) or toy_model(TOYS[kind]), speech="off")
-        if way:
-            # As on a device other than a CPU.
-            stepper = engine._stepper
-            assert isinstance(stepper, CachedStepper)
-            engine._stepper = CachedStepper(engine.model, stepper.backbone, stepper.use_head, compiled=False)
-        return engine
+        # By tensors, as on a device other than a CPU.
+        compiled = False if way else None
+        return IncrementalModel(models.get(kind) or toy_model(TOYS[kind]), speech="off", compiled=compiled)
 
     return make
 

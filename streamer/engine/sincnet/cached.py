@@ -34,4 +34,4 @@ class SincNetBackbone(Backbone):
 
     def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
         layers, carry = self.layers, batch.carry
-        return layers.tdnn(layers.front(layers.first(waves), carry, layers.norms), carry)
+        return layers.tdnn(layers.front(layers.first(waves, carry), carry, layers.norms), carry)

@@ -135,7 +135,8 @@ class ExactStepper(WindowStepper[ExactStream]):
         statistics = np.array([wanted.stream.wave_statistics(wanted.start) for wanted in batch], np.float32)
         mean, variance = to_device(statistics, self.device).unsqueeze(2).unbind(1)
         normalised = after_sinc(self.wave_norm.affine(mean, variance), layers.sinc.filters, filtered)
-        block = layers.tdnn(layers.front(rectified(normalised), NoCarry(), self.norms), NoCarry())
+        seen = layers.normalised(rectified(normalised), NoCarry(), self.norms[0])
+        block = layers.tdnn(layers.front(seen, NoCarry(), self.norms), NoCarry())
         frames = layers.last_norm(block.features).transpose(0, 1)
         weights = to_device(np.stack([wanted.weights for wanted in batch]), self.device)
         if block.attention is not None:

@@ -8,29 +8,45 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from streamer.compiled import compiled
 from streamer.engine.backbone import FrameBlock, Hops
 from streamer.engine.layers import Affine, Convolution, FloatConvolution, Int8Convolution, Norm, Precision
 from streamer.engine.sincnet.instance import after_sinc
 from streamer.models.architecture import POOL
 from streamer.models.carry import Carry, NoCarry
 from streamer.models.grid import FrameGrid
-from streamer.models.sinc import POSITION_FIELD, POSITION_STRIDE, SincFilters
+from streamer.models.sinc import HALF, POSITION_FIELD, POSITION_STRIDE, SincFilters, positions
 from streamer.models.sincnet import ZeroSumConv1d
 from streamer.models.xvector import ATTENTION_LAYER, SPEECH_LAYER, XVectorSincNet
+
+Floats = NDArray[np.float32]
 
 #: Of the leaky ReLUs.
 SLOPE = nn.LeakyReLU().negative_slope
 
 
 class SincNetFrameLayers:
-    """The layers of a network up to the pooling, prepared for one device and precision."""
+    """The layers of a network up to the pooling, prepared for one device and precision.
 
-    def __init__(self, network: XVectorSincNet, precision: Precision = "float32") -> None:
+    compiled: whether the front end's pooling, norms and activations are one compiled pass, or tensor operations; None
+        chooses by device. speech: whether to compute the speech head, if there is one.
+    """
+
+    def __init__(
+        self,
+        network: XVectorSincNet,
+        precision: Precision = "float32",
+        compiled: bool | None = None,
+        speech: bool = True,
+    ) -> None:
         sincnet, architecture = network.sincnet, network.architecture
+        self.compiled = network.device.type == "cpu" if compiled is None else compiled
         self.log_front = architecture.front == "log"
         self.sinc = SincFilters(sincnet.filterbank.filters()[:, 0].detach())
         wave_norm = batch_affine(sincnet.wav_norm1d)
@@ -52,7 +68,7 @@ class SincNetFrameLayers:
         for layer, start in enumerate(range(0, len(network.tdnns), 3)):
             self.tdnns.append(_convolution(network.tdnns[start], before, precision, SLOPE))
             before = network.tdnns[start + 2]
-            if layer == SPEECH_LAYER and architecture.speech_head:
+            if layer == SPEECH_LAYER and architecture.speech_head and speech:
                 self.speech = _convolution(network.speech, before, heads)
             if layer == ATTENTION_LAYER and architecture.attention:
                 self.attention = _convolution(network.attention, before, heads)
@@ -86,31 +102,51 @@ class SincNetFrameLayers:
     def device(self) -> torch.device:
         return self.sinc.filters.device
 
-    def first(self, waves: Tensor) -> Tensor:
-        """What the first layer makes of (streams, samples): (positions, streams, 40 or 80), before any norm."""
-        if self.log_front:
-            return self.sinc.log_power(waves)
-        return rectified(after_sinc(self.wave_norm, self.sinc.filters, self.sinc.filtered(waves)))
-
-    def front(self, block: Tensor, carry: Carry | NoCarry, norms: Sequence[Norm]) -> Tensor:
-        """What follows `first`, up to the TDNN: (9 n, streams, 40 or 80) -> (n, streams, 60)."""
+    def first(self, waves: Tensor, carry: Carry | NoCarry) -> Tensor:
+        """From (streams, samples) to what the first convolution sees, (4 + 9 n, streams, 40 or 80), by fixed norms."""
         if not self.log_front:
-            block = F.leaky_relu_(norms[0](block))
-        for convolution, norm, rate in zip(self.small, norms[1:], self.rates, strict=True):
-            block = max_pool(convolution(carry.extend(block, convolution.context, rate)))
-            block = F.leaky_relu_(norm(block))
-        return block
+            filtered = after_sinc(self.wave_norm, self.sinc.filters, self.sinc.filtered(waves))
+            return self.normalised(rectified(filtered), carry, self.norms[0])
+        context, time = self.small[0].context, positions(waves)
+        seen = carry.room(waves.t(), time, HALF, context)
+        self.sinc.log_power(waves, out=seen[context:])
+        carry.remember(seen, context, self.rates[0])
+        return seen
 
-    def tdnn(self, block: Tensor, carry: Carry | NoCarry) -> FrameBlock:
-        """The TDNN layers and the heads."""
+    def normalised(self, block: Tensor, carry: Carry | NoCarry, norm: Norm) -> Tensor:
+        """From what `rectified` gives to what the first convolution sees."""
+        return carry.extend(F.leaky_relu_(norm(block)), self.small[0].context, self.rates[0])
+
+    def front(self, seen: Tensor, carry: Carry | NoCarry, norms: Sequence[Norm]) -> Tensor:
+        """From what the first convolution sees to what the first TDNN layer does, (4 + n, streams, 60)."""
+        following = zip([*self.small[1:], self.tdnns[0]], [*self.rates[1:], 1], strict=True)
+        for convolution, norm, (after, rate) in zip(self.small, norms[1:], following, strict=True):
+            outputs = convolution(seen)
+            count = outputs.shape[0] // POOL
+            seen = carry.room(outputs, count, outputs.shape[2], after.context)
+            self._activate(outputs, norm, seen[-count:])
+            carry.remember(seen, after.context, rate)
+        return seen
+
+    def _activate(self, outputs: Tensor, norm: Norm, activated: Tensor) -> None:
+        """Pool, normalise and rectify (3 n, streams, channels) into (n, streams, channels); a rest of one or two
+        positions is left out."""
+        if self.compiled and isinstance(norm, Affine):
+            pool_and_activate(outputs.numpy(), norm.scale.numpy(), norm.shift.numpy(), activated.numpy())
+        else:
+            activated.copy_(F.leaky_relu_(norm(max_pool(outputs))))
+
+    def tdnn(self, seen: Tensor, carry: Carry | NoCarry) -> FrameBlock:
+        """The TDNN layers and the heads, from what the first of them sees."""
         speech = attention = None
+        block = seen
         for layer, convolution in enumerate(self.tdnns):
-            extended = carry.extend(block, convolution.context, 1)
+            seen = carry.extend(block, convolution.context, 1) if layer else block
             if layer == SPEECH_LAYER + 1 and self.speech is not None:
-                speech = self.speech(extended).float().sigmoid_()
+                speech = self.speech(seen).float().sigmoid_()
             if layer == ATTENTION_LAYER + 1 and self.attention is not None:
-                attention = self.attention(extended).squeeze(2).float().sigmoid_()
-            block = convolution(extended)
+                attention = self.attention(seen).squeeze(2).float().sigmoid_()
+            block = convolution(seen)
         return FrameBlock(block.float(), attention, speech)
 
 
@@ -123,6 +159,24 @@ def max_pool(block: Tensor) -> Tensor:
     """(3 n, streams, channels) -> (n, streams, channels); a rest of one or two positions is left out."""
     count = len(block) // POOL
     return block[: count * POOL].view(count, POOL, *block.shape[1:]).amax(dim=1)
+
+
+@compiled
+def pool_and_activate(outputs: Floats, scale: Floats, shift: Floats, activated: Floats) -> None:
+    """Pool, normalise and rectify (3 n, streams, channels) into (n, streams, channels)."""
+    time, streams, channels = activated.shape
+    for position in range(time):
+        for stream in range(streams):
+            row = activated[position, stream]
+            first, second, third = (
+                outputs[POOL * position, stream], outputs[POOL * position + 1, stream],
+                outputs[POOL * position + 2, stream],
+            )  # fmt: skip
+            for channel in range(channels):
+                # numpy's maximum is no number where one of them is none: a broken stream must not seem sound.
+                most = np.maximum(np.maximum(first[channel], second[channel]), third[channel])
+                value = most * scale[channel] + shift[channel]
+                row[channel] = value if value > 0 else np.float32(SLOPE) * value
 
 
 def batch_affine(norm: nn.Module, bias: Tensor | None = None) -> Affine:

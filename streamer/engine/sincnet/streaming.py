@@ -38,7 +38,7 @@ class SincNetStreaming:
         self, model: Model, mode: Mode, precision: Precision, use_head: bool, compiled: bool | None = None
     ) -> Stepper:
         network = sincnet_of(model.network)
-        layers = SincNetFrameLayers(network, precision)
+        layers = SincNetFrameLayers(network, precision, compiled, use_head)
         if mode == "exact":
             return ExactStepper(model, layers)
         if network.architecture.frame_local:

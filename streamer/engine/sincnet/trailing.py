@@ -56,7 +56,8 @@ class TrailingBackbone(SincNetBackbone):
         filtered = after_sinc(wave.affine(samples), layers.sinc.filters, layers.sinc.filtered(waves))
         rates = (*layers.rates, 1)
         norms = [trailing.norm(norm, rate) for norm, rate in zip(self.norms, rates, strict=True)]
-        block = layers.tdnn(layers.front(rectified(filtered), carry, norms), carry)
+        seen = layers.normalised(rectified(filtered), carry, norms[0])
+        block = layers.tdnn(layers.front(seen, carry, norms), carry)
         present = torch.cat(trailing.rows, dim=1)
         for memory in batch.memories:
             rows, row = memory.kept["history"], present.index_select(0, memory.places)[:, None]

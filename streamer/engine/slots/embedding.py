@@ -25,10 +25,12 @@ class Embedding:
         self.head = head if isinstance(head, LinearHead) else None
         self.weight: Tensor | None = None
         if self.head is not None:
-            self._own = (torch.from_numpy(self.head.weight), torch.from_numpy(self.head.bias))
-            if not on_host:
-                self.weight, self.bias = (tensor.to(device) for tensor in self._own)
-                self.epsilon = self.head.epsilon
+            weight, bias = torch.from_numpy(self.head.weight), torch.from_numpy(self.head.bias)
+            if on_host:
+                # By inputs: of few windows, that makes up to twice as fast a product.
+                self._own = (bias, weight.t().contiguous())
+            else:
+                self.weight, self.bias, self.epsilon = weight.to(device), bias.to(device), self.head.epsilon
 
     def of(self, records: list[Tensor]) -> list[Tensor]:
         """What is to be brought back of windows' records (streams, windows, record) each: the records, or their headers
@@ -54,5 +56,6 @@ class Embedding:
         chosen = np.flatnonzero(reported)
         statistics = torch.empty(len(chosen), back.shape[2] - HEADER)
         to_statistics(records, chosen, np.float32(self.head.epsilon), statistics.numpy())
-        embeddings: NDArray[np.float32] = F.linear(statistics, *self._own).numpy()
+        bias, weight = self._own
+        embeddings: NDArray[np.float32] = torch.addmm(bias, statistics, weight).numpy()
         return embeddings
