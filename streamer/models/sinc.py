@@ -64,8 +64,8 @@ class SincFilters:
         return power.log_()
 
     def _blocks(self, waves: Tensor) -> Iterator[Tensor]:
-        """The convolution, for some positions at a time: (2, positions * streams * 3, 40), the cos filters first, then the
-        sin filters."""
+        """The convolution, for some positions at a time: (2, positions * streams * 3, 40), first the cos filters', then
+        the sin filters'."""
         count, streams = positions(waves), len(waves)
         if self.grouped is not None:
             yield _triples(waves, count).mm(self.grouped).view(-1, 2, HALF).transpose(0, 1)
