@@ -44,7 +44,8 @@ def serve() -> None:
             else:
                 engine = IncrementalModel(Model.from_pretrained(network, device="cpu"), speech="off")
             step, _ = stepping(engine, case)
-        found, ends = [], time.perf_counter() + reading_s
+        found: list[float] = []
+        ends = time.perf_counter() + reading_s
         while len(found) < 2 or time.perf_counter() < ends:
             started = time.thread_time()
             step()
@@ -83,7 +84,8 @@ def main() -> None:
     for values in itertools.product(options.networks, options.precisions, options.steps, options.streams):
         for checkout in checkouts:
             checkout.ms([*values, options.reading])
-        before, now = [], []
+        before: list[float] = []
+        now: list[float] = []
         for number in range(options.rounds):
             turns = list(zip(checkouts, (before, now), strict=True))
             for checkout, readings in turns if number % 2 else reversed(turns):
