@@ -1,7 +1,7 @@
 """What a step of the engine costs in this checkout, beside another one of the project.
 
     git worktree add /tmp/before v0.1.0
-    python benchmarks/turns.py /tmp/before --precisions float32 int8 --steps 1 0.1 --streams 32 1
+    python benchmarks/turns.py /tmp/before --precisions float32 int8 --steps 1 0.1 --streams 32 1 --speech head
 
 Each checkout steps in a process of its own, in turns, round after round. What is reported is processor time: the median
 step, and the median of the rounds' ratios. Other work on the machine lengthens both alike.
@@ -30,20 +30,17 @@ def serve() -> None:
     """Time steps of the cases that come in, a line each; a line without a case is one more round of the last."""
     # Of the checkout that this process is to measure.
     import torch
-    from engine import Case, engine_of, models, stepping
+    from engine import Case, models, stepping
 
     from streamer import IncrementalModel, Model
 
     torch.set_num_threads(1)
     for line in sys.stdin:
         if line.strip():
-            network, *values, reading_s = json.loads(line)
+            network, *values, speech, reading_s = json.loads(line)
             case = Case("cached", values[0], 1, *values[1:])
-            if network == "sincnet":
-                engine = engine_of(case, models()["cached"])
-            else:
-                engine = IncrementalModel(Model.from_pretrained(network, device="cpu"), speech="off")
-            step, _ = stepping(engine, case)
+            model = models()["cached"] if network == "sincnet" else Model.from_pretrained(network, device="cpu")
+            step, _ = stepping(IncrementalModel(model, "cached", precision=case.precision, speech=speech), case)
         found: list[float] = []
         ends = time.perf_counter() + reading_s
         while len(found) < 2 or time.perf_counter() < ends:
@@ -76,6 +73,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["float32"])
     parser.add_argument("--steps", nargs="+", type=float, default=[1.0, 0.1])
     parser.add_argument("--streams", nargs="+", type=int, default=[32, 1])
+    parser.add_argument("--speech", default="off", help="who weighs the frames: off, or head, the network's own")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--reading", type=float, default=0.35, metavar="S", help="seconds of one reading")
     options = parser.parse_args()
@@ -83,7 +81,7 @@ def main() -> None:
     print("\n".join(table(HEAD)))
     for values in itertools.product(options.networks, options.precisions, options.steps, options.streams):
         for checkout in checkouts:
-            checkout.ms([*values, options.reading])
+            checkout.ms([*values, options.speech, options.reading])
         before: list[float] = []
         now: list[float] = []
         for number in range(options.rounds):
