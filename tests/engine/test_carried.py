@@ -45,7 +45,7 @@ def through(carry: Carry, layer: tuple[str, int, int, torch.dtype], block: torch
     compiled=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_what_is_carried_is_the_same_wherever_it_lies(layers, slots, hops, compiled, seed) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_carried_is_the_same_wherever_it_lies(layers, slots, hops, compiled, seed):  # type: ignore[no-untyped-def]
     generator = torch.Generator().manual_seed(seed)
     size = sum(context * CHANNELS for _, context, _, _ in layers)
     stored = torch.randn(CAPACITY, size, generator=generator).bfloat16().float()
@@ -64,7 +64,7 @@ def test_what_is_carried_is_the_same_wherever_it_lies(layers, slots, hops, compi
     assert torch.equal(stored[others], before[others])
 
 
-def test_a_whole_window_has_no_past_to_make_room_for() -> None:
+def test_a_whole_window_has_no_past_to_make_room_for():
     block = torch.randn(6, 2, CHANNELS)
 
     room = NoCarry().room(block, 4, 5, context=3)
@@ -74,7 +74,7 @@ def test_a_whole_window_has_no_past_to_make_room_for() -> None:
 
 
 @pytest.mark.parametrize("time", [3, 54, 56])
-def test_pooling_and_activating_in_one_pass_is_what_torch_does(time: int) -> None:
+def test_pooling_and_activating_in_one_pass_is_what_torch_does(time):
     generator = torch.Generator().manual_seed(time)
     outputs, (scale, shift) = torch.randn(time, 5, 60, generator=generator), torch.randn(2, 60, generator=generator)
     # What is no number stays none, wherever among the three it is.
