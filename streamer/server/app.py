@@ -28,7 +28,7 @@ from streamer.server.gate import Gate
 from streamer.server.hearing import Hearing
 from streamer.server.http.site import site
 from streamer.server.keeping.opening import open_session_store
-from streamer.server.listening import address, listen
+from streamer.server.listening import address, listen, port_of
 from streamer.server.metrics import Metrics
 from streamer.server.peer import Peer
 from streamer.server.people import People
@@ -77,7 +77,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        return int(next(iter(self._sockets.sockets)).getsockname()[1])
+        return port_of(self._sockets)
 
     @property
     def url(self) -> str:

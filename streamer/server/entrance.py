@@ -1,4 +1,4 @@
-"""Who comes in at a server's WebSocket: what their first message says, what they may, and how the others are told."""
+"""The entrance to a server's WebSocket: the first message, access by token, and refusals."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from streamer.server.peer import Peer
 
 
 class Entrance:
-    """tokens: of the token file; None where there is none, and everybody may do everything.
+    """Reads first messages and decides on access.
 
-    Raises ConfigurationError for a token file that can't be used.
+    tokens: those of the token file; None without a token file, when everybody has full access.
+    Raises ConfigurationError for an invalid token file.
     """
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
@@ -37,11 +38,11 @@ class Entrance:
         return Tokens.load(Path(self._config.token_file)) if self._config.token_file else None
 
     def identify(self, token: str | None) -> Access | None:
-        """What a token may do; without a token file everybody may do everything."""
+        """The access of a token; without a token file, everybody has full access."""
         return EVERYBODY if self.tokens is None else self.tokens.find(token)
 
     def access(self, connection: Peer, named: str | None, *scopes: str) -> Access:
-        """named: the token in the first message. scopes: one of which it must have. Raises Refusal: unauthorized,
+        """named: the token in the first message. scopes: the token needs one of them. Raises Refusal: unauthorized,
         forbidden."""
         assert connection.request is not None
         headers = connection.request.headers.get_all("Authorization")
@@ -51,7 +52,7 @@ class Entrance:
             change = "Send a token that is" if token else "Send one as a header, a subprotocol or in `start`"
             raise Refusal("unauthorized", "A known bearer token is needed.", f"{change}.", fatal=True)
         if access.scopes.isdisjoint(scopes):
-            message = f"This token has not the scope {' or '.join(scopes)}."
+            message = f"This token does not have the scope {' or '.join(scopes)}."
             raise Refusal("forbidden", message, "Use one that has it.", fatal=True)
         return access
 
@@ -61,8 +62,8 @@ class Entrance:
             return protocol.first(await connection.recv())
 
     async def receive(self, connection: Peer, serve: Callable[[Peer], Awaitable[None]]) -> None:
-        """Serve a connection to its end, and tell it why where that could not be. Never raises but for a mistake of
-        ours."""
+        """Serve a connection to its end, or tell the client why it is refused. Raises only for a bug in this
+        package."""
         try:
             await serve(connection)
         except ConnectionClosed:
@@ -83,7 +84,7 @@ class Entrance:
         code = {"busy": 1013, "internal": 1011}.get(refusal.code, 1008)
         with contextlib.suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(self._config.send_timeout_s):
-                if path_of(connection) != twilio.PATH:  # Twilio knows messages of its own only
+                if path_of(connection) != twilio.PATH:  # Twilio understands only its own messages
                     await connection.send(protocol.write({**refusal.to_dict(), "fatal": True}))
                 await connection.close(code, refusal.code)
 

@@ -74,8 +74,13 @@ async def listen(
     )
 
 
+def port_of(sockets: SocketServer) -> int:
+    """The port that was bound, also if the system chose it."""
+    return int(next(iter(sockets.sockets)).getsockname()[1])
+
+
 def address(config: ServerConfig, port: int) -> str:
-    """Where to point a browser."""
+    """The address to open in a browser."""
     host = f"[{config.host}]" if ":" in config.host else config.host
     return f"{'https' if config.cert else 'http'}://{host}:{port}/"
 

@@ -1,7 +1,7 @@
-"""A second screen: one room on show, and nothing else. For whoever sits in it with a telephone, and for the beamer.
+"""A server that only shows one room: for phones in the room, and for a projector.
 
-The page, the overlay and the events of the room on a port of their own, by the rules of `Server`: tokens, origins,
-limits. There is no engine and no speaker store behind it, so nobody can begin a session, or change who is enrolled.
+It serves the page, the overlay and the events of the room on a separate port, with the rules of `Server` for tokens,
+origins and limits. It has no engine and no speaker store, so nobody can begin a session, or change who is enrolled.
 
 >>> async with SecondScreen(ServerConfig(port=0), "Weekly", ["door", "window"]) as screen:         # doctest: +SKIP
 ...     meeting = Meeting(speakers, ["door", "window"], sinks=[screen.sink()])
@@ -29,7 +29,7 @@ from streamer.server.door import Plains
 from streamer.server.entrance import Entrance
 from streamer.server.gate import Gate
 from streamer.server.http.viewing import ONLY_VIEWING, viewing
-from streamer.server.listening import address, listen
+from streamer.server.listening import address, listen, port_of
 from streamer.server.metrics import Metrics
 from streamer.server.peer import Peer
 from streamer.server.replay import numbered
@@ -40,28 +40,28 @@ from streamer.speakers.events import Event, GapEvent, Overload
 if TYPE_CHECKING:
     from streamer.engine.window import Step
 
-#: Who shows the room: no token is called so, and so none is taken for it.
+#: The owner of the room. No token has this name, so no client can take the room over.
 OWNER = Access("the meeting", frozenset())
-#: Between two looks at the viewers, in seconds.
+#: Time between two checks of the viewers, in seconds.
 TICK_S = 0.25
-#: How long viewers have to hear that the room is closed, in seconds.
+#: Time for viewers to receive the end of the room, in seconds.
 LEAVE_S = 2.0
-#: Between two messages of how far the screen lies behind the room, in samples of the room.
+#: Samples of the room between two messages about the lag.
 STATS_SAMPLES = 2 * SAMPLE_RATE
 
 
 def room_name(title: str) -> str:
-    """A title as the name of a room, which stands in addresses: its letters of A to Z, digits, - and _."""
+    """The name of a room for URLs, from its title: A to Z, digits, - and _."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-")[:64].strip("-") or "meeting"
 
 
 class SecondScreen:
-    """Shows one room from when it is entered on. When it is left, whoever watches is told that the room is closed.
+    """Shows one room while the context is open. At its end, viewers receive that the room is closed.
 
-    title: of the room, for people. channels: the names of its microphones.
-    Raises ConfigurationError for a token file or a certificate that can't be used; entering it raises OSError for a
-    port that is taken.
+    title: the title for people. channels: the names of its microphones.
+    Raises ConfigurationError for an invalid token file or certificate; entering raises OSError for a port that is
+    taken.
     """
 
     def __init__(self, config: ServerConfig, title: str, channels: Sequence[str]) -> None:
@@ -80,7 +80,7 @@ class SecondScreen:
 
     @property
     def port(self) -> int:
-        return int(next(iter(self._sockets.sockets)).getsockname()[1])
+        return port_of(self._sockets)
 
     @property
     def url(self) -> str:
@@ -88,16 +88,16 @@ class SecondScreen:
 
     @property
     def page_url(self) -> str:
-        """Where to point a browser."""
+        """The address to open in a browser."""
         return f"{self.url}?room={self.room}"
 
     @property
     def overlay_url(self) -> str:
-        """The name of who speaks alone, for a video's picture."""
+        """The address that shows only the name of the current speaker, for a video."""
         return f"{self.url}overlay?room={self.room}"
 
     def sink(self, *, live: bool = True) -> Sink:
-        """What shows a session here. live: it is heard as time goes, so that being behind means something."""
+        """A sink that shows a session here. live: whether audio is processed as time passes, so that lag has a meaning."""
         return _OnShow(self._stages, self.stage, live=live)
 
     async def __aenter__(self) -> SecondScreen:
@@ -140,7 +140,7 @@ class SecondScreen:
 
 
 class _OnShow(Sink):
-    """Numbers a session's events and shows them, as a server does; and now and then how far behind it is."""
+    """Numbers the events of a session and shows them, as a server does, with a message about the lag now and then."""
 
     def __init__(self, stages: Stages, stage: Stage, *, live: bool) -> None:
         self._stages, self._stage, self._live = stages, stage, live

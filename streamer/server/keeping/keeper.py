@@ -210,10 +210,11 @@ class Keeper:
         """
         key = key_of(token)
         try:
-            for _ in range(LOOKS):
+            for look in range(LOOKS + 1):
+                if look:
+                    await asyncio.sleep(LOOK_AGAIN_S)
                 if (taken := await self._ask(lambda: self._session_store.take(key, client))) is not None:
                     return taken
-                await asyncio.sleep(LOOK_AGAIN_S)
             return None
         except FAILURES as error:
             self._lost(error)
