@@ -97,7 +97,7 @@ class SecondScreen:
         return f"{self.url}overlay?room={self.room}"
 
     def sink(self, *, live: bool = True) -> Sink:
-        """A sink that shows a session here. live: whether audio is processed as time passes, so that lag has a meaning."""
+        """A sink that shows a session here. live: whether audio is processed as time passes: then lag has a meaning."""
         return _OnShow(self._stages, self.stage, live=live)
 
     async def __aenter__(self) -> SecondScreen:
