@@ -1,4 +1,4 @@
-"""The page of `streamer meeting`: its options, what is wrong with them, and where it is to be found."""
+"""The page of `streamer meeting`: checks its options, serves the page and prints its address."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from streamer.server.config import ServerConfig
     from streamer.server.secondscreen import SecondScreen
 
-#: What chooses another address.
+#: The options that choose another address.
 OPTIONS = "--page or --host"
 
 
 def page_settings(port: int | None, **options: Any) -> ServerConfig | None:
-    """The page that these options ask for, found good as far as can be without torch; None for none.
+    """The settings of the page for these options, checked without loading torch; None if no page is wanted.
 
     options: `host`, `token_file`, `cert`, `key` and `origins`, None where they were not given.
-    Raises ConfigurationError.
+    Raises ConfigurationError for options that cannot work.
     """
     given = {name: value for name, value in options.items() if value}
     if port is None:
         if given:
             name = next(iter(given)).replace("_", "-").replace("origins", "origin")
-            raise ConfigurationError(f"--{name} is about the page, which there is none of: give --page PORT with it.")
+            raise ConfigurationError(f"--{name} is about the page, and there is no page: give --page PORT too.")
         return None
     from streamer.server import tls
     from streamer.server.config import ServerConfig
@@ -61,9 +61,9 @@ def _check_tokens(config: ServerConfig) -> None:
 
 @asynccontextmanager
 async def shown(config: ServerConfig, title: str, channels: Sequence[str]) -> AsyncIterator[SecondScreen]:
-    """The page while it is there; where it is to be found is said on standard error.
+    """Serve the page inside the context. Its addresses are printed on standard error.
 
-    Raises ConfigurationError for a port that was taken meanwhile.
+    Raises ConfigurationError if the port was taken in the meantime.
     """
     from streamer.server.secondscreen import SecondScreen
 

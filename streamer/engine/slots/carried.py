@@ -1,7 +1,7 @@
-"""What layers carry over, in rows that all streams share.
+"""The carries of all streams' layers, as the rows of one array.
 
-On a CPU, a layer's past is read and written where it lies, in a compiled pass each. Any other device has the whole rows
-of a batch gathered first and put back last, which are fewer operations.
+On a CPU, a layer's past is read and written in place, by one compiled pass each. On any other device, the rows of a
+batch are gathered first and put back last, which takes fewer operations.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Integers = NDArray[np.int64]
 
 
 class StoredCarry(Carry):
-    """The past of the streams in `slots` (streams,) int64, among the rows of all, stored (capacity, size) float32.
+    """The past of the streams in `slots` (streams,) int64, whose rows are in `stored` (capacity, size) float32.
 
-    compiled: on a CPU, whether layers that ask for `room`, or `extend`, have their past in compiled passes, up to the
-    first that does not. Layers that `take` and `keep` have it from rows that are gathered first and put back last.
+    compiled: on a CPU, layers that use `room` or `extend` read and write their past by compiled passes, until the first
+    layer that uses `take`. From there on, rows are gathered first and put back last.
     """
 
     def __init__(self, stored: Tensor, slots: Tensor, hops: Tensor, common: int | None, compiled: bool) -> None:
         super().__init__(stored[:0], hops, common)
         self.stored, self.slots = stored, slots
         self._in_place, self._gathered = compiled, False
-        #: The first column of what layers kept, and is to be put back.
+        #: The first column that has to be put back.
         self._first = 0
         if compiled:
             self._of_streams = (slots.numpy(), hops.numpy())
@@ -69,16 +69,17 @@ class StoredCarry(Carry):
         return super().divided(size, at_once)
 
     def put_back(self) -> None:
-        """Store what layers kept, so far as it was not stored in place."""
+        """Store what layers kept, except what was stored in place."""
         if self.kept:
             rows = torch.cat(self.kept, dim=1).to(self.stored.dtype)
             self.stored[:, self._first :].index_copy_(0, self.slots, rows)
 
     def _of_one_type(self, extended: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The rows of all streams, and this, as arrays."""
+        """The rows of all streams and the extended block, as arrays of one type."""
         if extended.dtype == torch.float32:
             return self._stored, extended.numpy()
-        # A bfloat16 is the upper half of a float32; numpy knows it as a whole number. The lower half stays zero.
+        # A bfloat16 is the upper half of a float32, and numpy has no such type: both are read as int16. The lower half
+        # stays zero.
         return self._stored.view(np.int16)[:, 1::2], extended.view(torch.int16).numpy()
 
     def _gather(self) -> None:

@@ -20,10 +20,10 @@ from streamer.server.http.site import Watched, application, upgrade
 from streamer.server.metrics import Metrics
 from streamer.server.stages import Stages
 
-#: What is said to whoever wants more than to look, and the way out.
+#: The refusal of requests that are not for viewing, and what to do instead.
 ONLY_VIEWING = (
-    "This server only shows the room of a meeting: it hears nobody, and changes nobody.",
-    "Watch the room, by the address that the meeting printed; for sessions of your own run `streamer serve`.",
+    "This server only shows the room of a meeting: it takes no audio, and changes no profiles.",
+    "Open the address that the meeting printed to watch the room; for sessions of your own, run `streamer serve`.",
 )
 NO_ROOM = "This server shows one room: open the address that the meeting printed, {path}?room=NAME.\n"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -37,12 +37,12 @@ def viewing(
     room: str,
     refuse: Callable[[], None],
 ) -> ASGIApp:
-    """The application. room: the one there is. The rest: see `streamer.server.http.site.site`."""
+    """The application. room: the name of its room. For the other parameters, see `streamer.server.http.site.site`."""
     doorkeeper = Doorkeeper(config, identify)
     watched = Watched(config, metrics, doorkeeper, refuse)
 
     async def show(request: Request) -> Response:
-        """A file of the page, which has to be told which room. Who may know that there is only one is led to it."""
+        """A file of the page. Its address has to name the room; a request that may watch is sent to that address."""
         path = request.url.path
         if path not in ("/", "/overlay") or "room" in request.query_params:
             return await page.show(request)
