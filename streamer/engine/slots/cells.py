@@ -1,12 +1,12 @@
-"""The cells of all streams that ask for the same windows: their records on the device, their numbers on the host.
+"""The cells of all streams with the same windows: their records on the device, their numbers on the host.
 
-Cell c of a stream holds the frames that begin in its c-th step. All that is known of cells without looking into them is
-worked out here, for many streams at once: which one is open, which are closed when a step is complete, and which the
-next frames belong to.
+Cell c of a stream holds the frames that begin in its step c, both counted from 0. This module computes everything that
+does not need the contents of cells, for many streams at once: which cell is open, which cells close when a step is
+complete, and which cells the next frames belong to.
 
-Of the frames that a stream gained since it completed a step, two cells can have some: a frame that is complete in step
-q began before step q - delay did, and the cells before q - 1 - delay were closed with the step before. So one cell is
-kept open, and what is new is two pieces: one for it, and one for the cell after it.
+The frames that a stream gains in one step belong to at most two cells. When step q ends, the last complete frame
+begins in cell q + 1 - delay at the latest, and the cells before q - delay were closed one step earlier. So one cell is
+kept open, and the new frames form two pieces: one for the open cell, and one for the cell after it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ NONE = -1
 
 
 class Cells:
-    """rows (slots, rows, record): see `streamer.engine.sliding`. memory: what the backbone keeps beside its carry."""
+    """The cells of one kind of windows.
+
+    rows (slots, rows, record): see `streamer.engine.sliding`. memory: the state from `Backbone.new_memory`.
+    """
 
     def __init__(self, settings: WindowSettings, backbone: Backbone) -> None:
         self.settings = settings
-        # The last frames that begin in a step end so many steps later.
+        # All frames that begin in a step are complete this many steps after it.
         self.delay = math.ceil(backbone.hops.grid.receptive_field / settings.step_samples)
         self.lengths = np.array([count - self.delay for count in settings.counts], np.int64)
         count = 1 + sum(int(length) + 1 for length in self.lengths if length > 0)
@@ -55,7 +58,7 @@ class Cells:
         return self.slots["rows"]
 
     def place_frames(self, places: Numbers, first: Numbers, end: Numbers, stride: int) -> Numbers:
-        """Where streams gain the frames [first, end), (streams,) each: the first frame of each that lies behind its
+        """Assign the new frames [first, end), (streams,) each, to cells. Returns each stream's first frame after its
         open cell."""
         open_cell, next_cell = self.slots.on_host("open_cell"), self.slots.on_host("next_cell")
         step, gained = self.settings.step_samples, end > first
@@ -67,14 +70,15 @@ class Cells:
         return -(-(own + 1) * step // stride)
 
     def closing(self, places: Numbers, positions: Numbers) -> Closing:
-        """Close what closes with the step that ends at each stream's position, or ends early there."""
+        """The cells that close with the step that ends at each stream's position, even if it ends early; updates the
+        cells' numbers."""
         first_open, open_cell, next_cell = (
             self.slots.on_host(name) for name in ("first_open", "open_cell", "next_cell")
         )
         before = -(-positions // self.settings.step_samples) - self.delay
         first, own, after = first_open[places], open_cell[places], next_cell[places]
         passed = (own != NONE) & (own < before)
-        # After a gap longer than any window nothing that was pooled counts any more.
+        # After a gap that is longer than any window, all earlier cells are too old.
         forgotten = before - np.where(passed, own, first - 1) > self.lengths[-1]
         pushes = np.where(forgotten, 0, np.maximum(before - first, 0))
         closing = Closing(pushes, np.where(passed, own - first, NONE), forgotten, passed)
@@ -84,10 +88,10 @@ class Cells:
         return closing
 
     def pool(self, pieces: Tensor, streams: Numbers, places: Numbers, closing: Closing, compiled: bool) -> Tensor:
-        """Take pieces into the cells; the records (n, windows, record) of the windows that end here.
+        """Merge pieces into the cells. Returns the records (n, windows, record) of the windows that end here.
 
-        pieces (batch, 2, record), of which those of `streams` (n,) are meant; places (n,): their rows. compiled: on a
-        CPU, in one compiled pass.
+        pieces (batch, 2, record): those of all streams of the batch; `streams` (n,) selects from them. places (n,): the
+        rows of the selected streams. compiled: on a CPU, in one compiled pass.
         """
         index = self.slots.on_host("index")
         if not compiled:

@@ -1,4 +1,4 @@
-"""From the pooled windows of a batch to embeddings, on the device where the network's head can be had there."""
+"""Turns the pooled windows of a batch into embeddings, on the device if the network's head is linear."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from streamer.models.pooling import Moments
 
 
 class Embedding:
-    """On a CPU, and for heads that are not linear, windows are embedded in the host's memory, once it is known which
-    are reported. On another device all are, and which are reported is known when they are back."""
+    """The head of a network, prepared for one device.
+
+    On a CPU, and with a head that is not linear, only reported windows are embedded, in host memory. On another device
+    all windows are embedded there, because the host knows which to report only after the copy back.
+    """
 
     def __init__(self, model: Model, device: torch.device, on_host: bool) -> None:
         self.model = model
@@ -27,14 +30,14 @@ class Embedding:
         if self.head is not None:
             weight, bias = torch.from_numpy(self.head.weight), torch.from_numpy(self.head.bias)
             if on_host:
-                # By inputs: of few windows, that makes up to twice as fast a product.
+                # Stored by inputs: for few windows, the product is up to twice as fast.
                 self._own = (bias, weight.t().contiguous())
             else:
                 self.weight, self.bias, self.epsilon = weight.to(device), bias.to(device), self.head.epsilon
 
     def of(self, records: list[Tensor]) -> list[Tensor]:
-        """What is to be brought back of windows' records (streams, windows, record) each: the records, or their headers
-        (streams, windows, 4) with the embeddings (streams, windows, dimension) behind."""
+        """The tensors to copy back, from records (streams, windows, record) each: the records themselves, or their
+        headers (streams, windows, 4) followed by the embeddings (streams, windows, dimension)."""
         if self.weight is None:
             return records
         return [torch.cat([some[..., :HEADER], self._embedded(some)], -1) for some in records]
@@ -47,7 +50,10 @@ class Embedding:
         return F.linear(torch.cat(moments.statistics(self.epsilon), -1), self.weight, self.bias)
 
     def embedded(self, back: NDArray[np.float32], reported: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """The embeddings (n, dimension) of the windows that are reported, of what `of` had brought back."""
+        """The embeddings (n, dimension) of the reported windows.
+
+        back: what `of` returned, on the host. reported (streams, windows): which windows to report.
+        """
         if self.weight is not None:
             return back[reported][:, HEADER:]
         if self.head is None:

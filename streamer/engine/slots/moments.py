@@ -1,7 +1,7 @@
-"""Merging records and pooling windows as tensor operations, for devices other than a CPU.
+"""Merges records and pools windows with tensor operations, for devices other than a CPU.
 
-Which rows are read and written is known on the host, so that nothing waits for the device: the indices of a whole batch
-are worked out first and go up in one copy. The numbers are those of `streamer.engine.sliding`, but for rounding.
+The host knows which rows are read and written, so it never waits for the device: it computes the indices of a whole
+batch first, and sends them in one copy. The results equal those of `streamer.engine.sliding` up to rounding.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from streamer.models.pooling import EPSILON
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What closes with the present step of each stream, (streams,) each.
+    """The cells that close with the current step of each stream, (streams,) each.
 
-    pushes: how many cells close. own: which of these is the open one, -1 if none is. forgotten: what was pooled before
-    is longer ago than any window. passed: the open cell is no longer open, and the one after it is.
+    pushes: how many cells close. own: which of these is the open cell, counted from 0; -1 if none is. forgotten:
+    everything pooled so far is older than the longest window. passed: the open cell closes, and the one after it
+    becomes the open cell.
     """
 
     pushes: Numbers
@@ -34,7 +35,7 @@ class Closing:
 
 
 def joined(one: Tensor, other: Tensor) -> Tensor:
-    """The records (..., record) of the frames of both: Chan, Golub & LeVeque's pairwise update."""
+    """Merge records (..., record) of disjoint frames: the pairwise update of Chan, Golub & LeVeque."""
     middle = (HEADER + one.shape[-1]) // 2
     weight = one[..., WEIGHT : WEIGHT + 1]
     share = other[..., WEIGHT : WEIGHT + 1] / (weight + other[..., WEIGHT : WEIGHT + 1] + EPSILON)
@@ -43,12 +44,12 @@ def joined(one: Tensor, other: Tensor) -> Tensor:
     mean = torch.addcmul(one[..., HEADER:middle], apart, share)
     m2 = torch.addcmul(one[..., middle:] + other[..., middle:], apart.square_(), weight * share)
     both = torch.cat([header, mean, m2], -1)
-    # Of records without frames nothing counts, not even what is no number.
+    # A record without frames is ignored, even if it contains NaN.
     return torch.where(other[..., FRAMES : FRAMES + 1] > 0, both, one)
 
 
 def whole_records(pieces: Tensor, compiled: bool) -> Tensor:
-    """The records (streams, record) of both pieces (streams, 2, record) of each."""
+    """Merge each stream's two pieces, (streams, 2, record), into one record (streams, record)."""
     if not compiled:
         return joined(pieces[:, 0], pieces[:, 1])
     records = torch.empty(len(pieces), pieces.shape[2])
@@ -57,7 +58,10 @@ def whole_records(pieces: Tensor, compiled: bool) -> Tensor:
 
 
 def suffixes(cells: Tensor) -> Tensor:
-    """Cells (streams, n, record) to the moments of cells[:, i:] each, in log2(n) rounds (Hillis & Steele, 1986)."""
+    """The moments of cells[:, i:] for each i, from cells (streams, n, record).
+
+    Takes log2(n) rounds (Hillis & Steele, 1986).
+    """
     reach = 1
     while reach < cells.shape[1]:
         cells = torch.cat([joined(cells[:, :-reach], cells[:, reach:]), cells[:, -reach:]], 1)
@@ -73,7 +77,10 @@ def close_and_pool_on_device(
     lengths: NDArray[np.int64],
     closing: Closing,
 ) -> Tensor:
-    """What `streamer.engine.sliding.close_and_pool` does; `index` stays on the host."""
+    """The same as `streamer.engine.sliding.close_and_pool`; `index` stays on the host.
+
+    pieces (n, 2, record): those of the streams in `places` (n,) alone. Returns the records (n, windows, record).
+    """
     upload = Upload(rows.device)
     width = rows.shape[1]
     base = places * width
@@ -86,7 +93,7 @@ def close_and_pool_on_device(
     windows: list[tuple[int, int, int] | None] = []
     for window, length in enumerate(lengths):
         if length > 0:
-            # Where an epoch is complete there is no suffix: the last row stands in, and does not count.
+            # If an epoch is complete there is no suffix: its last row is read instead, and replaced by zeros below.
             row = base + first + np.minimum(begun[:, window], length - 1)
             windows.append((upload.add(row), upload.add(begun[:, window] < length), upload.add(base + first + length)))
         else:
@@ -127,10 +134,11 @@ def _round(
     closing: Closing,
     width: int,
 ) -> tuple[int, int, list[tuple[int, int, int, int, int]]]:
-    """Close the number-th cell of each stream that closes so many: the places of what is to be moved, in the upload.
+    """Close cell `number`, counted from 0, of each stream that closes more than that; returns places in the upload.
 
-    Which streams, whether their open cell it is, and for each window length: rows whose epoch is complete (one stream's
-    side by side), their prefixes, where the cell goes, its prefix, and the length.
+    They are those of: the streams; whether the cell is their open one; and for each window length the rows of complete
+    epochs (a stream's rows side by side), the prefixes of these, the row for the closed cell, its prefix, and last the
+    length itself.
     """
     streams = np.flatnonzero(closing.pushes > number)
     own = closing.own[streams] == number

@@ -1,4 +1,4 @@
-"""What comes of a batch, handed out: the step of each stream that has completed one; and what is kept of the others."""
+"""Hands out the results of a batch: a Step for each stream that completed one. Results of other streams are kept."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from streamer.engine.window import Step, Window
 from streamer.errors import StreamerError
 
 Floats = NDArray[np.float32]
-#: The column of overlap among what the heads say, behind that of speech.
+#: The column of overlap in the heads' outputs, after that of speech.
 OVERLAP = 1
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResults:
-    """What came back from the device, for the streams of a `Work`.
+    """The results that were copied back from the device, for the streams of a `Work`.
 
-    windows: by kind, which streams' step is complete, and what `Embedding.of` says of each window. blocks (streams,
-    record): the moments of the new frames. kept: which streams are within a step, and pieces (kept, 2, record) theirs.
-    heads: one array (streams, frames, K) for each group, those without new hops left out; none where nobody asked.
+    windows: for each kind, the streams whose step is complete, and the output of `Embedding.of` for their windows.
+    blocks (streams, record): the moments of the new frames. kept: the streams that gained frames but are still within
+    a step. pieces (kept, 2, record): the pieces of these. heads: one array (streams, frames, K) for each group of
+    streams with new hops; empty if the heads' outputs were not requested.
     """
 
     windows: list[tuple[int, Numbers, Floats]]
@@ -47,7 +48,7 @@ class BatchResults:
         return cls(windows, blocks, kept, pieces, heads)
 
     def heads_of(self, work: Work) -> list[Floats]:
-        """What is said of each stream's new frames, (frames, K); ones where nobody asked."""
+        """The heads' outputs for each stream's new frames, (frames, K); ones if they were not requested."""
         firsts, ends = (work.first - work.outputs).tolist(), (work.end - work.outputs).tolist()
         if not self.heads:
             ones = np.ones((max(ends, default=0), 1), np.float32)
@@ -61,7 +62,7 @@ class BatchResults:
 def handed_out(
     store: Store, work: Work, heard: HeardBatch, computed: BatchResults, embedding: Embedding, detected: bool
 ) -> list[Step | StreamerError | None]:
-    """The outcome of each block, in their order; the clocks of streams whose step is complete begin the next."""
+    """The outcome of each block, in the blocks' order. Streams whose step is complete begin the next one."""
     clock, grid = store.streams.on_host, store.hops.grid
     windows: dict[int, list[Window]] = {}
     failed: set[int] = set()
@@ -96,7 +97,7 @@ def handed_out(
             tuple(windows[row]),
             grid,
             first,
-            # Copies: what came back is the whole batch's.
+            # Copies, because a view would keep the arrays of the whole batch in memory.
             said[:, 0].copy() if detected else None,
             moments_of(computed.blocks[row].copy()) if pooled else None,
             levels[row],
@@ -114,7 +115,7 @@ def handed_out(
 
 
 def _tally(stream: CachedStream, first: int, said: Floats) -> StepTally:
-    """What a stream's present step has gathered, with these frames from `first` on."""
+    """The tally of a stream's current step, with the outputs `said` (frames, K) added from frame `first` on."""
     tally = stream.begun or StepTally(0, first)
     tally.add(first, said.copy())
     return tally
@@ -137,8 +138,8 @@ def _windows(
     back: Floats,
     embedding: Embedding,
 ) -> tuple[dict[int, list[Window]], list[int]]:
-    """The windows of streams whose step is complete, by row, but for those that hold too little; and which streams have
-    one that is no number."""
+    """The reported windows of each stream whose step is complete, by row of the work; and the rows with an embedding
+    that is not finite."""
     grid, settings = store.hops.grid, cells.settings
     counts, durations = np.array(settings.counts), np.array(settings.durations_s)
     positions, step = work.positions[own, None], settings.step_samples
@@ -169,7 +170,8 @@ def _windows(
 def _used(
     store: Store, work: Work, heard: HeardBatch, own: Numbers, nominal: NDArray[np.int64], longest: int
 ) -> tuple[NDArray[np.int64], Numbers]:
-    """The first frame there is at or after each window's nominal one, (streams, windows), and one past the last."""
+    """The frames that windows contain: the first one at or after the nominal start of each, (streams, windows), and
+    one past the last, (streams,). nominal (streams, windows): the first frame of a window without gaps."""
     ends = work.end[own].copy()
     run_first = store.streams.on_host("run_first")[work.slots[own], None]
     starts = np.where(ends[:, None] > nominal, np.maximum(run_first, nominal), nominal)

@@ -1,8 +1,8 @@
-"""The samples that a batch of streams heard, and what of them waits for the next hop.
+"""The new samples of a batch of streams, and the samples that wait for the next hop.
 
-A stream's tail is the last `size` samples before its position, zeros where it had begun later: with the new samples
-behind it, that is all that its hops can read. Tails are rows of one array, (slots, size); the new samples of all
-streams lie one after the other in `flat`, which goes to the device in one copy.
+A stream's tail is the last `size` samples before its position, with zeros for the time before it began. Hops read only
+the tail and the new samples after it. Tails are rows of one array, (slots, size). The new samples of all streams are
+concatenated in `flat`, which is sent to the device in one copy.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Floats = NDArray[np.float32]
 
 
 def tail_samples(hops: Hops) -> int:
-    """How many samples before its position a stream can need: those of a hop that is not complete, or the silence
-    before its beginning that fills its layers."""
+    """The number of samples before its position that a stream can need: those of an incomplete hop, or the silence
+    before its start that fills the carry of its layers."""
     return max(hops.reads - 1, hops.warm_up * hops.stride - hops.start)
 
 
@@ -32,14 +32,14 @@ def tail_samples(hops: Hops) -> int:
 class BatchSamples:
     """The new samples of a batch of streams.
 
-    flat (samples,): on the device, as `rows`, which are a `Work`'s.
+    flat (samples,): the samples of all streams, concatenated. rows: see `Work.rows`. Both are on the device.
     """
 
     flat: Tensor
     rows: Mapping[str, Tensor]
 
     def waves(self, tails: Tensor, rows: Mapping[str, Tensor], length: int, compiled: bool) -> Tensor:
-        """(streams, length) of the streams of these rows: what their hops read, and zeros behind."""
+        """The samples that hops read, (streams, length), followed by zeros; for the streams of these rows."""
         slots, offsets, starts, used = (rows[name] for name in ("slots", "offsets", "starts", "used"))
         if compiled:
             waves = torch.empty(len(slots), length)
@@ -51,7 +51,7 @@ class BatchSamples:
         return waves.masked_fill_(places >= (starts + used)[:, None], 0)
 
     def keep(self, tails: Tensor, compiled: bool) -> None:
-        """Go on to the end of the new samples."""
+        """Move the tails forward, to the end of the new samples."""
         slots, offsets, lengths = (self.rows[name] for name in ("slots", "offsets", "lengths"))
         if compiled:
             keep_tails(self.flat.numpy(), tails.numpy(), slots.numpy(), offsets.numpy(), lengths.numpy())
@@ -60,12 +60,12 @@ class BatchSamples:
         tails.index_copy_(0, slots, self._at(tails, places, slots, offsets))
 
     def _at(self, tails: Tensor, places: Tensor, slots: Tensor, offsets: Tensor) -> Tensor:
-        """What is at these places (streams, n) of each stream's tail with its new samples behind it."""
+        """The samples (streams, n) at these places, counted from the start of each stream's tail."""
         size = tails.shape[1]
         old = tails.index_select(0, slots).gather(1, places.clamp(max=size - 1))
         if not len(self.flat):
             return old
-        # Beyond a stream's own samples are other streams': nobody reads them.
+        # Places after a stream's own samples hold those of other streams; they are never used.
         new = self.flat[(places + (offsets - size)[:, None]).clamp_(0, len(self.flat) - 1)]
         return torch.where(places < size, old, new)
 
@@ -81,7 +81,7 @@ def take_waves(
         tail, wave = tails[slots[stream]], waves[stream]
         for place in range(old):
             wave[place] = tail[start + place]
-        # The stream's new samples lie in `flat` from its offset on, which is where its tail ends.
+        # In `flat`, the stream's new samples begin at its offset, which corresponds to the end of its tail.
         begin = offsets[stream] + start - size
         for place in range(old, count):
             wave[place] = flat[begin + place]
@@ -101,12 +101,12 @@ def keep_tails(flat: Floats, tails: Floats, slots: Integers, offsets: Integers, 
             tail[place] = flat[begin + place]
 
 
-#: Samples measured at once: what these need stays in the cache.
+#: The number of samples to measure at once, so that they are still in the cache.
 MEASURED_AT_ONCE = 1 << 18
 
 
 def gathered(samples: list[Floats], lengths: Integers, host: Floats) -> NDArray[np.float64]:
-    """Put the streams' samples one after the other into `host`, and the energy (streams,) of each."""
+    """Concatenate the streams' samples into `host`. Returns the energy of each stream, (streams,)."""
     ends = np.cumsum(lengths)
     energy = np.zeros(len(samples))
     first = done = 0
@@ -122,12 +122,12 @@ def gathered(samples: list[Floats], lengths: Integers, host: Floats) -> NDArray[
 
 @summing
 def measure(flat: Floats, lengths: Integers, energy: NDArray[np.float64]) -> None:
-    """The energy of each stream's samples; no number where one of them is none."""
+    """Write the energy of each stream's samples, the sum of squares; it is not finite if a sample is not."""
     start = 0
     for stream in range(len(lengths)):
         end, total = start + lengths[stream], np.float64(0)
         while start < end:
-            # In float32 as far as that is exact enough, and fast.
+            # Sums of up to 2048 squares are exact enough in float32, and fast.
             some = flat[start : min(end, start + 2048)]
             part = np.float32(0)
             for place in range(len(some)):

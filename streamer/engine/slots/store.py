@@ -1,7 +1,7 @@
-"""All streams' rows: what they carry, their clocks, and their cells.
+"""The rows of all streams: carries, tails, clocks and cells.
 
-What depends on the network alone is one array for all streams. Cells are arrays by windows: streams that ask for the
-same share one, and it goes with the last of them.
+State that depends only on the network is in arrays that all streams share. Cells are in one set of arrays for each kind
+of windows: streams with the same windows share it, and it is freed with the last of them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from streamer.engine.slots.table import Numbers, Slots
 class Store:
     """The streams of one engine.
 
-    streams: device tail (samples,) and carry (size,); on the host, of each stream: position, samples heard or skipped;
-    next_hop, the first that is not computed; valid_from, the first frame since the last restart; run_first, the first
-    of the present run of frames; and of its present step start_sample, first_frame, heard (samples) and energy.
+    streams: a row for each stream. On the device: tail (samples,) and carry (size,). On the host: position, the number
+    of samples heard or skipped; next_hop, the first hop that is not computed yet; valid_from, the first frame since the
+    last restart; run_first, the first of the current run of frames; and for the current step start_sample, first_frame,
+    heard (samples) and energy.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -41,16 +42,16 @@ class Store:
         self.streams = Slots(
             {"tail": carry.new_zeros(self.tail), "carry": carry}, {**clock, "energy": np.array(0, np.float64)}
         )
-        #: By kind, a number for each that there are streams of; a number is used again.
+        #: The cells of each kind of windows; None if no stream has that kind now. A kind's index is used again.
         self.kinds: list[Cells | None] = []
-        #: Samples of a step, by kind.
+        #: The step of each kind, in samples.
         self.steps = np.zeros(0, np.int64)
         self._kind_of: dict[WindowSettings, int] = {}
-        #: Slots of streams with a gap in their frames (`CachedStream.older`), and of those within a step that began
-        #: before a gap.
+        #: The slots of streams with a gap in their frames (`CachedStream.older`), and of streams in a step that has
+        #: results from before a gap (`CachedStream.begun`).
         self.with_gaps: set[int] = set()
         self.begun: set[int] = set()
-        #: Rows of streams that were garbage-collected, on whichever thread that happened.
+        #: Kind, slot and place of streams that were garbage-collected, which may happen on any thread.
         self._left: deque[tuple[int, int, int]] = deque()
 
     def cells(self, kind: int) -> Cells:
@@ -60,7 +61,7 @@ class Store:
 
     @property
     def remembers(self) -> bool:
-        """Whether streams keep something beside their carry, see `Backbone.new_memory`."""
+        """Whether any stream keeps state besides its carry, see `Backbone.new_memory`."""
         return any(cells is not None and cells.memory for cells in self.kinds)
 
     def row_bytes(self, settings: WindowSettings) -> int:
@@ -70,7 +71,7 @@ class Store:
         return self._cells_for(settings).lengths
 
     def fresh(self, settings: WindowSettings) -> dict[str, NDArray[Any]]:
-        """The row of a stream that has heard nothing."""
+        """The row of a new stream."""
         return self.streams.fresh() | self._cells_for(settings).slots.fresh()
 
     def position(self, stream: CachedStream) -> int:
@@ -79,19 +80,19 @@ class Store:
         return 0 if stream.outside is None else int(stream.outside["position"])
 
     def read(self, stream: CachedStream, device: bool = True) -> Mapping[str, NDArray[Any]]:
-        """A stream's row; what of it is on the device only where that is wanted."""
+        """A stream's row. device: whether to include the part on the device."""
         if stream.slot < 0:
             return self.fresh(stream.settings) if stream.outside is None else stream.outside
         return self.streams.read(stream.slot, device) | self.cells(stream.kind).slots.read(stream.place, device)
 
     def rows(self, streams: Sequence[CachedStream]) -> tuple[Numbers, Numbers, Numbers]:
-        """Slot, place and kind (streams,) of each."""
+        """The slots, places and kinds of streams, (streams,) each."""
         found = np.array([(stream.slot, stream.place, stream.kind) for stream in streams], np.int64)
         slots, places, kinds = found.reshape(-1, 3).T
         return slots, places, kinds
 
     def settle(self, streams: Sequence[CachedStream]) -> None:
-        """Give a slot to each stream that has none, and take back those of streams that are gone."""
+        """Give a slot to each stream without one, and free the slots of streams that no longer exist."""
         while self._left:
             self._take_back(*self._left.popleft())
         by_windows: dict[WindowSettings, list[CachedStream]] = {}
@@ -110,7 +111,7 @@ class Store:
                 weakref.finalize(stream, self._left.append, (kind, slot, place)).atexit = False
 
     def note(self, slot: int, stream: CachedStream) -> None:
-        """Remember what of a stream is not in arrays."""
+        """Record whether a stream has state outside the arrays."""
         for slots, there in ((self.with_gaps, bool(stream.older)), (self.begun, stream.begun is not None)):
             if there:
                 slots.add(slot)
@@ -137,6 +138,6 @@ class Store:
             del self._kind_of[cells.settings]
 
     def _cells_for(self, settings: WindowSettings) -> Cells:
-        # Asked on any thread, while the one that steps may take the last stream's away, and give its number to others.
+        # Called on any thread. Meanwhile the stepping thread may free the cells of this kind, and reuse its index.
         there = [cells for cells in self.kinds if cells is not None and cells.settings == settings]
         return there[0] if there else Cells(settings, self.backbone)

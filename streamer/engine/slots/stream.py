@@ -1,7 +1,7 @@
-"""One stream of `cached` mode: a row in the arrays of all, and how it is read out and put back.
+"""One stream of `cached` mode: its rows in the shared arrays, and how they are read out and put back.
 
-A stream is opened and restored on any thread, but rows are taken by the one that steps them alone: until its first step
-a stream's row is its own, in the host's memory.
+A stream may be opened and restored on any thread, but only the stepping thread takes rows. Until its first step, a
+stream therefore keeps its row itself, in host memory.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from streamer.engine.slots.table import StreamRow
 from streamer.engine.stepper import StepTally
 from streamer.speech.detector import SpeechState
 
-#: Of a row, what stands in a snapshot as plain values.
+#: The parts of a row that a snapshot stores as plain numbers.
 CLOCK = ("position", "next_hop", "valid_from", "run_first", "start_sample", "first_frame", "heard", "energy")
 CELLS = ("first_open", "open_cell", "next_cell")
 
 
 class Rows(Protocol):
-    """What a stream asks of `Store`, which holds the rows of all."""
+    """The part of `Store` that a stream uses."""
 
     hops: Hops
     tail: int
@@ -41,12 +41,13 @@ class Rows(Protocol):
 
 
 class CachedStream:
-    """speech: the state of a speech detector beside the network.
+    """The state of one stream.
 
-    slot, place, kind: its rows in `Store.streams` and in the cells of its windows, and which these are; -1 until it has
-    them.
-    begun: what a step gathered before a gap inside of it, if there was one: the frames' heads, and the records of two
-    pieces. older: [first, end) of the runs of frames before the present one, oldest first, as far as windows reach.
+    speech: the state of a separate speech detector, if one is used. slot: its row in `Store.streams`. place: its row in
+    the cells of its windows. kind: which cells these are. All three are -1 until the first step.
+    begun, pieces: the results of the current step from before a gap inside it, if there was one: the outputs of the
+    heads, and the records of two pieces. older: [first, end) of earlier runs of frames, oldest first, as far back as
+    windows reach.
     """
 
     def __init__(self, store: Rows, settings: WindowSettings, speech: SpeechState | None) -> None:
@@ -57,12 +58,12 @@ class CachedStream:
         self.begun: StepTally | None = None
         self.pieces: NDArray[np.float32] | None = None
         self.older: list[list[int]] = []
-        #: Of a restored stream, until it has a slot.
+        #: The row of a restored stream, until it has a slot.
         self.outside: StreamRow | None = None
 
     @property
     def position(self) -> int:
-        """Samples heard or skipped."""
+        """The number of samples heard or skipped."""
         return int(self.store.position(self))
 
     @property
@@ -101,7 +102,7 @@ class CachedStream:
             row[name] = given
         if len(arrays["tail"]) > self.store.tail or len(arrays["tail"]) != _waiting(row, self.store.hops):
             raise ValueError("its samples do not fit its clock")
-        # What would be read or written beside the arrays.
+        # These would be read or written outside the arrays.
         if not ((row["index"] >= 0) & (row["index"] <= np.maximum(self.store.lengths(self.settings), 0))).all():
             raise ValueError("its cells do not fit its windows")
         self.older = [[int(first), int(end)] for first, end in snapshot["older"]]
@@ -119,5 +120,5 @@ class CachedStream:
 
 
 def _waiting(row: StreamRow, hops: Hops) -> int:
-    """How many samples before its position a stream's next hop reads."""
+    """The number of samples before its position that a stream's next hop reads."""
     return max(0, int(row["position"] - (row["next_hop"] * hops.stride + hops.start)))

@@ -1,8 +1,9 @@
 """Slots: a row for each stream in arrays that all streams share, on the device or on the host.
 
-A number is taken when a stream comes and given back when it goes; the arrays double when all rows are taken, and are
-dropped when none is. Rows are reset when they are taken, so that nothing of who had them before is left. After
-moshi's `modules/streaming.py`, whose slots are a batch of fixed size: https://github.com/kyutai-labs/moshi
+A stream takes a slot at its first step, and the slot is given back when the stream is gone. The arrays double when all
+slots are taken, and are freed when none is. A slot is reset when it is taken, so that nothing of the previous stream
+remains. After moshi's `modules/streaming.py`, whose slots are a batch of fixed size:
+https://github.com/kyutai-labs/moshi
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from torch import Tensor
 from streamer.engine.layers import to_device
 
 Numbers = NDArray[np.int64]
-#: One stream's, by name.
+#: One stream's row of each array, by name.
 StreamRow = Mapping[str, NDArray[Any]]
 
 
 class Slots:
-    """device (name -> one stream's row as it begins, a tensor) and host (the same, as numpy arrays).
+    """Named arrays with a row for each stream.
 
-    Only the thread that steps the streams takes, gives back and writes. A row may be read on another thread while its
-    own stream is not being stepped: where the arrays grow meanwhile, the old ones still have it.
+    device: for each array on the device, the row of a new stream, a tensor. host: the same for numpy arrays.
+    Only the stepping thread takes, gives back and writes slots. A row may be read on another thread while its stream is
+    not being stepped: if the arrays grow meanwhile, the old arrays still hold the row.
     """
 
     def __init__(self, device: Mapping[str, Tensor], host: Mapping[str, NDArray[Any]]) -> None:
@@ -39,11 +41,11 @@ class Slots:
         self._drop()
 
     def __getitem__(self, name: str) -> Tensor:
-        """(capacity, ...) on the device."""
+        """The array of this name on the device, (capacity, ...)."""
         return self._device[name]
 
     def on_host(self, name: str) -> NDArray[Any]:
-        """(capacity, ...)."""
+        """The array of this name on the host, (capacity, ...)."""
         return self._host[name]
 
     @property
@@ -52,12 +54,12 @@ class Slots:
 
     @property
     def row_bytes(self) -> int:
-        """Memory of one stream's row, on the device and on the host."""
+        """The memory of one stream's row, on the device and on the host together."""
         device = sum(row.numel() * row.element_size() for row in self.begun.values())
         return device + sum(row.nbytes for row in self.begun_on_host.values())
 
     def take(self, count: int) -> Numbers:
-        """So many rows, as a stream begins."""
+        """Take `count` slots, reset for new streams. Returns their numbers (count,)."""
         if count > len(self._free):
             self._grow(self.taken + count)
         numbers = np.array([self._free.pop() for _ in range(count)], np.int64)
@@ -70,7 +72,7 @@ class Slots:
             self._drop()
 
     def reset(self, numbers: Numbers, names: tuple[str, ...] | None = None) -> None:
-        """Make rows what they are when a stream begins: all of them, or these of the device's."""
+        """Reset rows to those of a new stream. names: only these arrays on the device; None for all arrays."""
         device = None
         for name, row in self.begun.items():
             if names is None or name in names:
@@ -81,19 +83,19 @@ class Slots:
                 self._host[name][numbers] = begun
 
     def read(self, number: int, device: bool = True) -> dict[str, NDArray[Any]]:
-        """A copy of one row, by name. device: with what is there."""
+        """A copy of one row, by name. device: whether to include the arrays on the device."""
         row = {name: array[number].cpu().numpy().copy() for name, array in self._device.items() if device}
         return row | {name: array[number].copy() for name, array in self._host.items()}
 
     def write(self, number: int, row: StreamRow) -> None:
-        """Put back what `read` gave."""
+        """Put back a row from `read`."""
         for name, array in self._device.items():
             array[number].copy_(torch.from_numpy(np.ascontiguousarray(row[name])))
         for name, kept in self._host.items():
             kept[number] = row[name]
 
     def fresh(self) -> dict[str, NDArray[Any]]:
-        """What `read` gives of a row that was just taken."""
+        """The row of a new stream, as `read` returns it."""
         row = {name: begun.cpu().numpy().copy() for name, begun in self.begun.items()}
         return row | {name: begun.copy() for name, begun in self.begun_on_host.items()}
 
@@ -108,9 +110,9 @@ class Slots:
         for name, begun in self.begun_on_host.items():
             host[name] = np.zeros((capacity, *begun.shape), begun.dtype)
             host[name][: self.capacity] = self._host[name]
-        # Whoever reads a row meanwhile has it from the old arrays.
+        # Another thread that is reading a row still has the old arrays.
         self._device, self._host = device, host
-        # Low numbers first.
+        # `take` pops from the end: low numbers first.
         self._free = list(range(capacity - 1, self.capacity - 1, -1)) + self._free
         self.capacity = capacity
 

@@ -1,6 +1,6 @@
-"""What goes to the device and what comes back, in as few copies as there can be.
+"""Copies between host and device, as few as possible.
 
-On CUDA copies are from and to pinned memory, and the host waits once a batch, when it needs what came of it.
+On CUDA, copies use pinned memory, and the host waits once per batch: for the results.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch import Tensor
 
 
 def staged(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Memory of the host, not filled, from which `sent` need not copy once more."""
+    """Uninitialised host memory that `sent` can send without another copy: pinned on CUDA."""
     return torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device; on CUDA the host goes on meanwhile.
+    """Copy a tensor to the device; on CUDA the host does not wait for the copy.
 
-    torch keeps pinned memory until the device has read it. Any other device is waited for: it might read what is gone
-    (https://github.com/pytorch/pytorch/issues/139550).
+    torch keeps pinned memory until the device has read it. On any other device the copy is synchronous: it might read
+    the tensor after it is freed (https://github.com/pytorch/pytorch/issues/139550).
     """
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 class Upload:
-    """Rows of whole numbers or truths, (n,) each, that go up together."""
+    """Integer or boolean arrays, (n,) each, that are sent to the device together."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -36,7 +36,7 @@ class Upload:
         self._sent: tuple[Tensor, ...] = ()
 
     def add(self, array: NDArray[Any]) -> int:
-        """The place of this array, for when all are there."""
+        """Add an array. Returns its place, to get it by after `send`."""
         self._arrays.append(array)
         return len(self._arrays) - 1
 
@@ -47,15 +47,15 @@ class Upload:
         self._sent = torch.functional.split(sent(rows, self.device), lengths)
 
     def __getitem__(self, place: int) -> Tensor:
-        """int64, on the device."""
+        """The array at this place, on the device, as int64."""
         return self._sent[place]
 
 
 def fetched(tensors: list[Tensor], together: bool) -> list[NDArray[np.float32]]:
-    """Float32 tensors of one device as numpy arrays, after one copy and one wait; of the host's, as they are.
+    """Float32 tensors of one device as numpy arrays, with one copy and one wait.
 
-    together: whether they are on a device, or are to be treated so. What comes back is pinned memory on CUDA, and one
-    array in any case: copy what is to be kept.
+    together: True for tensors on a device, or to treat those on the host the same way. The results are then views of
+    one array, pinned on CUDA: copy what is to be kept. False for tensors on the host, which are not copied.
     """
     device = tensors[0].device
     if not together:

@@ -1,4 +1,4 @@
-"""What is to be computed of a batch of streams, worked out for all of them at once from what they heard."""
+"""What a batch has to compute, derived from the clocks and the new samples of all its streams at once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from streamer.engine.slots.transfer import sent, staged
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Of each stream, (streams,) each, those with fewest new hops first:
+    """One value per stream in each array, (streams,); streams with the fewest new hops come first.
 
-    order: its place in what was heard. slots, places, kinds: its rows, see `Store.rows`. offsets, lengths: of its new
-    samples. positions: behind them. steps: samples of one. hops: new ones. outputs: the frame that the first of them
-    completes. valid: the first frame that is one. first, end: of the new frames. starts: where the first hop begins,
-    counted from the beginning of its tail. splits: the first frame behind its open cell. complete: whether its step is.
+    order: its index in the `HeardBatch`. slots, places, kinds: see `Store.rows`. offsets, lengths: where its new
+    samples begin in the batch, and how many there are. positions: its position after them. steps: the samples in one
+    step. hops: the number of new hops. outputs: the frame that the first new hop completes. valid: the first frame
+    since the last restart. first, end: the range of its new frames. starts: where the first new hop begins, counted
+    from the start of its tail. splits: the first frame after its open cell. complete: whether its step is complete.
     """
 
     order: Numbers
@@ -46,7 +47,7 @@ class Work:
 
     @classmethod
     def of(cls, store: Store, heard: HeardBatch) -> Work:
-        """Take the new samples into the streams' clocks."""
+        """The work for these samples; moves the streams' clocks past them."""
         clock, network = store.streams.on_host, store.hops
         slots, places, kinds = store.rows(heard.states)
         before, lengths = clock("position")[slots], heard.lengths
@@ -84,7 +85,7 @@ class Work:
         return gained
 
     def by_kind(self, rows: Numbers) -> Iterator[tuple[int, Numbers]]:
-        """These of the streams, by their windows."""
+        """Group these rows by the kind of their windows."""
         kinds = self.kinds[rows]
         if len(rows) and (kinds == kinds[0]).all():
             yield int(kinds[0]), rows
@@ -93,18 +94,18 @@ class Work:
             yield kind, rows[kinds == kind]
 
     def among(self, slots: set[int]) -> Numbers:
-        """Which of the streams have these slots."""
+        """The rows of the streams with these slots."""
         if not slots:
             return _NOBODY
         found: Numbers = np.flatnonzero(np.isin(self.slots, list(slots)))
         return found
 
     def rows(self, network: Hops, device: torch.device) -> dict[str, Tensor]:
-        """What the device must know of each stream, (streams,) int64 each, in one copy.
+        """The values that the device needs, (streams,) int64 each, by name, sent in one copy.
 
-        Beside what is here: used, how many samples its hops read; silent, how many of these come before its own sound;
-        and of its new frames, counted from the first hop: begins, the first that is one, splits, the first of the
-        second piece, ends.
+        Besides arrays of this class: used, the number of samples that the new hops read; silent, how many of the new
+        hops come before the stream's own sound. Three are frames, counted from the one that the first new hop
+        completes: begins, the first new frame; splits, the first frame of the second piece; ends, one past the last.
         """
         columns = {
             "slots": self.slots,
@@ -123,7 +124,7 @@ class Work:
         return dict(zip(columns, sent(host, device).unbind(), strict=True))
 
     def restart(self, store: Store, heard: HeardBatch) -> Numbers:
-        """Which streams go on elsewhere, once their step is handed out; their clocks do."""
+        """Move the clocks of streams that skip, after their results are handed out. Returns the rows of these."""
         skips = heard.skips[self.order]
         rows = np.flatnonzero(skips != NOWHERE)
         if not len(rows):
