@@ -28,8 +28,9 @@ from streamer.speech.detector import SpeechState
 class BandStream(WindowStream):
     """One stream's state.
 
-    origin: on the grid of the rows. rows (rows, 80): of the filter bank, up to `next_row`. tail: the samples after
-        them.
+    origin: a multiple of the stride of the filter bank's rows. rows (rows, 80): the last rows of the filter bank, up to
+        `next_row`.
+    tail: the samples from the start of row `next_row` on.
     """
 
     clock: ClassVar[tuple[str, ...]] = (*WindowStream.clock, "next_row")

@@ -16,7 +16,7 @@ from streamer.models.campplus.architecture import MAPS
 
 Floats = NDArray[np.float32]
 
-#: The number of rows that belong to a tile, and of all its rows, which is also the number of sums.
+#: The number of a tile's own rows, and of all its rows with the two preceding ones, which is also the number of sums.
 ROWS, SUMS = 4, 6
 #: Values per pixel of a map, and of a tile. Numba computes a float32 times a Python number in float64.
 PIXEL, TILE = MAPS, SUMS * MAPS
@@ -151,7 +151,10 @@ def first_tiles(
     rows: int,
     bands: int,
 ) -> None:
-    """The first map, of rows of the filter bank (streams, 2 + rows and what fills a tile up, 1 + bands + 1)."""
+    """The first map, its tiles, and the last rows of each stream.
+
+    heard: rows of the filter bank, (streams, 2 + rows + padding to a whole tile, 1 + bands + 1).
+    """
     count = (rows + ROWS - 1) // ROWS
     line, thin, wide = bands * PIXEL, bands // step * PIXEL, bands * TILE
     windows = np.zeros(wide, np.float32)

@@ -13,7 +13,7 @@ from streamer.engine.sincnet.layers import SincNetFrameLayers
 
 
 class SincNetBackbone(Backbone):
-    """Exact where no norm looks at the window."""
+    """The prepared layers, starting from each stream's carry. Exact for networks without window norms."""
 
     def __init__(self, layers: SincNetFrameLayers) -> None:
         self.layers = layers

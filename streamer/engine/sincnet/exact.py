@@ -1,7 +1,8 @@
 """`exact` mode: every window is normalised by its own statistics, as pyannote's `Inference` does.
 
-Only the raw sinc convolution can be kept from window to window: the norm of the waveform is applied after it, being
-affine. All that follows depends on the window and is computed again, all streams' windows in one batch.
+Only the raw sinc convolution can be kept from window to window: the norm of the waveform is affine, so it can be
+applied after the convolution. Everything after that depends on the window and is recomputed, with the windows of all
+streams in one batch.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from streamer.speech.detector import SpeechState
 class ExactStream(WindowStream):
     """One stream's state.
 
-    origin: on the sinc filters' grid of 10 samples. tail: the samples from 10 * next_position on. sinc (positions, 80):
-    the raw filters' output at [next_position - positions, next_position). waves (steps, 4) float64: by step, its
-    number, and count, mean and sum of squared deviations of its samples.
+    origin: a multiple of 10 samples, the stride of the sinc filters. tail: the samples from 10 * next_position on.
+    sinc (positions, 80): the raw output of the filters at the positions [next_position - positions, next_position).
+    waves (steps, 4) float64: for each step its number, and the count, mean and sum of squared deviations of its
+    samples.
     """
 
     clock: ClassVar[tuple[str, ...]] = (*WindowStream.clock, "next_position")
@@ -68,14 +70,14 @@ class ExactStream(WindowStream):
         return max(0, (len(self.tail) - SINC_TAPS) // SINC_STRIDE + 1)
 
     def wave_statistics(self, from_sample: int) -> tuple[float, float]:
-        """Mean and biased variance of the samples from a step's start on."""
+        """Mean and biased variance of the samples from `from_sample` on, which is the start of a step."""
         rows = self.waves[self.waves[:, 0] >= from_sample // self.settings.step_samples]
         count = rows[:, 1].sum()
         mean = (rows[:, 1] * rows[:, 2]).sum() / count
         return mean, (rows[:, 3].sum() + (rows[:, 1] * (rows[:, 2] - mean) ** 2).sum()) / count
 
     def forget(self, before_sample: int) -> None:
-        """Drop what only windows need that begin before this sample."""
+        """Drop everything that is only needed by windows that begin before this sample."""
         kept = self.next_position - before_sample // SINC_STRIDE
         if kept < len(self.sinc):
             self.sinc = self.sinc[len(self.sinc) - max(kept, 0) :].clone()
@@ -91,9 +93,9 @@ class ExactStream(WindowStream):
 
 
 class ExactStepper(WindowStepper[ExactStream]):
-    """Keeps the streams' sinc convolutions, and computes their windows anew."""
+    """Keeps the streams' sinc convolutions, and recomputes the rest of each window."""
 
-    #: A window begins with a step, and its first filter's output must be among those that were kept.
+    #: A window begins at a step boundary, and its first position must be among the kept ones.
     step_unit = SINC_STRIDE
 
     def __init__(self, model: Model, layers: SincNetFrameLayers) -> None:
@@ -107,7 +109,7 @@ class ExactStepper(WindowStepper[ExactStream]):
         return ExactStream(settings, self.grid, speech, sinc=torch.zeros(0, SINC_FILTERS, device=self.device))
 
     def advance(self, streams: Sequence[ExactStream]) -> None:
-        """Take the new samples through the sinc filters."""
+        """Apply the sinc filters to the new samples."""
         positions = [stream.ready_positions for stream in streams]
         groups = -(-max(positions, default=0) // POOL)
         if groups:
@@ -124,7 +126,7 @@ class ExactStepper(WindowStepper[ExactStream]):
                     stream.next_position += count
 
     def length(self, wanted: WantedWindow[ExactStream]) -> int:
-        """In positions after the sinc filters."""
+        """The length in positions of the sinc filters' output."""
         return wanted.stream.next_position - wanted.start // SINC_STRIDE
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""InstanceNorm over the blocks of the engine: as scale and shift by stream, from whatever statistics are given."""
+"""InstanceNorm over the blocks of the engine, as a scale and a shift for each stream, from given statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamer.engine.layers import Affine
 
 @dataclass(frozen=True, slots=True)
 class InstanceWeights:
-    """What an InstanceNorm learned: weight and bias (channels,), and the epsilon of its variance."""
+    """The parameters of an InstanceNorm: weight and bias (channels,), and the epsilon added to the variance."""
 
     weight: Tensor
     bias: Tensor
@@ -24,7 +24,7 @@ class InstanceWeights:
         return cls(norm.weight.detach(), norm.bias.detach(), norm.eps)
 
     def affine(self, mean: Tensor, variance: Tensor) -> Affine:
-        """The norm under these statistics, (streams, channels) each; the variance is the biased one."""
+        """The norm with these statistics: mean and biased variance, (streams, channels) each."""
         scale = self.weight / (variance + self.eps).sqrt()
         return Affine(scale, self.bias - mean * scale)
 
@@ -35,10 +35,10 @@ class InstanceWeights:
 
 
 def after_sinc(wave: Affine, filters: Tensor, filtered: Tensor) -> Tensor:
-    """The norm of the waveform, (streams, 1), applied to what the sinc filters made of the raw one.
+    """Apply the norm of the waveform to the sinc filters' output for the raw waveform.
 
     A convolution is linear: filters * (a x + b) = a (filters * x) + b sum(filters).
-    filtered (positions, streams, 3, 80), filters (80, taps).
+    wave: scale and shift (streams, 1). filters (80, taps). filtered (positions, streams, 3, 80).
     """
     offset = wave.shift * filters.sum(1)
     return torch.addcmul(offset[:, None], filtered, wave.scale[:, None])

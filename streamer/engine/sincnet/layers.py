@@ -1,6 +1,6 @@
 """The layers of a SincNet x-vector from samples to frames, for many streams at once.
 
-They advance in hops of 270 samples, so that every layer moves by a whole number of its positions (9, 3, 1 a hop).
+They advance in hops of 270 samples, so that every layer moves by a whole number of its positions: 9, 3 or 1 per hop.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from streamer.models.xvector import ATTENTION_LAYER, SPEECH_LAYER, XVectorSincNe
 
 Floats = NDArray[np.float32]
 
-#: Of the leaky ReLUs.
+#: The negative slope of the leaky ReLUs.
 SLOPE = nn.LeakyReLU().negative_slope
 
 
 class SincNetFrameLayers:
     """The layers of a network up to the pooling, prepared for one device and precision.
 
-    compiled: whether the front end's pooling, norms and activations are one compiled pass, or tensor operations; None
-        chooses by device. speech: whether to compute the speech head, if there is one.
+    compiled: whether the pooling, norms and activations of the front end run as one compiled pass, instead of tensor
+        operations; None chooses by device.
+    speech: whether to compute the speech head, if there is one.
     """
 
     def __init__(
@@ -51,18 +52,20 @@ class SincNetFrameLayers:
         self.sinc = SincFilters(sincnet.filterbank.filters()[:, 0].detach())
         wave_norm = batch_affine(sincnet.wav_norm1d)
         self.wave_norm = Affine(wave_norm.scale[None], wave_norm.shift[None])
-        # The front end stays in float32: it is a tenth of the work and sees the widest range of values.
+        # The front end stays in float32: it is a tenth of the work, and its values have the widest range.
         small = [module for module in sincnet.conv1d if isinstance(module, nn.Conv1d)]
         self.small = [_convolution(module, biased=False) for module in small]
-        #: Positions a hop at the input of the first layers: each of the small convolutions is pooled.
+        #: Positions per hop at the input of each small convolution; a pooling layer follows each.
         self.rates = [POOL ** (len(small) - layer) for layer in range(len(small))]
-        # A constant in the input of a norm: one of the window's own statistics takes it out, others are corrected.
+        # The small convolutions leave out their biases. A norm with the window's own statistics would cancel a bias;
+        # for a norm with fixed statistics, its mean is corrected.
         norms = zip(sincnet.norm1d, [None, *(module.bias for module in small)], strict=True)
         self.norms = [batch_affine(norm, bias) for norm, bias in norms] if architecture.frame_local else []
         self.tdnns: list[Convolution] = []
         self.speech: Convolution | None = None
         self.attention: Convolution | None = None
-        # A head is too small to gain from int8; of blocks in bfloat16, it makes what it can without converting them.
+        # A head is too small to gain from int8. It computes in bfloat16 if the blocks are in bfloat16, which saves
+        # converting them.
         heads: Precision = "bfloat16" if precision == "bfloat16" else "float32"
         before: nn.Module | None = None
         for layer, start in enumerate(range(0, len(network.tdnns), 3)):
@@ -76,7 +79,7 @@ class SincNetFrameLayers:
         self.last_norm = batch_affine(before)
         self.hops = self._hops(architecture.grid)
         inputs = [*small, *network.tdnns[::3]]
-        #: Length of one stream's row in a Carry: what each layer sees of the past, all its channels.
+        #: Length of one stream's row in a Carry: for each layer, its context times its input channels.
         self.carry_size = sum(
             layer.context * module.in_channels
             for layer, module in zip([*self.small, *self.tdnns], inputs, strict=True)
@@ -84,7 +87,7 @@ class SincNetFrameLayers:
         )
 
     def _hops(self, grid: FrameGrid) -> Hops:
-        # What the small convolutions see of the past, in positions of the first of them.
+        # The past context of the small convolutions together, in input positions of the first one.
         seen = sum(layer.context * self.rates[0] // rate for layer, rate in zip(self.small, self.rates, strict=True))
         return Hops(
             grid,
@@ -103,7 +106,8 @@ class SincNetFrameLayers:
         return self.sinc.filters.device
 
     def first(self, waves: Tensor, carry: Carry | NoCarry) -> Tensor:
-        """From (streams, samples) to what the first convolution sees, (4 + 9 n, streams, 40 or 80), by fixed norms."""
+        """From samples (streams, samples) to the input of the first small convolution with its context, (4 + 9 n,
+        streams, 40 or 80). Uses norms with fixed statistics."""
         if not self.log_front:
             filtered = after_sinc(self.wave_norm, self.sinc.filters, self.sinc.filtered(waves))
             return self.normalised(rectified(filtered), carry, self.norms[0])
@@ -114,11 +118,11 @@ class SincNetFrameLayers:
         return seen
 
     def normalised(self, block: Tensor, carry: Carry | NoCarry, norm: Norm) -> Tensor:
-        """From what `rectified` gives to what the first convolution sees."""
+        """From the output of `rectified` to the input of the first small convolution with its context."""
         return carry.extend(F.leaky_relu_(norm(block)), self.small[0].context, self.rates[0])
 
     def front(self, seen: Tensor, carry: Carry | NoCarry, norms: Sequence[Norm]) -> Tensor:
-        """From what the first convolution sees to what the first TDNN layer does, (4 + n, streams, 60)."""
+        """From the input of the first small convolution to that of the first TDNN layer, (4 + n, streams, 60)."""
         following = zip([*self.small[1:], self.tdnns[0]], [*self.rates[1:], 1], strict=True)
         for convolution, norm, (after, rate) in zip(self.small, norms[1:], following, strict=True):
             outputs = convolution(seen)
@@ -129,15 +133,15 @@ class SincNetFrameLayers:
         return seen
 
     def _activate(self, outputs: Tensor, norm: Norm, activated: Tensor) -> None:
-        """Pool, normalise and rectify (3 n, streams, channels) into (n, streams, channels); a rest of one or two
-        positions is left out."""
+        """Pool, normalise and rectify (3 n, streams, channels) into (n, streams, channels). One or two positions left
+        over at the end are dropped."""
         if self.compiled and isinstance(norm, Affine):
             pool_and_activate(outputs.numpy(), norm.scale.numpy(), norm.shift.numpy(), activated.numpy())
         else:
             activated.copy_(F.leaky_relu_(norm(max_pool(outputs))))
 
     def tdnn(self, seen: Tensor, carry: Carry | NoCarry) -> FrameBlock:
-        """The TDNN layers and the heads, from what the first of them sees."""
+        """Compute the TDNN layers and the heads, from the input of the first TDNN layer with its context."""
         speech = attention = None
         block = seen
         for layer, convolution in enumerate(self.tdnns):
@@ -156,7 +160,7 @@ def rectified(filtered: Tensor) -> Tensor:
 
 
 def max_pool(block: Tensor) -> Tensor:
-    """(3 n, streams, channels) -> (n, streams, channels); a rest of one or two positions is left out."""
+    """(3 n, streams, channels) -> (n, streams, channels). One or two positions left over at the end are dropped."""
     count = len(block) // POOL
     return block[: count * POOL].view(count, POOL, *block.shape[1:]).amax(dim=1)
 
@@ -173,16 +177,16 @@ def pool_and_activate(outputs: Floats, scale: Floats, shift: Floats, activated: 
                 outputs[POOL * position + 2, stream],
             )  # fmt: skip
             for channel in range(channels):
-                # numpy's maximum is no number where one of them is none: a broken stream must not seem sound.
+                # np.maximum returns NaN if an argument is NaN: a broken stream must not look healthy.
                 most = np.maximum(np.maximum(first[channel], second[channel]), third[channel])
                 value = most * scale[channel] + shift[channel]
                 row[channel] = value if value > 0 else np.float32(SLOPE) * value
 
 
 def batch_affine(norm: nn.Module, bias: Tensor | None = None) -> Affine:
-    """A BatchNorm in evaluation mode as scale and shift; an absent norm as the identity.
+    """A BatchNorm in evaluation mode as scale and shift; the identity if there is no norm.
 
-    bias: what the layer before should have added to its output, and did not.
+    bias: the bias of the preceding layer, which that layer did not add to its output.
     """
     if not isinstance(norm, nn.BatchNorm1d):
         return Affine(torch.ones(1), torch.zeros(1))
@@ -200,7 +204,10 @@ def _convolution(
     *,
     biased: bool = True,
 ) -> Convolution:
-    """A Conv1d, with the BatchNorm before it folded in."""
+    """A Conv1d, with the BatchNorm before it folded in.
+
+    before: that norm; None if there is none. biased: whether to add the bias; only used if there is no norm before it.
+    """
     assert isinstance(module, nn.Conv1d) and module.bias is not None
     weight = module.kernel() if isinstance(module, ZeroSumConv1d) else module.weight
     weight, bias, dilation = weight.detach(), module.bias.detach(), module.dilation[0]

@@ -1,4 +1,4 @@
-"""Which stepper computes a SincNet x-vector: it depends on its norms, and on the mode asked for."""
+"""Chooses the stepper of a SincNet x-vector, which depends on its norms and on the requested mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamer.models.xvector import sincnet_of
 
 
 class SincNetStreaming:
-    """Without window norms, `cached` is exact. With them `exact` computes windows anew, and `cached` is close."""
+    """Without window norms, `cached` is exact. With them, `exact` recomputes windows, and `cached` approximates."""
 
     def choose_mode(self, mode: Mode | None, model: Model) -> Mode:
         architecture = sincnet_of(model.network).architecture

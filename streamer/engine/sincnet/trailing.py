@@ -1,7 +1,7 @@
-"""`cached` mode for models with window norms: an approximation, to be asked for by name.
+"""`cached` mode for models with window norms: an approximation that must be requested explicitly.
 
 Each new block of frames is normalised by the statistics of the trailing audio, as long as the longest window, instead
-of those of each window it will be part of. What is carried over keeps the norm it had.
+of those of each window that will contain the block. Positions in the carry keep the norm they were computed with.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from streamer.models.xvector import XVectorSincNet
 
 
 class TrailingBackbone(SincNetBackbone):
-    """Computes new frames under the statistics of the audio up to them.
+    """Computes new frames with the statistics of the audio up to them.
 
-    Beside the carry, a stream keeps its history (blocks, size): by block, weight, mean and m2 of the input of each
-    norm, one after the other; oldest first.
+    Besides the carry, a stream keeps its history (blocks, size), oldest block first: for each block, the weight, mean
+    and m2 of the input of each norm, side by side.
     """
 
     def __init__(self, network: XVectorSincNet, layers: SincNetFrameLayers) -> None:
@@ -41,15 +41,15 @@ class TrailingBackbone(SincNetBackbone):
 
     def advance(self, waves: Tensor, batch: Batch) -> FrameBlock:
         layers, carry, stride = self.layers, batch.carry, self.hops.stride
-        # The oldest block makes room for the present one. Shorter histories begin with blocks of nothing.
+        # The oldest block makes room for the current one. Shorter histories are padded with zeros at the start.
         longest = max(memory.kept["history"].shape[1] for memory in batch.memories) - 1
         history = waves.new_zeros(len(waves), longest, sum(self.sizes))
         for memory in batch.memories:
             rows = memory.kept["history"][:, 1:]
             history[:, longest - rows.shape[1] :].index_copy_(0, memory.places, rows)
-        # The hops that count are neither zeros before a restart nor the padding behind.
+        # Neither the silence before a stream began or restarted nor the padding at the end counts.
         trailing = TrailingStatistics(history, self.sizes, batch.first, carry.hops)
-        # The waveform is the input of hops of samples of its own.
+        # The input of the waveform's norm is the samples themselves, `stride` of them per hop.
         wave = trailing.norm(self.wave_norm, stride)
         hops = waves.shape[1] // stride
         samples = waves[:, : hops * stride].t().unsqueeze(2)
@@ -61,15 +61,16 @@ class TrailingBackbone(SincNetBackbone):
         present = torch.cat(trailing.rows, dim=1)
         for memory in batch.memories:
             rows, row = memory.kept["history"], present.index_select(0, memory.places)[:, None]
-            # A block in which nothing counts is none.
+            # A block without any hop that counts is not added.
             rows.copy_(torch.where(row[:, :, :1] > 0, torch.cat([rows[:, 1:], row], 1), rows))
         return block
 
 
 class TrailingStatistics:
-    """Statistics of the inputs of all norms, over the blocks before and the present one.
+    """Statistics of the inputs of all norms, over the history and the current block.
 
-    history (streams, blocks, size), of the blocks before. first, end (streams,): which hops of the present block count.
+    history (streams, blocks, size): see `TrailingBackbone`. sizes: the share of each norm in `size`. first, end
+    (streams,): the range of hops of the current block that count.
     """
 
     def __init__(self, history: Tensor, sizes: list[int], first: Tensor, end: Tensor) -> None:
@@ -82,7 +83,10 @@ class TrailingStatistics:
         return TrailingNorm(self, weights, rate)
 
     def over(self, block: Tensor, rate: int) -> tuple[Tensor, Tensor]:
-        """Mean and biased variance (streams, channels) with a block (time, streams, channels) of `rate` a hop."""
+        """Mean and biased variance (streams, channels) of the history and a block (time, streams, channels).
+
+        rate: positions of the block per hop. Call once for each norm, in their order.
+        """
         hop = torch.arange(len(block), device=block.device)[:, None] // rate
         counts = ((hop >= self.first) & (hop < self.end)).float().t()
         present = Moments.of(block.transpose(0, 1), counts.unsqueeze(2))
@@ -97,7 +101,7 @@ class TrailingStatistics:
 
 @dataclass(frozen=True, slots=True)
 class TrailingNorm:
-    """One InstanceNorm under trailing statistics."""
+    """One InstanceNorm with trailing statistics. rate: positions of its input per hop."""
 
     statistics: TrailingStatistics
     weights: InstanceWeights
