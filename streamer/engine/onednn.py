@@ -33,7 +33,7 @@ def available(device: torch.device, dtype: torch.dtype) -> bool:
 def packed(weight: Tensor, bias: Tensor | None, dilation: int, slope: float) -> Callable[[Tensor], Tensor]:
     """A function (time + context, streams, in) -> (time, streams, out).
 
-    weight (out, in, taps) and bias (out,) float32 or bfloat16, as the blocks; sums are in float32 either way.
+    weight (out, in, taps), bias (out,): float32 or bfloat16, the dtype of the blocks. Sums are in float32 in any case.
     """
     activation: tuple[str, list[float]] = ("none", []) if slope == 1 else ("leaky_relu", [slope])
     if weight.shape[2] == 1:

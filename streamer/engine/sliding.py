@@ -1,7 +1,7 @@
 """Sliding windows over pooled moments, at a constant cost per step, whatever the window's length or overlap.
 
-Frames are grouped into cells, one for each step of the stream: cell c holds the frames that begin in the c-th step. A
-window consists of the last L whole cells and the frames after them. The moments of the last L cells come from two
+Frames are grouped into cells, one for each step of the stream: cell c holds the frames that begin in step c. A window
+consists of the last L whole cells and the frames after them. The moments of the last L cells come from two
 partial aggregates, the suffixes of one epoch of L cells and the prefix of the next, so that each cell is merged three
 times in all (van Herk, 1992; Gil & Werman, 1993, for any associative operation):
 https://en.wikipedia.org/wiki/Prefix_sum#Sliding_windows describes the idea for sums.

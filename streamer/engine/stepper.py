@@ -41,7 +41,7 @@ class StreamState(Protocol):
 
 
 class Stepper(Protocol):
-    """One way of computing, for many streams at once. All states come from `new`.
+    """Computes the steps of many streams at once, in one mode. All states come from `new`.
 
     step_unit: a stream's step must be a multiple of this number of samples.
     """
