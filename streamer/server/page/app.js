@@ -1,4 +1,4 @@
-// Listening: sound goes to the server, what it says of it goes to the screen.
+// The page for listening: sends audio to the server, and shows its events on the screen.
 
 import { Memory } from "./audio.js";
 import { Capture } from "./capture.js";
@@ -49,7 +49,7 @@ export class App {
     this.roster.fetch();
   }
 
-  /** What people do. */
+  /** Connect the buttons and the other inputs. */
   obey() {
     $("listen").addEventListener("click", () => (this.capture ? this.finish() : this.begin()));
     $("open-file").addEventListener("click", () => $("file").click());
@@ -63,7 +63,7 @@ export class App {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.roster.show());
   }
 
-  // Begin and end
+  // Starting and stopping
 
   async open(file) {
     if (this.capture) await this.finish();
@@ -106,7 +106,7 @@ export class App {
     return true;
   }
 
-  /** Sound flows and the server is ready: now, or in a moment. */
+  /** Start listening if needed, and wait up to 10 s for the server. Returns whether it is ready. */
   async ready() {
     if (!this.capture && !(await this.begin())) return false;
     for (let tries = 0; tries < 100 && this.connection && !this.connection.ready; tries++) {
@@ -136,7 +136,7 @@ export class App {
     this.screen.enter(stage);
   }
 
-  /** The server has lost the session, and another one has begun: say what that means. */
+  /** The server lost the session and began a new one: tell the user what that means. */
   restarted({ sample, lostFrom }) {
     this.screen.talk.restart(sample, lostFrom);
     forgetGuests();
@@ -173,7 +173,7 @@ export class App {
     notice(`${error.message} ${error.change}`);
   }
 
-  // What the server says
+  // Messages from the server
 
   take(message) {
     switch (message.type) {
@@ -204,9 +204,9 @@ export class App {
     this.screen.show();
   }
 
-  // Names by hand
+  // Names corrected by hand
 
-  /** One turn, or all that a voice said. */
+  /** Change the speaker of one turn, or of all turns of a voice if `turn` is null. */
   putRight(turn, from, to) {
     if (turn) this.screen.talk.putRight(turn, to);
     else {
@@ -217,7 +217,7 @@ export class App {
     this.screen.draw();
   }
 
-  /** The server learns a voice from what this page has of it. */
+  /** Enrol a voice on the server, from the audio that this page still has of it. */
   async teach(name, to, force) {
     await learn(to, this.screen.heardOf(name), this.screen.memory, { token: this.token, force });
     await this.roster.fetch();

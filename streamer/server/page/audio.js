@@ -1,9 +1,9 @@
-// This session's sound, in this tab's memory and nowhere else: the last hour of it, so that a turn can be heard again.
+// The last hour of this session's audio, so that a turn can be played again. It is only in the memory of this tab.
 
 const KEEP_S = 3600; // At 16 kHz and two bytes a sample: up to 115 MB.
 const RATE = 16000;
 const BLOCK = 10 * RATE;
-const TAPS = 12; // on either side, for each sample that is kept
+const TAPS = 12; // of the low-pass filter on either side, per kept sample
 
 /** Gathers s16le samples at any rate, and keeps them at 16 to 32 kHz. */
 export class Memory {
@@ -11,15 +11,15 @@ export class Memory {
     this.factor = Math.max(1, Math.floor(rate / RATE));
     this.rate = rate / this.factor;
     this.keep = keepS * this.rate;
-    this.blocks = []; // Int16Array each, all of them full but the last one
-    this.dropped = 0; // samples that are no longer kept
-    this.length = 0; // samples taken, the dropped ones as well
+    this.blocks = []; // of Int16Array, all full except the last
+    this.dropped = 0; // number of samples no longer kept
+    this.length = 0; // number of samples added, including dropped ones
     this.filter = lowpass(this.factor);
-    // The filter looks back and ahead: begin with silence before the first sample.
+    // The filter needs samples before and after each one: begin with silence before the first.
     this.tail = new Float32Array((this.filter.length - 1) / 2);
   }
 
-  /** pcm: an ArrayBuffer of the samples that come next. */
+  /** pcm: an ArrayBuffer of the next samples, s16le. */
   add(pcm) {
     const samples = new Int16Array(pcm);
     if (this.factor === 1) return samples.forEach((sample) => this.push(sample));
@@ -49,17 +49,17 @@ export class Memory {
     this.length++;
   }
 
-  /** The earliest position that is kept, in samples at 16 kHz. */
+  /** The first position that is still kept, in samples at 16 kHz. */
   get begin() {
     return Math.ceil((this.dropped / this.rate) * RATE);
   }
 
-  /** Whether some of [start, end), in samples at 16 kHz, is there. */
+  /** Whether the start of [start, end), in samples at 16 kHz, is kept; its end may be missing. */
   has(start, end) {
     return start >= this.begin && end > start && (start / RATE) * this.rate < this.length;
   }
 
-  /** The samples of [start, end), in samples at 16 kHz, as far as they are kept: an Int16Array at `rate`. */
+  /** The kept part of [start, end), in samples at 16 kHz: an Int16Array at `rate`. */
   slice(start, end) {
     const from = Math.max(this.dropped, Math.round((start / RATE) * this.rate));
     const to = Math.min(this.length, Math.round((end / RATE) * this.rate));
@@ -74,7 +74,7 @@ export class Memory {
   }
 }
 
-/** A windowed sinc (Blackman) that leaves what the lower rate can hold; its gain at 0 Hz is 1. */
+/** A low-pass filter for the lower rate: a windowed sinc (Blackman) whose gain at 0 Hz is 1. */
 function lowpass(factor) {
   if (factor === 1) return new Float32Array([1]);
   const half = TAPS * factor;
@@ -88,11 +88,11 @@ function lowpass(factor) {
   return taps.map((tap) => tap / sum);
 }
 
-/** Plays one recording at a time. changed(): called when it begins and ends. */
+/** Plays one turn at a time. changed(): called when playing starts and ends. */
 export class Player {
   constructor(changed) {
     this.changed = changed;
-    this.key = null; // what is being played
+    this.key = null; // key of the turn being played
   }
 
   play(key, memory, start, end) {
@@ -118,7 +118,7 @@ export class Player {
     if (source) this.changed();
   }
 
-  /** Where it plays, in samples at 16 kHz; null where nothing does. */
+  /** The position being played, in samples at 16 kHz; null if nothing is played. */
   get position() {
     return this.source ? this.start + (this.context.currentTime - this.begun) * RATE : null;
   }

@@ -1,9 +1,9 @@
-// Where the sound comes from: the microphone, or a file that is played. Either passes through the same tap.
+// The source of the audio: the microphone, or a file that is played. Both pass through the same tap.
 
 import { constraints } from "./microphones.js";
 
 export class Capture {
-  /** onPcm(buffer, level) is called ten times a second; onEnd() when a file is over. */
+  /** onPcm(buffer, level): called ten times a second. onEnd(): called at the end of a file. */
   constructor(onPcm, onEnd) {
     this.onPcm = onPcm;
     this.onEnd = onEnd;
@@ -13,7 +13,7 @@ export class Capture {
     return this.context.sampleRate;
   }
 
-  /** deviceId: which one; undefined for the browser's choice. */
+  /** deviceId: the microphone to use; undefined for the browser's choice. */
   async microphone(deviceId) {
     const media = await navigator.mediaDevices.getUserMedia({ audio: constraints(deviceId) });
     this.live = true;
@@ -43,7 +43,7 @@ export class Capture {
     await this.context.resume();
   }
 
-  /** A file begins to play; a microphone has begun already. */
+  /** Start playing the file; a microphone has already started. */
   start() {
     this.player?.start();
   }

@@ -1,10 +1,10 @@
-// Two dialogs: enrol a voice, and give a token.
+// Two dialogs: one enrols a voice, one asks for a token.
 
 import { $, make, sentence } from "./dom.js";
 
 const ARC = 2 * Math.PI * 52;
 
-/** Enrolment: asks for a name, follows the coach, stores the profile. tell(message) sends; begin() makes sound flow. */
+/** Asks for a name, shows the coach's advice, stores the profile. tell(message): send it. begin(): start the audio. */
 export class EnrollDialog {
   constructor({ tell, begin }) {
     this.tell = tell;
@@ -52,7 +52,7 @@ export class EnrollDialog {
     }
   }
 
-  /** An `enrolment` message. */
+  /** Show an `enrolment` message. */
   report(message) {
     if (!this.dialog.open) return;
     if (message.state === "cancelled") return this.close();
@@ -74,7 +74,7 @@ export class EnrollDialog {
       this.refusedAt = message.speech;
       $("enroll-force").hidden = false;
     } else if (this.refusedAt !== null && message.speech < this.refusedAt + 2) {
-      return; // Leave what speaks against it on show, until more was heard.
+      return; // Keep the reasons for the refusal on screen until there are 2 s more of speech.
     }
     $("enroll-state").textContent =
       message.state === "refused" ? "This would not make a good profile yet." : done ? "That is enough." : "Listening. Speak freely, or read this aloud:";
@@ -82,10 +82,10 @@ export class EnrollDialog {
     $("enroll-advice").replaceChildren(...advice);
   }
 
-  /** The server would not: say why, in the dialog. */
+  /** Show the server's error in the dialog. Returns whether it belongs here. */
   problem(error) {
     if (!this.dialog.open || this.phase !== "listen") return false;
-    // Not even begun: the name cannot be one, and another may be given.
+    // The enrolment has not begun: the name is invalid, so ask for another one.
     if (error.code === "invalid_message" && $("enroll-listen").hidden) {
       this.phase = "ask";
       $("enroll-problem").textContent = `${error.message} ${error.change}`;
@@ -97,7 +97,7 @@ export class EnrollDialog {
     return true;
   }
 
-  /** The session is another one: what was heard for the enrolment is lost. */
+  /** The server began a new session: the audio of this enrolment is lost. */
   restarted() {
     if (!this.dialog.open || this.phase !== "listen") return;
     this.open($("enroll-title").textContent);
@@ -120,7 +120,7 @@ export class EnrollDialog {
   }
 }
 
-/** Ask for a token; resolves to it, or to null. */
+/** Ask for a token. Resolves to the token, or to null if there is none. */
 export function askToken() {
   const dialog = $("token-dialog");
   $("token-input").value = "";

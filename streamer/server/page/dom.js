@@ -1,11 +1,11 @@
-// Small help with the document: find, make, and bring a list up to date.
+// Helpers for the document: find and create elements, and update lists.
 
-/** Where the page came from is where its WebSockets go. */
+/** The address for WebSockets: the server that the page came from. */
 export const server = () => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
 
 export const $ = (id) => document.getElementById(id);
 
-/** An element with these properties, and children that are elements or text. `data` and `aria` are objects of their own. */
+/** Create an element with properties and children (elements or text). data, aria: its data-* and aria-* attributes. */
 export function make(tag, { data = {}, aria = {}, ...properties } = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   Object.assign(element.dataset, data);
@@ -14,7 +14,7 @@ export function make(tag, { data = {}, aria = {}, ...properties } = {}, ...child
   return element;
 }
 
-/** An icon from the page's own set (index.html has it as symbols). */
+/** An icon from the symbols in index.html. */
 export function icon(name) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
@@ -26,7 +26,7 @@ export function icon(name) {
   return svg;
 }
 
-/** Bring a list up to date with as few changes as possible: what has the focus keeps it. key(item) tells items apart. */
+/** Update a list with few changes to its rows, so that the focus is kept. key(item): what identifies an item. */
 export function rows(list, items, key, create, update) {
   const there = new Map([...list.children].map((row) => [row.dataset.key, row]));
   items.forEach((item, index) => {
@@ -40,7 +40,7 @@ export function rows(list, items, key, create, update) {
   for (const row of there.values()) row.remove();
 }
 
-/** 0:54, 12:05, 1:02:03. */
+/** Seconds as 0:54, 12:05 or 1:02:03. */
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];

@@ -1,8 +1,8 @@
-// A file dropped anywhere on the page.
+// Accepts a file that is dropped anywhere on the page.
 
 import { $ } from "./dom.js";
 
-/** take(file) */
+/** take(file): called with the file. */
 export function whenDropped(take) {
   let depth = 0;
   addEventListener("dragenter", (event) => {

@@ -1,4 +1,4 @@
-// A session as files: the same text as streamer.sinks writes, which tests/server/test_page_after.py compares.
+// Writes a session as files, with the same text as streamer.sinks; tests/server/test_page_after.py compares them.
 
 import { isGuest } from "./people.js";
 import { RATE } from "./talk.js";
@@ -13,7 +13,7 @@ export function round(value) {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** A number with so many digits, halves to even as Python writes them. */
+/** A number with `digits` decimals, rounded half to even, as Python does. */
 export function fixed(value, digits) {
   const exact = value.toFixed(Math.min(100, digits + 60));
   const place = exact.indexOf(".") + digits + 1;
@@ -23,17 +23,17 @@ export function fixed(value, digits) {
   return value.toFixed(digits);
 }
 
-/** White space as Python's str.split() sees it: names have none but blanks, yet a file may come from anywhere. */
+/** Split at white space like Python's str.split(). Names contain only blanks, but file names may contain others. */
 const words = (text) => text.split(/[\s\x1c-\x1f\x85]+/u).filter(Boolean);
 
-/** hh:mm:ss.mmm */
+/** A position in samples as hh:mm:ss.mmm. */
 function time(sample) {
   const whole = round((sample * 1000) / RATE);
   const parts = [Math.floor(whole / 3600000), Math.floor(whole / 60000) % 60, Math.floor(whole / 1000) % 60];
   return `${parts.map((part) => String(part).padStart(2, "0")).join(":")}.${String(whole % 1000).padStart(3, "0")}`;
 }
 
-/** spans: { start, end, speaker } in samples at 16 kHz, in their order. */
+/** spans: { start, end, speaker } in samples at 16 kHz, in order of time. */
 export function vtt(spans) {
   const cue = ({ start, end, speaker }) => {
     const name = words(speaker).join(" ").replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -57,7 +57,7 @@ export function rttm(spans, recording) {
   return spans.map(line).join("");
 }
 
-/** The events as JSON lines; what has another name here than the server gave it is put right as `streamer relabel` does. */
+/** The events as JSON lines. Turns that were renamed on this page are corrected as `streamer relabel` does. */
 export function jsonLines(talk) {
   let session = 0;
   const lines = [];
@@ -72,7 +72,7 @@ export function jsonLines(talk) {
 
 function putRight(event, speaker) {
   if (event.type === "turn_end") return { ...event, speaker, confidence: 1, reason: REASON };
-  // What is right from the start has no doubts and no corrections.
+  // The corrected name is certain from the start, so `ambiguous` and `correction` events are left out.
   if (event.type !== "speaker" && event.type !== "unknown") return null;
   const certain = { ...event, speaker, confidence: 1, final: true, reason: REASON, runner_up: null };
   if (isGuest(speaker)) return { ...certain, type: "unknown" };

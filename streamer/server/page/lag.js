@@ -1,13 +1,14 @@
-// How far what is shown lies behind what is said, as a number and as a word.
+// The lag of the display behind the speech, as a number and as a word.
 
 import { $ } from "./dom.js";
 
-const LIVE_S = 1; // Less than this is not felt as a delay.
+const LIVE_S = 1; // A shorter lag is not felt as a delay.
 
-/** Seconds from a voice to its name: what waits here, what waits on the server, and silence of the server's beyond what it
- * promised. stats: its last message, step: seconds between two looks, silent: seconds since it came, interval: its promise. */
+/** Seconds from a voice to its name: audio that waits here and on the server, or how overdue the server's message is.
+ * The first argument is the server's last `stats` message. unsent: seconds of audio that wait here. step: seconds of one
+ * step. silent: seconds since that message. interval: seconds between messages that the server promised. */
 export function behind({ lag, queue }, { unsent = 0, step = 0.5, silent = 0, interval = 2 } = {}) {
-  // Up to a step of what has arrived always waits: that is no delay.
+  // Up to one step of audio always waits on the server: that is not a delay.
   return Math.max(unsent + Math.max(lag, queue - step), silent - interval - LIVE_S);
 }
 

@@ -1,4 +1,4 @@
-// Draws the time line: a lane for each voice, gaps where sound was lost, and the whole session in a strip below.
+// Draws the time line: a lane for each voice, gaps where audio was lost, and a strip with the whole session below.
 
 import { clock } from "./dom.js";
 import { colour, display, isGuest } from "./people.js";
@@ -7,9 +7,9 @@ import { RATE } from "./talk.js";
 export const LANE = 40;
 export const FOOT = 24;
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
-const GAP_PX = 84; // at least, between two marks of time
+const GAP_PX = 84; // minimum distance of two time marks
 
-/** A canvas as large as it is shown, in CSS pixels, empty. */
+/** Clear a canvas, and fit its size to the size on screen. Coordinates are in CSS pixels. */
 export function prepare(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
   const scale = devicePixelRatio || 1;
@@ -25,7 +25,7 @@ export function prepare(canvas) {
   return { context, width, height, ink, font: style.fontFamily };
 }
 
-/** view: { from, to } in samples. lanes: names. passes(name): whether it is shown in full colour. */
+/** view: { from, to } in samples. lanes: names, top to bottom. passes(name): whether to draw it in full colour. */
 export function drawLanes(canvas, { view, lanes, spans, gaps, passes, playing, now }) {
   const sheet = prepare(canvas);
   const { context, width, ink } = sheet;
@@ -46,7 +46,7 @@ export function drawLanes(canvas, { view, lanes, spans, gaps, passes, playing, n
   }
 }
 
-/** The whole session, and what of it is in view. */
+/** Draw the whole session, and mark the part in view. */
 export function drawStrip(canvas, { view, lanes, spans, end, passes }) {
   const { context, width, height, ink } = prepare(canvas);
   const x = (sample) => (sample / end) * width;
@@ -58,7 +58,7 @@ export function drawStrip(canvas, { view, lanes, spans, end, passes }) {
     context.fillRect(x(span.start), top, Math.max(1.5, x(span.end) - x(span.start)), thick);
   }
   context.globalAlpha = 1;
-  if (view.from <= 0 && view.to >= end) return; // all of it is in view
+  if (view.from <= 0 && view.to >= end) return; // the whole session is in view
   context.globalAlpha = 0.14;
   context.fillStyle = ink("--ink");
   const [left, right] = [Math.max(0, x(view.from)), Math.min(width, x(view.to))];
@@ -111,7 +111,7 @@ function drawGaps({ context, height, ink }, x, gaps, view) {
 function bar(context, left, right, lane, { turn, speaker }) {
   const strength = context.globalAlpha;
   context.fillStyle = context.strokeStyle = colour(speaker);
-  // Provisional names are paler; guests are outlined as well.
+  // Provisional names are paler; guests also have an outline.
   context.globalAlpha = strength * (turn.final ? 1 : 0.6);
   context.beginPath();
   context.roundRect(left, lane * LANE + 19, Math.max(3, right - left), 16, 5);

@@ -1,13 +1,13 @@
-// A voice named after the session: what the page still has of it is enrolled, by the protocol's own messages.
+// Enrols a voice that was named after the session, from the audio that the page still has, by the protocol's messages.
 
 import { Client } from "./client.js";
 import { server } from "./dom.js";
 
-const LONGEST_S = 20; // of speech; more makes a profile little better
+const LONGEST_S = 20; // of speech; more hardly improves a profile
 const PATIENCE_MS = 60000;
 
-/** Enrol `name` from these spans ({ start, end } in samples at 16 kHz) of a Memory, the longest first.
- * force: although the coach advises against it. Throws an Error with what stands against it. */
+/** Enrol `name` from spans ({ start, end } in samples at 16 kHz) of a Memory, the longest first.
+ * force: enrol even if the coach advises against it. Throws an Error with the reason if it was refused. */
 export async function learn(name, spans, memory, { token = null, force = false } = {}) {
   const chunks = [];
   let left = LONGEST_S * memory.rate;

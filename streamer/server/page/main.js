@@ -1,4 +1,4 @@
-// One page for two: whoever listens, and whoever watches a room by a link (/?room=NAME).
+// One page for two uses: listening, and watching a room by a link (/?room=NAME).
 
 import { App } from "./app.js";
 import { watch } from "./viewer.js";

@@ -1,12 +1,12 @@
-// Which microphone, and whether it hears anything: the picker and the level meter beside it.
+// The list of microphones, and the level meter beside it.
 
 import { $, make } from "./dom.js";
 
 const QUIETEST_DB = -60;
-const CHECK_S = 60; // Nobody wants a microphone open for ever because they once looked at its level.
+const CHECK_S = 60; // A check must not leave the microphone open for ever.
 
 export class Microphones {
-  /** problem(error): told where a microphone cannot be opened. */
+  /** problem(error): called if a microphone cannot be opened. */
   constructor({ problem }) {
     this.problem = problem;
     this.select = $("microphone");
@@ -22,12 +22,12 @@ export class Microphones {
     this.list();
   }
 
-  /** The id of the chosen one, or undefined for the browser's own choice. */
+  /** The id of the chosen microphone; undefined for the browser's choice. */
   get chosen() {
     return this.select.value || undefined;
   }
 
-  /** Names are known once a page may use the microphone; before, browsers keep them to themselves. */
+  /** Fill the list. Browsers tell the names of microphones only after the page was allowed to use one. */
   async list() {
     const found = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "audioinput");
     const named = found.filter((device) => device.deviceId && device.label);
@@ -40,7 +40,7 @@ export class Microphones {
     if (named.some((device) => device.deviceId === chosen)) this.select.value = chosen;
   }
 
-  /** Open the chosen microphone and show its level, until `stop` or for a minute. Nothing of it leaves the page. */
+  /** Open the chosen microphone and show its level, until `stop` or for a minute. No audio leaves the page. */
   async check() {
     this.stop();
     try {
@@ -68,7 +68,7 @@ export class Microphones {
     look();
   }
 
-  /** rms, peak: 0 to 1. The bar falls slowly, so that an eye can follow it. */
+  /** Show a level. rms, peak: 0 to 1. The bar falls slowly, so that the eye can follow it. */
   show(rms, peak = rms) {
     const db = 20 * Math.log10(Math.max(rms, 1e-6));
     this.level = Math.max((db - QUIETEST_DB) / -QUIETEST_DB, this.level * 0.93, 0);
@@ -94,7 +94,7 @@ export class Microphones {
   }
 }
 
-/** What makes a call sound clean takes away from the voice what tells people apart. */
+/** The browser's processing for calls is off: it removes details of a voice that tell people apart. */
 export function constraints(deviceId) {
   const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   return deviceId ? { ...plain, deviceId: { exact: deviceId } } : plain;

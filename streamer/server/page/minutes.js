@@ -1,10 +1,10 @@
-// The minutes of a session: one HTML file that needs nothing else. The same text as streamer.sinks.minutes writes.
+// Writes the minutes of a session: one self-contained HTML file, with the same text as streamer.sinks.minutes.
 
 import { fixed, round } from "./formats.js";
 import { compare, statistics } from "./statistics.js";
 import { RATE } from "./talk.js";
 
-// Told apart on light and dark grounds, and by most who see colours differently; strangers are grey.
+// Distinct on light and dark backgrounds, and for most people with colour blindness; strangers are grey.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f3c8d", "#3d8f3d"];
 const STRANGER = "#8a8a8a";
 const STYLE = `
@@ -27,7 +27,7 @@ details { margin-top: 2.2rem; } summary { cursor: pointer; font-weight: 600; fon
 @media (max-width: 30rem) { .who { flex-basis: 5rem; } th, td { padding: .3rem; } }
 `;
 
-/** spans: { start, end, speaker } in samples, in their order. began: a Date, or null. where(span): at which microphone. */
+/** spans: { start, end, speaker } in samples, in order of time. began: a Date, or null. where(span): its microphone. */
 export function minutes(spans, end, title, began = null, where = () => "") {
   const found = statistics(spans);
   const known = found.talks.map(({ speaker }) => speaker).filter((name) => !stranger(name)).sort(compare);
@@ -73,7 +73,7 @@ function day(date) {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
-/** A position as m:ss.s, or h:mm:ss.s from an hour on. */
+/** A position in samples as m:ss.s, or h:mm:ss.s from an hour on. */
 export function clock(sample) {
   const seconds = fixed((sample / RATE) % 60, 1).padStart(4, "0");
   const whole = Math.floor(sample / RATE / 60);

@@ -1,4 +1,4 @@
-// Names put right: of a guest, of somebody enrolled, of one turn or of all that a voice said.
+// The dialog that corrects names: of a guest, of an enrolled person, of one turn or of all turns of a voice.
 
 import { $, clock, make } from "./dom.js";
 import { colour, display, isGuest } from "./people.js";
@@ -6,8 +6,9 @@ import { RATE } from "./talk.js";
 
 export class NameDialog {
   /**
-   * on: { tell(message), may(scope): whether the server would do it now, heard(turn or null, from, to): by hand, names(),
-   * teachable(speaker): whether the server could learn the voice now, teach(speaker, name, force): let it }.
+   * on: { tell(message): send it, may(scope): whether the server allows this now, heard(turn or null, from, to): correct
+   * on this page only, names(): known names, teachable(speaker): whether the voice can be enrolled now,
+   * teach(speaker, name, force): enrol it }.
    */
   constructor(on) {
     this.on = on;
@@ -22,17 +23,17 @@ export class NameDialog {
     for (const input of document.querySelectorAll("input[name=name-scope]")) input.addEventListener("change", () => this.explain());
   }
 
-  /** A person of the list: rename or remove them there. */
+  /** Rename or remove an enrolled person. */
   person(speaker) {
     this.open({ speaker, turn: null, title: speaker, value: speaker });
   }
 
-  /** A voice of the session: name or rename all of what it said. */
+  /** Name a voice of the session, for all its turns. */
   voice(speaker) {
     this.open({ speaker, turn: null, title: `Who is ${display(speaker)}?`, value: "", heard: true });
   }
 
-  /** One turn: it alone, or all that the same voice said. */
+  /** Name the speaker of one turn, or of all turns of the same voice. */
   one(turn) {
     const at = clock(turn.start / RATE);
     this.open({ speaker: turn.speaker, turn, title: `Who spoke at ${at}?`, value: "", heard: true });
@@ -71,13 +72,13 @@ export class NameDialog {
     return !this.turn || $("name-scope-all").checked;
   }
 
-  /** Whether the server is asked: for a guest's voice as a whole, or for somebody on its list. */
+  /** Whether the server makes the change: for an enrolled person, or for all turns of a guest. */
   get asks() {
     if (!this.heard) return true;
     return this.all && isGuest(this.speaker) && this.on.may("enroll");
   }
 
-  /** Whether the server is to learn the voice from what the page still has of it. */
+  /** Whether to enrol the voice from the audio that the page still has. */
   get learns() {
     return this.learnable && $("name-learn").checked;
   }
@@ -117,7 +118,7 @@ export class NameDialog {
     $("name-problem").textContent = "The server is not there just now. Try again in a moment.";
   }
 
-  /** Whether the server has learned the voice; where it would rather not, the next try is by force. */
+  /** Enrol the voice. Returns whether that worked; if not, the next try is forced. */
   async teach(to) {
     this.busy(true);
     $("name-problem").textContent = "";
@@ -142,7 +143,7 @@ export class NameDialog {
     this.on.tell({ type: "speakers", action: "remove", speaker: this.speaker, request: 1, limit: 200 });
   }
 
-  /** What was asked for is done. Returns who was given which name, if that was it. */
+  /** The server made the change. Returns { from, to } if it was a new name. */
   done() {
     const { asked } = this;
     this.asked = null;

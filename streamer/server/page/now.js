@@ -1,4 +1,4 @@
-// Who speaks now: the large name, how sure it is, and the state of the connection above it.
+// Shows who speaks now: the large name, its confidence, and the state of the connection above.
 
 import { $ } from "./dom.js";
 import { colour, display, initials, isGuest } from "./people.js";
@@ -28,7 +28,7 @@ export function notice(text) {
   $("notice").hidden = !text;
 }
 
-/** talk: what was said so far. stage: before, live or over. */
+/** talk: the session so far, a Talk. stage: before, live or over. */
 export function showNow(talk, stage) {
   const turn = stage === "live" ? talk.current : null;
   const name = turn?.speaker;
@@ -62,7 +62,7 @@ function describe(talk, turn, name) {
   return [talk.seat(turn), how].filter(Boolean).join(" · ");
 }
 
-/** Two at one microphone, who are told apart by what it hears; or each at one of their own. */
+/** Two who speak at once: at one microphone, which has overlap, or each at their own. */
 function describeTwo(talk, turn, beside) {
   const seats = [talk.seat(turn), talk.seat(beside)];
   return beside.overlap ? `${percent(beside)} sure that two speak` : seats.filter(Boolean).join(" · ");
@@ -73,7 +73,7 @@ function stays() {
   return "Everything stays on this page until you close it or listen again.";
 }
 
-/** The screen reader is told of a change of speaker, not of every second thought. */
+/** Tell screen readers who speaks, only when the names change. */
 function announce(name, other) {
   const said = other ? `${display(name)} and ${display(other)} speak` : name ? `${display(name)} speaks` : announced;
   if (said === announced) return;

@@ -1,12 +1,12 @@
-// The overlay for a video's picture (OBS and the like): the name of who speaks in a shared room, on a transparent ground.
-// /overlay?room=NAME; where a token is asked for, /overlay?room=NAME#token=... : what stands behind # is never sent.
+// The overlay for video (OBS and similar): the name of the speaker in a shared room, on a transparent background.
+// /overlay?room=NAME, or /overlay?room=NAME#token=... if a token is needed: browsers never send the part after #.
 
 import { $ } from "./dom.js";
 import { colour, display, moveColour } from "./people.js";
 import { Talk } from "./talk.js";
 import { givenToken, Watcher } from "./watcher.js";
 
-const LINGER_MS = 1500; // A name stays for as long after the voice: a breath is no end.
+const LINGER_MS = 1500; // How long a name stays after the voice ends: a breath must not hide it.
 
 const room = new URLSearchParams(location.search).get("room");
 const token = givenToken();
@@ -28,7 +28,7 @@ function show() {
   $("name").dataset.shown = true;
 }
 
-/** A second name, where two speak at once. */
+/** The second name when two speak at once. */
 function beside(other) {
   const name = document.createElement("span");
   name.textContent = display(other);

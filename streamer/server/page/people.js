@@ -1,4 +1,4 @@
-// Names and their colours. Nothing is stored: a colour lasts as long as the page.
+// Names and their colours. Colours are not stored: they last as long as the page.
 
 const HUES = [222, 12, 158, 42, 282, 188, 336, 96, 252, 28, 130, 305];
 const GUEST = /^guest-\d+$/;
@@ -7,7 +7,7 @@ const given = new Map(); // name -> place in HUES
 
 export const isGuest = (name) => GUEST.test(name);
 
-/** What people see: "Guest 1" for guest-1. */
+/** The name to display: "Guest 1" for guest-1. */
 export const display = (name) => (isGuest(name) ? name.replace("guest-", "Guest ") : name);
 
 export function initials(name) {
@@ -17,20 +17,20 @@ export function initials(name) {
   return letters.map((word) => [...word][0]?.toUpperCase() ?? "").join("");
 }
 
-/** The place of the colour that a name would like: the same in every browser. */
+/** The place in HUES of a name's preferred colour, a hash: the same in every browser. */
 function wish(name) {
   let sum = 2166136261;
   for (const character of name.toLowerCase()) sum = Math.imul(sum ^ character.codePointAt(0), 16777619) >>> 0;
   return sum % HUES.length;
 }
 
-/** How far two places of HUES lie apart on the wheel, in degrees. */
+/** The distance of two places of HUES on the colour wheel, in degrees. */
 function apart(one, other) {
   const difference = Math.abs(HUES[one] - HUES[other]) % 360;
   return Math.min(difference, 360 - difference);
 }
 
-/** Of the colours used least the one that is farthest from all others on show, and of those alike the wished one. */
+/** Of the least used colours, the one farthest from all used ones (120 degrees is enough), then nearest to the wish. */
 function choose(name) {
   const taken = [...given.values()];
   const uses = HUES.map((_, place) => taken.filter((other) => other === place).length);
@@ -39,14 +39,14 @@ function choose(name) {
   return free.reduce((best, place) => (worth(place) > worth(best) ? place : best));
 }
 
-/** scheme: light or dark; default: the page's. */
+/** The colour of a name. scheme: light or dark; the page's by default. */
 export function colour(name, scheme) {
   if (!given.has(name)) given.set(name, choose(name));
   const dark = scheme ? scheme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   return `oklch(${dark ? "76% 0.13" : "54% 0.15"} ${HUES[given.get(name)]})`;
 }
 
-/** A guest has a name now: the colour goes with the person. */
+/** A name has changed: the new name gets the old one's colour, unless it has one already. */
 export function moveColour(from, to) {
   if (given.has(from) && !given.has(to)) {
     given.set(to, given.get(from));
@@ -54,7 +54,7 @@ export function moveColour(from, to) {
   }
 }
 
-/** A new session: its guest-1 is somebody else. */
+/** A new session begins: its guest-1 is another person. */
 export function forgetGuests() {
   for (const name of [...given.keys()]) if (isGuest(name)) given.delete(name);
 }

@@ -1,18 +1,18 @@
-// Who is enrolled: asked for before anybody listens, and again when that has changed.
+// The list of enrolled people: fetched before listening begins, and again after changes.
 
 import { $, make, rows } from "./dom.js";
 import { colour } from "./people.js";
 
-const PAGE = 200; // people asked for at once
+const PAGE = 200; // people per request
 
 export class Roster {
-  /** on: { chosen(name), token(): the bearer token or null, changed() }. */
+  /** on: { chosen(name): called on a click, token(): the bearer token or null, changed(): called after updates }. */
   constructor(on) {
     this.on = on;
     this.names = [];
-    this.left = 0; // how many are not shown yet
+    this.left = 0; // number of people not shown yet
     this.scopes = [];
-    this.renaming = false; // whether somebody can be renamed now
+    this.renaming = false; // whether people can be renamed now
     $("people-more").addEventListener("click", () => this.fetch(this.names.at(-1)));
   }
 
@@ -20,7 +20,7 @@ export class Roster {
     return this.scopes.includes(scope);
   }
 
-  /** Ask the server. after: for those behind this name only. Returns whether it answered. */
+  /** Fetch the list from the server. after: only the names after this one. Returns whether the server sent it. */
   async fetch(after) {
     const query = new URLSearchParams({ limit: PAGE, ...(after ? { after } : {}) });
     const token = this.on.token();
@@ -29,7 +29,7 @@ export class Roster {
     try {
       answer = await fetch(`/v1/speakers?${query}`, { headers, cache: "no-store" });
     } catch {
-      return false; // Not there just now: listening will say so.
+      return false; // The server cannot be reached; listening will report that.
     }
     if (!answer.ok) {
       $("people-empty").textContent = "This server tells who is enrolled to those with a token. It asks for one when you listen.";
@@ -41,7 +41,7 @@ export class Roster {
     return true;
   }
 
-  /** A page of the list; further: it goes on where the last one ended. */
+  /** Show a page of the list. further: whether it continues the previous page. */
   take({ speakers, total = speakers.length, more }, further = false) {
     const names = speakers.map(({ name }) => name);
     this.names = further ? [...this.names, ...names.filter((name) => !this.names.includes(name))] : names;

@@ -1,4 +1,4 @@
-// A session on the screen, whoever hears it: who speaks now, the time line, the turns, talk time, and what stays of it.
+// A session on the screen, for listening and for watching: the speaker, the time line, turns, talk time and summary.
 
 import { Player } from "./audio.js";
 import { $, clock } from "./dom.js";
@@ -15,15 +15,15 @@ const PAINT_MS = 48;
 
 export class Screen {
   /**
-   * on: { connection(): { ready, unsent, settings, reached } or null, moving(): whether sound comes, played(turn),
-   * one(turn), voice(name) }; the last two, for names that are put right, are absent where nothing can be.
+   * on: { connection(): { ready, unsent, settings, reached } or null, moving(): whether audio arrives, played(turn),
+   * one(turn), voice(name) }. one and voice open the dialog that corrects names; absent if names cannot be corrected.
    */
   constructor(on) {
     this.on = on;
     this.talk = new Talk();
-    this.memory = null; // the sound, where this page has it
+    this.memory = null; // the audio, if this page has it
     this.about = { title: "session", began: null };
-    this.level = 0; // of the sound, for the eye
+    this.level = 0; // of the audio, for display
     this.edge = 0;
     this.frames = 0;
     this.lag = new Lag();
@@ -47,7 +47,7 @@ export class Screen {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
   }
 
-  /** A new session. memory: where its sound is kept, or null. seats: see `Talk`. */
+  /** Begin a new session. memory: the Memory of its audio, or null. seats: see `Talk`. */
   begin({ title = "session", memory = null, seats = [] } = {}) {
     this.player.stop();
     this.lag.reset();
@@ -66,7 +66,7 @@ export class Screen {
     return document.body.dataset.stage;
   }
 
-  /** before, live or over. */
+  /** stage: before, live or over. */
   enter(stage) {
     document.body.dataset.stage = stage;
     this.level = stage === "live" ? this.level : 0;
@@ -74,7 +74,7 @@ export class Screen {
     this.show();
   }
 
-  /** The sample at the right edge: what was sent, or decided; it stays when the connection is over. */
+  /** The sample at the right edge: the last one sent or decided. It stays there after the connection ends. */
   now() {
     this.edge = Math.max(this.edge, this.on.connection()?.reached ?? 0, this.talk.decided);
     return this.edge;
@@ -98,7 +98,7 @@ export class Screen {
     $("clock").textContent = clock(this.now() / RATE);
   }
 
-  /** Twenty times a second is often enough for an eye, and this page stays open for hours. */
+  /** Draw at most about twenty times a second: that looks smooth, and the page stays open for hours. */
   paint(time) {
     if (time - this.painted >= PAINT_MS) {
       this.painted = time;
@@ -115,7 +115,7 @@ export class Screen {
     else this.draw();
   }
 
-  /** Draw on as long as something moves. */
+  /** Keep drawing while something moves. */
   animate() {
     if (this.painting) return;
     this.painting = true;
@@ -127,12 +127,12 @@ export class Screen {
     return Boolean(this.memory?.has(turn.start, turn.end ?? this.now()));
   }
 
-  /** What a voice said, as far as its sound is still there. */
+  /** The spans of a voice whose audio is still kept. */
   heardOf(name) {
     return this.talk.spans().filter(({ speaker, start, end }) => speaker === name && this.memory?.has(start, end));
   }
 
-  /** Hear a turn again, or stop hearing it. */
+  /** Play a turn; stop it if it is playing. */
   play(turn) {
     if (this.player.key === turn.key) return this.player.stop();
     this.timeline.reveal(turn);

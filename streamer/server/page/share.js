@@ -1,14 +1,14 @@
-// A session that others watch: its room's name, and the links to give away. The sound is never shared.
+// Shares a session with others: the name of its room, and links to it. Audio is never shared.
 
 import { $ } from "./dom.js";
 
 const LETTERS = "abcdefghijkmnpqrstuvwxyz23456789";
 
 export class Share {
-  /** on: { tell(message) }. A page opened as /?share=NAME shares each of its sessions under that name. */
+  /** on: { tell(message): send it }. A page opened as /?share=NAME shares each of its sessions under that name. */
   constructor(on) {
     this.on = on;
-    this.room = null; // what is shared, as it was asked for
+    this.room = null; // name of the shared room
     this.always = new URLSearchParams(location.search).get("share");
     this.wanted = this.always;
     this.dialog = $("share-dialog");
@@ -35,7 +35,7 @@ export class Share {
     this.on.tell({ type: "share", room });
   }
 
-  /** The server is there, for the first time or again: it may have lost what is shared. */
+  /** The server is ready, for the first time or again. It may have lost the shared room: ask again. */
   ready() {
     $("share").hidden = false;
     if (this.wanted) this.ask(this.wanted);
@@ -65,7 +65,7 @@ export class Share {
     $("share-state").textContent = `The room is open.${others}`;
   }
 
-  /** The session is over, and with it the room: the next one is shared only if somebody says so again. */
+  /** The session is over, and so is its room. The next session is shared only on request, or by ?share=NAME. */
   over() {
     this.room = null;
     this.wanted = this.always;
@@ -82,7 +82,7 @@ export class Share {
       button.textContent = "Copied";
       setTimeout(() => (button.textContent = "Copy"), 2000);
     } catch {
-      // It is selected: the keyboard copies it.
+      // The text is selected, so the keyboard can copy it.
     }
   }
 }

@@ -1,11 +1,11 @@
-// What a session's turns say of it, by the rules of streamer.sinks.statistics: counted, and nothing inferred.
+// Statistics of the turns of a session, by the rules of streamer.sinks.statistics: counts only, nothing inferred.
 
 import { RATE } from "./talk.js";
 
-const OVERLAP_S = 0.3; // Two who speak at once for less than this only follow each other closely.
+const OVERLAP_S = 0.3; // A shorter overlap is no interruption: one voice closely follows the other.
 
-/** spans: { start, end, speaker } in samples. Returns talks (the most talkative first), interruptions and follows
- * ([who, whom, times]), seconds spoken, and seconds with two or more at once. */
+/** spans: { start, end, speaker } in samples. Returns talks (most talk time first), interruptions and follows
+ * ([who, whom, times]), spoken (seconds), and overlap (seconds with two or more speakers). */
 export function statistics(spans) {
   const turns = spans
     .map(({ start, end, speaker }) => [start, end, speaker])
@@ -27,14 +27,14 @@ export function statistics(spans) {
   return { talks, ...coverage(turns), interruptions: counted(interruptions(joined(turns))), follows: counted(follows(turns)) };
 }
 
-/** By code point, as Python compares. */
+/** Compare strings by code point, as Python does. */
 export function compare(one, other) {
   const [a, b] = [[...one], [...other]].map((letters) => letters.map((letter) => letter.codePointAt(0)));
   for (let i = 0; i < Math.min(a.length, b.length); i++) if (a[i] !== b[i]) return a[i] - b[i];
   return a.length - b.length;
 }
 
-/** Turns of one speaker of which one begins where the other ends, as one: a name is given anew where two spoke at once. */
+/** Merge turns of one speaker that touch or overlap: an overlap of two speakers splits a turn in the time line. */
 function joined(turns) {
   const [found, last] = [[], new Map()];
   for (const [start, end, speaker] of turns) {
@@ -50,7 +50,7 @@ function joined(turns) {
   return found;
 }
 
-/** Somebody interrupts who begins while another speaks, goes on after them, and spoke with them for at least 0.3 s. */
+/** A speaker interrupts another by starting during their turn, overlapping for at least 0.3 s, and continuing after it. */
 function* interruptions(turns) {
   for (const [i, [start, end, speaker]] of turns.entries()) {
     for (const [otherStart, otherEnd, other] of turns.slice(i + 1, i + 1 + 500)) {
@@ -61,12 +61,12 @@ function* interruptions(turns) {
   }
 }
 
-/** Whose turn came next after whose. */
+/** Pairs [who, whom]: a turn of `who` came directly after one of `whom`. */
 function* follows(turns) {
   for (const [i, [, , speaker]] of turns.slice(1).entries()) if (speaker !== turns[i][2]) yield [speaker, turns[i][2]];
 }
 
-/** Pairs with how often they come: the most frequent first, then by their names. */
+/** Pairs with their counts: the most frequent first, then by name. */
 function counted(pairs) {
   const times = new Map();
   for (const pair of pairs) {

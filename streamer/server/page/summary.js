@@ -1,4 +1,4 @@
-// After a session: what it was, who followed whom, the guests that have no name yet, and the files to take away.
+// The summary after a session: its figures, who followed whom, guests without a name, and files to download.
 
 import { $, clock, make, rows } from "./dom.js";
 import { jsonLines, rttm, srt, vtt } from "./formats.js";
@@ -14,10 +14,10 @@ const FILES = {
   jsonl: ["application/jsonl", ({ talk }) => jsonLines(talk)],
   html: ["text/html", ({ spans, talk, title, began }) => minutes(spans, talk.decided, title, began, ({ turn }) => talk.seat(turn))],
 };
-const PAIRS = 12; // rows of who followed whom; the rest is in the minutes' turns
+const PAIRS = 12; // rows of who followed whom; the minutes list all turns
 
 export class Summary {
-  /** on: { choose(name): give a guest a name; absent where nobody can }. */
+  /** on: { choose(name): name a guest; absent if guests cannot be named }. */
   constructor(on) {
     this.on = on;
     for (const button of document.querySelectorAll("#files button")) {
@@ -25,7 +25,7 @@ export class Summary {
     }
   }
 
-  /** title: what the session is called; began: when it did. */
+  /** title: of the session. began: its start, a Date. */
   show(talk, { title, began }) {
     const spans = talk.spans();
     Object.assign(this, { talk, title, began, spans });

@@ -1,13 +1,13 @@
-// What was said by whom: the server's events as turns on a time line, and what people put right of it. No page in here.
+// Who spoke when: turns made from the server's events, with corrections by hand. Independent of the page.
 
 import { display, isGuest } from "./people.js";
 
 export const RATE = 16000;
-const TURNS = 5000; // those before are only counted, so that a day of talk stays small
+const TURNS = 5000; // older turns are only counted, to limit memory over a day
 const WORDS = 20000;
-const EVENTS = 20000; // kept for the download of the session as JSON lines
+const EVENTS = 20000; // kept for the download as JSON lines
 
-/** The place of the first of these whose middle is not before a sample. */
+/** The index of the first entry whose middle is at or after `sample`. */
 function firstFrom(said, sample) {
   let [low, high] = [0, said.length];
   while (low < high) {
@@ -19,25 +19,25 @@ function firstFrom(said, sample) {
 }
 
 export class Talk {
-  /** seats: the names of the microphones, by channel, of a room that has several; none: each channel is a stream of its own. */
+  /** seats: for a room with several microphones, their names by channel. Empty: each channel is a separate stream. */
   constructor(seats = []) {
     this.seats = seats;
-    this.turns = new Map(); // by `key` of their events -> turn, see `turn`
+    this.turns = new Map(); // `key` of the events -> turn, see `turn`
     this.gaps = [];
-    this.said = []; // words that came in: { channel, middle, text }, in the order of their middles
+    this.said = []; // recognised words: { channel, middle, text }, sorted by middle
     this.events = [];
-    this.forgotten = 0; // turns that are only counted by now
-    this.past = new Map(); // samples of theirs by speaker
-    this.called = new Map(); // names given here to voices that the server knows by another name
+    this.forgotten = 0; // number of turns that are only counted
+    this.past = new Map(); // speaker -> samples of those turns
+    this.called = new Map(); // the server's name of a voice -> its name on this page
     this.speaking = false;
     this.current = null;
-    this.beside = new Map(); // session/channel -> what is said of two who speak at once just now, see `together`
+    this.beside = new Map(); // session/channel -> the second turn of a current overlap, see `together`
     this.decided = 0;
     this.session = 0;
-    this.seen = []; // names in the order of first sight
+    this.seen = []; // names in order of appearance
   }
 
-  /** Another session goes on at this sample: its turns are numbered anew, and its guests are others. */
+  /** A new session continues at this sample: it numbers its turns from the start, and its guests are other people. */
   restart(sample, lostFrom) {
     this.session++;
     this.speaking = false;
@@ -50,7 +50,7 @@ export class Talk {
     this.events.push({ type: "restart", sample, lost_from_sample: lostFrom });
   }
 
-  /** Take an event. Returns the turn that it changed, if any. */
+  /** Process an event. Returns the turn that it changed, or null. */
   take(event) {
     this.decided = Math.max(this.decided, event.decided_sample ?? 0);
     this.events.push(event);
@@ -89,7 +89,7 @@ export class Talk {
     }
   }
 
-  /** Two at once: until the last word of it, the other is a turn beside the one that lasts; then it is a turn of its own. */
+  /** Process an overlap: until it is final, its second speaker has a turn beside the current one; then one of its own. */
   together({ channel, overlap, sample, end_sample: end, other, confidence, final }) {
     const key = `${this.session}/${channel}`;
     if (final) return this.beside.delete(key);
@@ -99,7 +99,7 @@ export class Talk {
     this.beside.set(key, turn);
   }
 
-  /** Who speaks beside whoever has the floor, if anybody: a turn, whose speaker is null where it is not known who. */
+  /** The turn of a second speaker beside the current turn, or null. Its speaker is null if unknown. */
   get other() {
     if (!this.current) return null;
     const another = ({ end, speaker }) => end === null && speaker !== this.current.speaker;
@@ -108,12 +108,12 @@ export class Talk {
     return seated ?? (turn && another(turn) ? turn : null);
   }
 
-  /** The name of the microphone that hears a turn best, in a room that has several. */
+  /** The name of the microphone that hears a turn best; empty unless the room has several. */
   seat({ channel }) {
     return this.seats[channel] ?? "";
   }
 
-  /** What is said of two at once so far, but for voices that have a turn of their own there, at another microphone. */
+  /** The second turns of current overlaps, without voices that have a turn at another microphone at that time. */
   besides() {
     const from = ({ start }, { end }) => end === null || start < end;
     const seated = (one) => [...this.turns.values()].some((turn) => turn.speaker === one.speaker && from(one, turn) && from(turn, one));
@@ -126,7 +126,7 @@ export class Talk {
     if (this.said.length > WORDS) this.said.shift();
   }
 
-  /** What was said in a turn: the words whose middle lies in it. */
+  /** The text of a turn: the words whose middle lies in it. */
   wordsOf(turn, start, end) {
     const found = [];
     for (let i = firstFrom(this.said, start); i < this.said.length && this.said[i].middle < end; i++) {
@@ -136,7 +136,7 @@ export class Talk {
   }
 
   /** The turn of an event: { key, number, session, channel, start, end, speaker, said, confidence, final, candidates,
-   * byHand }; said is the name that the server gave it. */
+   * byHand }. said: the server's name for the speaker. end: null until the turn ends. */
   turn(event) {
     const key = this.key(event);
     if (!this.turns.has(key)) {
@@ -149,7 +149,7 @@ export class Talk {
     return turn;
   }
 
-  /** What an event's turn is kept by. In a room turns are numbered through all microphones, and move between them. */
+  /** The key of an event's turn. In a room, turns are numbered across microphones, and may move between them. */
   key({ channel, turn }, session = this.session) {
     return this.seats.length ? `${session}/${turn}` : `${session}/${channel}/${turn}`;
   }
@@ -157,7 +157,7 @@ export class Talk {
   name(event) {
     const fresh = !this.turns.has(this.key(event));
     const turn = this.turn(event);
-    // Of several who speak, each at a microphone, it is whoever began last: a later word of another changes nothing.
+    // If several speak, each at a microphone, the current turn is the one that began last; other events do not change it.
     if (fresh || !this.seats.length || !this.current) this.current = turn;
     turn.candidates = event.candidates?.map((name) => this.called.get(name) ?? name);
     if (event.type !== "ambiguous") turn.start = event.sample;
@@ -175,8 +175,8 @@ export class Talk {
     return turn;
   }
 
-  /** The last turn beside this one that still lasts: a voice beside another's comes and goes within it, and in a room there
-   * may be one at each microphone. */
+  /** The latest unfinished turn besides this one: a second voice may come and go within a turn, and in a room there may be
+   * one at each microphone. which(turn): an extra condition. */
   open(beside, which = () => true) {
     const near = ({ channel, speaker }) => (this.seats.length ? Boolean(speaker) : channel === beside.channel);
     const lasting = (turn) => turn !== beside && turn.end === null && turn.session === beside.session && near(turn) && which(turn);
@@ -195,7 +195,7 @@ export class Talk {
     if (!this.seen.includes(name)) this.seen.push(name);
   }
 
-  /** All that was said by one name was another's. The place of the first one stays where the second is new. */
+  /** Rename a speaker in all turns. In `seen`, a new name takes the place of the old one. */
   rename(from, to) {
     for (const turn of [...this.turns.values(), ...this.beside.values()]) {
       if (turn.speaker === from) turn.speaker = to;
@@ -207,14 +207,14 @@ export class Talk {
     if (place >= 0) this.seen.splice(place, 1, ...(this.seen.includes(to) ? [] : [to]));
   }
 
-  /** The same by hand, for a voice that the server will go on calling by its old name. */
+  /** Rename by hand: the server keeps using the old name, so later events are renamed too. */
   call(from, to) {
     for (const [name, now] of this.called) if (now === from) this.called.set(name, to);
     this.called.set(from, to);
     this.rename(from, to);
   }
 
-  /** One turn was somebody else's, for certain. */
+  /** Correct the speaker of one turn by hand. */
   putRight(turn, speaker) {
     const before = turn.speaker;
     Object.assign(turn, { speaker, byHand: true, confidence: 1, candidates: undefined });
@@ -232,18 +232,18 @@ export class Talk {
     this.forgotten++;
   }
 
-  /** Turns with a name and a length, by their beginning; one that lasts ends at `now` (a sample). */
+  /** Turns that have a name and a length, sorted by start. An unfinished turn ends at `now` (a sample). */
   spans(now = this.decided) {
     const found = [];
     for (const turn of [...this.turns.values(), ...this.besides()]) {
       const end = turn.end ?? now;
       if (turn.speaker && end > turn.start) found.push({ turn, start: turn.start, end, speaker: turn.speaker });
     }
-    // They come nearly in order, which a sort takes in one pass.
+    // They are almost sorted already, so that the sort is about one pass.
     return found.sort((a, b) => a.start - b.start || a.turn.number - b.turn.number);
   }
 
-  /** Seconds by speaker, the most talkative first; a turn that goes on counts up to `now` (a sample). */
+  /** Talk time: [name, seconds], most first. An unfinished turn counts up to `now` (a sample). */
   times(now) {
     const samples = new Map(this.past);
     for (const { speaker, start, end } of this.spans(now)) samples.set(speaker, (samples.get(speaker) ?? 0) + end - start);

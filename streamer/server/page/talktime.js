@@ -1,9 +1,9 @@
-// Talk time: a bar for each voice, the most talkative first.
+// Talk time: a bar for each voice, most talk time first.
 
 import { $, clock, make, rows } from "./dom.js";
 import { colour, display, isGuest } from "./people.js";
 
-/** times: [name, seconds]. current: names of who speaks. chosen(name): its name is to be put right; absent: it cannot. */
+/** times: [name, seconds]. current: who speaks now. chosen(name): correct it; absent if impossible. */
 export function showTalkTime(times, { current, chosen }) {
   const longest = Math.max(...times.map(([, seconds]) => seconds), 1);
   const total = times.reduce((sum, [, seconds]) => sum + seconds, 0) || 1;

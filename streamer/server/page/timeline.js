@@ -1,16 +1,16 @@
-// The time line as something to move about in: it follows what is said, or stays where somebody has taken it.
+// Navigation in the time line: the view follows the end of the session, or stays where the user moved it.
 
 import { $ } from "./dom.js";
 import { display } from "./people.js";
 import { drawLanes, drawStrip, FOOT, LANE } from "./lanes.js";
 import { RATE } from "./talk.js";
 
-const SHORTEST = 5 * RATE; // in view
+const SHORTEST = 5 * RATE; // the least samples in view
 const USUAL = 60 * RATE;
 const NARROW = 30 * RATE;
 
 export class Timeline {
-  /** on: { chosen(turn), passes(name), playing(): sample or null }. */
+  /** on: { chosen(turn): called on a click, passes(name): see `drawLanes`, playing(): sample or null }. */
   constructor(on) {
     this.on = on;
     this.canvas = $("timeline");
@@ -35,10 +35,10 @@ export class Timeline {
     this.begin();
   }
 
-  /** A new session. */
+  /** Begin a new session. */
   begin() {
-    this.length = this.canvas.clientWidth < 520 ? NARROW : USUAL; // samples in view
-    this.from = null; // the sample at the left edge; null: the view follows what is said
+    this.length = this.canvas.clientWidth < 520 ? NARROW : USUAL; // number of samples in view
+    this.from = null; // the sample at the left edge; null: the view follows the end
   }
 
   get view() {
@@ -46,7 +46,7 @@ export class Timeline {
     return { from, to: from + this.length };
   }
 
-  /** now: the sample up to which there is sound. */
+  /** now: the sample at which the audio ends. */
   draw(talk, now) {
     Object.assign(this, { talk, now });
     const lanes = talk.seen;
@@ -60,13 +60,13 @@ export class Timeline {
     Object.assign(this.box.dataset, { from: view.from / RATE, to: view.to / RATE, lanes: lanes.join(", ") });
   }
 
-  /** In words, for those who do not see it. times: [name, seconds]. */
+  /** Describe the time line for screen readers. times: [name, seconds]. */
   describe(times) {
     const said = times.map(([name, seconds]) => `${display(name)} ${Math.round(seconds)} seconds`).join(", ");
     this.canvas.setAttribute("aria-label", said ? `Spoken so far: ${said}.` : "Nobody has spoken yet.");
   }
 
-  // Moving about
+  // Navigation
 
   follow() {
     this.from = null;
@@ -80,7 +80,7 @@ export class Timeline {
     this.draw(this.talk, this.now);
   }
 
-  /** Show so many times as much, around a place (0 to 1 of the width); what follows goes on following. */
+  /** Multiply the samples in view by `times`, around a place (0 to 1 of the width). A view that follows keeps following. */
   zoom(times, place = 0.5) {
     const { from } = this.view;
     const longest = Math.max(USUAL, this.now);
@@ -91,7 +91,7 @@ export class Timeline {
     this.draw(this.talk, this.now);
   }
 
-  /** Move by so many samples. */
+  /** Move the view by this many samples. */
   move(samples) {
     this.from = this.within(this.view.from + samples);
     this.draw(this.talk, this.now);
@@ -124,7 +124,7 @@ export class Timeline {
     act();
   }
 
-  /** Sideways moves, with Ctrl (or two fingers on a touchpad) it zooms; up and down is the page's. */
+  /** Horizontal scrolling moves; with Ctrl (or a pinch on a touchpad) it zooms. Vertical scrolling is left to the page. */
   wheel(event) {
     const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
     if (event.ctrlKey || event.metaKey) this.zoom(Math.exp(event.deltaY * 0.01), this.place(event));
@@ -167,7 +167,7 @@ export class Timeline {
     this.pointers.delete(event.pointerId);
   }
 
-  /** The turn under a pointer: of its lane, and at its place or a finger's breadth beside it. */
+  /** The turn under a pointer: in its lane, at most 8 pixels from it. */
   at(event) {
     const box = this.canvas.getBoundingClientRect();
     const name = this.talk.seen[Math.floor((event.clientY - box.top) / LANE)];
@@ -177,7 +177,7 @@ export class Timeline {
     return this.spans.find(({ speaker, start, end }) => speaker === name && sample >= start - near && sample <= end + near)?.turn;
   }
 
-  /** The strip was pressed: go there. */
+  /** Move the view to the place that was pressed on the strip. */
   jump(event) {
     const end = Math.max(this.now, this.length);
     const place = (event.clientX - this.strip.getBoundingClientRect().left) / this.strip.clientWidth;

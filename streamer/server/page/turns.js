@@ -1,17 +1,17 @@
-// The turns as a list, in the order in which they were said: whose, when, how sure; to hear again and to put right.
+// The list of turns in order of time: who, when and how sure. Turns can be played and corrected.
 
 import { $, clock, icon, make, rows } from "./dom.js";
 import { colour, display, isGuest } from "./people.js";
 import { RATE } from "./talk.js";
 
-const SHOWN = 150; // and so many more for each "earlier": a list of thousands would make the page slow
+const SHOWN = 150; // at first, and for each "earlier": a list of thousands would slow down the page
 
 export class Turns {
-  /** on: { play(turn), choose(turn): absent where nothing can be put right, playing(): key or null, audible(turn), filtered() }. */
+  /** on: { play(turn), choose(turn): correct it, absent if impossible, playing(): key or null, audible(turn), filtered() }. */
   constructor(on) {
     this.on = on;
     this.list = $("turns");
-    this.only = new Set(); // whom to show; empty: everybody
+    this.only = new Set(); // names to show; empty: all
     this.shown = SHOWN;
     $("turns-earlier").addEventListener("click", () => {
       this.shown += SHOWN;
@@ -27,7 +27,7 @@ export class Turns {
     this.list.replaceChildren();
   }
 
-  /** Whether what this speaker says is shown. */
+  /** Whether this speaker's turns are shown. */
   passes(speaker) {
     return !this.only.size || this.only.has(speaker);
   }
@@ -83,7 +83,7 @@ export class Turns {
     play.querySelector("use").setAttribute("href", playing ? "#icon-pause" : "#icon-play");
   }
 
-  /** Everybody, or some: a button each. */
+  /** Show the filter: a button for everybody, and one for each name. */
   showFilter(talk) {
     $("filter").hidden = talk.seen.length < 2;
     rows($("filter"), ["", ...talk.seen], (name) => name || "(all)", (name) => {
@@ -106,7 +106,7 @@ export class Turns {
     this.on.filtered();
   }
 
-  /** Bring a turn into view, and mark it for a moment. */
+  /** Scroll to a turn, and highlight it for a moment. */
   reveal(turn) {
     const item = [...this.list.children].find((row) => row.dataset.key === turn.key);
     if (!item) return;

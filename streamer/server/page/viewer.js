@@ -1,4 +1,4 @@
-// Watching a room that somebody shares: the same screen, and nothing to press that would change anything.
+// Watches a shared room: the same screen, without controls that would change anything.
 
 import { askToken } from "./dialogs.js";
 import { $ } from "./dom.js";

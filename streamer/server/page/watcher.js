@@ -1,11 +1,11 @@
-// A connection that watches a shared room: events in, and nothing out. It comes back by itself, for as long as the page lives.
+// A connection that watches a shared room: it receives events and sends no audio. It reconnects while the page is open.
 
 import { server } from "./dom.js";
 
 const AGAIN_MS = 3000;
 
-/** The token in the page's own address (#token=...), if there is one: it is never sent with a request. It is taken away at
- * once, so that nobody who looks at the window sees it. */
+/** The token in the page's address (#token=...), or null. Browsers do not send this part of an address. It is removed from
+ * the address at once, so that nobody can read it on the screen. */
 export function givenToken() {
   const token = new URLSearchParams(location.hash.slice(1)).get("token");
   if (token) history.replaceState(null, "", location.pathname + location.search);
@@ -14,13 +14,13 @@ export function givenToken() {
 
 export class Watcher {
   /**
-   * on: { state(name), begin({ title, channels }): a room's events follow from the first one kept, message(message),
-   * over(goodbye), refused(error): there is no coming back without another token }.
-   * states: connecting, watching, absent (there is no such room yet, or no more), waiting (for the server).
+   * on: { state(name), begin({ title, channels }): the room's events follow, from the first one that was kept,
+   * message(message), over(goodbye), refused(error): final, does not reconnect }.
+   * states: connecting, watching, absent (the room does not exist yet, or has ended), waiting (for the server).
    */
   constructor(room, on, token = null) {
     Object.assign(this, { room, on, token, ready: false, unsent: 0, reached: 0, done: false, state: "waiting" });
-    this.settings = { step: 0.5, stats_interval: 60 }; // whoever shares the room chooses how often there are figures
+    this.settings = { step: 0.5, stats_interval: 60 }; // assumed: the session that shares the room chooses its own
     on.state("connecting");
     this.connect();
   }
@@ -38,7 +38,7 @@ export class Watcher {
     switch (message.type) {
       case "watching":
         this.ready = true;
-        this.state = "waiting"; // what it is if nothing more is said
+        this.state = "waiting"; // after a loss without a further message
         this.on.state("watching");
         return this.on.begin(message);
       case "error":

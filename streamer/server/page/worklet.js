@@ -1,11 +1,11 @@
-// Runs beside the sound: gathers a tenth of a second of mono samples as 16-bit PCM and its level, and hands both over.
+// Runs in the audio thread: collects mono samples as 16-bit PCM, and posts them with their level every tenth of a second.
 
 class Tap extends AudioWorkletProcessor {
   constructor() {
     super();
     this.size = Math.round(sampleRate / 10);
     this.reset();
-    // A file is over: hand over what there is.
+    // The file has ended: post the remaining samples.
     this.port.onmessage = () => this.hand(true);
   }
 
