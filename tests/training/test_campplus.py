@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 
 import numpy as np
@@ -17,7 +18,7 @@ from streamer.models.campplus.surroundings import FRAMES_EXPECTED, FRAMES_REMEMB
 from streamer.training.campplus.disturbance import Disturbance, mu_law
 from streamer.training.campplus.losses import pooled
 from streamer.training.campplus.pieces import Pieces
-from streamer.training.campplus.run import rate_at, train
+from streamer.training.campplus.run import begin, rate_at, train
 from streamer.training.campplus.student import dense_block, student_frames
 
 
@@ -141,6 +142,19 @@ def test_the_rate_rises_and_settles():
     assert rate_at(0, 0, 1) < 0.05
     assert rate_at(100, 0, 1) == pytest.approx(1, abs=1e-3)
     assert rate_at(100, 1, 1) < 1e-4
+
+
+def test_a_student_that_goes_on_measures_the_averages_of_speech_anew(campplus, campplus_past):
+    teacher, voices = campplus_of(campplus.network), torch.from_numpy(seeded.seeded_audio(64_000)).view(2, 32_000)
+
+    first = begin(teacher, voices).state_dict()
+    second = begin(teacher, voices, copy.deepcopy(campplus_past)).state_dict()
+
+    measured = [name for name in first if name.endswith((".expected", "layers.shape"))]
+    assert len(measured) == 12 + 24 + 16 + 1
+    for name in measured:
+        assert first[name].abs().sum() > 0
+        torch.testing.assert_close(second[name], first[name])
 
 
 def test_a_run_is_kept_and_goes_on(speech, tmp_path, capsys):

@@ -86,22 +86,27 @@ def begin(teacher: CamPlusPlus, voices: Tensor, start: Model | None = None) -> C
 
     Raises WrongArchitecture if `start` is not a streaming CAM++.
     """
-    if start is not None:
+    if start is None:
+        architecture = CamPlusPlusArchitecture(
+            context="past", heard_hz=HEARD_HZ, attention=True, dimension=teacher.architecture.dimension
+        )
+        student = CamPlusPlus(architecture)
+        student.load_state_dict(of_the_past(teacher.state_dict(), HEARD_HZ))
+    else:
         student = campplus_of(start.network)
         if not student.architecture.frame_local:
             raise WrongArchitecture(
                 f"{start.card.name} sees whole windows; begin with a streaming CAM++, or without a model."
             )
-        return student.to(voices.device).float().train().requires_grad_(True)
-    architecture = CamPlusPlusArchitecture(
-        context="past", heard_hz=HEARD_HZ, attention=True, dimension=teacher.architecture.dimension
-    )
-    student = CamPlusPlus(architecture)
-    student.load_state_dict(of_the_past(teacher.state_dict(), HEARD_HZ))
-    student.to(voices.device)
-    rows = teacher.bank(voices)
-    measure_expected(student, rows[:, : rows.shape[1] // 2 * 2])
+    student.to(voices.device).float().train().requires_grad_(True)
+    measure(student, voices)
     return student
+
+
+def measure(student: CamPlusPlus, voices: Tensor) -> None:
+    """Set the averages of speech, with which streams begin: training changes what the layers see of it."""
+    rows = student.bank(voices)
+    measure_expected(student, rows[:, : rows.shape[1] // 2 * 2])
 
 
 def rate_at(step: int, share: float, rate: float) -> float:
@@ -144,6 +149,7 @@ def train(
             saved = time.monotonic()
             _save(out / "state.pt", student, average, optimiser, step)
     _save(out / "state.pt", student, average, optimiser, step)
+    measure(average, pieces.take(32, OWN, generator))
     write(out / "model.safetensors", average, {"steps": step, "batch": batch, "after": start})
 
 
