@@ -8,6 +8,7 @@ from streamer.engine.campplus.layers import PreparedLayers
 from streamer.models.campplus.network import campplus_of
 from streamer.models.campplus.overlap import OverlapHead, overlap_of
 from streamer.models.carry import Carry
+from streamer.models.model import Model
 from streamer.training.overlap.floor import FloorPlan
 from streamer.training.overlap.run import early_blocks, folded, learn, levelled, with_head
 
@@ -35,7 +36,7 @@ def test_the_early_blocks_are_those_that_the_network_tells_overlaps_by(campplus_
 
     expected = seen[-1][network.lag :]
     assert blocks.shape == expected.shape
-    # SessionSnapshot in half precision.
+    # Kept in half precision.
     assert (blocks - expected).abs().max() < 2e-3 * expected.abs().max()
 
 
@@ -55,3 +56,9 @@ def test_a_head_learns_what_it_is_shown_and_is_put_into_a_model(campplus_past):
         carry = Carry(torch.zeros(64, 96), torch.full((64,), 500), 500)
         told = overlap_of(campplus_of(made.network).overlap(blocks.float(), carry)) > 0.5
     assert (told == (counts == 2))[25:].float().mean() == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_model_keeps_its_cohort_with_a_new_head(campplus_past):
+    model = Model(campplus_past.network, campplus_past.card, np.eye(3, 192, dtype=np.float32))
+
+    assert with_head(model, OverlapHead()).cohort is model.cohort

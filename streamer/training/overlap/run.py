@@ -108,7 +108,7 @@ def with_head(model: Model, head: OverlapHead) -> Model:
     network = CamPlusPlus(replace(before.architecture, overlap=True))
     weights = before.state_dict() | {f"overlap.{name}": tensor for name, tensor in head.state_dict().items()}
     network.load_state_dict(weights)
-    return Model(network.eval().requires_grad_(False), model.card)
+    return Model(network.eval().requires_grad_(False), model.card, model.cohort)
 
 
 def train(
