@@ -28,7 +28,7 @@ from streamer.models.model import Model, ModelCard
 from streamer.training.campplus.disturbance import Disturbance
 from streamer.training.campplus.losses import Lesson, loss
 from streamer.training.campplus.pieces import Pieces
-from streamer.training.campplus.student import measure_expected, student_frames
+from streamer.training.campplus.student import measure_expected, rows_of, student_frames
 
 #: Corpora left out of training, so that cohort and calibration use voices that it did not see.
 WITHOUT = ("arabiccommands", "cv-fa")
@@ -36,6 +36,8 @@ HEARD_HZ = 6_900.0
 TEACHER = "CAM++ for Chinese and English (3D-Speaker, Apache-2.0), whose weights training began with"
 #: Samples of a lesson's target voice, and of the voice before it in every third lesson; 4 s and 2 s.
 OWN, BEFORE = 64_400, 32_000
+#: Voices that the averages of speech are measured on.
+MEASURED = 32
 #: Steps until the full learning rate; share of the average that each step keeps.
 WARM_UP, KEPT = 40, 0.995
 SAVE_S = 240.0
@@ -60,10 +62,8 @@ class Classroom:
             other = self.pieces.take(self.batch, BEFORE, self.generator)
             pause = torch.rand(self.batch, 1, generator=self.generator, device=voices.device) < 0.2
             heard, before = torch.cat([torch.where(pause, 0.01 * other, other), voices], 1), BEFORE // 320
-        rows = self.teacher.bank(self.disturbance(heard))
-        return Lesson(
-            rows[:, : len(rows[0]) // 2 * 2], before, frames.features.permute(2, 0, 1), self.teacher.pool(frames)
-        )
+        rows = rows_of(self.teacher, self.disturbance(heard))
+        return Lesson(rows, before, frames.features.permute(2, 0, 1), self.teacher.pool(frames))
 
 
 class Relative(torch.optim.AdamW):
@@ -99,14 +99,8 @@ def begin(teacher: CamPlusPlus, voices: Tensor, start: Model | None = None) -> C
                 f"{start.card.name} sees whole windows; begin with a streaming CAM++, or without a model."
             )
     student.to(voices.device).float().train().requires_grad_(True)
-    measure(student, voices)
+    measure_expected(student, voices)
     return student
-
-
-def measure(student: CamPlusPlus, voices: Tensor) -> None:
-    """Set the averages of speech, with which streams begin: training changes what the layers see of it."""
-    rows = student.bank(voices)
-    measure_expected(student, rows[:, : rows.shape[1] // 2 * 2])
 
 
 def rate_at(step: int, share: float, rate: float) -> float:
@@ -132,7 +126,7 @@ def train(
     room = Classroom(teacher, pieces, Disturbance.of(speech, generator), generator, batch)
     typer.echo(f"{len(pieces.start)} pieces, {float(pieces.length.sum()) / SAMPLE_RATE / 3600:.1f} h")
     before = None if start is None else Model.from_pretrained(start, device=device)
-    student = begin(teacher, pieces.take(32, OWN, generator), before)
+    student = begin(teacher, pieces.take(MEASURED, OWN, generator), before)
     average = copy.deepcopy(student)
     optimiser = Relative(student)
     out.mkdir(parents=True, exist_ok=True)
@@ -149,7 +143,7 @@ def train(
             saved = time.monotonic()
             _save(out / "state.pt", student, average, optimiser, step)
     _save(out / "state.pt", student, average, optimiser, step)
-    measure(average, pieces.take(32, OWN, generator))
+    measure_expected(average, pieces.take(MEASURED, OWN, generator))
     write(out / "model.safetensors", average, {"steps": step, "batch": batch, "after": start})
 
 

@@ -140,13 +140,20 @@ def _weights(frames: int, device: torch.device) -> Tensor:
     return 2 / running_sum(ones, torch.full((1, 1), FRAMES_EXPECTED, device=device), FRAMES_REMEMBERED)
 
 
-@torch.no_grad()
-def measure_expected(network: CamPlusPlus, rows: Tensor, rounds: int = 2) -> None:
-    """Set the averages of speech in the layers from rows (batch, rows, 80) of undisturbed voices.
+def rows_of(network: CamPlusPlus, waves: Tensor) -> Tensor:
+    """The filter bank's rows (batch, rows, 80) of waves (batch, samples): an even number, since a frame takes two."""
+    rows: Tensor = network.bank(waves)
+    return rows[:, : rows.shape[1] // 2 * 2]
 
-    A layer's averages depend on the layers before it, whose gates depend on their averages: two rounds are enough.
+
+@torch.no_grad()
+def measure_expected(network: CamPlusPlus, voices: Tensor, rounds: int = 2) -> None:
+    """Set the averages of speech, with which streams begin, from undisturbed voices (batch, samples).
+
+    Training changes what the layers see of speech, so this is done before it and after it. A layer's averages depend on
+    the layers before it, whose gates depend on their averages: two rounds are enough.
     """
-    layers = network.layers
+    layers, rows = network.layers, rows_of(network, voices)
     mean = rows.mean(1)
     level = mean @ (layers.heard / layers.heard.sum())
     layers.shape.copy_((mean - level[:, None]).mean(0))
