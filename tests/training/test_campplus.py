@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from streamer.training.campplus.losses import pooled
 from streamer.training.campplus.pieces import Pieces
 from streamer.training.campplus.run import begin, rate_at, train
 from streamer.training.campplus.student import dense_block, student_frames
+from streamer.training.campplus.within import apply, hear, normalisation
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,78 @@ def test_pieces_are_cut_from_where_they_lie(speech):
         Pieces.load(speech, ["own", "packed"], torch.device("cpu"))
 
 
+def _pieces(lengths, speakers):
+    """Pieces whose samples are all the piece's own number."""
+    length = torch.tensor(lengths)
+    audio = torch.arange(len(lengths)).repeat_interleave(length).to(torch.int16)
+    return Pieces(audio, length.cumsum(0) - length, length, torch.tensor(speakers))
+
+
+def test_the_windows_of_a_speaker_are_from_different_pieces():
+    # Speaker 1 has one piece, 2 has two of which one is short; a third piece is nobody's.
+    pieces = _pieces([90, 80, 100, 95, 100, 70, 100], [0, 0, 1, 3, 2, 2, -1])
+    pieces = replace(pieces, speaker=torch.where(pieces.speaker == 3, 0, pieces.speaker))
+    assert pieces.paired(80).tolist() == [0]
+    assert pieces.paired(70).tolist() == [0, 2]
+
+    found = pieces.take_speakers(20, 3, 80, torch.Generator().manual_seed(0)) * 32768
+
+    assert found.shape == (20, 3, 80)
+    assert torch.equal(found, found[..., :1].expand_as(found))
+    assert all(sorted(windows) == [0, 1, 3] for windows in found[..., 0].tolist())
+    # With two pieces, they take turns.
+    found = pieces.take_speakers(40, 3, 70, torch.Generator().manual_seed(0))[..., 0] * 32768
+    assert {frozenset(windows) for windows in found.tolist()} == {frozenset({0, 1, 3}), frozenset({4, 5})}
+
+
+def _separation(embeddings):
+    """How many deviations the cosines of the same and of different speakers lie apart; (speakers, windows, dim)."""
+    unit = F.normalize(embeddings, dim=2).flatten(0, 1)
+    speaker = torch.arange(len(embeddings)).repeat_interleave(embeddings.shape[1])
+    left, right = torch.triu_indices(len(unit), len(unit), 1)
+    cosines, same = (unit[left] * unit[right]).sum(1), speaker[left] == speaker[right]
+    one, other = cosines[same], cosines[~same]
+    return float((one.mean() - other.mean()) / ((one.var() + other.var()) / 2).sqrt())
+
+
+def _voices(speakers, generator, dimension=24):
+    """Embeddings that differ between speakers in their first half, and within speakers most in a few directions."""
+    between = torch.cat([torch.ones(dimension // 2), 0.05 * torch.ones(dimension // 2)])
+    within = torch.full((dimension,), 0.3)
+    within[:4] = 3.0
+    turned = torch.linalg.qr(torch.randn(dimension, dimension, generator=torch.Generator().manual_seed(1)))[0]
+    voices = torch.randn(speakers, 1, dimension, generator=generator) * between
+    return (voices + torch.randn(speakers, 4, dimension, generator=generator) * within) @ turned
+
+
+def test_normalised_embeddings_tell_other_speakers_better_apart():
+    generator = torch.Generator().manual_seed(0)
+    matrix = normalisation(_voices(500, generator)).float()
+    others = _voices(60, generator)
+
+    assert _separation(others @ matrix) > 1.3 * _separation(others)
+    assert (others @ matrix).norm(dim=2).mean() == pytest.approx(float(others.norm(dim=2).mean()), rel=0.05)
+    assert torch.linalg.matrix_rank(matrix) == 20
+
+
+def test_a_normalisation_becomes_part_of_the_network(campplus_past):
+    network = copy.deepcopy(campplus_of(campplus_past.network))
+    generator = torch.Generator().manual_seed(0)
+    pieces = Pieces(
+        (torch.randn(400_000, generator=generator) * 3000).to(torch.int16),
+        *torch.tensor([[0, 100_000, 200_000, 300_000], [100_000] * 4, [0, 0, 1, 1]]),
+    )
+    noise = Disturbance(torch.randn(100_000, generator=generator), generator)
+    assert hear(network, pieces, noise, generator, rounds=1).shape == (8, 4, 192)
+    matrix = torch.randn(192, 192, generator=generator, dtype=torch.float64)
+
+    apply(network, matrix)
+
+    audio = torch.from_numpy(seeded.seeded_audio(48_000))[None]
+    expected = campplus_past.network(audio).double() @ matrix
+    torch.testing.assert_close(network(audio).double(), expected, atol=1e-3, rtol=1e-4)
+
+
 def test_a_disturbance_stays_within_bounds_and_reaches_every_row():
     generator = torch.Generator().manual_seed(0)
     voices = torch.from_numpy(seeded.seeded_audio(48_000)).repeat(24, 1) * 0.1
@@ -152,6 +226,8 @@ def test_a_student_that_goes_on_measures_the_averages_of_speech_anew(campplus, c
 
     measured = [name for name in first if name.endswith((".expected", "layers.shape"))]
     assert len(measured) == 12 + 24 + 16 + 1
+    # Its last layer may be normalised, and its lessons are in the teacher's space.
+    torch.testing.assert_close(second["embedding.weight"], teacher.embedding.weight)
     for name in measured:
         assert first[name].abs().sum() > 0
         torch.testing.assert_close(second[name], first[name])
@@ -163,7 +239,9 @@ def test_a_run_is_kept_and_goes_on(speech, tmp_path, capsys):
 
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert state["step"] >= 2
-    assert "step 1 " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "step 1 " in printed
+    assert "not normalised: 0 speakers" in printed
     changed = [
         name
         for name, tensor in state["student"].items()

@@ -1,7 +1,8 @@
 """Train the streaming CAM++: `python -m streamer.training.campplus.run SPEECH OUT --minutes 15 --device cuda`.
 
 SPEECH is a folder of speech (see `pieces`). The run saves its state in OUT every few minutes, and resumes from it. The
-learning rate falls along a cosine over the given time, so a run of any length ends at a low rate.
+learning rate falls along a cosine over the given time, so a run of any length ends at a low rate. At the end, the last
+layer is normalised with labelled speech (see `within`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from streamer.training.campplus.disturbance import Disturbance
 from streamer.training.campplus.losses import Lesson, loss
 from streamer.training.campplus.pieces import Pieces
 from streamer.training.campplus.student import measure_expected, rows_of, student_frames
+from streamer.training.campplus.within import SPEAKERS, WINDOW, apply, hear, normalisation
 
 #: Corpora left out of training, so that cohort and calibration use voices that it did not see.
 WITHOUT = ("arabiccommands", "cv-fa")
@@ -98,6 +100,8 @@ def begin(teacher: CamPlusPlus, voices: Tensor, start: Model | None = None) -> C
             raise WrongArchitecture(
                 f"{start.card.name} sees whole windows; begin with a streaming CAM++, or without a model."
             )
+        # Its own last layer is normalised; the embeddings of a lesson are the teacher's.
+        student.embedding.load_state_dict(teacher.embedding.state_dict())
     student.to(voices.device).float().train().requires_grad_(True)
     measure_expected(student, voices)
     return student
@@ -144,6 +148,12 @@ def train(
             _save(out / "state.pt", student, average, optimiser, step)
     _save(out / "state.pt", student, average, optimiser, step)
     measure_expected(average, pieces.take(MEASURED, OWN, generator))
+    if (speakers := len(pieces.paired(WINDOW))) < SPEAKERS:
+        typer.echo(
+            f"not normalised: {speakers} speakers have two pieces of {WINDOW / SAMPLE_RATE:g} s, {SPEAKERS} should"
+        )
+    else:
+        apply(average, normalisation(hear(average, pieces, room.disturbance, generator)))
     write(out / "model.safetensors", average, {"steps": step, "batch": batch, "after": start})
 
 
