@@ -76,8 +76,10 @@ class Pieces:
 
     def paired(self, samples: int) -> Tensor:
         """The speakers with two or more pieces of at least this length, (speakers,)."""
-        speakers, pieces = self.speaker[(self.speaker >= 0) & (self.length >= samples)].unique(return_counts=True)
-        return speakers[pieces > 1]
+        long = self.speaker[(self.speaker >= 0) & (self.length >= samples)]
+        speakers, pieces = torch.unique(long, return_counts=True)  # type: ignore[no-untyped-call]
+        paired: Tensor = speakers[pieces > 1]
+        return paired
 
     def take_speakers(self, count: int, each: int, samples: int, generator: torch.Generator) -> Tensor:
         """Windows of random `paired` speakers: (count, each, samples) float32.

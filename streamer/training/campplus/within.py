@@ -54,7 +54,8 @@ def normalisation(embeddings: Tensor) -> Tensor:
     kept = directions[:, -round(KEPT * dimension) :]
     matrix = whitened @ kept @ kept.t()
     size = embeddings.norm(dim=2).mean()
-    return matrix * (size / (embeddings @ matrix).norm(dim=2).mean())
+    normalised: Tensor = matrix * (size / (embeddings @ matrix).norm(dim=2).mean())
+    return normalised
 
 
 @torch.no_grad()
