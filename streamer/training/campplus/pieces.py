@@ -77,7 +77,7 @@ class Pieces:
     def paired(self, samples: int) -> Tensor:
         """The speakers with two or more pieces of at least this length, (speakers,)."""
         long = self.speaker[(self.speaker >= 0) & (self.length >= samples)]
-        speakers, pieces = torch.unique(long, return_counts=True)  # type: ignore[no-untyped-call]
+        speakers, pieces = torch.unique(long, return_counts=True)
         paired: Tensor = speakers[pieces > 1]
         return paired
 
