@@ -1,15 +1,23 @@
 """What teaches a head to tell when more than one speaks."""
 
+from dataclasses import replace
+from importlib import resources
+
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from streamer.engine.campplus.layers import PreparedLayers
 from streamer.models.campplus.network import campplus_of
 from streamer.models.campplus.overlap import OverlapHead, overlap_of
 from streamer.models.carry import Carry
+from streamer.models.fbank import GRID
 from streamer.models.model import Model
+from streamer.training.campplus.disturbance import Disturbance
+from streamer.training.campplus.pieces import Pieces
 from streamer.training.overlap.floor import FloorPlan
+from streamer.training.overlap.mixtures import Mixtures
 from streamer.training.overlap.run import early_blocks, folded, learn, levelled, with_head
 
 
@@ -21,6 +29,27 @@ def drawn(floor: FloorPlan, count: int = 40) -> np.ndarray:
 def test_floors_overlap_but_for_the_share_in_which_nobody_does():
     assert (drawn(FloorPlan(alone=1.0)).sum(1) <= 1).all()
     assert 0.1 < (drawn(FloorPlan(alone=0.0)).sum(1) > 1).mean() < 0.5
+
+
+def test_a_share_of_the_conversations_passes_through_codecs():
+    samples, _ = soundfile.read(str(resources.files("streamer.demo") / "carol.ogg"), dtype="int16")
+    pieces = Pieces(torch.from_numpy(samples), torch.tensor([0]), torch.tensor([len(samples)]), torch.tensor([0]))
+
+    def draw(coded: float) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(100_000, generator=generator)
+        mixtures = Mixtures(pieces, Disturbance(noise, generator), GRID, generator, np.random.default_rng(0))
+        return replace(mixtures, coded=coded).draw(6, 5.0)
+
+    plain, speaking = draw(0.0)
+    coded, still = draw(1.0)
+
+    assert (speaking == 2).any()
+    assert torch.equal(speaking, still)
+    apart = (coded - plain).abs().amax(1)
+    assert (apart > 1e-3).all()
+    # It is the same conversation, and not shifted.
+    assert (torch.cosine_similarity(coded, plain) > 0.5).all()
 
 
 def test_the_early_blocks_are_those_that_the_network_tells_overlaps_by(campplus_past):

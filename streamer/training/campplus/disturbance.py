@@ -1,4 +1,4 @@
-"""Augmentation in batches on the device: rooms, channels, the low-pass of codecs, noise.
+"""Augmentation in batches on the device: rooms, channels, the low-pass of codecs, noise; and real codecs, on the CPU.
 
 All voices of one row go through the same channel, as in a room.
 """
@@ -6,6 +6,7 @@ All voices of one row go through the same channel, as in a room.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from streamer.audio.chunks import SAMPLE_RATE
+from streamer.evaluation.conditions import CHANNELS, parse_condition
 from streamer.evaluation.manifest import read_audio, read_manifest
 
 #: Probability of each disturbance.
@@ -108,6 +110,26 @@ class Disturbance:
         noise = torch.where(kind < NOISE / 3, coloured, torch.where(kind < 2 * NOISE / 3, recorded, babble))
         ratio = 10 ** (-(4 + 26 * self._rand(rows, 1)) / 20)
         return torch.where(kind < often, noise / rms(noise) * level * ratio, torch.zeros_like(waves))
+
+
+def through_codecs(waves: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Waves (batch, samples), a share of them through a codec, a telephone line or a resampler.
+
+    Speech codecs leave traces that no filter has: AMR and GSM make one voice sound like two to a network that has
+    never heard them.
+    """
+    rows = np.flatnonzero(rng.random(len(waves)) < share)
+    names = rng.choice(CHANNELS, len(rows))
+    with ThreadPoolExecutor() as pool:
+        heard = pool.map(
+            lambda wave, name, own: torch.from_numpy(parse_condition(str(name))(wave, own)),
+            waves[rows].cpu().numpy(),
+            names,
+            rng.spawn(len(rows)),
+        )
+        for row, wave in zip(rows, heard, strict=True):
+            waves[row] = wave
+    return waves
 
 
 def rms(waves: Tensor) -> Tensor:

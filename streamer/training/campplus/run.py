@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 from torch import Tensor
@@ -26,7 +27,7 @@ from streamer.models.campplus.convert import of_the_past
 from streamer.models.campplus.network import CamPlusPlus, campplus_of
 from streamer.models.checkpoint import save
 from streamer.models.model import Model, ModelCard
-from streamer.training.campplus.disturbance import Disturbance
+from streamer.training.campplus.disturbance import Disturbance, through_codecs
 from streamer.training.campplus.losses import Lesson, loss
 from streamer.training.campplus.pieces import Pieces
 from streamer.training.campplus.student import measure_expected, rows_of, student_frames
@@ -36,6 +37,8 @@ from streamer.training.campplus.within import SPEAKERS, WINDOW, apply, hear, nor
 WITHOUT = ("arabiccommands", "cv-fa")
 HEARD_HZ = 6_900.0
 TEACHER = "CAM++ for Chinese and English (3D-Speaker, Apache-2.0), whose weights training began with"
+#: The share of voices that pass through a codec.
+CODED = 0.15
 #: Samples of a lesson's target voice, and of the voice before it in every third lesson; 4 s and 2 s.
 OWN, BEFORE = 64_400, 32_000
 #: Voices that the averages of speech are measured on.
@@ -53,6 +56,7 @@ class Classroom:
     pieces: Pieces
     disturbance: Disturbance
     generator: torch.Generator
+    rng: np.random.Generator
     batch: int
 
     @torch.no_grad()
@@ -64,7 +68,7 @@ class Classroom:
             other = self.pieces.take(self.batch, BEFORE, self.generator)
             pause = torch.rand(self.batch, 1, generator=self.generator, device=voices.device) < 0.2
             heard, before = torch.cat([torch.where(pause, 0.01 * other, other), voices], 1), BEFORE // 320
-        rows = rows_of(self.teacher, self.disturbance(heard))
+        rows = rows_of(self.teacher, through_codecs(self.disturbance(heard), CODED, self.rng))
         return Lesson(rows, before, frames.features.permute(2, 0, 1), self.teacher.pool(frames))
 
 
@@ -127,7 +131,7 @@ def train(
     generator = torch.Generator(where).manual_seed(seed)
     teacher = campplus_of(Model.from_pretrained("campplus", device=device).network)
     pieces = Pieces.load(speech, WITHOUT, where)
-    room = Classroom(teacher, pieces, Disturbance.of(speech, generator), generator, batch)
+    room = Classroom(teacher, pieces, Disturbance.of(speech, generator), generator, np.random.default_rng(seed), batch)
     typer.echo(f"{len(pieces.start)} pieces, {float(pieces.length.sum()) / SAMPLE_RATE / 3600:.1f} h")
     before = None if start is None else Model.from_pretrained(start, device=device)
     student = begin(teacher, pieces.take(MEASURED, OWN, generator), before)

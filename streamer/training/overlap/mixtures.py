@@ -1,6 +1,7 @@
 """Conversations to learn overlap from: voices in one room on one channel, and the number of speakers at each frame.
 
-silero-vad finds the speech of each voice before mixing; random draws decide whose turn it is.
+silero-vad finds the speech of each voice before mixing; random draws decide whose turn it is. Some conversations also
+pass through a real codec.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.models.grid import FrameGrid
 from streamer.speech.silero import CHUNK, speech_probabilities
-from streamer.training.campplus.disturbance import Disturbance, rms
+from streamer.training.campplus.disturbance import Disturbance, rms, through_codecs
 from streamer.training.campplus.pieces import Pieces
 from streamer.training.overlap.floor import FloorPlan
 
@@ -24,13 +25,15 @@ RATE = 100
 #: Half of the largest level difference between two voices.
 LEVEL_DB = 6.0
 SPOKEN = 0.5
+#: The share of conversations that pass through a codec, a telephone line or a resampler.
+CODED = 0.3
 #: Silences of up to this many chunks of silero-vad count as speech, as in references of real conversations: 0.29 s.
 PAUSE = 9
 
 
 @dataclass(slots=True)
 class Mixtures:
-    """Draws conversations. generator, rng: for random numbers on the device, and for turns."""
+    """Draws conversations. generator, rng: for random numbers on the device, and for turns and codecs."""
 
     pieces: Pieces
     disturbance: Disturbance
@@ -38,6 +41,7 @@ class Mixtures:
     generator: torch.Generator
     rng: np.random.Generator
     floor: FloorPlan = field(default_factory=FloorPlan)
+    coded: float = CODED
 
     @torch.no_grad()
     def draw(self, count: int, seconds: float) -> tuple[Tensor, Tensor]:
@@ -52,7 +56,7 @@ class Mixtures:
         level = rms(waves * spoken) * (spoken.mean(1, keepdim=True).sqrt().reciprocal().clamp(max=1e3))
         loudness = 2 * torch.rand(len(waves), 1, generator=self.generator, device=waves.device) - 1
         waves = waves / level.clamp(min=1e-3) * 10 ** (LEVEL_DB * loudness / 20)
-        mixed = self.disturbance(waves.view(count, voices, samples))
+        mixed = through_codecs(self.disturbance(waves.view(count, voices, samples)), self.coded, self.rng)
         centres = torch.arange(self.grid.num_frames(samples), device=waves.device) * self.grid.stride + self.grid.centre
         return mixed, spoken[:, centres].view(count, voices, -1).sum(1).long()
 
