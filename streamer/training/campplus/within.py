@@ -8,6 +8,8 @@ speakers differ least. The result is a matrix that becomes part of the network's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -16,12 +18,14 @@ from streamer.models.campplus.network import CamPlusPlus
 from streamer.training.campplus.disturbance import Disturbance
 from streamer.training.campplus.pieces import Pieces
 
-#: Windows of a speaker, each from another piece where there are enough, and samples of a window.
+#: Windows of a speaker, each from another piece where there are enough; and samples of a window.
 EACH, WINDOW = 4, 3 * SAMPLE_RATE
+#: Windows are also heard in part, for what varies in short speech: lengths in samples, and weights.
+LENGTHS, WEIGHTS = (WINDOW, SAMPLE_RATE), (2 / 3, 1 / 3)
 #: Speakers that are heard at once, and how often; fewer different ones than SPEAKERS do not describe all directions.
-AT_ONCE, ROUNDS, SPEAKERS = 8, 200, 400
+AT_ONCE, ROUNDS, SPEAKERS = 8, 150, 400
 #: Added to the covariance within speakers, as a share of its mean variance: small variances are not known well.
-SHRINKAGE = 0.7
+SHRINKAGE = 1.0
 #: The share of the directions that is kept.
 KEPT = 5 / 6
 
@@ -29,33 +33,48 @@ KEPT = 5 / 6
 @torch.inference_mode()
 def hear(
     network: CamPlusPlus, pieces: Pieces, disturbance: Disturbance, generator: torch.Generator, rounds: int = ROUNDS
-) -> Tensor:
-    """Embeddings (speakers, EACH, dimension) of random speakers, half of the windows disturbed."""
-    found = []
+) -> list[Tensor]:
+    """Embeddings (speakers, EACH, dimension) of random speakers, half of the windows disturbed, for each length."""
+    found: list[list[Tensor]] = [[] for _ in LENGTHS]
     for _ in range(rounds):
         waves = pieces.take_speakers(AT_ONCE, EACH, WINDOW, generator).flatten(0, 1)
         waves[1::2] = disturbance(waves[1::2])
-        found.append(network(waves[:, None]).view(AT_ONCE, EACH, -1))
-    return torch.cat(found)
+        for length, embeddings in zip(LENGTHS, found, strict=True):
+            embeddings.append(network(waves[:, None, :length]).view(AT_ONCE, EACH, -1))
+    return [torch.cat(embeddings) for embeddings in found]
 
 
-def normalisation(embeddings: Tensor) -> Tensor:
-    """The matrix (dimension, dimension) float64 for embeddings (speakers, windows, dimension), as row vectors."""
-    embeddings = embeddings.double().cpu()
-    speakers, each, dimension = embeddings.shape
-    means = embeddings.mean(1, keepdim=True)
-    rest = (embeddings - means).flatten(0, 1)
-    within = rest.t() @ rest / (speakers * (each - 1))
+def normalisation(lengths: Sequence[Tensor]) -> Tensor:
+    """The matrix (dimension, dimension) float64 for embeddings as row vectors, from those of `hear`."""
+    embeddings = lengths[0].double().cpu()
+    dimension = embeddings.shape[2]
+    within = sum(
+        (weight * _scaled(_within(some)) for some, weight in zip(lengths, WEIGHTS, strict=True)),
+        SHRINKAGE / dimension * torch.eye(dimension, dtype=torch.float64),
+    )
     variances, directions = torch.linalg.eigh(within)
-    whitened = directions * (variances + SHRINKAGE * variances.mean()).rsqrt() @ directions.t()
+    whitened = directions * variances.rsqrt() @ directions.t()
     # The means of a few windows also vary within speakers.
-    between = whitened @ (torch.cov(means[:, 0].t()) - within / each) @ whitened
-    _, directions = torch.linalg.eigh(between)
+    between = torch.cov(embeddings.mean(1).t()) - _within(embeddings) / embeddings.shape[1]
+    _, directions = torch.linalg.eigh(whitened @ between @ whitened)
     kept = directions[:, -round(KEPT * dimension) :]
     matrix = whitened @ kept @ kept.t()
     size = embeddings.norm(dim=2).mean()
     normalised: Tensor = matrix * (size / (embeddings @ matrix).norm(dim=2).mean())
     return normalised
+
+
+def _within(embeddings: Tensor) -> Tensor:
+    """The covariance within speakers, (dimension, dimension) float64."""
+    embeddings = embeddings.double().cpu()
+    rest = (embeddings - embeddings.mean(1, keepdim=True)).flatten(0, 1)
+    speakers, each, _ = embeddings.shape
+    return rest.t() @ rest / (speakers * (each - 1))
+
+
+def _scaled(covariance: Tensor) -> Tensor:
+    """With a total variance of one."""
+    return covariance / covariance.trace()
 
 
 @torch.no_grad()
