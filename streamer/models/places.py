@@ -15,7 +15,7 @@ from streamer.errors import CheckpointUnreadable, ConfigurationError, ModelNotFo
 WEIGHTS = Path(__file__).parent / "weights"
 #: The models in this package with their fingerprints, and which of them "default" is.
 FINGERPRINTS = {
-    "campplus-live": "b181759ec16a458d",
+    "campplus-live": "ff9c83ed41aebefa",
     "sincnet": "dda4206ca7cf9b17",
     "campplus": "0585907ee1eca26b",
 }

@@ -64,7 +64,7 @@ class TrackerSettings:
     overlap_s: float = 0.02
     overlap_smooth_s: float = 0.4
     overlap_near_s: float = 15.0
-    overlap_sure: float = 0.6
+    overlap_sure: float = 0.8
     overlap_unknown: float = 0.8
     overlap_settle_s: float = 2.0
     evidence_s: float = 0.3
