@@ -8,10 +8,11 @@ turn.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from streamer.audio.chunks import SAMPLE_RATE
 from streamer.speakers.events import Ambiguous, Correction, Event, Renamed, Speaker, TurnEnd, Unknown
+from streamer.speakers.names import is_stranger
 
 #: A turn on a microphone: the channel, and the turn's number there.
 Key = tuple[int, int]
@@ -48,6 +49,12 @@ class RoomTurn:
     @property
     def start_sample(self) -> int:
         return min(member.start_sample for member in self.members.values())
+
+    def followed_by(self, key: Key) -> bool:
+        """Whether the turn had ended at all other microphones when it began at this one."""
+        start = self.members[key].start_sample
+        ends = [member.end_sample for other, member in self.members.items() if other != key]
+        return bool(ends) and all(end is not None and end <= start for end in ends)
 
     @property
     def end_sample(self) -> int | None:
@@ -131,6 +138,9 @@ class RoomTurns:
     def _correct(self, channel: int, event: Correction) -> Iterator[Event]:
         key = (channel, event.turn)
         turn = self._of[key]
+        if event.speaker != turn.speaker and turn.followed_by(key):
+            yield from self._part(key, event)
+            return
         if turn.best != key:
             return  # another microphone, where the voice is louder, decides
         previous, known = turn.speaker, self._same(channel, event.speaker, event.sample)
@@ -139,6 +149,21 @@ class RoomTurns:
             yield replace(event, turn=turn.number, previous=previous, channel=channel)
         if known is not None and known is not turn:
             yield from self._join(turn, known, event.decided_sample)
+
+    def _part(self, key: Key, event: Correction) -> Iterator[Event]:
+        """A turn seemed to go on at another microphone, but somebody else speaks there: their own turn begins."""
+        member = self._of[key].members.pop(key)
+        known = self._same(key[0], event.speaker, event.sample)
+        if known is None:
+            known = RoomTurn(self._number(key), event.speaker, event.confidence, event.final)
+            self._open[known.number] = known
+            values = {item.name: getattr(event, item.name) for item in fields(Speaker)}
+            values |= {"turn": known.number, "channel": key[0]}
+            if is_stranger(event.speaker):
+                del values["margin"]
+            yield Unknown(**values) if is_stranger(event.speaker) else Speaker(**values)
+        known.members[key] = member
+        self._of[key] = known
 
     def _join(self, turn: RoomTurn, known: RoomTurn, heard_sample: int) -> Iterator[Event]:
         """A turn turns out to be part of another one: it ends empty."""

@@ -15,6 +15,8 @@ from streamer.errors import ConfigurationError
 from streamer.meeting.aligner import Aligner
 from streamer.meeting.crosstalk import CrossTalkSettings
 from streamer.meeting.room import RoomTracker
+from streamer.meeting.turns import RoomTurns
+from streamer.speakers.events import Correction, Speaker, TurnEnd
 from streamer.speakers.timeline import Timeline
 
 
@@ -71,6 +73,30 @@ def test_who_walks_to_another_microphone_is_not_cut_in_two(seats):
     ends = [event for event in events if event.type == "turn_end"]
     assert turns(events) == [("ada", 0)]
     assert (ends[0].sample - ends[0].start_sample) / S == pytest.approx(9.0, abs=0.6)
+
+
+@pytest.mark.parametrize("other", ["bob", "guest-1"])
+def test_who_was_taken_for_the_one_before_at_another_microphone_gets_a_turn(other):
+    first = {"sample": 0, "decided_sample": S, "turn": 1, "confidence": 0.9}
+    later = first | {"sample": 6 * S, "decided_sample": 7 * S}
+    room = RoomTurns(2)
+
+    events = [
+        *room.hear(0, Speaker(**first, speaker="ada", score=0.7)),
+        *room.hear(0, TurnEnd(**first | {"sample": 6 * S - 1}, start_sample=0, speaker="ada")),
+        *room.hear(1, Speaker(**later, speaker="ada", score=0.4)),
+        *room.hear(1, Correction(**later, speaker=other, score=0.8, previous="ada")),
+        *room.hear(1, TurnEnd(**later | {"sample": 9 * S}, start_sample=6 * S, speaker=other)),
+        *room.close(12 * S),
+    ]
+
+    assert [(event.type, event.speaker, event.turn, event.channel) for event in events] == [
+        ("speaker", "ada", 1, 0),
+        ("speaker" if other == "bob" else "unknown", other, 2, 1),
+        ("turn_end", "ada", 1, 0),
+        ("turn_end", other, 2, 1),
+    ]
+    assert [(event.start_sample, event.sample) for event in events[2:]] == [(0, 6 * S - 1), (6 * S, 9 * S)]
 
 
 def test_a_guest_keeps_the_name_at_another_microphone(seats):
