@@ -151,19 +151,11 @@ class RoomTurns:
             yield from self._join(turn, known, event.decided_sample)
 
     def _part(self, key: Key, event: Correction) -> Iterator[Event]:
-        """A turn seemed to go on at another microphone, but somebody else speaks there: their own turn begins."""
-        member = self._of[key].members.pop(key)
-        known = self._same(key[0], event.speaker, event.sample)
-        if known is None:
-            known = RoomTurn(self._number(key), event.speaker, event.confidence, event.final)
-            self._open[known.number] = known
-            values = {item.name: getattr(event, item.name) for item in fields(Speaker)}
-            values |= {"turn": known.number, "channel": key[0]}
-            if is_stranger(event.speaker):
-                del values["margin"]
-            yield Unknown(**values) if is_stranger(event.speaker) else Speaker(**values)
-        known.members[key] = member
-        self._of[key] = known
+        """A turn seemed to go on at another microphone, but somebody else speaks there: name them as any other."""
+        member = self._of.pop(key).members.pop(key)
+        naming = Unknown if is_stranger(event.speaker) else Speaker
+        values = {item.name: getattr(event, item.name) for item in fields(naming)}
+        yield from self._name(key[0], naming(**values), member.energy)
 
     def _join(self, turn: RoomTurn, known: RoomTurn, heard_sample: int) -> Iterator[Event]:
         """A turn turns out to be part of another one: it ends empty."""
