@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from streamer.audio.chunks import SAMPLE_RATE
+from streamer.evaluation.plda import covariances
 from streamer.models.campplus.network import CamPlusPlus
 from streamer.training.campplus.disturbance import Disturbance
 from streamer.training.campplus.pieces import Pieces
@@ -48,14 +50,14 @@ def normalisation(lengths: Sequence[Tensor]) -> Tensor:
     """The matrix (dimension, dimension) float64 for embeddings as row vectors, from those of `hear`."""
     embeddings = lengths[0].double().cpu()
     dimension = embeddings.shape[2]
+    found = [_covariances(some) for some in lengths]
     within = sum(
-        (weight * _scaled(_within(some)) for some, weight in zip(lengths, WEIGHTS, strict=True)),
+        (weight * covariance / covariance.trace() for (covariance, _), weight in zip(found, WEIGHTS, strict=True)),
         SHRINKAGE / dimension * torch.eye(dimension, dtype=torch.float64),
     )
     variances, directions = torch.linalg.eigh(within)
     whitened = directions * variances.rsqrt() @ directions.t()
-    # The means of a few windows also vary within speakers.
-    between = torch.cov(embeddings.mean(1).t()) - _within(embeddings) / embeddings.shape[1]
+    between = found[0][1]
     _, directions = torch.linalg.eigh(whitened @ between @ whitened)
     kept = directions[:, -round(KEPT * dimension) :]
     matrix = whitened @ kept @ kept.t()
@@ -64,17 +66,11 @@ def normalisation(lengths: Sequence[Tensor]) -> Tensor:
     return normalised
 
 
-def _within(embeddings: Tensor) -> Tensor:
-    """The covariance within speakers, (dimension, dimension) float64."""
-    embeddings = embeddings.double().cpu()
-    rest = (embeddings - embeddings.mean(1, keepdim=True)).flatten(0, 1)
-    speakers, each, _ = embeddings.shape
-    return rest.t() @ rest / (speakers * (each - 1))
-
-
-def _scaled(covariance: Tensor) -> Tensor:
-    """With a total variance of one."""
-    return covariance / covariance.trace()
+def _covariances(embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """Within and between speakers, (dimension, dimension) float64 each."""
+    speaker = np.arange(len(embeddings)).repeat(embeddings.shape[1])
+    within, between = covariances(embeddings.flatten(0, 1).double().cpu().numpy(), speaker, shrinkage=0.0)
+    return torch.from_numpy(within), torch.from_numpy(between)
 
 
 @torch.no_grad()
